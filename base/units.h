@@ -1,0 +1,26 @@
+/*
+ * units: quantities as people write them, parsed to integers and printed back.
+ *
+ * cpu: "250m", "0.5", "2" -> milli-CPUs. bytes: "64MiB", "10 GiB", "512", "1.5KB" -> bytes.
+ * duration: "40ms", "2s", "1h30m", "250us" -> microseconds. rate: "200/s", "12/min" -> events
+ * per 1000 s (milli-hertz), so that slow rates stay integers. ratio: "0.85", "85%" -> millionths.
+ * All refuse negatives, blanks in a number and unknown units (ERR_INVALID, naming the units known),
+ * and what does not fit (ERR_OVERFLOW). Any thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+int units_cpu(const char *text, int64_t *ret_mcpu, struct error *err) WARN_UNUSED;
+int units_bytes(const char *text, int64_t *ret_bytes, struct error *err) WARN_UNUSED;
+int units_duration(const char *text, int64_t *ret_us, struct error *err) WARN_UNUSED;
+int units_rate(const char *text, int64_t *ret_mhz, struct error *err) WARN_UNUSED;
+int units_ratio(const char *text, int64_t *ret_ppm, struct error *err) WARN_UNUSED;
+
+#define UNITS_TEXT_BYTES 32
+const char *units_format_bytes(int64_t bytes, char out[UNITS_TEXT_BYTES]);   /* "1.5 GiB" */
+const char *units_format_duration(int64_t us, char out[UNITS_TEXT_BYTES]);   /* "40 ms" */
+const char *units_format_rate(int64_t mhz, char out[UNITS_TEXT_BYTES]);      /* "200/s" */
+const char *units_format_ratio(int64_t ppm, char out[UNITS_TEXT_BYTES]);     /* "85 %" */
