@@ -1,0 +1,40 @@
+/*
+ * subjects: the subject tree of the bus, on which all permissions rest. Every subject in the
+ * program is made here. Functions fill `out` (LIMIT_SUBJECT_BYTES); a name that is not a valid
+ * token is a bug of the caller, who has checked it at the border. Any thread.
+ *
+ *     berth.v1.ctl.<verb>                       requests to the scheduler
+ *     berth.v1.node.<node>.cmd                  scheduler -> node, only
+ *     berth.v1.node.<node>.{hello,beat,report,probed}  node -> scheduler, only that node
+ *     berth.v1.metrics.<node>                   samples
+ *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
+ *     berth.v1.log.<ns>.<app>.<workload>.<replica>
+ *     berth.v1.at.<ns>.<workload>.<instance>    that very instance (probes)
+ *     svc.<ns>.>                                the workloads' own traffic
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/limits.h"
+
+#define SUBJECT_CTL_ALL     "berth.v1.ctl.>"
+#define SUBJECT_NODE_HELLO  "berth.v1.node.*.hello"
+#define SUBJECT_NODE_BEAT   "berth.v1.node.*.beat"
+#define SUBJECT_NODE_REPORT "berth.v1.node.*.report"
+#define SUBJECT_NODE_PROBED "berth.v1.node.*.probed"
+#define SUBJECT_METRICS_ALL "berth.v1.metrics.*"
+#define SUBJECT_EVENT_ALL   "berth.v1.event.>"
+#define SUBJECT_LOG_ALL     "berth.v1.log.>"
+
+void subject_ctl(const char *verb, char out[LIMIT_SUBJECT_BYTES]);
+void subject_node(const char *node, const char *what, char out[LIMIT_SUBJECT_BYTES]);
+void subject_metrics(const char *node, char out[LIMIT_SUBJECT_BYTES]);
+void subject_event(const char *ns, const char *app, const char *workload,
+                   char out[LIMIT_SUBJECT_BYTES]);
+void subject_log(const char *ns, const char *app, const char *workload, int replica,
+                 char out[LIMIT_SUBJECT_BYTES]);
+void subject_at(const char *ns, const char *workload, const char *instance,
+                char out[LIMIT_SUBJECT_BYTES]);
+/* Token `index` of a subject, copied; ERR_NOT_FOUND when there are fewer, ERR_LIMIT when longer. */
+int subject_token(const char *subject, int index, char *out, size_t capacity);

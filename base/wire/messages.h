@@ -1,0 +1,283 @@
+/*
+ * messages: every message between scheduler, nodes and tools, as plain structs with their shapes.
+ *
+ * Subjects (base/bus/subjects.h) say who may send what; a node name inside a payload is only
+ * compared with the subject's, never believed. Every command carries {id, epoch, not_after} and is
+ * idempotent by id; a missing answer means unknown. All strings are terminated; times in
+ * microseconds; `boot_us` are on the CLOCK_BOOTTIME of the machine whose boot_id stands beside.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/wire/wire.h"
+
+/* (term, n) from the scheduler's journal; compared lexicographically; {0, 0} is "none". */
+struct epoch {
+    uint64_t term;
+    uint64_t n;
+};
+int epoch_compare(struct epoch a, struct epoch b);
+
+struct message_tag {
+    char key[LIMIT_NAME_BYTES];
+    char value[LIMIT_NAME_BYTES];
+};
+
+struct message_string {
+    char value[LIMIT_PATH_BYTES];
+};
+
+struct message_env {
+    char name[LIMIT_NAME_BYTES];
+    char value[LIMIT_PATH_BYTES];
+};
+
+/* What an instance is on its node. The order is the life of an instance. */
+#define INSTANCE_STATE_MAP(X)                                                                      \
+    X(ABSENT, "absent")     /* not known on the node, or gone without a trace left */              \
+    X(STAGING, "staging")   /* its artifact is being fetched and checked */                        \
+    X(STAGED, "staged")     /* the artifact is on disk, verified; no process */                    \
+    X(STARTING, "starting") /* a process exists, not ready yet */                                  \
+    X(READY, "ready")       /* its own word or its probe says it serves */                         \
+    X(BACKOFF, "backoff")   /* it ended by itself and waits for its next start */                  \
+    X(DRAINING, "draining") /* told to stop taking work; finishes what it has */                   \
+    X(HELD, "held")         /* serves nothing, alive, able to resume */                            \
+    X(STOPPING, "stopping") /* told to end */                                                      \
+    X(STOPPED, "stopped")   /* no process, no cgroup left */                                       \
+    X(FAILED, "failed")     /* given up: staging refused, never ready, too many restarts */
+
+enum instance_state {
+#define INSTANCE_STATE_ENUM(name, word) INSTANCE_##name,
+    INSTANCE_STATE_MAP(INSTANCE_STATE_ENUM)
+#undef INSTANCE_STATE_ENUM
+};
+extern const char *const instance_state_words[];
+
+enum ready_kind { READY_NONE, READY_CONTRACT, READY_TCP, READY_HTTP, READY_NATS, READY_COMMAND };
+extern const char *const ready_kind_words[];
+
+/* How readiness is judged. NONE: alive for `period_us` after start. CONTRACT: the workload says
+ * "ready" on $BERTH_SOCKET. TCP: "host:port". HTTP: "http://127.0.0.1:port/path", 2xx or 3xx.
+ * NATS: a request on the instance's own `at` subject answers with its identity. COMMAND: run by
+ * sh -c in the workload's directory and environment, exit status 0. */
+struct message_ready {
+    int kind; /* enum ready_kind */
+    char target[LIMIT_TEXT_BYTES];
+    int64_t period_us;
+    int64_t timeout_us;
+};
+
+/* All a node needs to run one instance: it never sees the app document. */
+struct message_spec {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    int replica;
+    char driver[LIMIT_NAME_BYTES];     /* "process" */
+    char artifact[LIMIT_PATH_BYTES];   /* "file:/path" or "object:bucket/name" */
+    char digest[LIMIT_DIGEST_BYTES];   /* "sha256:<64 hex>" */
+    struct message_string *args;       /* after argv[0] */
+    int arg_count;
+    struct message_env *env;
+    int env_count;
+    int64_t mcpu; /* cgroup limits; 0: none */
+    int64_t memory_bytes;
+    int64_t pids_max;
+    struct message_ready ready;
+    bool contract;            /* speaks the workload contract on $BERTH_SOCKET */
+    int64_t start_timeout_us; /* from start to ready */
+    int64_t drain_timeout_us;
+    int64_t stop_timeout_us;
+    int restarts_max; /* within the restart window; then FAILED */
+    int64_t restart_backoff_us; /* first; doubles to 60 s */
+};
+extern const struct wire_shape message_spec_shape;
+
+enum node_verb {
+    NODE_STAGE,   /* fetch and verify the artifact of `spec`: -> STAGED or FAILED */
+    NODE_START,   /* (stages if need be) start it: -> STARTING .. READY or FAILED */
+    NODE_DRAIN,   /* READY -> DRAINING -> HELD */
+    NODE_RESUME,  /* HELD or DRAINING -> READY */
+    NODE_STOP,    /* any -> STOPPING -> STOPPED; an unknown instance is STOPPED at once */
+    NODE_PROBE,   /* request `subject` `count` times, expect identity `instance` */
+    NODE_FORGET,  /* drop the record of a STOPPED or FAILED instance */
+};
+extern const char *const node_verb_words[];
+
+/* scheduler -> node, berth.v1.node.<node>.cmd */
+struct message_command {
+    char id[LIMIT_ID_BYTES];
+    struct epoch epoch;
+    char boot_id[BOOT_ID_BYTES]; /* the receiver's, or "" when not known: then not_after is unused */
+    int64_t not_after_us;        /* on the receiver's CLOCK_BOOTTIME; 0: none */
+    int verb;                    /* enum node_verb */
+    char instance[LIMIT_ID_BYTES];
+    struct message_spec spec;         /* STAGE and START */
+    char subject[LIMIT_SUBJECT_BYTES]; /* PROBE */
+    int probe_count;
+    int64_t timeout_us; /* PROBE: of one request; DRAIN: the deadline */
+};
+extern const struct wire_shape message_command_shape;
+
+/* node -> scheduler, the answer to a command: taken or refused; results come as reports. */
+struct message_answer {
+    char id[LIMIT_ID_BYTES];
+    char node[LIMIT_NAME_BYTES];
+    int code; /* 0 taken (also when it had been taken before), or an enum error_code */
+    char text[LIMIT_TEXT_BYTES];
+    struct epoch epoch; /* the highest the node has taken for that instance */
+};
+extern const struct wire_shape message_answer_shape;
+
+/* One instance as its node sees it. */
+struct message_instance {
+    char instance[LIMIT_ID_BYTES];
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    int replica;
+    int state; /* enum instance_state */
+    struct epoch epoch;
+    int restarts;
+    int exit_code;  /* of the last end: 0..255, 128 + signal, or -1 */
+    int error_code; /* why FAILED: an enum error_code, or 0 */
+    char detail[LIMIT_TEXT_BYTES];
+};
+extern const struct wire_shape message_instance_shape;
+
+/* node -> scheduler, .report: an instance changed (kind "instance") or a probe ended ("probe"). */
+struct message_report {
+    char node[LIMIT_NAME_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    uint64_t seq; /* grows by one per report of this agent's life; a beat says the last one */
+    int64_t boot_us;
+    struct message_instance instance;
+};
+extern const struct wire_shape message_report_shape;
+
+/* node -> scheduler, .report: the end of a PROBE. */
+struct message_probed {
+    char node[LIMIT_NAME_BYTES];
+    char id[LIMIT_ID_BYTES]; /* the command's */
+    char instance[LIMIT_ID_BYTES];
+    int sent;
+    int answered;     /* with the right identity */
+    int64_t rtt_us;   /* the slowest of the answered; 0 when none */
+    char text[LIMIT_TEXT_BYTES];
+};
+extern const struct wire_shape message_probed_shape;
+
+/* node -> scheduler, .hello: at start, after every reconnect, and when the scheduler asks (a beat
+ * answered by "who are you?"). The scheduler's answer is a message_answer. */
+struct message_hello {
+    char node[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    char arch[LIMIT_NAME_BYTES]; /* ELF machine: "x86_64", "aarch64" */
+    char version[LIMIT_NAME_BYTES];
+    char drivers[LIMIT_TEXT_BYTES]; /* separated by commas */
+    int64_t boot_us;                /* now, there */
+    int64_t mcpu;                   /* offered to workloads */
+    int64_t memory_bytes;
+    struct epoch epoch; /* the highest the node ever took */
+    uint64_t seq;
+    struct message_tag *tags;
+    int tag_count;
+    struct message_instance *instances;
+    int instance_count;
+};
+extern const struct wire_shape message_hello_shape;
+
+/* node -> scheduler, .beat, every second; never journaled. */
+struct message_beat {
+    char node[LIMIT_NAME_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    int64_t boot_us;
+    uint64_t seq; /* of the last report */
+    int instance_count;
+};
+extern const struct wire_shape message_beat_shape;
+
+enum sample_kind {
+    SAMPLE_CPU_NS,         /* counter: CPU time of the instance's cgroup */
+    SAMPLE_MEMORY_BYTES,   /* gauge */
+    SAMPLE_REQUESTS,       /* counter */
+    SAMPLE_ERRORS,         /* counter */
+    SAMPLE_HITS,           /* counter */
+    SAMPLE_MISSES,         /* counter */
+    SAMPLE_BYTES_IN,       /* counter: request bytes */
+    SAMPLE_BYTES_OUT,      /* counter: response bytes */
+    SAMPLE_LATENCY_US_SUM, /* counter: request latency, summed; over REQUESTS it is the mean */
+    SAMPLE_RTT_US,         /* gauge: round trip from this node to `peer` (a node or "hub") */
+};
+extern const char *const sample_kind_words[];
+
+/* One reading. `life` changes when a counter's process was restarted, so a reset is seen. */
+struct message_sample {
+    int kind; /* enum sample_kind */
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char instance[LIMIT_ID_BYTES];
+    char peer[LIMIT_NAME_BYTES];
+    uint64_t life;
+    int64_t value;
+};
+extern const struct wire_shape message_sample_shape;
+
+/* node -> scheduler, berth.v1.metrics.<node>, every second or as configured. */
+struct message_batch {
+    char node[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    int64_t boot_us;
+    uint64_t seq;
+    struct message_sample *samples;
+    int sample_count;
+};
+extern const struct wire_shape message_batch_shape;
+
+/* scheduler -> the events stream, berth.v1.event.<ns>.<app>.<workload>: for people and tools. */
+struct message_event {
+    uint64_t seq;     /* the journal record it came from */
+    int64_t wall_us;  /* scheduler time */
+    char name[LIMIT_NAME_BYTES]; /* "handoff.step", "plan.made", "app.applied", ... */
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char handoff[LIMIT_ID_BYTES];
+    char instance[LIMIT_ID_BYTES];
+    char node[LIMIT_NAME_BYTES];
+    char state[LIMIT_NAME_BYTES]; /* of the handoff, the node or the instance */
+    char text[LIMIT_TEXT_BYTES];  /* one sentence */
+};
+extern const struct wire_shape message_event_shape;
+
+/* Control: a request on berth.v1.ctl.<verb>; which fields count depends on the verb. */
+struct message_request {
+    char id[LIMIT_ID_BYTES]; /* the client's, for idempotence: the same id gets the same answer */
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char kind[LIMIT_NAME_BYTES]; /* get: "apps", "nodes", "sites", "handoffs", "instances", ... */
+    char key[LIMIT_NAME_BYTES];  /* retag */
+    char value[LIMIT_NAME_BYTES];
+    const char *document;  /* apply, plan: the document's text */
+    uint64_t version;      /* apply of a plan: the state it was made from; 0: any */
+    uint64_t since;        /* events */
+};
+extern const struct wire_shape message_request_shape;
+
+/* The answer to every control request. `body` is a JSON text whose form the verb defines. */
+struct message_reply {
+    char id[LIMIT_ID_BYTES];
+    int code; /* 0 or an enum error_code */
+    const char *text; /* for people, when code != 0 */
+    uint64_t version; /* of the state it was computed from or led to */
+    const char *body;
+};
+extern const struct wire_shape message_reply_shape;
