@@ -63,7 +63,7 @@ const char *error_sentence(int code);
 #define BERTH_ASSERT(condition, ...)                                                               \
     do {                                                                                           \
         if (__builtin_expect(!(condition), 0))                                                     \
-            error_assert_failed(__FILE__, __LINE__, #condition, "" __VA_ARGS__);                   \
+            error_assert_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__);                  \
     } while (0)
 
 void error_assert_failed(const char *file, int line, const char *condition, const char *format, ...)

@@ -18,6 +18,7 @@ struct strbuf {
     size_t capacity;
     size_t bytes_max;
     bool broken;
+    bool no_memory; /* why it broke: the system's memory, not the ceiling */
 };
 
 void strbuf_init(struct strbuf *buf, size_t bytes_max);

@@ -5,7 +5,9 @@
  * duration: "40ms", "2s", "1h30m", "250us" -> microseconds. rate: "200/s", "12/min" -> events
  * per 1000 s (milli-hertz), so that slow rates stay integers. ratio: "0.85", "85%" -> millionths.
  * All refuse negatives, blanks in a number and unknown units (ERR_INVALID, naming the units known),
- * and what does not fit (ERR_OVERFLOW). Any thread.
+ * and what does not fit (ERR_OVERFLOW). What the smallest unit cannot hold is rounded half to even
+ * ("1.1GiB"), but a fraction of the smallest unit itself ("0.5m", "1.5B") and a quantity that would
+ * round to nothing are refused. A ratio has no upper bound here. Any thread.
  */
 #pragma once
 

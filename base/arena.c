@@ -1,0 +1,164 @@
+#include "base/arena.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* Chunks double from 4 KiB (a message) to 256 KiB (a plan); a larger allocation gets its own. */
+#define CHUNK_BYTES_MIN ((size_t)4096)
+#define CHUNK_BYTES_MAX ((size_t)256 << 10)
+#define ALIGN_BYTES     ((size_t)16)
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t capacity;
+    size_t used;
+    _Alignas(16) unsigned char data[];
+};
+
+static bool chunk_add(struct arena *arena, size_t bytes);
+static void chunks_free(struct arena_chunk *chunk);
+
+void arena_init(struct arena *arena, size_t bytes_max)
+{
+    *arena = (struct arena){.bytes_max = bytes_max, .fail_after = -1};
+}
+
+void arena_reset(struct arena *arena)
+{
+    if (arena->first != NULL) {
+        chunks_free(arena->first->next);
+        arena->first->next = NULL;
+        /* Only what was handed out can be dirty. */
+        memset(arena->first->data, 0, arena->first->used);
+        arena->first->used = 0;
+    }
+    arena->last = arena->first;
+    arena->bytes_used = 0;
+}
+
+void arena_done(struct arena *arena)
+{
+    if (arena == NULL) {
+        return;
+    }
+    chunks_free(arena->first);
+    arena->first = NULL;
+    arena->last = NULL;
+    arena->bytes_used = 0;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    if (arena->fail_after >= 0 && arena->fail_after-- == 0) {
+        return NULL;
+    }
+    if (bytes > SIZE_MAX - ALIGN_BYTES) {
+        return NULL;
+    }
+    /* Zero bytes still yield a pointer of their own, so that NULL always means failure. */
+    size_t rounded = bytes == 0 ? ALIGN_BYTES : (bytes + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+    if (rounded > arena->bytes_max || arena->bytes_used > arena->bytes_max - rounded) {
+        return NULL;
+    }
+    if (arena->last == NULL || arena->last->capacity - arena->last->used < rounded) {
+        if (!chunk_add(arena, rounded)) {
+            return NULL;
+        }
+    }
+    struct arena_chunk *chunk = arena->last;
+    void *memory = chunk->data + chunk->used;
+    chunk->used += rounded;
+    arena->bytes_used += rounded;
+    return memory;
+}
+
+void *arena_array(struct arena *arena, size_t count, size_t bytes_each)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, bytes_each, &bytes)) {
+        return NULL;
+    }
+    return arena_alloc(arena, bytes);
+}
+
+char *arena_strdup(struct arena *arena, const char *text)
+{
+    return arena_copy(arena, text, strlen(text) + 1);
+}
+
+char *arena_strndup(struct arena *arena, const char *text, size_t bytes)
+{
+    size_t length = strnlen(text, bytes);
+    char *copy = arena_alloc(arena, length + 1);
+    if (copy != NULL) {
+        memcpy(copy, text, length);
+    }
+    return copy;
+}
+
+void *arena_copy(struct arena *arena, const void *from, size_t bytes)
+{
+    void *copy = arena_alloc(arena, bytes);
+    if (copy != NULL && bytes > 0) {
+        memcpy(copy, from, bytes);
+    }
+    return copy;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int bytes = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (bytes < 0) {
+        return NULL;
+    }
+    char *text = arena_alloc(arena, (size_t)bytes + 1);
+    if (text != NULL) {
+        va_start(args, format);
+        int again = vsnprintf(text, (size_t)bytes + 1, format, args);
+        va_end(args);
+        BERTH_ASSERT(again == bytes, "a format gave %d bytes, then %d", bytes, again);
+    }
+    return text;
+}
+
+static bool chunk_add(struct arena *arena, size_t bytes)
+{
+    size_t capacity = arena->last == NULL ? CHUNK_BYTES_MIN : arena->last->capacity * 2;
+    if (capacity > CHUNK_BYTES_MAX) {
+        capacity = CHUNK_BYTES_MAX;
+    }
+    if (capacity < bytes) {
+        capacity = bytes;
+    }
+    if (capacity > SIZE_MAX - sizeof(struct arena_chunk)) {
+        return false;
+    }
+    struct arena_chunk *chunk = calloc(1, sizeof(struct arena_chunk) + capacity);
+    if (chunk == NULL) {
+        return false;
+    }
+    chunk->capacity = capacity;
+    if (arena->last == NULL) {
+        arena->first = chunk;
+    } else {
+        arena->last->next = chunk;
+    }
+    arena->last = chunk;
+    return true;
+}
+
+static void chunks_free(struct arena_chunk *chunk)
+{
+    while (chunk != NULL) {
+        struct arena_chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+}
