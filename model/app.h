@@ -1,0 +1,34 @@
+/*
+ * app: the app document: workloads, links, users (segments), rules. Same promises as world.h.
+ * docs/app.md describes each field.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/doc.h"
+#include "base/error.h"
+#include "model/types.h"
+
+int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app,
+                 struct error *err) WARN_UNUSED;
+int app_parse(const char *file, const char *text, size_t bytes, struct arena *arena,
+              struct app *ret_app, struct error *err) WARN_UNUSED;
+/* Canonical JSON; reads back to an equal app. */
+void app_write(const struct app *app, struct strbuf *out);
+uint64_t app_hash(const struct app *app);
+/* Hash of what a running instance depends on (variant, args, env, resources, readiness...): a
+ * change of it is a new version of the workload; tags, links and priors are not in it. */
+uint64_t workload_spec_hash(const struct workload *workload);
+
+int app_copy(const struct app *app, struct arena *arena, struct app *ret_app) WARN_UNUSED;
+int app_workload(const struct app *app, const char *name); /* index, or -1 */
+
+/* Sets or (value "") removes a required tag of a workload, in a copy made in `arena`. A pin that
+ * contradicts the new tag is refused with both named. */
+int app_retag(const struct app *app, const char *workload, const char *key, const char *value,
+              struct arena *arena, struct app *ret_app, struct error *err) WARN_UNUSED;
+
+/* What depends on both: every required tag and pin can be offered by some site, segments' sites
+ * exist, artifacts have digests. A tag nobody offers is an error that names the nearest offered. */
+struct world;
+int app_check(const struct app *app, const struct world *world, struct error *err) WARN_UNUSED;

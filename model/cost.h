@@ -1,0 +1,123 @@
+/*
+ * cost: the cost model: every term of a placement as ledger lines, with bill and score.
+ *
+ * The bill: dollars a provider would charge per month at the present rates, exact, rounded once per
+ * line. The score: what is minimised. Terms (docs/cost.md has the formulas):
+ *   device_cpu   CPU time on client sites x weight; no bill
+ *   edge         reserved resources x edge prices; score x 1/max(hit ratio, floor) for a workload
+ *                with a cache
+ *   datacentre   reserved resources x (1 + overhead) x prices x the share of calls that reaches it
+ *                (all, or the callers' misses)
+ *   latency      calls x (round trip + factor) x weight; no bill
+ *   egress       bytes x tiered price, per (account, rule), request and response ways
+ *   migration    one-off: state and artifact bytes x egress + the overlap of both copies; spread
+ *                over the horizon in the score; its bill is the one-off amount, once
+ * cost_problem builds the solver's problem from the same functions, so that the sum of the lines'
+ * scores of a placement equals problem_cost of it to the rounding of each line.
+ *
+ * Pure: integers in, integers out, memory from the arena. Any thread.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/problem.h"
+#include "model/types.h"
+
+enum cost_term {
+    TERM_DEVICE_CPU,
+    TERM_EDGE,
+    TERM_DATACENTRE,
+    TERM_LATENCY,
+    TERM_EGRESS,
+    TERM_MIGRATION,
+    TERM_COUNT
+};
+extern const char *const cost_term_words[];
+
+/* Latest estimates, searched by (kind, workload, site); order does not matter. */
+struct estimates {
+    const struct estimate *list;
+    int count;
+};
+
+/* Where one workload of one app runs and what it may do. Parallel to app->workloads. */
+struct workload_state {
+    int site;           /* now; -1: nowhere */
+    bool may_move;      /* false: dwell, quiet, app not automatic: stays unless a rule forbids it */
+    bool *site_blocked; /* [site], or NULL: cuts from node fitting ("no node has 500m free") */
+};
+
+struct cost_app {
+    const struct app *app;
+    struct workload_state *states;
+};
+
+struct cost_input {
+    const struct world *world;
+    struct cost_app *apps;
+    int app_count;
+    struct estimates estimates;
+    int64_t (*capacity)[RESOURCE_COUNT]; /* [site]: what live nodes offer (declared wins); -1 none */
+    int64_t now_us;
+};
+
+struct cost_line {
+    enum cost_term term;
+    int app;
+    int workload;
+    int link;  /* -1 unless the line belongs to a link */
+    int site;
+    int peer_site; /* egress and latency: the other end; -1 */
+    nusd bill;  /* per month; migration: once */
+    nusd score; /* per month */
+    char text[LIMIT_TEXT_BYTES]; /* "16.1 GiB x $0.09 per GiB (aws internet, 0-10240 GiB)" */
+};
+
+struct cost_total {
+    nusd bill;
+    nusd score;
+    nusd bill_term[TERM_COUNT];
+    nusd score_term[TERM_COUNT];
+};
+
+struct cost_report {
+    struct cost_line *lines;
+    int line_count;
+    struct cost_total total;
+};
+
+/* Part index of (app, workload) in the problem of `input`. */
+int cost_part(const struct cost_input *input, int app, int workload);
+
+/* The solver's problem for `input`. Rules: tiers, tags, pins, blocked sites, apart, hard latency,
+ * capacity, sites without capacity; and for a workload that may not move, its present site, if that
+ * is allowed. The preference to stay (policy.saving_min) is part of the unary costs of the other
+ * sites, beside the migration's cost, so that the optimum under constant inputs is to stay. */
+int cost_problem(const struct cost_input *input, struct arena *arena, struct problem *ret_problem,
+                 struct error *err) WARN_UNUSED;
+
+/* The lines of an assignment site[part]. Migration lines for parts whose site differs from now. */
+int cost_explain(const struct cost_input *input, const int *site, struct arena *arena,
+                 struct cost_report *ret_report, struct error *err) WARN_UNUSED;
+
+/* For every site: what the whole plan would score with this part there and all else as in site[]
+ * (the considered-resources table), the rule that forbids it if any, and what would change the
+ * mind: how much cheaper the site would have to be per month to be chosen. */
+struct cost_candidate {
+    int site;
+    bool allowed;
+    char rule[LIMIT_TEXT_BYTES];
+    nusd bill;  /* of the workload's own lines there, links included, per month */
+    nusd score; /* the same in score */
+    nusd gap;   /* score above the chosen site's; 0 for it */
+};
+int cost_candidates(const struct cost_input *input, const int *site, int part, struct arena *arena,
+                    struct cost_candidate **ret_candidates, int *ret_count,
+                    struct error *err) WARN_UNUSED;
+
+/* The value a term uses: the estimate if there is one, else the prior; *ret_measured says which. */
+int64_t cost_hit_ppm(const struct cost_input *input, int app, int workload, int site,
+                     bool *ret_measured);
+int64_t cost_calls_mhz(const struct cost_input *input, int app, int workload, bool *ret_measured);
+int64_t cost_rtt_us(const struct cost_input *input, int from, int to, bool *ret_measured);

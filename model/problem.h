@@ -1,0 +1,124 @@
+/*
+ * problem: the placement problem in numbers, as the solver sees it: parts, sites, costs, rules.
+ *
+ * Choose one site for every part; minimise the sum of unary costs, pair costs and meters' charges;
+ * subject to every rule. Costs are score in nano-dollars per month (int64). A rule is the only thing
+ * that can forbid; each has a sentence, so that an infeasible problem can name an irreducible set of
+ * rules that cannot hold together. Names are only for messages; indices mean everything.
+ *
+ * A part is a workload with all its replicas (one variant, one segment set). Arrays live in the
+ * arena of the builder; a problem is immutable once built. Any thread may read it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "model/types.h"
+
+/* Cumulative monthly tiers of one (account, egress rule). Volumes in bytes; prices are score
+ * nano-dollars per GiB-or-GB as the rule's per_bytes says, already weighted. */
+struct problem_meter {
+    char name[LIMIT_REF_BYTES];
+    int64_t base_bytes; /* month to date: where the planned volume starts */
+    int64_t per_bytes;
+    int tier_count;
+    int64_t up_to_bytes[LIMIT_TIERS]; /* cumulative; the last INT64_MAX */
+    int64_t price_nusd[LIMIT_TIERS];  /* per per_bytes */
+};
+
+/* Bytes per month that one choice puts on a meter. */
+struct problem_use {
+    int meter; /* -1: none */
+    int64_t bytes;
+};
+
+struct problem_part {
+    char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES]; /* "namespace/app/workload" */
+    int64_t *cost;                   /* [site] */
+    int64_t demand[RESOURCE_COUNT];  /* replicas x reserve */
+    int current;                     /* the site where it runs now, or -1 */
+    struct problem_use *use;         /* [site * 2 + {sender, receiver}], or NULL: none anywhere */
+};
+
+/* An interaction of two different parts. */
+struct problem_pair {
+    int a;
+    int b;
+    int64_t *cost;           /* [site_a * site_count + site_b] */
+    struct problem_use *use; /* [(site_a * site_count + site_b) * 2 + {sender, receiver}] or NULL */
+};
+
+enum rule_kind {
+    RULE_SITES,    /* part `a` may only be at sites with allowed[site] */
+    RULE_PAIR,     /* parts `a`, `b` only at allowed[site_a * site_count + site_b] */
+    RULE_APART,    /* no two of parts[] at one site */
+    RULE_CAPACITY, /* the demands of `resource` at `site` sum to at most `capacity` */
+};
+
+struct problem_rule {
+    enum rule_kind kind;
+    int a;
+    int b;
+    bool *allowed;
+    int *parts;
+    int part_count;
+    int site;
+    enum resource resource;
+    int64_t capacity;
+    char text[LIMIT_TEXT_BYTES]; /* "default/shop/source needs tag cloud=aws" */
+};
+
+struct problem {
+    int part_count;
+    int site_count;
+    int pair_count;
+    int meter_count;
+    int rule_count;
+    struct problem_part *parts;
+    char (*site_names)[LIMIT_REF_BYTES];
+    struct problem_pair *pairs;
+    struct problem_meter *meters;
+    struct problem_rule *rules;
+};
+
+/* The exact score of an assignment site[part], in nano-dollars per month, meters included
+ * (each meter's charge rounded once, half to even). */
+nusd problem_cost(const struct problem *problem, const int *site);
+/* Index of the first rule an assignment breaks, or -1. */
+int problem_broken_rule(const struct problem *problem, const int *site);
+/* What `bytes` more cost on a meter that already holds base_bytes. */
+nusd meter_charge(const struct problem_meter *meter, int64_t bytes);
+
+enum solve_status {
+    SOLVE_OPTIMAL,    /* proven */
+    SOLVE_FEASIBLE,   /* the budget ran out: site[] holds, bound says how far it may be off */
+    SOLVE_INFEASIBLE, /* conflict[] is an irreducible set of rules */
+    SOLVE_NONE,       /* no answer (budget, or the worker died twice): stay */
+};
+extern const char *const solve_status_words[];
+
+struct solution {
+    enum solve_status status;
+    int *site;          /* [part] */
+    int64_t cost_nusd;  /* problem_cost of it */
+    int64_t bound_nusd; /* no assignment is cheaper; <= cost */
+    int64_t nodes;      /* branch-and-bound nodes spent */
+    int *conflict;      /* rule indices */
+    int conflict_count;
+    char text[LIMIT_TEXT_BYTES]; /* why NONE */
+};
+
+/* A binary frame: magic, version, sizes, then little-endian fields; every count is checked against
+ * its limit before anything is allocated. Used between the programs and berth-solve; fuzzed. */
+struct strbuf;
+void problem_encode(const struct problem *problem, struct strbuf *out);
+int problem_decode(const void *bytes, size_t count, struct arena *arena,
+                   struct problem *ret_problem, struct error *err) WARN_UNUSED;
+void solution_encode(const struct solution *solution, int part_count, struct strbuf *out);
+int solution_decode(const void *bytes, size_t count, const struct problem *problem,
+                    struct arena *arena, struct solution *ret_solution,
+                    struct error *err) WARN_UNUSED;

@@ -1,0 +1,31 @@
+/*
+ * world: the world document: sites, accounts, prices, egress tiers, latencies, weights, policy.
+ * Read from YAML or JSON with every mistake reported at once; written back as canonical JSON that
+ * reads to an equal world. docs/world.md describes each field. A world is immutable once read.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/doc.h"
+#include "base/error.h"
+#include "model/types.h"
+
+/* Reads from a parsed document into `arena`. ERR_INVALID with all problems. */
+int world_from_doc(struct doc *doc, struct arena *arena, struct world *ret_world,
+                   struct error *err) WARN_UNUSED;
+/* Parses and reads a text; `file` is only a name for messages. */
+int world_parse(const char *file, const char *text, size_t bytes, struct arena *arena,
+                struct world *ret_world, struct error *err) WARN_UNUSED;
+void world_write(const struct world *world, struct strbuf *out);
+uint64_t world_hash(const struct world *world);
+
+int world_site(const struct world *world, const char *name); /* index, or -1 */
+/* True when the site carries the tag, own or implied. */
+bool site_has_tag(const struct site *site, const char *key, const char *value);
+/* The rules that bill bytes from one site to another: sender's then receiver's; -1 none. Within one
+ * site nothing is billed. */
+struct egress_match {
+    int sender_rule;
+    int receiver_rule;
+};
+struct egress_match world_egress(const struct world *world, int from, int to);
