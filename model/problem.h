@@ -30,7 +30,11 @@ struct problem_meter {
     int64_t price_nusd[LIMIT_TIERS];  /* per per_bytes */
 };
 
-/* Bytes per month that one choice puts on a meter. */
+/* Bytes per month that one choice puts on a meter. A choice has PROBLEM_USES slots: requests and
+ * responses travel opposite ways, and each way may be billed by its sender and by its receiver. Two
+ * slots of one choice may name the same meter: their bytes add up. */
+#define PROBLEM_USES 4
+
 struct problem_use {
     int meter; /* -1: none */
     int64_t bytes;
@@ -41,7 +45,7 @@ struct problem_part {
     int64_t *cost;                   /* [site] */
     int64_t demand[RESOURCE_COUNT];  /* replicas x reserve */
     int current;                     /* the site where it runs now, or -1 */
-    struct problem_use *use;         /* [site * 2 + {sender, receiver}], or NULL: none anywhere */
+    struct problem_use *use;         /* [site * PROBLEM_USES + k], or NULL: none anywhere */
 };
 
 /* An interaction of two different parts. */
@@ -49,7 +53,7 @@ struct problem_pair {
     int a;
     int b;
     int64_t *cost;           /* [site_a * site_count + site_b] */
-    struct problem_use *use; /* [(site_a * site_count + site_b) * 2 + {sender, receiver}] or NULL */
+    struct problem_use *use; /* [(site_a * site_count + site_b) * PROBLEM_USES + k] or NULL */
 };
 
 enum rule_kind {
