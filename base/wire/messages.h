@@ -21,6 +21,7 @@ struct epoch {
     uint64_t n;
 };
 int epoch_compare(struct epoch a, struct epoch b);
+extern const struct wire_shape epoch_shape; /* to nest in other shapes: {"term":..,"n":..} */
 
 struct message_tag {
     char key[LIMIT_NAME_BYTES];
@@ -281,3 +282,7 @@ struct message_reply {
     const char *body;
 };
 extern const struct wire_shape message_reply_shape;
+
+/* Every shape above, for tools and tests that walk all messages. */
+extern const struct wire_shape *const message_shapes[];
+extern const int message_shape_count;

@@ -9,8 +9,10 @@
  * second. A decoder refuses another type and a newer major version, ignores unknown fields (a newer
  * peer may add some), gives absent optional fields their zero, and refuses an absent required field,
  * a wrong kind, a number out of range, a string or array over its limit, with an error that names
- * the field. Integers travel as JSON integers; 128-bit amounts as decimal strings. Encoding is
- * canonical: fields in table order, no blanks, so equal structs give equal bytes.
+ * the field. Integers travel as JSON integers, those past 2^63 - 1 (hashes) as decimal strings, as
+ * do 128-bit amounts. Encoding is canonical: fields in table order, no blanks, optional fields that
+ * are zero left out, so equal structs give equal bytes. Nested structs carry no "v" and "type".
+ * Text is UTF-8: a byte that is not (a workload's own words, say) is encoded as '?'.
  *
  * Arrays: a pointer and an int count in the struct; decoded elements live in the caller's arena.
  * Strings: char arrays inside the struct, terminated; or const char * in the arena (WIRE_TEXT).
@@ -22,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -66,6 +69,10 @@ struct wire_shape {
 #define WIRE_FIELD_STR(s, m, f)                                                                    \
     {.name = #m, .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m),                  \
      .size = sizeof(((struct s *)0)->m)}
+/* As WIRE_FIELD_STR, for a member whose JSON name is a word of C: namespace_ is "namespace". */
+#define WIRE_FIELD_STR_AS(s, m, json_name, f)                                                      \
+    {.name = (json_name), .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m),         \
+     .size = sizeof(((struct s *)0)->m)}
 #define WIRE_FIELD_TEXT(s, m, f, bytes_max)                                                        \
     {.name = #m, .kind = WIRE_TEXT, .flags = (f), .offset = offsetof(struct s, m),                 \
      .size = sizeof(const char *), .max = (bytes_max)}
@@ -95,11 +102,12 @@ struct wire_shape {
      .size = sizeof(*((struct s *)0)->m), .count_offset = offsetof(struct s, counter),             \
      .max = (count_max), .shape = (shape_ptr)}
 
-/* Appends the JSON; failures (a string not terminated, an enum out of range) are bugs. */
+/* Appends the JSON; failures (a string not terminated, a number or an enum out of range) are bugs.
+ * A text of NULL is "". */
 void wire_encode(const struct wire_shape *shape, const void *message, struct strbuf *out);
 
 /* *ret_message (shape->size bytes) is written only on success. Array elements and texts come from
- * `arena`. Refuses more than LIMIT_WIRE_BYTES unless the shape is a snapshot (`bytes_max`). */
+ * `arena`. Refuses more than bytes_max bytes (0: LIMIT_WIRE_BYTES; a snapshot has its own). */
 int wire_decode(const struct wire_shape *shape, const char *text, size_t bytes, size_t bytes_max,
                 struct arena *arena, void *ret_message, struct error *err) WARN_UNUSED;
 
