@@ -1,13 +1,13 @@
 /*
  * doc: a YAML or JSON document, read field by field into checked plain structs.
  *
- * Parsed by libyaml (JSON is read by the same parser as YAML's flow style; a file that ends in .json
- * or a text that starts with '{' is read by jansson, with its rules), kept with the line of every
- * value. A reader walks it with the functions below. Each of them, on a wrong value, records a
+ * YAML is parsed by libyaml; a file whose name ends in .json, or a text that starts with '{', is JSON
+ * and held to jansson's strict rules. Both become one tree, kept with the line of every value and
+ * every number as it was written. A reader walks it with the functions below. Each of them, on a wrong value, records a
  * problem (file, line, path, the value, the rule, and "did you mean") and goes on, so that one run
  * reports everything. Reading a mapping's field marks it as known; doc_close reports the fields of
- * a mapping that nobody asked for, with the nearest asked name. Duplicate keys, anchors that expand
- * past the limits, more than LIMIT_DOC_DEPTH levels and LIMIT_DOC_BYTES bytes are refused at parse.
+ * a mapping that nobody asked for, with the nearest asked name. Duplicate keys, anchors, aliases,
+ * merge keys, tags, more than LIMIT_DOC_DEPTH levels and LIMIT_DOC_BYTES bytes are refused at parse.
  *
  * Nothing is half-applied: a caller looks at doc_check once, after all reads, and uses what it read
  * only when that returns 0. Scalars stay text until a typed reader asks. One thread per doc.
@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/decimal.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -41,6 +42,10 @@ enum { DOC_REQUIRED = 1 };
  * The error's text has file and line. */
 int doc_parse(const char *file, const char *text, size_t bytes, struct doc **ret_doc,
               struct error *err) WARN_UNUSED;
+/* As doc_parse, within an arena of the caller's choice, empty and taken over, whatever comes: a
+ * ceiling of its own, or a test's fail_after. */
+int doc_parse_with(struct arena arena, const char *file, const char *text, size_t bytes,
+                   struct doc **ret_doc, struct error *err) WARN_UNUSED;
 int doc_read_file(const char *path, struct doc **ret_doc, struct error *err) WARN_UNUSED;
 void doc_destroy(struct doc *doc);
 void cleanup_doc(struct doc **doc);
@@ -52,7 +57,9 @@ int doc_line(const struct doc_node *node);
 const char *doc_path(struct doc *doc, const struct doc_node *node);
 
 /* The field `key` of a mapping; NULL when absent (a problem if DOC_REQUIRED). A NULL or non-mapping
- * `map` gives NULL; a non-mapping is a problem. */
+ * `map` gives NULL; a non-mapping is a problem. With a NULL map (an optional part that is absent)
+ * nothing is missing, required or not. A field without a value counts as absent, but doc_get gives
+ * its DOC_NULL node unless it is required. */
 const struct doc_node *doc_get(struct doc *doc, const struct doc_node *map, const char *key,
                                int flags);
 /* As doc_get, and a problem unless it is a list / a mapping. */
@@ -93,7 +100,8 @@ bool doc_word(struct doc *doc, const struct doc_node *map, const char *key, int 
 /* The same unit readers for a scalar node itself (list items). */
 bool doc_node_string(struct doc *doc, const struct doc_node *scalar, char *out, size_t capacity);
 
-/* A problem of the caller's own: "line N, path: value: rule". */
+/* A problem of the caller's own: "file:line: path: "value": sentence", where the value is left out
+ * when the sentence names it already. */
 void doc_problem(struct doc *doc, const struct doc_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reports the fields of `map` that were not asked for. */
