@@ -1,0 +1,150 @@
+/*
+ * node_core: the node agent's behaviour as one deterministic state machine.
+ *
+ *     node_step(node, event, effects)
+ *
+ * No clock, socket, file, process or random source: instants (CLOCK_BOOTTIME) come in with events,
+ * actions go out as effects, in order: an effect NODE_FX_PERSIST must be on disk before any later
+ * effect of the same step leaves. The shell (executors/node/) carries effects out and feeds back
+ * what happened; tests/fault drives the same code with simulated disks and processes.
+ *
+ * Rules: a command with an epoch below the highest taken for its instance, or with a term below the
+ * highest ever taken on this node, is refused (DENIED); one past its not_after is refused (STALE); a
+ * repeated id gets its first answer again; a STOP of an unknown instance leaves a tombstone with
+ * its epoch, so that a late START of it is refused. Every command is answered; every change of an
+ * instance's state is reported once, with a sequence number.
+ *
+ * Sizes: at most LIMIT_NODE_INSTANCES instances (tombstones included, the oldest dropped first).
+ * Tables are allocated at node_create; specs live in an arena per instance. One thread.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/wire/messages.h"
+
+/* What is kept on disk of one instance. */
+struct node_record {
+    char instance[LIMIT_ID_BYTES];
+    struct epoch epoch;          /* highest taken for it */
+    char last_command[LIMIT_ID_BYTES];
+    int last_code;               /* answer given to it */
+    int state;                   /* enum instance_state */
+    int want;                    /* enum node_want */
+    int restarts;
+    int exit_code;
+    int error_code;
+    char detail[LIMIT_TEXT_BYTES];
+    struct message_spec spec;    /* empty for a tombstone */
+};
+extern const struct wire_shape node_record_shape;
+
+enum node_want { NODE_WANT_STAGED, NODE_WANT_SERVE, NODE_WANT_HELD, NODE_WANT_GONE };
+extern const char *const node_want_words[];
+
+enum node_event_kind {
+    NODE_EV_STARTED,     /* first: this boot's id, the highest epoch on disk, the records */
+    NODE_EV_ADOPTED,     /* after STARTED, once per record with a process: what its shim says */
+    NODE_EV_CONNECTED,   /* the bus is (again) there: say hello */
+    NODE_EV_HELLO_ASKED, /* the scheduler wants a hello */
+    NODE_EV_COMMAND,
+    NODE_EV_FETCHED,     /* result of NODE_FX_FETCH */
+    NODE_EV_SPAWNED,     /* result of NODE_FX_SPAWN */
+    NODE_EV_SAID,        /* the workload spoke on its socket */
+    NODE_EV_JUDGED,      /* result of NODE_FX_JUDGE */
+    NODE_EV_EXITED,      /* the main process ended */
+    NODE_EV_CLEARED,     /* result of NODE_FX_CLEAR: no process, no cgroup left */
+    NODE_EV_PROBED,      /* result of NODE_FX_PROBE */
+    NODE_EV_TICK,
+};
+
+enum workload_word { SAID_READY, SAID_DRAINED, SAID_RESUMED, SAID_STOPPING };
+
+struct node_event {
+    enum node_event_kind kind;
+    struct boot at;
+    char instance[LIMIT_ID_BYTES];
+    union {
+        struct {
+            char boot_id[BOOT_ID_BYTES];
+            struct epoch epoch;
+            const struct node_record *records;
+            int record_count;
+        } started;
+        struct {
+            bool running;  /* false: ended while the agent was away */
+            int exit_code; /* when not running */
+            bool said_ready;
+            bool said_drained; /* the last word, remembered by the shim */
+        } adopted;
+        struct message_command command; /* arrays are copied */
+        struct {
+            int code; /* 0 or an enum error_code */
+            char text[LIMIT_TEXT_BYTES];
+        } result; /* FETCHED, SPAWNED, CLEARED */
+        enum workload_word said;
+        bool judged_ready;
+        int exit_code;
+        struct message_probed probed;
+    };
+};
+
+enum node_effect_kind {
+    NODE_FX_PERSIST, /* write `record` durably, before later effects */
+    NODE_FX_ERASE,   /* forget the record and the instance's folder */
+    NODE_FX_ANSWER,  /* to the command */
+    NODE_FX_REPORT,
+    NODE_FX_HELLO,   /* with every instance */
+    NODE_FX_FETCH,   /* fetch and verify the artifact: digest, then ELF machine */
+    NODE_FX_SPAWN,   /* start a shim with the workload in its own cgroup */
+    NODE_FX_SAY,     /* to the workload, by contract: drain, resume, stop, with a deadline */
+    NODE_FX_TERM,    /* SIGTERM to the main process */
+    NODE_FX_CLEAR,   /* kill the whole cgroup, wait until empty, remove it */
+    NODE_FX_JUDGE,   /* one readiness probe of the spec; answers with NODE_EV_JUDGED */
+    NODE_FX_PROBE,   /* requests to `subject`, expecting the identity */
+    NODE_FX_PROBED,  /* publish the outcome of a probe */
+};
+
+enum node_say { SAY_DRAIN, SAY_RESUME, SAY_STOP };
+
+struct node_effect {
+    enum node_effect_kind kind;
+    char instance[LIMIT_ID_BYTES];
+    union {
+        struct node_record record; /* arrays point into the node: valid until its next step */
+        struct message_answer answer;
+        struct message_report report;
+        struct message_hello hello; /* node, site, tags, capacity are filled in by the shell */
+        const struct message_spec *spec; /* FETCH, SPAWN, JUDGE */
+        struct {
+            enum node_say what;
+            int64_t deadline_us; /* on this node's CLOCK_BOOTTIME */
+        } say;
+        struct {
+            char id[LIMIT_ID_BYTES];
+            char subject[LIMIT_SUBJECT_BYTES];
+            int count;
+            int64_t timeout_us;
+        } probe;
+        struct message_probed probed;
+    };
+};
+
+struct node_effects {
+    struct node_effect *list;
+    int count;
+    int capacity;
+};
+int node_effects_create(int capacity, struct node_effects **ret_effects) WARN_UNUSED;
+void node_effects_destroy(struct node_effects *effects);
+
+struct node;
+int node_create(const char *name, struct node **ret_node, struct error *err) WARN_UNUSED;
+void node_destroy(struct node *node);
+void node_step(struct node *node, const struct node_event *event, struct node_effects *effects);
+struct boot node_deadline(const struct node *node); /* INT64_MAX: never */
+uint64_t node_hash(const struct node *node);
+
+/* Read-only: the records, for `berth-node --status`, the shell and tests. */
+int node_record_count(const struct node *node);
+const struct node_record *node_record_at(const struct node *node, int index);

@@ -1,0 +1,175 @@
+/*
+ * core: the scheduler's decisions as one deterministic state machine.
+ *
+ *     core_step(core, event, effects)
+ *
+ * The core has no clock, socket, file, SQL, thread or random source: instants come in with events,
+ * actions go out as effects. The same bytes of events give the same effects and the same
+ * core_hash, in production, in the simulator and in the fault harness. The shell's duty: append the
+ * event to the journal, durably, before any effect of its step leaves; on restart replay the
+ * journal and compare hashes, then feed CORE_STARTED, upon which the core sends again every command
+ * that has no answer yet.
+ *
+ * Time: an instant is scheduler time in microseconds since 1970, made monotone by the shell (it
+ * never goes backwards, also across restarts). core_deadline says when to send a CORE_TICK.
+ *
+ * Memory: tables sized at core_create; each app and the world live in an arena of their own; an
+ * event's memory belongs to the caller and is copied. A step that would pass a limit refuses its
+ * event with a reply and changes nothing. One thread. About 2 us per report, 1 KB per instance.
+ *
+ * What it does: an apply, a lost node, a changed estimate mark the inputs as changed; when they are
+ * quiet for policy.settle_us one CORE_SOLVE goes out; its CORE_PLAN is compared with what runs;
+ * every difference becomes a handoff (handoff.h), at most policy.moves_max at once; a first start
+ * and a removal are handoffs with one side empty. A plan for inputs that have changed since is
+ * dropped and asked again.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/wire/messages.h"
+#include "model/cost.h"
+#include "scheduler/core/state.h"
+
+enum core_event_kind {
+    CORE_STARTED,   /* a scheduler process took the journal for `started.term` */
+    CORE_WORLD,     /* a checked world replaces the present one */
+    CORE_APPLY,     /* a checked app (app_check passed against the present world) */
+    CORE_DELETE,
+    CORE_RETAG,
+    CORE_HELLO,     /* a node is there, with all its instances */
+    CORE_NODE_LOST, /* silent longer than policy.node_timeout_us (liveness.h decides) */
+    CORE_ANSWER,    /* of a node to a command */
+    CORE_REPORT,
+    CORE_PROBED,    /* from a node, or from the shell's own probe (node "") */
+    CORE_ESTIMATES, /* changed, quantised */
+    CORE_PLAN,      /* the solver's answer to CORE_SOLVE */
+    CORE_TICK,
+};
+extern const char *const core_event_words[];
+
+struct core_plan_choice {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+};
+
+struct core_plan {
+    uint64_t solve;   /* the CORE_SOLVE it answers */
+    uint64_t version; /* input_version it was computed for */
+    enum solve_status status;
+    struct core_plan_choice *choices;
+    int choice_count;
+    int64_t score_stay_nusd; /* of keeping today's placement; INT64_MAX: not possible */
+    int64_t score_plan_nusd;
+    int64_t bound_nusd;
+    int64_t bill_stay_nusd; /* per month */
+    int64_t bill_plan_nusd;
+    char text[LIMIT_TEXT_BYTES]; /* INFEASIBLE: the conflicting rules; NONE: why */
+};
+
+struct core_event {
+    enum core_event_kind kind;
+    struct instant at;
+    char request[LIMIT_ID_BYTES]; /* of the control request behind it, or "" */
+    union {
+        struct {
+            uint64_t term;
+        } started;
+        const struct world *world;
+        struct {
+            const struct app *app;
+            uint64_t version; /* refuse (STALE) unless it is the present one; 0: any */
+        } apply;
+        struct {
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES]; /* RETAG */
+            char key[LIMIT_NAME_BYTES];      /* RETAG */
+            char value[LIMIT_NAME_BYTES];    /* RETAG */
+        } target; /* DELETE, RETAG */
+        struct message_hello hello;
+        char node[LIMIT_NAME_BYTES]; /* NODE_LOST */
+        struct message_answer answer;
+        struct message_report report;
+        struct message_probed probed;
+        struct {
+            const struct estimate *list;
+            int count;
+        } estimates;
+        struct core_plan plan;
+    };
+};
+
+enum core_effect_kind {
+    CORE_REPLY,   /* to the control request: accepted, or why not */
+    CORE_COMMAND, /* to a node */
+    CORE_PROBE,   /* the shell probes from its own connection (the hub's side of the traffic) */
+    CORE_SOLVE,   /* build the problem with core_cost_input, solve, answer with CORE_PLAN */
+    CORE_PUBLISH, /* to the events stream */
+};
+extern const char *const core_effect_words[];
+
+struct core_effect {
+    enum core_effect_kind kind;
+    union {
+        struct {
+            char request[LIMIT_ID_BYTES];
+            int code;
+            char text[LIMIT_TEXT_BYTES];
+            uint64_t version;
+        } reply;
+        struct {
+            char node[LIMIT_NAME_BYTES];
+            struct message_command message; /* arrays point into the core: valid until its next step */
+        } command;
+        struct {
+            char id[LIMIT_ID_BYTES];
+            char instance[LIMIT_ID_BYTES];
+            char subject[LIMIT_SUBJECT_BYTES];
+            int count;
+            int64_t timeout_us;
+        } probe;
+        struct {
+            uint64_t solve;
+            uint64_t version;
+        } solve;
+        struct message_event publish;
+    };
+};
+
+/* Caller's memory; filled from the front by each step. Large: allocate once. */
+struct core_effects {
+    struct core_effect *list;
+    int count;
+    int capacity;
+};
+int core_effects_create(int capacity, struct core_effects **ret_effects) WARN_UNUSED;
+void core_effects_destroy(struct core_effects *effects);
+
+int core_create(struct core **ret_core, struct error *err) WARN_UNUSED;
+void core_destroy(struct core *core);
+
+/* Applies one event; effects->count is reset first. Never fails: a wrong event is refused in a
+ * CORE_REPLY (or ignored, if nobody asked) and changes nothing but the last instant. */
+void core_step(struct core *core, const struct core_event *event, struct core_effects *effects);
+
+/* When the core next wants a CORE_TICK; INT64_MAX: never. */
+struct instant core_deadline(const struct core *core);
+
+/* Over every field that can influence a later step. */
+uint64_t core_hash(const struct core *core);
+
+/* The cost model's input for the present state; with `instead`, as if that app were applied (it
+ * replaces the one of its name, or is added), and without the app `without` ("ns/app") if not NULL.
+ * Arrays in `arena`, apps by reference. For CORE_SOLVE, `berth plan` and `berth explain`. */
+int core_cost_input(const struct core *core, const struct app *instead, const char *without,
+                    struct arena *arena, struct cost_input *ret_input,
+                    struct error *err) WARN_UNUSED;
+/* The placement as sites by part of that input; -1 where nothing runs. */
+int core_placement(const struct core *core, const struct cost_input *input, struct arena *arena,
+                   int **ret_site, struct error *err) WARN_UNUSED;
+
+/* Read-only view for shells, tools and tests. */
+const struct core_state *core_state(const struct core *core);

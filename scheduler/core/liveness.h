@@ -1,0 +1,30 @@
+/*
+ * liveness: which nodes are silent. Beats are too many for the journal, so this small pure table
+ * sits beside the core: the shell feeds it hellos and beats, asks it what is overdue, and turns
+ * each answer into a CORE_NODE_LOST event. A beat of a node that the core does not know as up, or
+ * with another boot id, or with a report sequence that the shell has not seen, asks for a hello.
+ * No clock of its own; one thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/wire/messages.h"
+#include "scheduler/core/state.h"
+
+struct liveness;
+
+int liveness_create(struct liveness **ret_liveness) WARN_UNUSED;
+void liveness_destroy(struct liveness *liveness);
+void liveness_hello(struct liveness *liveness, const struct message_hello *hello,
+                    struct instant now);
+/* Returns true when the node should be asked for a hello. */
+bool liveness_beat(struct liveness *liveness, const struct message_beat *beat, struct instant now);
+void liveness_report(struct liveness *liveness, const char *node, uint64_t seq);
+/* The next node silent for longer than timeout_us, each once until its next beat; NULL: none. */
+const char *liveness_overdue(struct liveness *liveness, struct instant now, int64_t timeout_us);
+struct instant liveness_deadline(const struct liveness *liveness, int64_t timeout_us);
+/* After a scheduler restart all nodes get a full timeout from `now`. */
+void liveness_restart(struct liveness *liveness, struct instant now);

@@ -1,0 +1,194 @@
+/*
+ * state: what the core knows, as plain tables. Only core_step writes them; shells read them through
+ * core_state. Entries are found by name or id; a free entry has an empty name. Indices are stable
+ * within one step only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/wire/messages.h"
+#include "model/types.h"
+
+struct core;
+
+struct instant {
+    int64_t us; /* scheduler time, see core.h */
+};
+
+struct core_node {
+    char name[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    bool up;
+    char boot_id[BOOT_ID_BYTES];
+    int64_t boot_offset_us; /* its CLOCK_BOOTTIME minus scheduler time, at hello: a lower bound */
+    char arch[LIMIT_NAME_BYTES];
+    char drivers[LIMIT_TEXT_BYTES];
+    int64_t capacity[RESOURCE_COUNT];
+    struct epoch epoch;
+    struct instant since; /* up or lost since */
+};
+
+/* What the scheduler wants an instance to be. */
+enum instance_want { WANT_SERVE, WANT_HELD, WANT_GONE };
+
+struct core_instance {
+    char id[LIMIT_ID_BYTES]; /* unique for ever: "<workload>-<replica>-<n in base 36>" */
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    int replica;
+    char node[LIMIT_NAME_BYTES];
+    uint64_t spec_hash;
+    enum instance_want want;
+    enum instance_state state; /* as last reported; ABSENT before the first report */
+    bool lost;                 /* its node is lost: the state is what was last known */
+    struct epoch epoch;
+    int restarts;
+    struct instant since; /* of `state` */
+    char detail[LIMIT_TEXT_BYTES];
+};
+
+/* The states of a handoff; scheduler/core/handoff.h says what is true in the world in each. */
+#define HANDOFF_STATE_MAP(X)                                                                       \
+    X(PLANNED, "planned")                                                                          \
+    X(STAGING, "staging")                                                                          \
+    X(STARTING, "starting")                                                                        \
+    X(READY, "ready")                                                                              \
+    X(REACHABLE, "reachable")                                                                      \
+    X(LINGERING, "lingering")                                                                      \
+    X(DRAINING, "draining")                                                                        \
+    X(HELD, "held")                                                                                \
+    X(STOPPING, "stopping")                                                                        \
+    X(DONE, "done")                                                                                \
+    X(RETURNING, "returning") /* going back: the old copy resumes, the new one is stopped */       \
+    X(BACK, "back")
+
+enum handoff_state {
+#define HANDOFF_STATE_ENUM(name, word) HANDOFF_STATE_##name,
+    HANDOFF_STATE_MAP(HANDOFF_STATE_ENUM)
+#undef HANDOFF_STATE_ENUM
+        HANDOFF_STATE_COUNT
+};
+extern const char *const handoff_state_words[];
+
+enum handoff_reason {
+    REASON_START,     /* nothing ran yet */
+    REASON_REMOVE,    /* deleted, or fewer replicas */
+    REASON_RETAG,     /* the present site no longer has the required tags, or a rule changed */
+    REASON_SAVING,    /* the plan is cheaper by more than the noise */
+    REASON_NODE_LOST,
+    REASON_FAILED,    /* the instance was given up by its node */
+    REASON_VERSION,   /* a new spec */
+};
+extern const char *const handoff_reason_words[];
+
+#define CORE_VANTAGES 8 /* places of the traffic's side that probe one handoff */
+
+struct core_vantage {
+    char node[LIMIT_NAME_BYTES]; /* "": the scheduler's own connection, at the hub */
+    bool new_reached; /* the new copy answered, with its identity */
+    bool old_reached;
+    int64_t rtt_us;   /* the slowest of both, measured */
+};
+
+struct core_handoff {
+    char id[LIMIT_ID_BYTES];
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    int replica;
+    char from[LIMIT_ID_BYTES]; /* instance; "": a first start */
+    char to[LIMIT_ID_BYTES];   /* instance; "": a removal */
+    char from_site[LIMIT_REF_BYTES];
+    char to_site[LIMIT_REF_BYTES];
+    char to_node[LIMIT_NAME_BYTES];
+    enum handoff_reason reason;
+    enum handoff_state state;
+    struct instant entered[HANDOFF_STATE_COUNT]; /* 0: never */
+    struct instant deadline; /* of the present state; INT64_MAX: none */
+    struct core_vantage vantages[CORE_VANTAGES];
+    int vantage_count;
+    bool proven;       /* reachability and drain were proven; false: no contract, or no vantage */
+    int64_t linger_us; /* chosen: at least the slowest measured round trip */
+    char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
+};
+
+struct core_workload {
+    int site;              /* chosen by the last plan; -1 none */
+    struct instant moved;  /* end of the last move; 0 never */
+    bool *site_blocked;    /* [site]: no node of it could take a replica; cleared by changes */
+    int failures;          /* handoffs that went back, since the last success; back-off of retries */
+    struct instant retry;  /* not tried again before */
+};
+
+struct core_app {
+    struct app app;
+    uint64_t version; /* of the input that brought it */
+    bool deleting;    /* removed when its last instance is gone */
+    struct core_workload *workloads; /* parallel to app.workloads */
+    void *storage;    /* the core's own */
+};
+
+struct core_command {
+    char id[LIMIT_ID_BYTES];
+    char node[LIMIT_NAME_BYTES];
+    char handoff[LIMIT_ID_BYTES];
+    char instance[LIMIT_ID_BYTES];
+    enum node_verb verb;
+    struct epoch epoch;
+    struct instant sent;
+    struct instant not_after;
+    int tries;
+};
+
+/* Why something was or was not moved; the last CORE_DECISIONS are kept. */
+struct core_decision {
+    struct instant at;
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char from_site[LIMIT_REF_BYTES];
+    char to_site[LIMIT_REF_BYTES];
+    enum handoff_reason reason;
+    int64_t score_before_nusd; /* of the whole plan, per month */
+    int64_t score_after_nusd;
+    int64_t bill_before_nusd;
+    int64_t bill_after_nusd;
+    char text[LIMIT_TEXT_BYTES];
+};
+#define CORE_DECISIONS 256
+#define CORE_ENDED     512 /* ended handoffs kept */
+
+struct core_state {
+    uint64_t term;
+    struct epoch epoch;       /* the last one given out */
+    uint64_t version;         /* grows with every accepted change of the desired state */
+    uint64_t input_version;   /* grows with everything that a solve depends on */
+    struct instant now;       /* of the last event */
+    const struct world *world; /* NULL before the first */
+    struct core_app *apps;
+    int app_count;
+    struct core_node *nodes;
+    int node_count;
+    struct core_instance *instances;
+    int instance_count;
+    struct core_handoff *handoffs; /* under way */
+    int handoff_count;
+    struct core_handoff *ended; /* a ring: the oldest at ended_count % CORE_ENDED once full */
+    uint64_t ended_count;
+    struct core_command *commands;
+    int command_count;
+    struct estimate *estimates;
+    int estimate_count;
+    struct core_decision *decisions; /* a ring, as ended */
+    uint64_t decision_count;
+    uint64_t solve;          /* id of the last CORE_SOLVE */
+    bool solving;
+    struct instant changed;  /* of the inputs; 0: nothing new */
+    char plan_text[LIMIT_TEXT_BYTES]; /* of the last plan: "optimal", or why there is none */
+    enum solve_status plan_status;
+    int64_t plan_bound_nusd;
+};
