@@ -1,0 +1,27 @@
+/*
+ * service: the scheduler's production shell: one thread around epoll that turns messages, timers and
+ * solver answers into core events, appends them to the journal, and carries the effects out.
+ *
+ * Order of a round: collect waiting events, step the core for each, append the whole batch with one
+ * commit, then let the effects leave. Control requests are answered after the commit. Everything
+ * that blocks (solving) is in other processes. docs/control.md describes the control interface.
+ */
+#pragma once
+
+#include "base/error.h"
+
+struct service;
+
+struct service_options {
+    const char *state_dir;   /* journal.db lives there */
+    const char *nats_url;
+    const char *seed_path;   /* nkey seed of the scheduler user */
+    const char *solver_path; /* NULL: beside the program */
+    const char *world_path;  /* applied at start when the journal has no world yet; NULL: none */
+};
+
+int service_open(const struct service_options *options, struct service **ret_service,
+                 struct error *err) WARN_UNUSED;
+/* Until SIGTERM or SIGINT (then a snapshot is taken); 0, or an error that ends the service. */
+int service_run(struct service *service, struct error *err) WARN_UNUSED;
+void service_close(struct service *service);
