@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/banned.h"
 #include "base/error.h"
 
 struct strbuf {
@@ -47,7 +48,8 @@ bool name_is_valid(const char *name);
  * NULL when none is within a third of its length. */
 const char *str_nearest(const char *word, const char *const *candidates, size_t count);
 
-/* Whole-string parsers: ERR_INVALID for anything but a number, ERR_OVERFLOW when it does not fit. */
+/* Whole-string parsers: ERR_INVALID for anything but a number, ERR_OVERFLOW when it does not fit.
+ */
 int str_to_i64(const char *text, int64_t *ret_value) WARN_UNUSED;
 int str_to_u64(const char *text, uint64_t *ret_value) WARN_UNUSED;
 
