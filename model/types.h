@@ -44,6 +44,7 @@ struct site {
     char provider[LIMIT_NAME_BYTES];
     char region[LIMIT_NAME_BYTES];
     int account; /* index; -1: none (a client pays nobody) */
+    bool located; /* a position is declared */
     int64_t latitude_udeg;
     int64_t longitude_udeg;
     struct tags tags; /* implied too: cloud=<provider>, tier=<tier>, region=<region> */
@@ -54,9 +55,10 @@ struct site {
     char source[LIMIT_TEXT_BYTES];    /* where the figures come from */
 };
 
-/* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/..."),
- * by tier ("tier:client") or all ("*"); the most exact rule wins, ties by order. Volumes accumulate
- * over the month per (account of the paying side, rule). */
+/* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/" with an
+ * asterisk), by tier ("tier:client") or all ("*"); the most exact rule wins (the sum of both ends'
+ * exactness), ties by order. Volumes accumulate over the month per (account of the paying side,
+ * rule). */
 struct egress_tier {
     int64_t up_to_bytes; /* of the month's cumulative volume; INT64_MAX for the last */
     struct decimal price; /* USD per per_bytes */

@@ -1,0 +1,208 @@
+/* What an app and a world must agree on before the app is accepted. */
+#include <string.h>
+
+#include "base/str.h"
+#include "model/app.h"
+#include "model/read.h"
+#include "model/world.h"
+
+#define OFFERS_MAX (LIMIT_SITES * 4)
+
+static int check_workload(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err);
+static int check_variants(const struct app *app, const struct workload *workload,
+                          struct error *err);
+static int check_tags(const struct app *app, const struct workload *workload,
+                      const struct world *world, struct error *err);
+static int check_together(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err);
+static int check_site(const struct app *app, const char *what, const char *owner, const char *name,
+                      const struct world *world, struct error *err);
+static const char *nearest_offer(const struct world *world, const struct tag *wanted,
+                                 char out[LIMIT_TEXT_BYTES]);
+
+int app_check(const struct app *app, const struct world *world, struct error *err)
+{
+    for (int i = 0; i < app->workload_count; i++) {
+        int rc = check_workload(app, &app->workloads[i], world, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    for (int i = 0; i < app->segment_count; i++) {
+        const struct segment *segment = &app->segments[i];
+        int rc = check_site(app, "users", segment->name, segment->site, world, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (world->sites[world_site(world, segment->site)].tier != TIER_CLIENT) {
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: users %s come from %s, which is no client site; name a site "
+                             "of tier client",
+                             app->name, segment->name, segment->site);
+        }
+    }
+    return 0;
+}
+
+static int check_workload(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err)
+{
+    if (workload->handoff != HANDOFF_OVERLAP) {
+        return error_set(
+            err, ERR_INVALID, 0,
+            "app %s: workload %s has handoff: %s, which this release cannot carry out; "
+            "use overlap if two copies may serve for a moment",
+            app->name, workload->name, handoff_class_words[workload->handoff]);
+    }
+    if (workload->kind != KIND_SERVICE) {
+        return error_set(err, ERR_INVALID, 0,
+                         "app %s: workload %s has kind: %s, which this release cannot carry out; "
+                         "use service",
+                         app->name, workload->name, workload_kind_words[workload->kind]);
+    }
+    int rc = check_variants(app, workload, err);
+    if (rc == 0 && workload->pin[0] != '\0') {
+        rc = check_site(app, "the pin of workload", workload->name, workload->pin, world, err);
+    }
+    if (rc == 0) {
+        rc = check_tags(app, workload, world, err);
+    }
+    return rc == 0 ? check_together(app, workload, world, err) : rc;
+}
+
+static int check_variants(const struct app *app, const struct workload *workload, struct error *err)
+{
+    for (int i = 0; i < workload->variant_count; i++) {
+        const struct variant *variant = &workload->variants[i];
+        if (variant->digest[0] == '\0') {
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: the artifact of workload %s has no digest; add digest: "
+                             "sha256:... of %.300s",
+                             app->name, workload->name, variant->artifact);
+        }
+        if (str_starts(variant->artifact, "file:") && variant->artifact[strlen("file:")] != '/') {
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: the artifact of workload %s is \"%.300s\"; a node needs the "
+                             "whole path, as in file:/srv/program",
+                             app->name, workload->name, variant->artifact);
+        }
+    }
+    return 0;
+}
+
+/* Each tag alone first: what nobody offers is the most common mistake, and has the best answer. */
+static int check_tags(const struct app *app, const struct workload *workload,
+                      const struct world *world, struct error *err)
+{
+    for (int i = 0; i < workload->require.count; i++) {
+        const struct tag *tag = &workload->require.list[i];
+        bool offered = false;
+        for (int site = 0; site < world->site_count; site++) {
+            offered = offered || site_has_tag(&world->sites[site], tag->key, tag->value);
+        }
+        if (!offered) {
+            char offer[LIMIT_TEXT_BYTES];
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: workload %s requires the tag %s=%s, which no site of world "
+                             "%s offers; %s",
+                             app->name, workload->name, tag->key, tag->value, world->name,
+                             nearest_offer(world, tag, offer));
+        }
+    }
+    return 0;
+}
+
+/* Tags, tiers and pin together must leave a site. */
+static int check_together(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err)
+{
+    for (int i = 0; i < world->site_count; i++) {
+        const struct site *site = &world->sites[i];
+        bool fits = (workload->tiers == 0 || (workload->tiers >> site->tier & 1) != 0) &&
+                    (workload->pin[0] == '\0' || str_equal(workload->pin, site->name));
+        for (int k = 0; fits && k < workload->require.count; k++) {
+            const struct tag *tag = &workload->require.list[k];
+            fits = site_has_tag(site, tag->key, tag->value);
+        }
+        if (fits) {
+            return 0;
+        }
+    }
+    struct strbuf wanted;
+    strbuf_init(&wanted, ERROR_TEXT_BYTES);
+    for (int k = 0; k < workload->require.count; k++) {
+        strbuf_printf(&wanted, "%s%s=%s", k > 0 ? ", " : "tags ", workload->require.list[k].key,
+                      workload->require.list[k].value);
+    }
+    for (unsigned tier = 0, seen = 0; tier < TIER_COUNT; tier++) {
+        if ((workload->tiers >> tier & 1) != 0) {
+            strbuf_printf(&wanted, "%s%s",
+                          seen++ > 0         ? " or "
+                          : wanted.bytes > 0 ? "; tier "
+                                             : "tier ",
+                          tier_words[tier]);
+        }
+    }
+    if (workload->pin[0] != '\0') {
+        strbuf_printf(&wanted, "%spin %s", wanted.bytes > 0 ? "; " : "", workload->pin);
+    }
+    int rc =
+        error_set(err, ERR_INVALID, 0,
+                  "app %s: no site of world %s satisfies all that workload %s demands (%.400s); "
+                  "relax one of them",
+                  app->name, world->name, workload->name, strbuf_text(&wanted));
+    strbuf_done(&wanted);
+    return rc;
+}
+
+static int check_site(const struct app *app, const char *what, const char *owner, const char *name,
+                      const struct world *world, struct error *err)
+{
+    if (world_site(world, name) >= 0) {
+        return 0;
+    }
+    const char *names[LIMIT_SITES];
+    for (int i = 0; i < world->site_count; i++) {
+        names[i] = world->sites[i].name;
+    }
+    const char *nearest = str_nearest(name, names, (size_t)world->site_count);
+    return error_set(
+        err, ERR_INVALID, 0, "app %s: %s %s names the site %s, which world %s does not have%s%s%s",
+        app->name, what, owner, name, world->name, nearest != NULL ? "; did you mean " : "",
+        nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+}
+
+/* A clause about what is offered instead: the nearest value of the same key, or the nearest key. */
+static const char *nearest_offer(const struct world *world, const struct tag *wanted,
+                                 char out[LIMIT_TEXT_BYTES])
+{
+    const char *values[OFFERS_MAX];
+    const char *keys[OFFERS_MAX];
+    size_t value_count = 0;
+    size_t key_count = 0;
+    for (int i = 0; i < world->site_count; i++) {
+        const struct tags *tags = &world->sites[i].tags;
+        for (int k = 0; k < tags->count; k++) {
+            if (str_equal(tags->list[k].key, wanted->key) && value_count < OFFERS_MAX) {
+                values[value_count++] = tags->list[k].value;
+            }
+            if (key_count < OFFERS_MAX) {
+                keys[key_count++] = tags->list[k].key;
+            }
+        }
+    }
+    const char *value = str_nearest(wanted->value, values, value_count);
+    if (value == NULL && value_count > 0) {
+        value = values[0];
+    }
+    const char *key = value_count > 0 ? NULL : str_nearest(wanted->key, keys, key_count);
+    if (value != NULL) {
+        str_format(out, LIMIT_TEXT_BYTES, "the nearest offered is %s=%s", wanted->key, value);
+    } else if (key != NULL) {
+        str_format(out, LIMIT_TEXT_BYTES, "the nearest key offered is %s", key);
+    } else {
+        str_format(out, LIMIT_TEXT_BYTES, "no site has a tag with that key");
+    }
+    return out;
+}

@@ -1,0 +1,525 @@
+/* Reading an app document; docs/app.md describes its fields. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "model/app.h"
+#include "model/app_words.h"
+#include "model/read.h"
+
+static void read_workloads(struct reader *reader, const struct doc_node *root, struct app *app);
+static void read_workload(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload);
+static void read_variants(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload);
+static void read_variant(struct reader *reader, const struct doc_node *node,
+                         struct variant *variant);
+static void read_artifact(struct reader *reader, const struct doc_node *node,
+                          struct variant *variant);
+static void read_args(struct reader *reader, const struct doc_node *node, struct variant *variant);
+static void read_env(struct reader *reader, const struct doc_node *node, struct variant *variant);
+static void read_cpu_per_call(struct reader *reader, const struct doc_node *node,
+                              struct variant *variant);
+static void read_resources(struct reader *reader, const struct doc_node *node,
+                           struct workload *workload);
+static void read_tiers(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload);
+static void read_cache(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload);
+static void read_ready(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload);
+static void read_timeouts(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload);
+static void read_segments(struct reader *reader, const struct doc_node *root, struct app *app);
+static void read_links(struct reader *reader, const struct doc_node *root, struct app *app);
+static void read_link(struct reader *reader, const struct doc_node *node, const struct app *app,
+                      struct link *link);
+static int read_end(struct reader *reader, const struct doc_node *scalar, const struct app *app,
+                    enum link_end *kind);
+static int app_segment(const struct app *app, const char *name);
+static void read_aparts(struct reader *reader, const struct doc_node *root, struct app *app);
+static void read_apart(struct reader *reader, const struct doc_node *list, const struct app *app,
+                       struct apart *apart);
+
+const char *const app_ready_words[APP_READY_COUNT] = {
+    [READY_NONE] = "none", [READY_CONTRACT] = "contract", [READY_TCP] = "tcp",
+    [READY_HTTP] = "http", [READY_NATS] = "nats",         [READY_COMMAND] = "command",
+};
+
+#define REPLICAS_DEFAULT 1
+#define PIDS_DEFAULT     256
+#define PIDS_MAX         32768
+#define RESTARTS_DEFAULT 5
+#define RESTARTS_MAX     1000
+
+int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, struct error *err)
+{
+    struct reader reader = {doc, arena, false};
+    const struct doc_node *root = doc_root(doc);
+    struct app app = {.namespace_ = "default", .automatic = true};
+    doc_name(doc, root, "app", DOC_REQUIRED, app.name);
+    doc_name(doc, root, "namespace", 0, app.namespace_);
+    doc_bool(doc, root, "automatic", 0, &app.automatic);
+    read_workloads(&reader, root, &app);
+    read_segments(&reader, root, &app);
+    read_links(&reader, root, &app);
+    read_aparts(&reader, root, &app);
+    doc_close(doc, root);
+    int rc = read_finish(&reader, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_app = app;
+    return 0;
+}
+
+static void read_workloads(struct reader *reader, const struct doc_node *root, struct app *app)
+{
+    int count = 0;
+    const struct doc_node *list =
+        read_list(reader, root, "workloads", DOC_REQUIRED, LIMIT_APP_WORKLOADS, &count);
+    if (doc_kind(list) == DOC_LIST && count == 0) {
+        doc_problem(reader->doc, list, "an app has at least one workload");
+    }
+    app->workloads = read_array(reader, count, sizeof(struct workload));
+    for (int i = 0; app->workloads != NULL && i < count; i++) {
+        const struct doc_node *node = doc_item(list, (size_t)i);
+        struct workload *workload = &app->workloads[i];
+        read_workload(reader, node, workload);
+        if (workload->name[0] != '\0' && app_workload(app, workload->name) >= 0) {
+            doc_problem(reader->doc, node, "workload \"%s\" is declared twice; names are unique",
+                        workload->name);
+        }
+        app->workload_count = i + 1;
+    }
+}
+
+static void read_workload(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    int kind = KIND_SERVICE;
+    int handoff = HANDOFF_OVERLAP;
+    int64_t replicas = REPLICAS_DEFAULT;
+    int64_t restarts = RESTARTS_DEFAULT;
+    doc_name(doc, node, "name", DOC_REQUIRED, workload->name);
+    doc_word(doc, node, "kind", 0, workload_kind_words, 3, &kind);
+    doc_word(doc, node, "handoff", 0, handoff_class_words, 3, &handoff);
+    doc_int(doc, node, "replicas", 0, 1, LIMIT_REPLICAS, &replicas);
+    doc_bool(doc, node, "contract", 0, &workload->contract);
+    doc_int(doc, node, "restarts", 0, 0, RESTARTS_MAX, &restarts);
+    workload->kind = (enum workload_kind)kind;
+    workload->handoff = (enum handoff_class)handoff;
+    workload->replicas = (int)replicas;
+    workload->restarts_max = (int)restarts;
+    read_variants(reader, node, workload);
+    read_resources(reader, node, workload);
+    read_tags(reader, node, "require", 1, &workload->require);
+    read_tiers(reader, node, workload);
+    read_site_name(reader, node, "pin", 0, workload->pin);
+    doc_rate(doc, node, "calls", 0, &workload->calls_mhz);
+    read_cache(reader, node, workload);
+    doc_bytes(doc, node, "state", 0, &workload->state_bytes);
+    doc_bytes(doc, node, "artifact_size", 0, &workload->artifact_bytes);
+    read_ready(reader, node, workload);
+    read_timeouts(reader, node, workload);
+    doc_close(doc, node);
+}
+
+/* `run` is the short form for one variant, named "default". */
+static void read_variants(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    const struct doc_node *run = doc_map(doc, node, "run", 0);
+    int count = 0;
+    const struct doc_node *list = read_list(reader, node, "variants", 0, LIMIT_VARIANTS, &count);
+    if (run != NULL && list != NULL) {
+        doc_problem(doc, list, "run and variants exclude each other; run is the only variant");
+    } else if (run == NULL && (list == NULL || doc_count(list) == 0)) {
+        doc_problem(doc, node,
+                    "a workload needs run (or variants): what to start, with which driver");
+    }
+    if (run != NULL) {
+        count = 1;
+    }
+    workload->variants = read_array(reader, count, sizeof(struct variant));
+    for (int i = 0; workload->variants != NULL && i < count; i++) {
+        const struct doc_node *item = run != NULL ? run : doc_item(list, (size_t)i);
+        struct variant *variant = &workload->variants[i];
+        str_format(variant->name, sizeof(variant->name), "default");
+        doc_name(doc, item, "name", 0, variant->name);
+        read_variant(reader, item, variant);
+        for (int k = 0; k < i; k++) {
+            if (str_equal(workload->variants[k].name, variant->name)) {
+                doc_problem(doc, item, "variant \"%s\" is declared twice; names are unique",
+                            variant->name);
+            }
+        }
+        workload->variant_count = i + 1;
+    }
+}
+
+static void read_variant(struct reader *reader, const struct doc_node *node,
+                         struct variant *variant)
+{
+    struct doc *doc = reader->doc;
+    doc_name(doc, node, "driver", DOC_REQUIRED, variant->driver);
+    doc_string(doc, node, "arch", 0, variant->arch, sizeof(variant->arch));
+    read_artifact(reader, node, variant);
+    read_args(reader, node, variant);
+    read_env(reader, node, variant);
+    read_cpu_per_call(reader, node, variant);
+    doc_close(doc, node);
+}
+
+static void read_artifact(struct reader *reader, const struct doc_node *node,
+                          struct variant *variant)
+{
+    struct doc *doc = reader->doc;
+    if (doc_string(doc, node, "artifact", DOC_REQUIRED, variant->artifact,
+                   sizeof(variant->artifact))) {
+        const char *artifact = variant->artifact;
+        const char *object = str_starts(artifact, "object:") ? artifact + strlen("object:") : NULL;
+        const char *slash = object == NULL ? NULL : strchr(object, '/');
+        bool file = str_starts(artifact, "file:") && artifact[strlen("file:")] != '\0';
+        if (!file && (slash == NULL || slash == object || slash[1] == '\0')) {
+            doc_problem(doc, doc_get(doc, node, "artifact", 0),
+                        "\"%.128s\" is no artifact; write file:/path/to/program or "
+                        "object:bucket/name",
+                        artifact);
+        }
+    }
+    char digest[LIMIT_DIGEST_BYTES] = "";
+    if (doc_string(doc, node, "digest", 0, digest, sizeof(digest))) {
+        size_t prefix = strlen("sha256:");
+        if (!str_starts(digest, "sha256:") || strlen(digest) != prefix + 64 ||
+            strspn(digest + prefix, "0123456789abcdef") != 64) {
+            doc_problem(doc, doc_get(doc, node, "digest", 0),
+                        "\"%s\" is no digest: sha256: and 64 digits of 0-9, a-f, as sha256sum "
+                        "prints them",
+                        digest);
+        } else {
+            str_format(variant->digest, sizeof(variant->digest), "%s", digest);
+        }
+    }
+}
+
+static void read_args(struct reader *reader, const struct doc_node *node, struct variant *variant)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, node, "args", 0, LIMIT_ARGS, &count);
+    variant->args = read_array(reader, count, sizeof(variant->args[0]));
+    for (int i = 0; variant->args != NULL && i < count; i++) {
+        doc_node_string(reader->doc, doc_item(list, (size_t)i), variant->args[i],
+                        sizeof(variant->args[i]));
+        variant->arg_count = i + 1;
+    }
+}
+
+static void read_env(struct reader *reader, const struct doc_node *node, struct variant *variant)
+{
+    struct doc *doc = reader->doc;
+    const struct doc_node *map = doc_map(doc, node, "env", 0);
+    size_t count = doc_kind(map) == DOC_MAP ? doc_count(map) : 0;
+    if (count > LIMIT_ENV) {
+        doc_problem(doc, map, "%zu entries; at most %d are allowed here", count, LIMIT_ENV);
+        count = LIMIT_ENV;
+    }
+    variant->env = read_array(reader, (int)count, sizeof(variant->env[0]));
+    for (size_t i = 0; variant->env != NULL && i < count; i++) {
+        const char *name = doc_key(map, i);
+        const struct doc_node *item = doc_item(map, i);
+        struct env_entry *entry = &variant->env[variant->env_count];
+        size_t length = strlen(name);
+        if (length == 0 || length >= sizeof(entry->name) || (name[0] >= '0' && name[0] <= '9') ||
+            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") !=
+                length) {
+            doc_problem(doc, item,
+                        "\"%.80s\" is no environment name: letters, digits and '_', no digit first",
+                        name);
+            continue;
+        }
+        str_format(entry->name, sizeof(entry->name), "%s", name);
+        doc_node_string(doc, item, entry->value, sizeof(entry->value));
+        variant->env_count++;
+    }
+}
+
+/* A duration that may be finer than durations are elsewhere: "800ns" or "2ms". */
+static void read_cpu_per_call(struct reader *reader, const struct doc_node *node,
+                              struct variant *variant)
+{
+    char text[UNITS_TEXT_BYTES] = "";
+    if (!doc_string(reader->doc, node, "cpu_per_call", 0, text, sizeof(text))) {
+        return;
+    }
+    size_t length = strlen(text);
+    int64_t value = 0;
+    int rc = ERR_INVALID;
+    if (length > 2 && str_equal(text + length - 2, "ns")) {
+        text[length - 2] = '\0';
+        rc = str_to_i64(text, &value);
+        text[length - 2] = 'n';
+    } else if (units_duration(text, &value, NULL) == 0) {
+        rc = __builtin_mul_overflow(value, 1000, &value) ? ERR_OVERFLOW : 0;
+    }
+    if (rc < 0 || value < 0) {
+        doc_problem(reader->doc, doc_get(reader->doc, node, "cpu_per_call", 0),
+                    "\"%s\" is no CPU time of a call; write 800ns, 250us or 2ms", text);
+        return;
+    }
+    variant->cpu_ns_per_call = value;
+}
+
+static void read_resources(struct reader *reader, const struct doc_node *node,
+                           struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    const struct doc_node *resources = doc_map(doc, node, "resources", DOC_REQUIRED);
+    workload->pids_max = PIDS_DEFAULT;
+    if (resources != NULL) {
+        doc_cpu(doc, resources, "cpu", DOC_REQUIRED, &workload->reserve[RESOURCE_CPU]);
+        doc_bytes(doc, resources, "memory", DOC_REQUIRED, &workload->reserve[RESOURCE_MEMORY]);
+        doc_int(doc, resources, "pids", 0, 1, PIDS_MAX, &workload->pids_max);
+        doc_close(doc, resources);
+    }
+}
+
+static void read_tiers(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, node, "tiers", 0, TIER_COUNT, &count);
+    for (int i = 0; i < count; i++) {
+        const struct doc_node *item = doc_item(list, (size_t)i);
+        char word[LIMIT_NAME_BYTES] = "";
+        if (!doc_node_string(reader->doc, item, word, sizeof(word))) {
+            continue;
+        }
+        unsigned found = TIER_COUNT;
+        for (unsigned tier = 0; tier < TIER_COUNT; tier++) {
+            found = str_equal(word, tier_words[tier]) ? tier : found;
+        }
+        if (found == TIER_COUNT) {
+            doc_problem(reader->doc, item, "\"%s\" is no tier; tiers are client, edge and cloud",
+                        word);
+        } else {
+            workload->tiers |= 1U << found;
+        }
+    }
+}
+
+static void read_cache(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    workload->hit_ppm = -1;
+    const struct doc_node *cache = doc_map(doc, node, "cache", 0);
+    if (cache == NULL) {
+        return;
+    }
+    if (doc_ratio(doc, cache, "hit_ratio", DOC_REQUIRED, &workload->hit_ppm) &&
+        workload->hit_ppm > PPM) {
+        doc_problem(doc, doc_get(doc, cache, "hit_ratio", 0), "a hit ratio is at most 100%%");
+    }
+    doc_close(doc, cache);
+}
+
+static void read_ready(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    struct readiness *ready = &workload->ready;
+    *ready = (struct readiness){.kind = workload->contract ? READY_CONTRACT : READY_NONE,
+                                .period_us = 200 * US_PER_MS,
+                                .timeout_us = US_PER_S};
+    const struct doc_node *map = doc_map(doc, node, "ready", 0);
+    if (map == NULL) {
+        return;
+    }
+    doc_word(doc, map, "kind", DOC_REQUIRED, app_ready_words, APP_READY_COUNT, &ready->kind);
+    doc_string(doc, map, "target", 0, ready->target, sizeof(ready->target));
+    doc_duration(doc, map, "period", 0, &ready->period_us);
+    doc_duration(doc, map, "timeout", 0, &ready->timeout_us);
+    if (ready->period_us <= 0 || ready->timeout_us <= 0) {
+        doc_problem(doc, map, "period and timeout of a readiness check are longer than nothing");
+    }
+    bool wants_target =
+        ready->kind == READY_TCP || ready->kind == READY_HTTP || ready->kind == READY_COMMAND;
+    if (wants_target && ready->target[0] == '\0') {
+        doc_problem(doc, map, "readiness by %s needs a target, as in %s",
+                    app_ready_words[ready->kind],
+                    ready->kind == READY_TCP    ? "127.0.0.1:8080"
+                    : ready->kind == READY_HTTP ? "http://127.0.0.1:8080/health"
+                                                : "./check.sh");
+    }
+    if (ready->kind == READY_CONTRACT && !workload->contract) {
+        doc_problem(doc, map, "readiness by contract needs contract: true");
+    }
+    doc_close(doc, map);
+}
+
+static void read_timeouts(struct reader *reader, const struct doc_node *node,
+                          struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    workload->start_timeout_us = 10 * US_PER_S;
+    workload->drain_timeout_us = 10 * US_PER_S;
+    workload->stop_timeout_us = 5 * US_PER_S;
+    const struct doc_node *map = doc_map(doc, node, "timeouts", 0);
+    if (map == NULL) {
+        return;
+    }
+    doc_duration(doc, map, "start", 0, &workload->start_timeout_us);
+    doc_duration(doc, map, "drain", 0, &workload->drain_timeout_us);
+    doc_duration(doc, map, "stop", 0, &workload->stop_timeout_us);
+    if (workload->start_timeout_us <= 0 || workload->stop_timeout_us <= 0) {
+        doc_problem(doc, map, "starting and stopping take longer than nothing");
+    }
+    doc_close(doc, map);
+}
+
+static void read_segments(struct reader *reader, const struct doc_node *root, struct app *app)
+{
+    struct doc *doc = reader->doc;
+    int count = 0;
+    const struct doc_node *list = read_list(reader, root, "users", 0, LIMIT_SEGMENTS, &count);
+    app->segments = read_array(reader, count, sizeof(struct segment));
+    for (int i = 0; app->segments != NULL && i < count; i++) {
+        const struct doc_node *node = doc_item(list, (size_t)i);
+        struct segment *segment = &app->segments[i];
+        doc_name(doc, node, "name", DOC_REQUIRED, segment->name);
+        read_site_name(reader, node, "site", DOC_REQUIRED, segment->site);
+        doc_name(doc, node, "device", 0, segment->device);
+        doc_close(doc, node);
+        if (segment->name[0] != '\0' &&
+            (app_segment(app, segment->name) >= 0 || app_workload(app, segment->name) >= 0)) {
+            doc_problem(doc, node,
+                        "\"%s\" is declared twice; users and workloads share their names",
+                        segment->name);
+        }
+        app->segment_count = i + 1;
+    }
+}
+
+static void read_links(struct reader *reader, const struct doc_node *root, struct app *app)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, root, "links", 0, LIMIT_APP_LINKS, &count);
+    app->links = read_array(reader, count, sizeof(struct link));
+    for (int i = 0; app->links != NULL && i < count; i++) {
+        read_link(reader, doc_item(list, (size_t)i), app, &app->links[i]);
+        app->link_count = i + 1;
+    }
+}
+
+static void read_link(struct reader *reader, const struct doc_node *node, const struct app *app,
+                      struct link *link)
+{
+    struct doc *doc = reader->doc;
+    enum link_end to_kind = LINK_WORKLOAD;
+    const struct doc_node *from = doc_get(doc, node, "from", DOC_REQUIRED);
+    const struct doc_node *to = doc_get(doc, node, "to", DOC_REQUIRED);
+    link->from = from == NULL ? -1 : read_end(reader, from, app, &link->from_kind);
+    link->to = to == NULL ? -1 : read_end(reader, to, app, &to_kind);
+    doc_rate(doc, node, "calls", 0, &link->calls_mhz);
+    doc_bytes(doc, node, "request", 0, &link->request_bytes);
+    doc_bytes(doc, node, "response", 0, &link->response_bytes);
+    doc_bool(doc, node, "on_miss", 0, &link->on_miss);
+    doc_duration(doc, node, "latency_max", 0, &link->latency_max_us);
+    doc_close(doc, node);
+    if (link->to >= 0 && to_kind == LINK_SEGMENT) {
+        doc_problem(doc, to, "\"%s\" are users; a link leads to a workload",
+                    app->segments[link->to].name);
+    } else if (link->from >= 0 && link->from_kind == LINK_WORKLOAD && link->from == link->to) {
+        doc_problem(doc, node, "\"%s\" calls itself; a link joins two different ends",
+                    app->workloads[link->to].name);
+    }
+    if (link->on_miss && link->from >= 0 &&
+        (link->from_kind == LINK_SEGMENT || app->workloads[link->from].hit_ppm < 0)) {
+        doc_problem(doc, node,
+                    "on_miss needs a caller with a cache; give \"%s\" a cache with a hit_ratio",
+                    link->from_kind == LINK_SEGMENT ? app->segments[link->from].name
+                                                    : app->workloads[link->from].name);
+    }
+}
+
+/* Index of the workload or the users named by `scalar`; -1, with a problem, when there is none. */
+static int read_end(struct reader *reader, const struct doc_node *scalar, const struct app *app,
+                    enum link_end *kind)
+{
+    char name[LIMIT_NAME_BYTES] = "";
+    if (!doc_node_string(reader->doc, scalar, name, sizeof(name))) {
+        return -1;
+    }
+    int index = app_workload(app, name);
+    *kind = LINK_WORKLOAD;
+    if (index < 0) {
+        index = app_segment(app, name);
+        *kind = index < 0 ? LINK_WORKLOAD : LINK_SEGMENT;
+    }
+    if (index < 0) {
+        const char *names[LIMIT_APP_WORKLOADS + LIMIT_SEGMENTS];
+        size_t count = 0;
+        for (int i = 0; i < app->workload_count; i++) {
+            names[count++] = app->workloads[i].name;
+        }
+        for (int i = 0; i < app->segment_count; i++) {
+            names[count++] = app->segments[i].name;
+        }
+        const char *nearest = str_nearest(name, names, count);
+        doc_problem(reader->doc, scalar, "\"%s\" is neither a workload nor users of this app%s%s%s",
+                    name, nearest != NULL ? "; did you mean \"" : "",
+                    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+    }
+    return index;
+}
+
+static int app_segment(const struct app *app, const char *name)
+{
+    for (int i = 0; i < app->segment_count; i++) {
+        if (str_equal(app->segments[i].name, name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void read_aparts(struct reader *reader, const struct doc_node *root, struct app *app)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, root, "apart", 0, LIMIT_RULES, &count);
+    app->aparts = read_array(reader, count, sizeof(struct apart));
+    for (int i = 0; app->aparts != NULL && i < count; i++) {
+        read_apart(reader, doc_item(list, (size_t)i), app, &app->aparts[i]);
+        app->apart_count = i + 1;
+    }
+}
+
+static void read_apart(struct reader *reader, const struct doc_node *list, const struct app *app,
+                       struct apart *apart)
+{
+    struct doc *doc = reader->doc;
+    size_t count = doc_kind(list) == DOC_LIST ? doc_count(list) : 0;
+    if (count < 2 || count > LIMIT_APP_WORKLOADS) {
+        doc_problem(doc, list, "write a list of at least two workloads that stay apart");
+        return;
+    }
+    apart->workloads = read_array(reader, (int)count, sizeof(int));
+    for (size_t i = 0; apart->workloads != NULL && i < count; i++) {
+        const struct doc_node *item = doc_item(list, i);
+        enum link_end kind = LINK_WORKLOAD;
+        int index = read_end(reader, item, app, &kind);
+        if (index >= 0 && kind == LINK_SEGMENT) {
+            doc_problem(doc, item, "\"%s\" are users; only workloads can be kept apart",
+                        app->segments[index].name);
+        }
+        for (int k = 0; k < apart->count; k++) {
+            if (index >= 0 && apart->workloads[k] == index) {
+                doc_problem(doc, item, "\"%s\" is named twice", app->workloads[index].name);
+            }
+        }
+        apart->workloads[apart->count++] = index;
+    }
+}

@@ -1,0 +1,185 @@
+/* Writing an app as canonical JSON, which reads back to an equal app. */
+#include <inttypes.h>
+
+#include "base/str.h"
+#include "base/wire/messages.h"
+#include "model/app.h"
+#include "model/app_words.h"
+#include "model/json_out.h"
+
+static void write_app(const struct app *app, struct json_out *json);
+static void write_workload(const struct workload *workload, struct json_out *json);
+static void write_variant(const struct variant *variant, struct json_out *json);
+static void write_placement(const struct workload *workload, struct json_out *json);
+static void write_running(const struct workload *workload, struct json_out *json);
+static void write_link(const struct app *app, const struct link *link, struct json_out *json);
+
+void app_write(const struct app *app, struct strbuf *out)
+{
+    struct json_out json;
+    json_out_init(&json, out);
+    write_app(app, &json);
+}
+
+uint64_t app_hash(const struct app *app)
+{
+    struct json_out json;
+    json_out_init(&json, NULL);
+    write_app(app, &json);
+    return json.hash;
+}
+
+static void write_app(const struct app *app, struct json_out *json)
+{
+    json_open(json, NULL, '{');
+    json_string(json, "app", app->name);
+    json_string(json, "namespace", app->namespace_);
+    json_bool(json, "automatic", app->automatic);
+    json_open(json, "workloads", '[');
+    for (int i = 0; i < app->workload_count; i++) {
+        write_workload(&app->workloads[i], json);
+    }
+    json_close(json, ']');
+    json_open(json, "users", '[');
+    for (int i = 0; i < app->segment_count; i++) {
+        const struct segment *segment = &app->segments[i];
+        json_open(json, NULL, '{');
+        json_string(json, "name", segment->name);
+        json_string(json, "site", segment->site);
+        if (segment->device[0] != '\0') {
+            json_string(json, "device", segment->device);
+        }
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+    json_open(json, "links", '[');
+    for (int i = 0; i < app->link_count; i++) {
+        write_link(app, &app->links[i], json);
+    }
+    json_close(json, ']');
+    json_open(json, "apart", '[');
+    for (int i = 0; i < app->apart_count; i++) {
+        json_open(json, NULL, '[');
+        for (int k = 0; k < app->aparts[i].count; k++) {
+            json_string(json, NULL, app->workloads[app->aparts[i].workloads[k]].name);
+        }
+        json_close(json, ']');
+    }
+    json_close(json, ']');
+    json_close(json, '}');
+}
+
+static void write_workload(const struct workload *workload, struct json_out *json)
+{
+    json_open(json, NULL, '{');
+    json_string(json, "name", workload->name);
+    json_string(json, "kind", workload_kind_words[workload->kind]);
+    json_string(json, "handoff", handoff_class_words[workload->handoff]);
+    json_int(json, "replicas", workload->replicas);
+    json_open(json, "variants", '[');
+    for (int i = 0; i < workload->variant_count; i++) {
+        write_variant(&workload->variants[i], json);
+    }
+    json_close(json, ']');
+    json_open(json, "resources", '{');
+    json_cpu(json, "cpu", workload->reserve[RESOURCE_CPU]);
+    json_int(json, "memory", workload->reserve[RESOURCE_MEMORY]);
+    json_int(json, "pids", workload->pids_max);
+    json_close(json, '}');
+    write_placement(workload, json);
+    write_running(workload, json);
+    json_close(json, '}');
+}
+
+static void write_variant(const struct variant *variant, struct json_out *json)
+{
+    json_open(json, NULL, '{');
+    json_string(json, "name", variant->name);
+    json_string(json, "driver", variant->driver);
+    if (variant->arch[0] != '\0') {
+        json_string(json, "arch", variant->arch);
+    }
+    json_string(json, "artifact", variant->artifact);
+    if (variant->digest[0] != '\0') {
+        json_string(json, "digest", variant->digest);
+    }
+    json_open(json, "args", '[');
+    for (int i = 0; i < variant->arg_count; i++) {
+        json_string(json, NULL, variant->args[i]);
+    }
+    json_close(json, ']');
+    json_open(json, "env", '{');
+    for (int i = 0; i < variant->env_count; i++) {
+        json_string(json, variant->env[i].name, variant->env[i].value);
+    }
+    json_close(json, '}');
+    if (variant->cpu_ns_per_call > 0) {
+        char text[UNITS_TEXT_BYTES];
+        str_format(text, sizeof(text), "%" PRId64 "ns", variant->cpu_ns_per_call);
+        json_string(json, "cpu_per_call", text);
+    }
+    json_close(json, '}');
+}
+
+static void write_placement(const struct workload *workload, struct json_out *json)
+{
+    json_open(json, "require", '{');
+    for (int i = 0; i < workload->require.count; i++) {
+        json_string(json, workload->require.list[i].key, workload->require.list[i].value);
+    }
+    json_close(json, '}');
+    json_open(json, "tiers", '[');
+    for (unsigned tier = 0; tier < TIER_COUNT; tier++) {
+        if ((workload->tiers >> tier & 1) != 0) {
+            json_string(json, NULL, tier_words[tier]);
+        }
+    }
+    json_close(json, ']');
+    if (workload->pin[0] != '\0') {
+        json_string(json, "pin", workload->pin);
+    }
+    json_rate(json, "calls", workload->calls_mhz);
+    if (workload->hit_ppm >= 0) {
+        json_open(json, "cache", '{');
+        json_millionths(json, "hit_ratio", workload->hit_ppm);
+        json_close(json, '}');
+    }
+    json_int(json, "state", workload->state_bytes);
+    json_int(json, "artifact_size", workload->artifact_bytes);
+}
+
+static void write_running(const struct workload *workload, struct json_out *json)
+{
+    json_open(json, "ready", '{');
+    json_string(json, "kind", app_ready_words[workload->ready.kind]);
+    if (workload->ready.target[0] != '\0') {
+        json_string(json, "target", workload->ready.target);
+    }
+    json_duration(json, "period", workload->ready.period_us);
+    json_duration(json, "timeout", workload->ready.timeout_us);
+    json_close(json, '}');
+    json_bool(json, "contract", workload->contract);
+    json_open(json, "timeouts", '{');
+    json_duration(json, "start", workload->start_timeout_us);
+    json_duration(json, "drain", workload->drain_timeout_us);
+    json_duration(json, "stop", workload->stop_timeout_us);
+    json_close(json, '}');
+    json_int(json, "restarts", workload->restarts_max);
+}
+
+static void write_link(const struct app *app, const struct link *link, struct json_out *json)
+{
+    json_open(json, NULL, '{');
+    json_string(json, "from",
+                link->from_kind == LINK_SEGMENT ? app->segments[link->from].name
+                                                : app->workloads[link->from].name);
+    json_string(json, "to", app->workloads[link->to].name);
+    json_rate(json, "calls", link->calls_mhz);
+    json_int(json, "request", link->request_bytes);
+    json_int(json, "response", link->response_bytes);
+    json_bool(json, "on_miss", link->on_miss);
+    if (link->latency_max_us > 0) {
+        json_duration(json, "latency_max", link->latency_max_us);
+    }
+    json_close(json, '}');
+}

@@ -1,0 +1,82 @@
+#include "model/world.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "model/read.h"
+
+static int selector_rank(const char *selector, const struct site *site);
+
+int world_parse(const char *file, const char *text, size_t bytes, struct arena *arena,
+                struct world *ret_world, struct error *err)
+{
+    CLEANUP(cleanup_doc) struct doc *doc = NULL;
+    int rc = doc_parse(file, text, bytes, &doc, err);
+    return rc < 0 ? rc : world_from_doc(doc, arena, ret_world, err);
+}
+
+int world_site(const struct world *world, const char *name)
+{
+    for (int i = 0; i < world->site_count; i++) {
+        if (str_equal(world->sites[i].name, name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool site_has_tag(const struct site *site, const char *key, const char *value)
+{
+    const char *own = tags_get(&site->tags, key);
+    if (own == NULL) {
+        own = str_equal(key, "cloud")    ? site->provider
+              : str_equal(key, "region") ? site->region
+              : str_equal(key, "tier")   ? tier_words[site->tier]
+                                         : NULL;
+    }
+    return own != NULL && str_equal(own, value);
+}
+
+struct egress_match world_egress(const struct world *world, int from, int to)
+{
+    struct egress_match match = {-1, -1};
+    if (from == to) {
+        return match;
+    }
+    int rank_best[2] = {-1, -1};
+    for (int i = 0; i < world->egress_count; i++) {
+        const struct egress_rule *rule = &world->egress[i];
+        int rank_from = selector_rank(rule->from, &world->sites[from]);
+        int rank_to = selector_rank(rule->to, &world->sites[to]);
+        int payer = rule->payer == EGRESS_SENDER ? from : to;
+        if (rank_from < 0 || rank_to < 0 || world->sites[payer].account < 0) {
+            continue;
+        }
+        int *best = &rank_best[rule->payer == EGRESS_SENDER ? 0 : 1];
+        if (rank_from + rank_to > *best) {
+            *best = rank_from + rank_to;
+            *(rule->payer == EGRESS_SENDER ? &match.sender_rule : &match.receiver_rule) = i;
+        }
+    }
+    return match;
+}
+
+/* How exactly a selector means this site: 3 by name, 2 by provider, 1 by tier, 0 as one of all, -1
+ * not at all. */
+static int selector_rank(const char *selector, const struct site *site)
+{
+    size_t length = strlen(selector);
+    if (str_equal(selector, "*")) {
+        return 0;
+    }
+    if (str_starts(selector, "tier:")) {
+        return str_equal(selector + strlen("tier:"), tier_words[site->tier]) ? 1 : -1;
+    }
+    if (length > 2 && str_equal(selector + length - 2, "/*")) {
+        return strlen(site->provider) == length - 2 &&
+                       strncmp(selector, site->provider, length - 2) == 0
+                   ? 2
+                   : -1;
+    }
+    return str_equal(selector, site->name) ? 3 : -1;
+}

@@ -1,0 +1,526 @@
+/* Reading a world document; docs/world.md describes its fields. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "model/read.h"
+#include "model/world.h"
+
+static void read_accounts(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_sites(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_site(struct reader *reader, const struct doc_node *node, struct world *world,
+                      struct site *site);
+static void read_site_account(struct reader *reader, const struct doc_node *node,
+                              const struct world *world, struct site *site);
+static void read_geo(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_price(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_capacity(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_site_tags(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_egress(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_egress_rule(struct reader *reader, const struct doc_node *node,
+                             const struct world *world, struct egress_rule *rule);
+static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
+                          const struct world *world, char out[LIMIT_REF_BYTES]);
+static void read_egress_tiers(struct reader *reader, const struct doc_node *node,
+                              struct egress_rule *rule);
+static void read_latency(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_latency_pair(struct reader *reader, const struct doc_node *node,
+                              struct world *world);
+static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
+                         const struct world *world);
+static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
+                     const int ends[2], const int64_t figures[2]);
+static void read_weights(struct reader *reader, const struct doc_node *root,
+                         struct weights *weights);
+static void read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy);
+static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy);
+static const char *nearest_site(const struct world *world, const char *name);
+
+static const char *const mode_words[] = {"declared", "measured"};
+static const char *const payer_words[] = {"sender", "receiver"};
+static const char *const per_words[] = {"GiB", "GB"};
+static const int64_t per_bytes[] = {INT64_C(1) << 30, INT64_C(1000000000)};
+
+int world_from_doc(struct doc *doc, struct arena *arena, struct world *ret_world, struct error *err)
+{
+    struct reader reader = {doc, arena, false};
+    const struct doc_node *root = doc_root(doc);
+    struct world world = {.currency = "USD"};
+    doc_name(doc, root, "world", DOC_REQUIRED, world.name);
+    if (doc_string(doc, root, "currency", 0, world.currency, sizeof(world.currency)) &&
+        !str_equal(world.currency, "USD")) {
+        doc_problem(doc, doc_get(doc, root, "currency", 0),
+                    "\"%s\": prices are in USD; convert them when you write the world",
+                    world.currency);
+    }
+    read_accounts(&reader, root, &world);
+    read_sites(&reader, root, &world);
+    read_egress(&reader, root, &world);
+    read_latency(&reader, root, &world);
+    read_weights(&reader, root, &world.weights);
+    read_policy(&reader, root, &world.policy);
+    doc_close(doc, root);
+    int rc = read_finish(&reader, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_world = world;
+    return 0;
+}
+
+static void read_accounts(struct reader *reader, const struct doc_node *root, struct world *world)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, root, "accounts", 0, LIMIT_ACCOUNTS, &count);
+    world->accounts = read_array(reader, count, sizeof(struct account));
+    for (int i = 0; world->accounts != NULL && i < count; i++) {
+        const struct doc_node *node = doc_item(list, (size_t)i);
+        struct account *account = &world->accounts[i];
+        doc_name(reader->doc, node, "name", DOC_REQUIRED, account->name);
+        doc_name(reader->doc, node, "provider", DOC_REQUIRED, account->provider);
+        doc_close(reader->doc, node);
+        for (int k = 0; k < i && account->name[0] != '\0'; k++) {
+            if (str_equal(world->accounts[k].name, account->name)) {
+                doc_problem(reader->doc, node, "account \"%s\" is declared twice; names are unique",
+                            account->name);
+            }
+        }
+        world->account_count = i + 1;
+    }
+}
+
+static void read_sites(struct reader *reader, const struct doc_node *root, struct world *world)
+{
+    int count = 0;
+    const struct doc_node *list =
+        read_list(reader, root, "sites", DOC_REQUIRED, LIMIT_SITES, &count);
+    if (doc_kind(list) == DOC_LIST && count == 0) {
+        doc_problem(reader->doc, list, "a world has at least one site");
+    }
+    world->sites = read_array(reader, count, sizeof(struct site));
+    for (int i = 0; world->sites != NULL && i < count; i++) {
+        const struct doc_node *node = doc_item(list, (size_t)i);
+        read_site(reader, node, world, &world->sites[i]);
+        if (world->sites[i].name[0] != '\0' && world_site(world, world->sites[i].name) >= 0) {
+            doc_problem(reader->doc, node, "site \"%s\" is declared twice; names are unique",
+                        world->sites[i].name);
+        }
+        world->site_count = i + 1;
+    }
+}
+
+static void read_site(struct reader *reader, const struct doc_node *node, struct world *world,
+                      struct site *site)
+{
+    struct doc *doc = reader->doc;
+    int tier = TIER_CLOUD;
+    site->account = -1;
+    site->capacity[RESOURCE_CPU] = -1;
+    site->capacity[RESOURCE_MEMORY] = -1;
+    if (read_site_name(reader, node, "name", DOC_REQUIRED, site->name)) {
+        const char *slash = strchr(site->name, '/');
+        str_format(site->provider, sizeof(site->provider), "%.*s", (int)(slash - site->name),
+                   site->name);
+        str_format(site->region, sizeof(site->region), "%s", slash + 1);
+    }
+    doc_word(doc, node, "tier", DOC_REQUIRED, tier_words, TIER_COUNT, &tier);
+    site->tier = (enum tier)tier;
+    doc_name(doc, node, "provider", 0, site->provider);
+    doc_name(doc, node, "region", 0, site->region);
+    read_site_account(reader, node, world, site);
+    read_geo(reader, node, site);
+    read_price(reader, node, site);
+    doc_ratio(doc, node, "overhead", 0, &site->overhead_ppm);
+    read_capacity(reader, node, site);
+    doc_string(doc, node, "source", 0, site->source, sizeof(site->source));
+    read_site_tags(reader, node, site);
+    doc_close(doc, node);
+}
+
+static void read_site_account(struct reader *reader, const struct doc_node *node,
+                              const struct world *world, struct site *site)
+{
+    char name[LIMIT_NAME_BYTES] = "";
+    int flags = site->tier == TIER_CLIENT ? 0 : DOC_REQUIRED;
+    if (!doc_name(reader->doc, node, "account", flags, name)) {
+        return;
+    }
+    const struct doc_node *scalar = doc_get(reader->doc, node, "account", 0);
+    if (site->tier == TIER_CLIENT) {
+        doc_problem(reader->doc, scalar,
+                    "\"%s\": a site of tier client has no account, it pays nobody", name);
+        return;
+    }
+    const char *names[LIMIT_ACCOUNTS];
+    for (int i = 0; i < world->account_count; i++) {
+        names[i] = world->accounts[i].name;
+        if (str_equal(names[i], name)) {
+            site->account = i;
+            return;
+        }
+    }
+    const char *nearest = str_nearest(name, names, (size_t)world->account_count);
+    doc_problem(reader->doc, scalar, "\"%s\" is not among the accounts%s%s%s", name,
+                nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+                nearest != NULL ? "\"?" : "");
+}
+
+static void read_geo(struct reader *reader, const struct doc_node *node, struct site *site)
+{
+    static const int64_t degrees_max[] = {90, 180};
+    const struct doc_node *list = doc_list(reader->doc, node, "geo", 0);
+    if (doc_kind(list) != DOC_LIST) {
+        return;
+    }
+    if (doc_count(list) != 2) {
+        doc_problem(reader->doc, list, "a position is [latitude, longitude] in degrees");
+        return;
+    }
+    int64_t udeg[2] = {0, 0};
+    for (size_t i = 0; i < 2; i++) {
+        const struct doc_node *item = doc_item(list, i);
+        const char *text = doc_text(item);
+        struct decimal degrees;
+        if (text == NULL || decimal_parse(text, &degrees, NULL) < 0 ||
+            decimal_scaled(degrees, 6, &udeg[i]) < 0 || udeg[i] < -degrees_max[i] * PPM ||
+            udeg[i] > degrees_max[i] * PPM) {
+            doc_problem(reader->doc, item, "\"%.64s\" is no %s: a number from %lld to %lld",
+                        text == NULL ? "" : text, i == 0 ? "latitude" : "longitude",
+                        (long long)-degrees_max[i], (long long)degrees_max[i]);
+            return;
+        }
+    }
+    site->located = true;
+    site->latitude_udeg = udeg[0];
+    site->longitude_udeg = udeg[1];
+}
+
+static void read_price(struct reader *reader, const struct doc_node *node, struct site *site)
+{
+    struct doc *doc = reader->doc;
+    if (site->tier == TIER_CLIENT) {
+        const struct doc_node *price = doc_get(doc, node, "price", 0);
+        if (price != NULL) {
+            doc_problem(doc, price,
+                        "a site of tier client has no price; weights.device_cpu says what its CPU "
+                        "time is worth");
+        }
+        return;
+    }
+    const struct doc_node *price = doc_map(doc, node, "price", DOC_REQUIRED);
+    if (price != NULL) {
+        doc_price(doc, price, "cpu", DOC_REQUIRED, &site->cpu_price);
+        doc_price(doc, price, "memory", DOC_REQUIRED, &site->memory_price);
+        doc_close(doc, price);
+    }
+}
+
+static void read_capacity(struct reader *reader, const struct doc_node *node, struct site *site)
+{
+    const struct doc_node *capacity = doc_map(reader->doc, node, "capacity", 0);
+    if (capacity != NULL) {
+        doc_cpu(reader->doc, capacity, "cpu", 0, &site->capacity[RESOURCE_CPU]);
+        doc_bytes(reader->doc, capacity, "memory", 0, &site->capacity[RESOURCE_MEMORY]);
+        doc_close(reader->doc, capacity);
+    }
+}
+
+static void read_site_tags(struct reader *reader, const struct doc_node *node, struct site *site)
+{
+    enum { IMPLIED = 3 };
+    read_tags(reader, node, "tags", IMPLIED, &site->tags);
+    if (site->tags.list == NULL || site->name[0] == '\0') {
+        return;
+    }
+    tags_add(&site->tags, "cloud", site->provider);
+    tags_add(&site->tags, "region", site->region);
+    tags_add(&site->tags, "tier", tier_words[site->tier]);
+}
+
+static void read_egress(struct reader *reader, const struct doc_node *root, struct world *world)
+{
+    int count = 0;
+    const struct doc_node *list = read_list(reader, root, "egress", 0, LIMIT_EGRESS_RULES, &count);
+    world->egress = read_array(reader, count, sizeof(struct egress_rule));
+    for (int i = 0; world->egress != NULL && i < count; i++) {
+        const struct doc_node *node = doc_item(list, (size_t)i);
+        struct egress_rule *rule = &world->egress[i];
+        read_egress_rule(reader, node, world, rule);
+        for (int k = 0; k < i && rule->name[0] != '\0'; k++) {
+            if (str_equal(world->egress[k].name, rule->name)) {
+                doc_problem(reader->doc, node,
+                            "egress rule \"%s\" is declared twice; names are unique", rule->name);
+            }
+        }
+        world->egress_count = i + 1;
+    }
+}
+
+static void read_egress_rule(struct reader *reader, const struct doc_node *node,
+                             const struct world *world, struct egress_rule *rule)
+{
+    struct doc *doc = reader->doc;
+    int payer = EGRESS_SENDER;
+    int per = 0;
+    doc_name(doc, node, "name", DOC_REQUIRED, rule->name);
+    read_selector(reader, node, "from", world, rule->from);
+    read_selector(reader, node, "to", world, rule->to);
+    doc_word(doc, node, "payer", 0, payer_words, 2, &payer);
+    doc_word(doc, node, "per", DOC_REQUIRED, per_words, 2, &per);
+    rule->payer = (enum egress_payer)payer;
+    rule->per_bytes = per_bytes[per];
+    doc_bytes(doc, node, "month_to_date", 0, &rule->month_to_date_bytes);
+    read_egress_tiers(reader, node, rule);
+    doc_string(doc, node, "source", 0, rule->source, sizeof(rule->source));
+    doc_close(doc, node);
+}
+
+/* A selector that means no site of the world is a mistake, not a rule in waiting. */
+static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
+                          const struct world *world, char out[LIMIT_REF_BYTES])
+{
+    if (!doc_string(reader->doc, node, key, DOC_REQUIRED, out, LIMIT_REF_BYTES)) {
+        return;
+    }
+    const struct doc_node *scalar = doc_get(reader->doc, node, key, 0);
+    size_t length = strlen(out);
+    bool any = str_equal(out, "*");
+    if (str_starts(out, "tier:")) {
+        for (int tier = 0; tier < TIER_COUNT; tier++) {
+            any = any || str_equal(out + strlen("tier:"), tier_words[tier]);
+        }
+    } else if (length > 2 && str_equal(out + length - 2, "/*")) {
+        for (int i = 0; i < world->site_count; i++) {
+            const char *provider = world->sites[i].provider;
+            any =
+                any || (strlen(provider) == length - 2 && strncmp(out, provider, length - 2) == 0);
+        }
+    } else {
+        any = any || world_site(world, out) >= 0;
+    }
+    if (!any) {
+        const char *nearest = nearest_site(world, out);
+        doc_problem(reader->doc, scalar,
+                    "\"%s\" selects no site; write a site, provider/*, tier:edge or *%s%s%s", out,
+                    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+                    nearest != NULL ? "\"?" : "");
+    }
+}
+
+static void read_egress_tiers(struct reader *reader, const struct doc_node *node,
+                              struct egress_rule *rule)
+{
+    struct doc *doc = reader->doc;
+    int count = 0;
+    const struct doc_node *list =
+        read_list(reader, node, "tiers", DOC_REQUIRED, LIMIT_TIERS, &count);
+    if (doc_kind(list) == DOC_LIST && count == 0) {
+        doc_problem(doc, list, "an egress rule has at least one tier, as in [{price: 0.09}]");
+    }
+    rule->tiers = read_array(reader, count, sizeof(struct egress_tier));
+    int64_t previous = 0;
+    for (int i = 0; rule->tiers != NULL && i < count; i++) {
+        const struct doc_node *item = doc_item(list, (size_t)i);
+        struct egress_tier *tier = &rule->tiers[i];
+        bool last = i == count - 1;
+        tier->up_to_bytes = INT64_MAX;
+        doc_price(doc, item, "price", DOC_REQUIRED, &tier->price);
+        bool bounded = doc_bytes(doc, item, "up_to", last ? 0 : DOC_REQUIRED, &tier->up_to_bytes);
+        if (bounded && last) {
+            doc_problem(doc, item, "the last tier has no up_to: it holds for all that is above");
+        } else if (bounded && tier->up_to_bytes <= previous) {
+            doc_problem(doc, item, "up_to must grow from tier to tier");
+        }
+        previous = tier->up_to_bytes;
+        doc_close(doc, item);
+        rule->tier_count = i + 1;
+    }
+}
+
+static void read_latency(struct reader *reader, const struct doc_node *root, struct world *world)
+{
+    struct doc *doc = reader->doc;
+    int cells = world->site_count * world->site_count;
+    world->rtt_us = read_array(reader, cells, sizeof(int64_t));
+    world->factor_us = read_array(reader, cells, sizeof(int64_t));
+    if (world->rtt_us == NULL || world->factor_us == NULL) {
+        return;
+    }
+    for (int i = 0; i < cells; i++) {
+        world->rtt_us[i] = i % (world->site_count + 1) == 0 ? 0 : -1;
+        world->factor_us[i] = i % (world->site_count + 1) == 0 ? 0 : -1;
+    }
+    const struct doc_node *latency = doc_map(doc, root, "latency", 0);
+    if (latency != NULL) {
+        int mode = 0;
+        int count = 0;
+        doc_word(doc, latency, "mode", 0, mode_words, 2, &mode);
+        world->latency_measured = mode == 1;
+        const struct doc_node *list =
+            read_list(reader, latency, "pairs", 0, LIMIT_LATENCY_PAIRS, &count);
+        for (int i = 0; i < count; i++) {
+            read_latency_pair(reader, doc_item(list, (size_t)i), world);
+        }
+        doc_close(doc, latency);
+    }
+    for (int i = 0; i < cells; i++) {
+        world->factor_us[i] = world->factor_us[i] < 0 ? 0 : world->factor_us[i];
+    }
+}
+
+/* `between: [a, b]` holds both ways; `from: a` with `to: b` one way. */
+static void read_latency_pair(struct reader *reader, const struct doc_node *node,
+                              struct world *world)
+{
+    struct doc *doc = reader->doc;
+    const struct doc_node *between = doc_list(doc, node, "between", 0);
+    const struct doc_node *scalars[2] = {NULL, NULL};
+    if (between == NULL) {
+        scalars[0] = doc_get(doc, node, "from", DOC_REQUIRED);
+        scalars[1] = doc_get(doc, node, "to", DOC_REQUIRED);
+    } else if (doc_kind(between) == DOC_LIST && doc_count(between) == 2) {
+        scalars[0] = doc_item(between, 0);
+        scalars[1] = doc_item(between, 1);
+    } else {
+        doc_problem(doc, between, "a pair is two sites, as in [aws/us-east-1, gcp/us-central1]");
+    }
+    int64_t figures[2] = {-1, 0};
+    char source[LIMIT_TEXT_BYTES];
+    doc_duration(doc, node, "rtt", DOC_REQUIRED, &figures[0]);
+    doc_duration(doc, node, "factor", 0, &figures[1]);
+    doc_string(doc, node, "source", 0, source, sizeof(source));
+    doc_close(doc, node);
+    if (scalars[0] == NULL || scalars[1] == NULL) {
+        return;
+    }
+    int ends[2] = {read_pair_end(reader, scalars[0], world),
+                   read_pair_end(reader, scalars[1], world)};
+    if (ends[0] < 0 || ends[1] < 0) {
+        return;
+    }
+    if (ends[0] == ends[1]) {
+        doc_problem(doc, node, "\"%s\" twice; calls within one site wait for nothing",
+                    world->sites[ends[0]].name);
+        return;
+    }
+    set_path(reader, node, world, ends, figures);
+    if (between != NULL) {
+        set_path(reader, node, world, (const int[]){ends[1], ends[0]}, figures);
+    }
+}
+
+static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
+                         const struct world *world)
+{
+    char name[LIMIT_REF_BYTES] = "";
+    if (!doc_node_string(reader->doc, scalar, name, sizeof(name))) {
+        return -1;
+    }
+    int site = world_site(world, name);
+    if (site < 0) {
+        const char *nearest = nearest_site(world, name);
+        doc_problem(reader->doc, scalar, "\"%s\" is not among the sites%s%s%s", name,
+                    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+                    nearest != NULL ? "\"?" : "");
+    }
+    return site;
+}
+
+static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
+                     const int ends[2], const int64_t figures[2])
+{
+    int cell = ends[0] * world->site_count + ends[1];
+    if (world->factor_us[cell] >= 0) {
+        doc_problem(reader->doc, node, "the latency from %s to %s is given twice",
+                    world->sites[ends[0]].name, world->sites[ends[1]].name);
+        return;
+    }
+    world->rtt_us[cell] = figures[0];
+    world->factor_us[cell] = figures[1];
+}
+
+static void read_weights(struct reader *reader, const struct doc_node *root,
+                         struct weights *weights)
+{
+    struct doc *doc = reader->doc;
+    *weights = (struct weights){
+        .latency_usd_per_second = {1, 6},    /* 0.000001: 1,000 hours of waiting for $3.60 */
+        .device_cpu_usd_per_second = {1, 5}, /* 0.00001: about a cloud's vCPU */
+        .compute_ppm = PPM,
+        .egress_ppm = PPM,
+        .migration_ppm = PPM,
+    };
+    const struct doc_node *node = doc_map(doc, root, "weights", 0);
+    if (node == NULL) {
+        return;
+    }
+    doc_price(doc, node, "latency", 0, &weights->latency_usd_per_second);
+    doc_price(doc, node, "device_cpu", 0, &weights->device_cpu_usd_per_second);
+    doc_ratio(doc, node, "compute", 0, &weights->compute_ppm);
+    doc_ratio(doc, node, "egress", 0, &weights->egress_ppm);
+    doc_ratio(doc, node, "migration", 0, &weights->migration_ppm);
+    doc_close(doc, node);
+}
+
+static void read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy)
+{
+    struct doc *doc = reader->doc;
+    int64_t moves = 3;
+    *policy = (struct policy){
+        .horizon_us = 24 * US_PER_HOUR,
+        .dwell_us = 600 * US_PER_S,
+        .saving_min_ppm = PPM / 50,
+        .saving_min = NUSD_PER_USD / 2,
+        .settle_us = 2 * US_PER_S,
+        .hit_floor_ppm = PPM / 100,
+        .healthy_min_us = 10 * US_PER_S,
+        .node_timeout_us = 5 * US_PER_S,
+        .metric_age_max_us = 60 * US_PER_S,
+    };
+    const struct doc_node *node = doc_map(doc, root, "policy", 0);
+    if (node != NULL) {
+        if (doc_duration(doc, node, "horizon", 0, &policy->horizon_us) && policy->horizon_us <= 0) {
+            doc_problem(doc, doc_get(doc, node, "horizon", 0),
+                        "a horizon is longer than nothing: a saving needs time to pay a move");
+        }
+        doc_duration(doc, node, "dwell", 0, &policy->dwell_us);
+        doc_int(doc, node, "moves", 0, 1, LIMIT_HANDOFFS, &moves);
+        doc_duration(doc, node, "settle", 0, &policy->settle_us);
+        if (doc_ratio(doc, node, "hit_floor", 0, &policy->hit_floor_ppm) &&
+            (policy->hit_floor_ppm <= 0 || policy->hit_floor_ppm > PPM)) {
+            doc_problem(doc, doc_get(doc, node, "hit_floor", 0),
+                        "a hit ratio's floor is above 0%% and at most 100%%");
+        }
+        doc_duration(doc, node, "healthy_min", 0, &policy->healthy_min_us);
+        doc_duration(doc, node, "node_timeout", 0, &policy->node_timeout_us);
+        doc_duration(doc, node, "metric_age_max", 0, &policy->metric_age_max_us);
+        read_saving(reader, node, policy);
+        doc_close(doc, node);
+    }
+    policy->moves_max = (int)moves;
+}
+
+static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy)
+{
+    const struct doc_node *saving = doc_map(reader->doc, node, "saving_min", 0);
+    if (saving == NULL) {
+        return;
+    }
+    struct decimal per_month;
+    doc_ratio(reader->doc, saving, "ratio", 0, &policy->saving_min_ppm);
+    if (doc_price(reader->doc, saving, "per_month", 0, &per_month) &&
+        money_of(per_month, 1, 1, &policy->saving_min) < 0) {
+        doc_problem(reader->doc, doc_get(reader->doc, saving, "per_month", 0),
+                    "this amount of money is too large");
+    }
+    doc_close(reader->doc, saving);
+}
+
+static const char *nearest_site(const struct world *world, const char *name)
+{
+    const char *names[LIMIT_SITES];
+    for (int i = 0; i < world->site_count; i++) {
+        names[i] = world->sites[i].name;
+    }
+    return str_nearest(name, names, (size_t)world->site_count);
+}
