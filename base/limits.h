@@ -39,6 +39,7 @@
 #define LIMIT_DOC_PROBLEMS    64   /* problems reported for one document before it says "and more" */
 #define LIMIT_WIRE_BYTES      (1 << 20) /* one message on the bus: nats-server's default max_payload */
 #define LIMIT_BUS_QUEUE       8192 /* messages waiting between NATS's threads and the loop */
+#define LIMIT_BUS_QUEUE_BYTES (64 << 20) /* and their bytes, as a message may have a whole MiB */
 #define LIMIT_METRIC_SERIES   65536 /* (workload, site) series with windows in memory */
 #define LIMIT_SAMPLES_BATCH   1024 /* samples in one metrics batch */
 #define LIMIT_SOCKET_LINE     512  /* a line of the workload contract */

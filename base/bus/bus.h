@@ -33,7 +33,8 @@ struct bus_options {
     int64_t connect_timeout_us; /* of the first connect; 0: 5 s */
     int64_t ping_us;            /* 0: 2 s */
     bool connect_retry; /* keep trying in the background when the first connect fails */
-    /* Called by bus_dispatch after the state changed; may be NULL. */
+    /* Called by bus_dispatch after the state changed (the first time with true, once connected; a
+     * connection lost and back between two dispatches is told as false, then true); may be NULL. */
     void (*on_state)(void *context, bool connected);
     void *context;
 };
@@ -50,7 +51,8 @@ typedef void bus_handler(void *context, const struct bus_message *message);
 
 int bus_open(const struct bus_options *options, struct bus **ret_bus,
              struct error *err) WARN_UNUSED;
-/* Flushes (at most 1 s), closes, frees. NULL is accepted. */
+/* Flushes (at most 1 s), closes, frees. NULL is accepted. Not from a handler. Handlers of requests
+ * still open are not called. */
 void bus_close(struct bus *bus);
 
 int bus_fd(const struct bus *bus);
@@ -62,7 +64,14 @@ bool bus_connected(const struct bus *bus);
 int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler *handler,
                   void *context, struct bus_subscription **ret_subscription,
                   struct error *err) WARN_UNUSED;
-void bus_unsubscribe(struct bus_subscription *subscription); /* stop, drain, destroy; NULL is fine */
+/* Stops at once: no handler runs any more, also for what has arrived. NULL is fine. */
+void bus_unsubscribe(struct bus_subscription *subscription);
+/* Leaves without losing what was already sent here: tells the server, waits until its last message
+ * has come, runs the handlers of all that wait (of every subscription), and flushes their answers.
+ * Afterwards the subscription gets nothing more and only bus_unsubscribe remains. Not from a
+ * handler. ERR_TIMEOUT: the drain goes on in the background. */
+int bus_drain(struct bus_subscription *subscription, int64_t timeout_us,
+              struct error *err) WARN_UNUSED;
 
 int bus_publish(struct bus *bus, const char *subject, const char *reply, const void *data,
                 size_t bytes, struct error *err) WARN_UNUSED;
@@ -81,12 +90,24 @@ int bus_call(struct bus *bus, const char *subject, const void *data, size_t byte
              int64_t timeout_us, char **ret_data, size_t *ret_bytes,
              struct error *err) WARN_UNUSED;
 
-/* The server's version ("2.10.27") and, when JetStream answers, whether it is there. */
-int bus_server_version(struct bus *bus, char *out, size_t capacity);
+/* What the server says of itself, read from a connection of its own (at most 2 s). */
+struct bus_server {
+    char version[32]; /* "2.10.27" */
+    bool jetstream;
+    bool auth_required;
+    int64_t max_payload_bytes;
+};
+int bus_server(struct bus *bus, struct bus_server *ret_server, struct error *err) WARN_UNUSED;
+/* Its version alone ("2.10.27"); negative when it cannot be had. */
+int bus_server_version(struct bus *bus, char *out, size_t capacity) WARN_UNUSED;
 
 struct bus_stats {
     uint64_t received;
     uint64_t dropped; /* queue full */
     uint64_t reconnects;
+    uint64_t denied; /* publishes and subscriptions that the server refused, found out later */
 };
 struct bus_stats bus_stats(const struct bus *bus);
+/* The last trouble the server or the library told outside of a call ("Permissions Violation for
+ * Publish to ..."); "" when none. */
+void bus_trouble(const struct bus *bus, char *out, size_t capacity);

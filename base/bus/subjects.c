@@ -74,6 +74,13 @@ void subject_at(const char *ns, const char *workload, const char *instance,
     str_format(out, LIMIT_SUBJECT_BYTES, "berth.v1.at.%s.%s.%s", ns, workload, instance);
 }
 
+void subject_inbox(const char *kind, const char *name, char out[LIMIT_SUBJECT_BYTES])
+{
+    check_token(kind, "kind of user");
+    check_token(name, "user");
+    str_format(out, LIMIT_SUBJECT_BYTES, "_INBOX.%s.%s", kind, name);
+}
+
 int subject_token(const char *subject, int index, char *out, size_t capacity)
 {
     const char *start = subject;

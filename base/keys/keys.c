@@ -97,6 +97,15 @@ int nkey_file_ensure(const char *path, char ret_public[NKEY_TEXT_BYTES], struct 
     return seed_store(path, ret_public, err);
 }
 
+int nkey_file_public(const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                         "cannot open the key '%s'", path);
+    return seed_load(fd, path, ret_public, err);
+}
+
 static int seed_load(int fd, const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err)
 {
     struct stat status;

@@ -24,6 +24,9 @@ int nkey_public_of(const char *seed, char ret_public[NKEY_TEXT_BYTES],
 /* Loads the seed file, or creates it (0600, O_EXCL) with a new user key. */
 int nkey_file_ensure(const char *path, char ret_public[NKEY_TEXT_BYTES],
                      struct error *err) WARN_UNUSED;
+/* As nkey_file_ensure, of a file that must be there: ERR_NOT_FOUND. */
+int nkey_file_public(const char *path, char ret_public[NKEY_TEXT_BYTES],
+                     struct error *err) WARN_UNUSED;
 
 struct digest_state;
 int digest_begin(struct digest_state **ret_state, struct error *err) WARN_UNUSED;

@@ -1,0 +1,30 @@
+/*
+ * bus_internal: what bus.c shows to jetstream.c and micro.c, which speak with NATS directly. Not for
+ * others. The natsConnection is the bus's; it is valid until the next bus_dispatch or bus_close.
+ */
+#pragma once
+
+#include <nats/nats.h>
+
+#include "base/bus/bus.h"
+
+natsConnection *bus_nats(const struct bus *bus);
+
+/* Returns the error code that belongs to a status, with "sentence: what nats.c says" in *err. */
+int bus_status_error(natsStatus status, struct error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As bus_publish, with header lines. */
+struct bus_header {
+    const char *name;
+    const char *value;
+};
+int bus_publish_headers(struct bus *bus, const char *subject, const char *reply,
+                        const struct bus_header *headers, int header_count, const void *data,
+                        size_t bytes, struct error *err) WARN_UNUSED;
+
+/* The status in a message's header line ("NATS/1.0 404 ..."); 0 when it has none. */
+int bus_message_status(natsMsg *message);
+
+/* A fresh inbox below the bus's private prefix. */
+void bus_inbox(const struct bus *bus, char *out, size_t capacity);
