@@ -76,6 +76,7 @@ struct bus {
     size_t ring_count;
     size_t ring_bytes;
     bool connected;
+    bool had_connection;
     bool went_down; /* since on_state was last called */
     bool closed;    /* nats.c gave the connection up */
     struct bus_stats stats;
@@ -592,7 +593,7 @@ static int connect_now(struct bus *bus, struct error *err)
     pthread_rwlock_unlock(&bus->connection_lock);
     pthread_mutex_lock(&bus->mutex);
     if (status == NATS_OK && !bus->closed)
-        bus->connected = true;
+        bus->connected = bus->had_connection = true;
     if (connection == NULL)
         bus->closed = true;
     pthread_mutex_unlock(&bus->mutex);
@@ -747,8 +748,9 @@ static void on_reconnected(natsConnection *connection, void *closure)
     struct bus *bus = closure;
     pthread_mutex_lock(&bus->mutex);
     bus->connected = true;
-    if (bus->went_down)
+    if (bus->had_connection)
         bus->stats.reconnects++;
+    bus->had_connection = true;
     pthread_mutex_unlock(&bus->mutex);
     poke(bus);
 }
