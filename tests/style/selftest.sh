@@ -209,6 +209,11 @@ passes text "$scratch/good"
 # ---- tested --------------------------------------------------------------------------------------
 printf 'int x;\n' | finds tested base/x.c 'no test includes its header'
 printf '#include "executors/y.h"\n' | finds tested executors/x.c 'no test includes its header'
+printf 'int x;\n' | finds tested base/b_part.c 'no test includes its header'
+printf '#include "base/a_internal.h"\n' >"$scratch/good/base/other.c"
+printf '/* a, inside */\n#pragma once\n#include "base/a.h"\n' >"$scratch/good/base/a_internal.h"
+cp "$scratch/good/base/other.c" "$scratch/good/base/a_part.c"
+passes tested "$scratch/good"
 printf 'base/gone.c because\n' | finds tested tests/style/untested.txt 'base/gone.c is not there'
 printf 'base/a.c\nmodel/solve/s.c a program\n' |
     finds tested tests/style/untested.txt 'base/a.c is listed without a reason'
