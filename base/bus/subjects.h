@@ -6,6 +6,7 @@
  *     berth.v1.ctl.<verb>                       requests to the scheduler
  *     berth.v1.node.<node>.cmd                  scheduler -> node, only
  *     berth.v1.node.<node>.{hello,beat,report,probed}  node -> scheduler, only that node
+ *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round trips)
  *     berth.v1.metrics.<node>                   samples
  *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
  *     berth.v1.log.<ns>.<app>.<workload>.<replica>
@@ -27,6 +28,9 @@
 #define SUBJECT_METRICS_ALL "berth.v1.metrics.*"
 #define SUBJECT_EVENT_ALL   "berth.v1.event.>"
 #define SUBJECT_LOG_ALL     "berth.v1.log.>"
+
+#define STREAM_EVENTS    "berth_events" /* the stream that keeps SUBJECT_EVENT_ALL */
+#define BUCKET_ARTIFACTS "artifacts"    /* the object store of the workloads' files */
 
 void subject_ctl(const char *verb, char out[LIMIT_SUBJECT_BYTES]);
 void subject_node(const char *node, const char *what, char out[LIMIT_SUBJECT_BYTES]);
