@@ -19,7 +19,7 @@ struct u256 {
 
 /* The pieces of a number's text, before they become a decimal. */
 struct digits {
-    u128 value; /* significant digits, at most 38 of them */
+    u128 value; /* the digits, up to about 2^127 */
     int scale;  /* digits behind the point, after the exponent; may be negative */
     bool negative;
     bool overflow; /* more digits than fit */
@@ -265,8 +265,8 @@ static bool digits_read(const char *text, struct digits *ret_digits)
             break;
         }
         before += point || before > 0 ? 0 : 1;
-        /* A digit past the 38 that fit counts only if it says something. */
-        if (digits.value > (NUSD_MAX - 9) / 10) {
+        /* A digit past those that fit counts only if it says something. */
+        if (digits.value > NUSD_MAX / 10) {
             if (!point || *at != '0') {
                 digits.overflow = true;
             }

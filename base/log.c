@@ -21,7 +21,8 @@
 struct line {
     char text[LINE_BYTES];
     size_t bytes;
-    bool cut;
+    bool full; /* something did not fit: nothing may follow it */
+    bool cut;  /* something is left out */
 };
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -179,29 +180,33 @@ static void line_json_pairs(struct line *line, const char *pairs)
                 value_bytes--;
             }
         }
-        struct line whole = *line;
+        size_t whole_bytes = line->bytes;
         line_add(line, ",", 1);
         line_add_json(line, at, key_bytes);
         line_add(line, ":", 1);
         line_add_json(line, value, value_bytes);
-        if (line->cut && !whole.cut) {
-            *line = whole;
-            line->cut = true;
+        if (line->full) {
+            line->bytes = whole_bytes;
             return;
         }
         at = next;
     }
 }
 
-/* A quoted value ends at the quote before a space or the end, so that quotes inside it (a sentence
- * that quotes a name) need no escape. */
+/* A quoted value ends at the quote before the next `key=` or the end, so that quotes inside it (a
+ * sentence that quotes a name) need no escape. */
 static const char *value_end(const char *value)
 {
     if (*value != '"') {
         return value + strcspn(value, " ");
     }
     for (const char *c = value + 1; *c != '\0'; c++) {
-        if (*c == '"' && (c[1] == ' ' || c[1] == '\0')) {
+        if (*c != '"') {
+            continue;
+        }
+        const char *next = c + 1 + strspn(c + 1, " ");
+        size_t key_bytes = strcspn(next, "= \"");
+        if (*next == '\0' || (next > c + 1 && key_bytes > 0 && next[key_bytes] == '=')) {
             return c + 1;
         }
     }
@@ -211,7 +216,8 @@ static const char *value_end(const char *value)
 static void line_add(struct line *line, const char *text, size_t bytes)
 {
     /* Room is kept for the mark of a cut line, the closing brace and the line's end. */
-    if (bytes > LINE_BYTES - 32 - line->bytes) {
+    if (line->full || bytes > LINE_BYTES - 32 - line->bytes) {
+        line->full = true;
         line->cut = true;
         return;
     }

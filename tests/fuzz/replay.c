@@ -1,6 +1,6 @@
 /*
- * Feeds every file of a corpus to a fuzz target in builds without libFuzzer: what fuzzing found once
- * stays found under every compiler and sanitizer. Arguments are files and folders; an empty or
+ * Feeds every file of a corpus to a fuzz target in builds without libFuzzer: what fuzzing found
+ * once stays found under every compiler and sanitizer. Arguments are files and folders; an empty or
  * missing corpus fails, since a test that reads nothing proves nothing.
  *
  * Each input is also fed cut after every byte of its first KiB and with single bytes changed, in a
