@@ -1,0 +1,458 @@
+/*
+ * The frames of problem.h. Everything is little-endian; a text is a 16-bit length and its bytes; a
+ * cost table is dense, the meters' uses are sparse (count, then cell * PROBLEM_USES + slot, meter,
+ * bytes). A reader never allocates more than a bounded multiple of the bytes it was given: each
+ * count is compared with its limit and with what the rest of the frame could hold.
+ */
+#include "model/problem.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/str.h"
+
+#define PROBLEM_MAGIC  UINT32_C(0x31505242) /* "BRP1" */
+#define SOLUTION_MAGIC UINT32_C(0x31535242) /* "BRS1" */
+
+/* Counts that a frame may state. The exact solver is for small problems; these only bound memory.
+ */
+#define PARTS_MAX  65536
+#define PAIRS_MAX  262144
+#define METERS_MAX 65536
+#define RULES_MAX  262144
+
+struct reader {
+    const unsigned char *at;
+    size_t left;
+    struct arena *arena;
+    struct error *err;
+    bool failed;
+};
+
+static void put(struct strbuf *out, uint64_t value, size_t bytes);
+static void put_text(struct strbuf *out, const char *text);
+static void put_costs(struct strbuf *out, const int64_t *costs, size_t count);
+static void put_uses(struct strbuf *out, const struct problem_use *use, size_t cells);
+static void put_rule(struct strbuf *out, const struct problem *problem,
+                     const struct problem_rule *rule);
+static uint64_t get(struct reader *in, size_t bytes);
+static int64_t get_range(struct reader *in, size_t bytes, const char *what, int64_t min,
+                         int64_t max);
+static int get_count(struct reader *in, const char *what, int64_t max, size_t bytes_each);
+static void get_text(struct reader *in, char *out, size_t capacity);
+static void *get_memory(struct reader *in, size_t count, size_t bytes_each);
+static int64_t *get_costs(struct reader *in, size_t count);
+static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count);
+static bool *get_allowed(struct reader *in, size_t count);
+static void get_meter(struct reader *in, struct problem_meter *meter);
+static void get_rule(struct reader *in, const struct problem *problem, struct problem_rule *rule);
+static int fail(struct reader *in, int code, const char *what, long long value);
+
+void problem_encode(const struct problem *problem, struct strbuf *out)
+{
+    size_t sites = (size_t)problem->site_count;
+    put(out, PROBLEM_MAGIC, 4);
+    put(out, (uint64_t)problem->site_count, 4);
+    put(out, (uint64_t)problem->meter_count, 4);
+    put(out, (uint64_t)problem->part_count, 4);
+    put(out, (uint64_t)problem->pair_count, 4);
+    put(out, (uint64_t)problem->rule_count, 4);
+    for (int i = 0; i < problem->site_count; i++) {
+        put_text(out, problem->site_names[i]);
+    }
+    for (int i = 0; i < problem->meter_count; i++) {
+        const struct problem_meter *meter = &problem->meters[i];
+        put_text(out, meter->name);
+        put(out, (uint64_t)meter->base_bytes, 8);
+        put(out, (uint64_t)meter->per_bytes, 8);
+        put(out, (uint64_t)meter->tier_count, 4);
+        put_costs(out, meter->up_to_bytes, (size_t)meter->tier_count);
+        put_costs(out, meter->price_nusd, (size_t)meter->tier_count);
+    }
+    for (int i = 0; i < problem->part_count; i++) {
+        const struct problem_part *part = &problem->parts[i];
+        put_text(out, part->name);
+        put_costs(out, part->demand, RESOURCE_COUNT);
+        put(out, (uint64_t)(int64_t)part->current, 4);
+        put_costs(out, part->cost, sites);
+        put_uses(out, part->use, sites);
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        put(out, (uint64_t)pair->a, 4);
+        put(out, (uint64_t)pair->b, 4);
+        put_costs(out, pair->cost, sites * sites);
+        put_uses(out, pair->use, sites * sites);
+    }
+    for (int i = 0; i < problem->rule_count; i++) {
+        put_rule(out, problem, &problem->rules[i]);
+    }
+}
+
+int problem_decode(const void *bytes, size_t count, struct arena *arena,
+                   struct problem *ret_problem, struct error *err)
+{
+    struct reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
+    struct problem problem = {0};
+    if (get(&in, 4) != PROBLEM_MAGIC && !in.failed) {
+        return error_set(err, ERR_INVALID, 0, "problem frame: it does not start with \"BRP1\"");
+    }
+    problem.site_count = (int)get_range(&in, 4, "sites", 1, LIMIT_SITES);
+    size_t sites = in.failed ? 1 : (size_t)problem.site_count;
+    problem.meter_count = get_count(&in, "meters", METERS_MAX, 22);
+    problem.part_count = get_count(&in, "parts", PARTS_MAX, 26 + 8 * sites);
+    problem.pair_count = get_count(&in, "pairs", PAIRS_MAX, 12 + 8 * sites * sites);
+    problem.rule_count = get_count(&in, "rules", RULES_MAX, 6);
+    problem.site_names = get_memory(&in, sites, sizeof(*problem.site_names));
+    problem.meters = get_memory(&in, (size_t)problem.meter_count, sizeof(*problem.meters));
+    problem.parts = get_memory(&in, (size_t)problem.part_count, sizeof(*problem.parts));
+    problem.pairs = get_memory(&in, (size_t)problem.pair_count, sizeof(*problem.pairs));
+    problem.rules = get_memory(&in, (size_t)problem.rule_count, sizeof(*problem.rules));
+    for (int i = 0; i < problem.site_count && !in.failed; i++) {
+        get_text(&in, problem.site_names[i], sizeof(problem.site_names[i]));
+    }
+    for (int i = 0; i < problem.meter_count && !in.failed; i++) {
+        get_meter(&in, &problem.meters[i]);
+    }
+    for (int i = 0; i < problem.part_count && !in.failed; i++) {
+        struct problem_part *part = &problem.parts[i];
+        get_text(&in, part->name, sizeof(part->name));
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            part->demand[k] = get_range(&in, 8, "demand", 0, INT64_MAX);
+        }
+        part->current = (int)get_range(&in, 4, "current site", -1, problem.site_count - 1);
+        part->cost = get_costs(&in, sites);
+        part->use = get_uses(&in, sites, problem.meter_count);
+    }
+    for (int i = 0; i < problem.pair_count && !in.failed; i++) {
+        struct problem_pair *pair = &problem.pairs[i];
+        pair->a = (int)get_range(&in, 4, "pair's part", 0, problem.part_count - 1);
+        pair->b = (int)get_range(&in, 4, "pair's part", 0, problem.part_count - 1);
+        if (!in.failed && pair->a == pair->b) {
+            return fail(&in, ERR_INVALID, "pair of a part with itself", pair->a);
+        }
+        pair->cost = get_costs(&in, sites * sites);
+        pair->use = get_uses(&in, sites * sites, problem.meter_count);
+    }
+    for (int i = 0; i < problem.rule_count && !in.failed; i++) {
+        get_rule(&in, &problem, &problem.rules[i]);
+    }
+    if (!in.failed && in.left > 0) {
+        return fail(&in, ERR_INVALID, "bytes after the end", (long long)in.left);
+    }
+    if (in.failed) {
+        return err != NULL ? err->code : ERR_INVALID;
+    }
+    *ret_problem = problem;
+    return 0;
+}
+
+void solution_encode(const struct solution *solution, int part_count, struct strbuf *out)
+{
+    int sites = solution->site == NULL ? 0 : part_count;
+    put(out, SOLUTION_MAGIC, 4);
+    put(out, (uint64_t)solution->status, 4);
+    put(out, (uint64_t)solution->cost_nusd, 8);
+    put(out, (uint64_t)solution->bound_nusd, 8);
+    put(out, (uint64_t)solution->nodes, 8);
+    put(out, (uint64_t)sites, 4);
+    for (int i = 0; i < sites; i++) {
+        put(out, (uint64_t)solution->site[i], 4);
+    }
+    put(out, (uint64_t)solution->conflict_count, 4);
+    for (int i = 0; i < solution->conflict_count; i++) {
+        put(out, (uint64_t)solution->conflict[i], 4);
+    }
+    put_text(out, solution->text);
+}
+
+int solution_decode(const void *bytes, size_t count, const struct problem *problem,
+                    struct arena *arena, struct solution *ret_solution, struct error *err)
+{
+    struct reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
+    struct solution solution = {0};
+    if (get(&in, 4) != SOLUTION_MAGIC && !in.failed) {
+        return error_set(err, ERR_INVALID, 0, "solution frame: it does not start with \"BRS1\"");
+    }
+    solution.status = (enum solve_status)get_range(&in, 4, "status", 0, SOLVE_NONE);
+    solution.cost_nusd = (int64_t)get(&in, 8);
+    solution.bound_nusd = (int64_t)get(&in, 8);
+    solution.nodes = get_range(&in, 8, "nodes", 0, INT64_MAX);
+    bool placed = solution.status == SOLVE_OPTIMAL || solution.status == SOLVE_FEASIBLE;
+    int sites = placed ? problem->part_count : 0;
+    (void)get_range(&in, 4, "placed parts", sites, sites);
+    if (placed) {
+        solution.site = get_memory(&in, (size_t)sites, sizeof(*solution.site));
+    }
+    for (int i = 0; i < sites && !in.failed; i++) {
+        solution.site[i] = (int)get_range(&in, 4, "site", 0, problem->site_count - 1);
+    }
+    int conflicts_max = solution.status == SOLVE_INFEASIBLE ? problem->rule_count : 0;
+    solution.conflict_count = get_count(&in, "conflicting rules", conflicts_max, 4);
+    solution.conflict =
+        get_memory(&in, (size_t)solution.conflict_count, sizeof(*solution.conflict));
+    for (int i = 0; i < solution.conflict_count && !in.failed; i++) {
+        solution.conflict[i] = (int)get_range(&in, 4, "rule", 0, problem->rule_count - 1);
+    }
+    get_text(&in, solution.text, sizeof(solution.text));
+    if (!in.failed && placed && solution.bound_nusd > solution.cost_nusd) {
+        return fail(&in, ERR_INVALID, "bound above the cost", solution.bound_nusd);
+    }
+    if (!in.failed && in.left > 0) {
+        return fail(&in, ERR_INVALID, "bytes after the end", (long long)in.left);
+    }
+    if (in.failed) {
+        return err != NULL ? err->code : ERR_INVALID;
+    }
+    *ret_solution = solution;
+    return 0;
+}
+
+static void put(struct strbuf *out, uint64_t value, size_t bytes)
+{
+    char text[8];
+    for (size_t i = 0; i < bytes; i++) {
+        text[i] = (char)(unsigned char)(value >> (8 * i));
+    }
+    strbuf_append(out, text, bytes);
+}
+
+static void put_text(struct strbuf *out, const char *text)
+{
+    size_t bytes = strlen(text);
+    BERTH_ASSERT(bytes <= UINT16_MAX, "a name of %zu bytes", bytes);
+    put(out, bytes, 2);
+    strbuf_append(out, text, bytes);
+}
+
+static void put_costs(struct strbuf *out, const int64_t *costs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put(out, (uint64_t)costs[i], 8);
+    }
+}
+
+static void put_uses(struct strbuf *out, const struct problem_use *use, size_t cells)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; use != NULL && i < cells * PROBLEM_USES; i++) {
+        count += use[i].meter >= 0;
+    }
+    put(out, count, 4);
+    for (size_t i = 0; use != NULL && i < cells * PROBLEM_USES; i++) {
+        if (use[i].meter >= 0) {
+            put(out, i, 4);
+            put(out, (uint64_t)use[i].meter, 4);
+            put(out, (uint64_t)use[i].bytes, 8);
+        }
+    }
+}
+
+static void put_rule(struct strbuf *out, const struct problem *problem,
+                     const struct problem_rule *rule)
+{
+    size_t sites = (size_t)problem->site_count;
+    put(out, (uint64_t)rule->kind, 4);
+    put_text(out, rule->text);
+    switch (rule->kind) {
+    case RULE_SITES:
+        put(out, (uint64_t)rule->a, 4);
+        strbuf_append(out, (const char *)rule->allowed, sites);
+        return;
+    case RULE_PAIR:
+        put(out, (uint64_t)rule->a, 4);
+        put(out, (uint64_t)rule->b, 4);
+        strbuf_append(out, (const char *)rule->allowed, sites * sites);
+        return;
+    case RULE_APART:
+        put(out, (uint64_t)rule->part_count, 4);
+        for (int i = 0; i < rule->part_count; i++) {
+            put(out, (uint64_t)rule->parts[i], 4);
+        }
+        return;
+    case RULE_CAPACITY:
+        put(out, (uint64_t)rule->site, 4);
+        put(out, (uint64_t)rule->resource, 4);
+        put(out, (uint64_t)rule->capacity, 8);
+        return;
+    }
+    BERTH_ASSERT(false, "rule kind %d", (int)rule->kind);
+}
+
+static uint64_t get(struct reader *in, size_t bytes)
+{
+    if (in->failed || in->left < bytes) {
+        (void)fail(in, ERR_INVALID, "it ends too early, bytes missing",
+                   (long long)bytes - (long long)in->left);
+        return 0;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        value |= (uint64_t)in->at[i] << (8 * i);
+    }
+    in->at += bytes;
+    in->left -= bytes;
+    return value;
+}
+
+/* A signed number of 4 or 8 bytes within [min, max]; min after a failure. */
+static int64_t get_range(struct reader *in, size_t bytes, const char *what, int64_t min,
+                         int64_t max)
+{
+    uint64_t raw = get(in, bytes);
+    int64_t value = bytes == 4 ? (int64_t)(int32_t)(uint32_t)raw : (int64_t)raw;
+    if (in->failed || value < min || value > max) {
+        (void)fail(in, ERR_INVALID, what, (long long)value);
+        return min;
+    }
+    return value;
+}
+
+/* A count at most `max`, of things that take at least bytes_each of the bytes that are left. */
+static int get_count(struct reader *in, const char *what, int64_t max, size_t bytes_each)
+{
+    int64_t count = get_range(in, 4, what, 0, max);
+    if (!in->failed && (size_t)count > in->left / bytes_each) {
+        (void)fail(in, ERR_INVALID, what, (long long)count);
+        return 0;
+    }
+    return (int)count;
+}
+
+static void get_text(struct reader *in, char *out, size_t capacity)
+{
+    size_t bytes = (size_t)get(in, 2);
+    if (in->failed || bytes >= capacity || bytes > in->left ||
+        memchr(in->at, '\0', bytes) != NULL) {
+        (void)fail(in, ERR_INVALID, "text too long or not a text, bytes", (long long)bytes);
+        return;
+    }
+    memcpy(out, in->at, bytes);
+    out[bytes] = '\0';
+    in->at += bytes;
+    in->left -= bytes;
+}
+
+static void *get_memory(struct reader *in, size_t count, size_t bytes_each)
+{
+    if (in->failed) {
+        return NULL;
+    }
+    void *memory = arena_array(in->arena, count == 0 ? 1 : count, bytes_each);
+    if (memory == NULL) {
+        (void)fail(in, ERR_NO_MEMORY, "no memory for things of its own count", (long long)count);
+    }
+    return memory;
+}
+
+static int64_t *get_costs(struct reader *in, size_t count)
+{
+    if (!in->failed && in->left / 8 < count) {
+        (void)fail(in, ERR_INVALID, "it ends within a table of costs", (long long)count);
+    }
+    int64_t *costs = get_memory(in, count, sizeof(*costs));
+    for (size_t i = 0; i < count && !in->failed; i++) {
+        costs[i] = (int64_t)get(in, 8);
+    }
+    return costs;
+}
+
+static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count)
+{
+    size_t slots = cells * PROBLEM_USES;
+    int count = get_count(in, "uses", (int64_t)slots, 16);
+    if (count == 0) {
+        return NULL;
+    }
+    struct problem_use *use = get_memory(in, slots, sizeof(*use));
+    for (size_t i = 0; i < slots && !in->failed; i++) {
+        use[i].meter = -1;
+    }
+    for (int i = 0; i < count && !in->failed; i++) {
+        int64_t slot = get_range(in, 4, "use's cell", 0, (int64_t)slots - 1);
+        int meter = (int)get_range(in, 4, "use's meter", 0, (int64_t)meter_count - 1);
+        int64_t bytes = get_range(in, 8, "use's bytes", 0, INT64_MAX);
+        if (!in->failed) {
+            use[slot] = (struct problem_use){.meter = meter, .bytes = bytes};
+        }
+    }
+    return use;
+}
+
+static bool *get_allowed(struct reader *in, size_t count)
+{
+    if (!in->failed && in->left < count) {
+        (void)fail(in, ERR_INVALID, "it ends within a rule's table", (long long)count);
+    }
+    bool *allowed = get_memory(in, count, sizeof(*allowed));
+    for (size_t i = 0; i < count && !in->failed; i++) {
+        uint64_t value = get(in, 1);
+        if (value > 1) {
+            (void)fail(in, ERR_INVALID, "allowed is 0 or 1", (long long)value);
+        }
+        allowed[i] = value == 1;
+    }
+    return allowed;
+}
+
+static void get_meter(struct reader *in, struct problem_meter *meter)
+{
+    get_text(in, meter->name, sizeof(meter->name));
+    meter->base_bytes = get_range(in, 8, "month to date", 0, INT64_MAX);
+    meter->per_bytes = get_range(in, 8, "bytes per price", 1, INT64_MAX);
+    meter->tier_count = (int)get_range(in, 4, "tiers", 1, LIMIT_TIERS);
+    int64_t low = 0;
+    for (int i = 0; i < meter->tier_count && !in->failed; i++) {
+        bool last = i == meter->tier_count - 1;
+        low = get_range(in, 8, "tier's end", last ? INT64_MAX : low + 1,
+                        last ? INT64_MAX : INT64_MAX - 1);
+        meter->up_to_bytes[i] = low;
+    }
+    for (int i = 0; i < meter->tier_count && !in->failed; i++) {
+        meter->price_nusd[i] = get_range(in, 8, "price", INT64_MIN, INT64_MAX);
+    }
+}
+
+static void get_rule(struct reader *in, const struct problem *problem, struct problem_rule *rule)
+{
+    size_t sites = (size_t)problem->site_count;
+    int64_t part_max = problem->part_count - 1;
+    rule->kind = (enum rule_kind)get_range(in, 4, "rule's kind", 0, RULE_CAPACITY);
+    get_text(in, rule->text, sizeof(rule->text));
+    switch (rule->kind) {
+    case RULE_SITES:
+        rule->a = (int)get_range(in, 4, "rule's part", 0, part_max);
+        rule->allowed = get_allowed(in, sites);
+        return;
+    case RULE_PAIR:
+        rule->a = (int)get_range(in, 4, "rule's part", 0, part_max);
+        rule->b = (int)get_range(in, 4, "rule's part", 0, part_max);
+        if (rule->a == rule->b) {
+            (void)fail(in, ERR_INVALID, "pair rule of a part with itself", rule->a);
+        }
+        rule->allowed = get_allowed(in, sites * sites);
+        return;
+    case RULE_APART:
+        rule->part_count = get_count(in, "rule's parts", problem->part_count, 4);
+        rule->parts = get_memory(in, (size_t)rule->part_count, sizeof(*rule->parts));
+        for (int i = 0; i < rule->part_count && !in->failed; i++) {
+            rule->parts[i] = (int)get_range(in, 4, "rule's part", 0, part_max);
+        }
+        return;
+    case RULE_CAPACITY:
+        rule->site = (int)get_range(in, 4, "rule's site", 0, problem->site_count - 1);
+        rule->resource = (enum resource)get_range(in, 4, "rule's resource", 0, RESOURCE_COUNT - 1);
+        rule->capacity = get_range(in, 8, "capacity", INT64_MIN, INT64_MAX);
+        return;
+    }
+}
+
+/* Only the first failure is reported: what follows it is its consequence. */
+static int fail(struct reader *in, int code, const char *what, long long value)
+{
+    if (!in->failed) {
+        in->failed = true;
+        (void)error_set(in->err, code, 0, "frame: %s: %lld is not allowed here", what, value);
+    }
+    return code;
+}
