@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every .c of the layers has a test that includes its header: for doc_parse.c that is doc_parse.h, or
-# doc.h when the module is divided over several files; with neither, the first header of its own
+# Every .c of the layers has a test that includes its header: for doc_parse.c that is doc_parse.h,
+# or doc.h when the module is divided over several files; with neither, the first header of its own
 # folder that it includes, or a public one that this stands on. tests/style/untested.txt lists what
 # has no such test, with the reason; a line there that is no longer true is a finding as well.
 . "$(dirname "$0")/lib.sh"
