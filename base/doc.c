@@ -13,9 +13,9 @@
 #include "base/doc_tree.h"
 #include "base/units.h"
 
-/* A document's memory is bounded by its length: a value costs about 120 bytes and has at least two
- * bytes of text ("1,"). */
-#define MEMORY_PER_BYTE   ((size_t)64)
+/* A document's memory is bounded by its length. The densest value has two bytes of text ("1,") and
+ * takes 136 here: a node, its text and its place in the list. */
+#define MEMORY_PER_BYTE   ((size_t)80)
 #define MEMORY_BYTES_MIN  ((size_t)64 << 10)
 #define FILE_SHOWN_BYTES  200
 #define VALUE_SHOWN_BYTES 64
