@@ -9,8 +9,8 @@
  * what happened; tests/fault drives the same code with simulated disks and processes.
  *
  * Rules: a command with an epoch below the highest taken for its instance, or with a term below the
- * highest ever taken on this node, is refused (DENIED); one past its not_after is refused (STALE); a
- * repeated id gets its first answer again; a STOP of an unknown instance leaves a tombstone with
+ * highest ever taken on this node, is refused (DENIED); one past its not_after is refused (STALE);
+ * a repeated id gets its first answer again; a STOP of an unknown instance leaves a tombstone with
  * its epoch, so that a late START of it is refused. Every command is answered; every change of an
  * instance's state is reported once, with a sequence number.
  *
@@ -26,16 +26,16 @@
 /* What is kept on disk of one instance. */
 struct node_record {
     char instance[LIMIT_ID_BYTES];
-    struct epoch epoch;          /* highest taken for it */
+    struct epoch epoch; /* highest taken for it */
     char last_command[LIMIT_ID_BYTES];
-    int last_code;               /* answer given to it */
-    int state;                   /* enum instance_state */
-    int want;                    /* enum node_want */
+    int last_code; /* answer given to it */
+    int state;     /* enum instance_state */
+    int want;      /* enum node_want */
     int restarts;
     int exit_code;
     int error_code;
     char detail[LIMIT_TEXT_BYTES];
-    struct message_spec spec;    /* empty for a tombstone */
+    struct message_spec spec; /* empty for a tombstone */
 };
 extern const struct wire_shape node_record_shape;
 
@@ -44,17 +44,18 @@ extern const char *const node_want_words[];
 
 enum node_event_kind {
     NODE_EV_STARTED,     /* first: this boot's id, the highest epoch on disk, the records */
-    NODE_EV_ADOPTED,     /* after STARTED, once per record with a process: what its shim says */
+    NODE_EV_ADOPTED,     /* after STARTED and before any other event, once per record with a shim:
+                            what it says. A record of which nobody spoke has no process. */
     NODE_EV_CONNECTED,   /* the bus is (again) there: say hello */
     NODE_EV_HELLO_ASKED, /* the scheduler wants a hello */
     NODE_EV_COMMAND,
-    NODE_EV_FETCHED,     /* result of NODE_FX_FETCH */
-    NODE_EV_SPAWNED,     /* result of NODE_FX_SPAWN */
-    NODE_EV_SAID,        /* the workload spoke on its socket */
-    NODE_EV_JUDGED,      /* result of NODE_FX_JUDGE */
-    NODE_EV_EXITED,      /* the main process ended */
-    NODE_EV_CLEARED,     /* result of NODE_FX_CLEAR: no process, no cgroup left */
-    NODE_EV_PROBED,      /* result of NODE_FX_PROBE */
+    NODE_EV_FETCHED, /* result of NODE_FX_FETCH */
+    NODE_EV_SPAWNED, /* result of NODE_FX_SPAWN */
+    NODE_EV_SAID,    /* the workload spoke on its socket */
+    NODE_EV_JUDGED,  /* result of NODE_FX_JUDGE */
+    NODE_EV_EXITED,  /* the main process ended */
+    NODE_EV_CLEARED, /* result of NODE_FX_CLEAR: no process, no cgroup left */
+    NODE_EV_PROBED,  /* result of NODE_FX_PROBE */
     NODE_EV_TICK,
 };
 
@@ -87,6 +88,7 @@ struct node_event {
         int exit_code;
         struct message_probed probed;
     };
+    char text[LIMIT_TEXT_BYTES]; /* JUDGED: what the probe said; kept for a start that times out */
 };
 
 enum node_effect_kind {
@@ -94,15 +96,15 @@ enum node_effect_kind {
     NODE_FX_ERASE,   /* forget the record and the instance's folder */
     NODE_FX_ANSWER,  /* to the command */
     NODE_FX_REPORT,
-    NODE_FX_HELLO,   /* with every instance */
-    NODE_FX_FETCH,   /* fetch and verify the artifact: digest, then ELF machine */
-    NODE_FX_SPAWN,   /* start a shim with the workload in its own cgroup */
-    NODE_FX_SAY,     /* to the workload, by contract: drain, resume, stop, with a deadline */
-    NODE_FX_TERM,    /* SIGTERM to the main process */
-    NODE_FX_CLEAR,   /* kill the whole cgroup, wait until empty, remove it */
-    NODE_FX_JUDGE,   /* one readiness probe of the spec; answers with NODE_EV_JUDGED */
-    NODE_FX_PROBE,   /* requests to `subject`, expecting the identity */
-    NODE_FX_PROBED,  /* publish the outcome of a probe */
+    NODE_FX_HELLO,  /* with every instance */
+    NODE_FX_FETCH,  /* fetch and verify the artifact: digest, then ELF machine */
+    NODE_FX_SPAWN,  /* start a shim with the workload in its own cgroup */
+    NODE_FX_SAY,    /* to the workload, by contract: drain, resume, stop, with a deadline */
+    NODE_FX_TERM,   /* SIGTERM to the main process */
+    NODE_FX_CLEAR,  /* kill the whole cgroup, wait until empty, remove it */
+    NODE_FX_JUDGE,  /* one readiness probe of the spec; answers with NODE_EV_JUDGED */
+    NODE_FX_PROBE,  /* requests to `subject`, expecting the identity */
+    NODE_FX_PROBED, /* publish the outcome of a probe */
 };
 
 enum node_say { SAY_DRAIN, SAY_RESUME, SAY_STOP };
@@ -114,7 +116,7 @@ struct node_effect {
         struct node_record record; /* arrays point into the node: valid until its next step */
         struct message_answer answer;
         struct message_report report;
-        struct message_hello hello; /* node, site, tags, capacity are filled in by the shell */
+        struct message_hello hello;      /* node, site, tags, capacity are filled in by the shell */
         const struct message_spec *spec; /* FETCH, SPAWN, JUDGE */
         struct {
             enum node_say what;

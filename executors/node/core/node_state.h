@@ -1,0 +1,137 @@
+/*
+ * node_state: the inside of the node machine, shared by its sources (node_core.c, commands.c,
+ * instances.c, record.c) and by nobody else.
+ *
+ * How a step works: an event changes an instance through the functions of instances.c, which only
+ * alter its record and collect what is to be done in `todo`. instance_flush then emits, always in
+ * this order: PERSIST (if the record changed), the answer (if a command is being taken), the report
+ * (if the state changed), the actions. So nothing leaves before the disk knows why.
+ *
+ * Facts that live only in memory (alive, clearing, ...) are rebuilt from the records and from what
+ * the shims say after a restart; until then an instance is `unsure`.
+ */
+#pragma once
+
+#include "executors/node/core/node_core.h"
+
+#define NODE_NEVER          INT64_MAX
+#define NODE_START_US       (30 * US_PER_S)   /* when the spec gives no start_timeout */
+#define NODE_DRAIN_US       (30 * US_PER_S)   /* when neither command nor spec gives one */
+#define NODE_STOP_US        (10 * US_PER_S)   /* when the spec gives no stop_timeout */
+#define NODE_JUDGE_US       (200 * US_PER_MS) /* between readiness probes, when not given */
+#define NODE_BACKOFF_US     (500 * US_PER_MS) /* first back-off, when not given */
+#define NODE_BACKOFF_MAX_US (60 * US_PER_S)
+#define NODE_WINDOW_US      (600 * US_PER_S) /* in which restarts_max counts */
+#define NODE_CLEAR_RETRY_US (1 * US_PER_S)   /* a cgroup that would not empty is tried again */
+#define NODE_ANSWERS        128 /* answers remembered in memory, so that a repeat gets its first */
+#define NODE_PROBES         64  /* probes under way at once */
+#define NODE_ARENA_BYTES    ((size_t)512 << 10) /* a spec with every argument at its longest */
+#define NODE_EFFECTS_SPARE  8                   /* effects one instance can cause in one step */
+
+/* What is to be done for an instance at the end of the step. */
+enum node_todo {
+    TODO_PERSIST = 1 << 0,
+    TODO_REPORT = 1 << 1,
+    TODO_FETCH = 1 << 2,
+    TODO_SPAWN = 1 << 3,
+    TODO_SAY = 1 << 4,
+    TODO_TERM = 1 << 5,
+    TODO_CLEAR = 1 << 6,
+    TODO_JUDGE = 1 << 7,
+};
+
+struct node_instance {
+    bool used;
+    struct node_record record;
+    struct arena arena; /* the spec's arrays */
+    uint64_t order;     /* of the last change: the smallest is the oldest */
+    unsigned todo;
+    enum node_say say;
+    bool unsure;      /* after a restart: nobody has said yet whether its process lives */
+    bool fetching;    /* a FETCH is out */
+    bool fetch_stale; /* ... for an earlier life: its result does not count */
+    bool spawning;    /* a SPAWN is out */
+    bool alive;       /* a process may exist: from SPAWN to CLEARED */
+    bool ended;       /* the main process is gone, what it left may not be */
+    bool clearing;    /* a CLEAR is out */
+    bool judging;     /* a JUDGE is out */
+    bool judge_stale; /* ... about an earlier process: its verdict does not count */
+    bool served;      /* was ready in this agent's life */
+    int64_t drain_us; /* asked for by the last DRAIN */
+    int64_t state_by; /* the state's own deadline: to be ready, drained, resumed, gone */
+    int64_t act_at;   /* next judgement, readiness by age, or next start */
+    int64_t clear_at; /* a failed CLEAR is tried again */
+    int64_t window_from;
+    int window_ends;
+    int64_t backoff_us;          /* of the next start */
+    char said[LIMIT_TEXT_BYTES]; /* by the last readiness probe */
+};
+
+struct node_memory {
+    char id[LIMIT_ID_BYTES];
+    char instance[LIMIT_ID_BYTES];
+    int code;
+    struct epoch epoch;
+    char text[LIMIT_TEXT_BYTES];
+};
+
+struct node {
+    char name[LIMIT_NAME_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    struct epoch epoch; /* highest ever taken */
+    uint64_t seq;       /* of the last report */
+    uint64_t order;
+    struct node_instance *instances; /* LIMIT_NODE_INSTANCES */
+    struct message_instance *hello;  /* scratch for NODE_FX_HELLO */
+    struct node_memory *answers;     /* ring of NODE_ANSWERS */
+    uint64_t answer_count;
+    char probes[NODE_PROBES][LIMIT_ID_BYTES]; /* "" is free */
+    struct node_effects *out;                 /* of the step under way */
+    int64_t now;
+};
+
+/* ---- node_core.c -------------------------------------------------------------------------------
+ */
+struct node_effect *node_emit(struct node *node, enum node_effect_kind kind, const char *instance);
+struct node_instance *node_find(struct node *node, const char *instance);
+/* A free place for an instance; drops the oldest tombstone when all are taken; NULL: none. */
+struct node_instance *node_place(struct node *node, const char *instance);
+void node_drop(struct node *node, struct node_instance *instance);
+
+/* ---- commands.c --------------------------------------------------------------------------------
+ */
+void command_take(struct node *node, const struct message_command *command);
+
+/* ---- instances.c -------------------------------------------------------------------------------
+ */
+void instance_init(struct node_instance *instance, const char *id);
+/* Copies the spec into the instance's own memory. ERR_NO_MEMORY leaves it as it was. */
+int instance_set_spec(struct node_instance *instance, const struct message_spec *spec) WARN_UNUSED;
+bool instance_is_over(const struct node_instance *instance); /* ABSENT, STOPPED or FAILED */
+
+void instance_stage(struct node *node, struct node_instance *instance);
+void instance_start(struct node *node, struct node_instance *instance);
+void instance_drain(struct node *node, struct node_instance *instance);
+void instance_resume(struct node *node, struct node_instance *instance);
+void instance_stop(struct node *node, struct node_instance *instance);
+
+void instance_fetched(struct node *node, struct node_instance *instance, int code,
+                      const char *text);
+void instance_spawned(struct node *node, struct node_instance *instance, int code,
+                      const char *text);
+void instance_said(struct node *node, struct node_instance *instance, enum workload_word word);
+void instance_judged(struct node *node, struct node_instance *instance, bool ready,
+                     const char *text);
+void instance_exited(struct node *node, struct node_instance *instance, int exit_code);
+void instance_cleared(struct node *node, struct node_instance *instance, int code,
+                      const char *text);
+void instance_tick(struct node *node, struct node_instance *instance);
+/* After a restart of the agent: its shim answers, or (running false, exit_code -1) nobody does. */
+void instance_adopted(struct node *node, struct node_instance *instance, bool running,
+                      int exit_code, bool said_ready, bool said_drained);
+
+void instance_describe(const struct node_instance *instance, struct message_instance *ret_message);
+
+/* Emits what the step collected. `answer` may be NULL. */
+void instance_flush(struct node *node, struct node_instance *instance,
+                    const struct message_answer *answer);
