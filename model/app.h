@@ -5,9 +5,12 @@
 #pragma once
 
 #include "base/arena.h"
-#include "base/doc.h"
 #include "base/error.h"
 #include "model/types.h"
+
+/* Named only, so that what includes a world sees no parser. */
+struct doc;
+struct strbuf;
 
 int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app,
                  struct error *err) WARN_UNUSED;

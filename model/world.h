@@ -6,9 +6,12 @@
 #pragma once
 
 #include "base/arena.h"
-#include "base/doc.h"
 #include "base/error.h"
 #include "model/types.h"
+
+/* Named only, so that what includes a world sees no parser. */
+struct doc;
+struct strbuf;
 
 /* Reads from a parsed document into `arena`. ERR_INVALID with all problems. */
 int world_from_doc(struct doc *doc, struct arena *arena, struct world *ret_world,
