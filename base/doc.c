@@ -128,7 +128,7 @@ int doc_read_file(const char *path, struct doc **ret_doc, struct error *err)
     if (text == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory to read \"%.300s\"", path);
     }
-    size_t bytes;
+    size_t bytes = 0;
     int rc = read_all(fd, path, text, bytes_max, &bytes, err);
     return rc < 0 ? rc : doc_parse(path, text, bytes, ret_doc, err);
 }

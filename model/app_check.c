@@ -177,8 +177,8 @@ static int check_site(const struct app *app, const char *what, const char *owner
 static const char *nearest_offer(const struct world *world, const struct tag *wanted,
                                  char out[LIMIT_TEXT_BYTES])
 {
-    const char *values[OFFERS_MAX];
-    const char *keys[OFFERS_MAX];
+    const char *values[OFFERS_MAX] = {NULL};
+    const char *keys[OFFERS_MAX] = {NULL};
     size_t value_count = 0;
     size_t key_count = 0;
     for (int i = 0; i < world->site_count; i++) {
