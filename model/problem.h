@@ -2,9 +2,9 @@
  * problem: the placement problem in numbers, as the solver sees it: parts, sites, costs, rules.
  *
  * Choose one site for every part; minimise the sum of unary costs, pair costs and meters' charges;
- * subject to every rule. Costs are score in nano-dollars per month (int64). A rule is the only thing
- * that can forbid; each has a sentence, so that an infeasible problem can name an irreducible set of
- * rules that cannot hold together. Names are only for messages; indices mean everything.
+ * subject to every rule. Costs are score in nano-dollars per month (int64). A rule is the only
+ * thing that can forbid; each has a sentence, so that an infeasible problem can name an irreducible
+ * set of rules that cannot hold together. Names are only for messages; indices mean everything.
  *
  * A part is a workload with all its replicas (one variant, one segment set). Arrays live in the
  * arena of the builder; a problem is immutable once built. Any thread may read it.
@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -42,10 +43,10 @@ struct problem_use {
 
 struct problem_part {
     char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES]; /* "namespace/app/workload" */
-    int64_t *cost;                   /* [site] */
-    int64_t demand[RESOURCE_COUNT];  /* replicas x reserve */
-    int current;                     /* the site where it runs now, or -1 */
-    struct problem_use *use;         /* [site * PROBLEM_USES + k], or NULL: none anywhere */
+    int64_t *cost;                                 /* [site] */
+    int64_t demand[RESOURCE_COUNT];                /* replicas x reserve */
+    int current;                                   /* the site where it runs now, or -1 */
+    struct problem_use *use; /* [site * PROBLEM_USES + k], or NULL: none anywhere */
 };
 
 /* An interaction of two different parts. */
@@ -126,3 +127,7 @@ void solution_encode(const struct solution *solution, int part_count, struct str
 int solution_decode(const void *bytes, size_t count, const struct problem *problem,
                     struct arena *arena, struct solution *ret_solution,
                     struct error *err) WARN_UNUSED;
+
+/* The stream of berth-solve: a request is a u32 length (of what follows), an i64 nodes_max (0: its
+ * default) and a problem frame; its answer is a u32 length and a solution frame. Little-endian. */
+#define SOLVE_REQUEST_BYTES_MAX ((size_t)512 << 20)

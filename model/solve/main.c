@@ -1,0 +1,244 @@
+/*
+ * berth-solve: the exact solver as a worker. Reads requests on standard input, writes an answer for
+ * each on standard output, until end of file; see problem.h for the frames and docs/solver.md.
+ *
+ * Licence: this program's own sources are Apache-2.0 like the rest of Berth. As a whole it is
+ * GPL-3.0-or-later, because it links GLPK; it is the only program of Berth that does.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+#include "model/problem.h"
+#include "model/solve/mip.h"
+#include "model/solve/reduce.h"
+#include "model/solve/solve.h"
+
+#define WORK_BYTES_MAX ((size_t)4 << 30)
+
+static int serve(int output);
+static int answer(const char *request, size_t bytes, int output);
+static int export_mps(const char *path);
+static int read_request(char **ret_request, size_t *ret_bytes, struct error *err);
+static int read_exactly(void *bytes, size_t count, size_t *ret_done);
+static int write_exactly(int fd, const char *bytes, size_t count);
+static uint64_t little_endian(const char *bytes, size_t count);
+
+static const char usage[] =
+    "Usage: berth-solve [--export-mps FILE | --help | --version]\n"
+    "\n"
+    "The exact solver of Berth, run as a worker: reads placement problems on standard input and\n"
+    "writes the proven optimum, or an irreducible set of conflicting rules, on standard output.\n"
+    "It is started by berth; on its own it is of use for measurements.\n"
+    "\n"
+    "  --export-mps FILE  read one problem and write it as a mixed integer programme (free MPS)\n"
+    "  --help             this text\n"
+    "  --version          versions of berth-solve and of GLPK\n"
+    "\n"
+    "Examples:\n"
+    "  berth-solve <requests >answers\n"
+    "  berth-solve --export-mps shop.mps <request && glpsol --freemps shop.mps\n"
+    "\n"
+    "See docs/solver.md. Links GLPK: GPL-3.0-or-later as a whole; own sources Apache-2.0.\n";
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && str_equal(argv[1], "--help")) {
+        return fputs(usage, stdout) < 0;
+    }
+    if (argc == 2 && str_equal(argv[1], "--version")) {
+        return printf("berth-solve %s (GLPK %s)\n", BERTH_VERSION, mip_engine()) < 0;
+    }
+    mip_quiet();
+    if (argc == 3 && str_equal(argv[1], "--export-mps")) {
+        return export_mps(argv[2]);
+    }
+    if (argc != 1) {
+        fprintf(stderr, "berth-solve: unknown arguments; see berth-solve --help\n");
+        return 1;
+    }
+    /* No worker outlives its parent, and nothing but answers reaches its standard output. */
+    pid_t parent = getppid();
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != parent) {
+        return 0;
+    }
+    int output = dup(STDOUT_FILENO);
+    if (output < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        fprintf(stderr, "berth-solve: standard output: %s\n", strerror(errno));
+        return 1;
+    }
+    int rc = serve(output);
+    mip_release();
+    return rc < 0;
+}
+
+static int serve(int output)
+{
+    for (;;) {
+        char *request CLEANUP(cleanup_free) = NULL;
+        size_t bytes = 0;
+        struct error err = {0};
+        int rc = read_request(&request, &bytes, &err);
+        if (rc < 0) {
+            fprintf(stderr, "berth-solve: %s\n", err.text);
+            return rc;
+        }
+        if (request == NULL) {
+            return 0;
+        }
+        rc = answer(request, bytes, output);
+        if (rc < 0) {
+            fprintf(stderr, "berth-solve: the answer cannot be written\n");
+            return rc;
+        }
+    }
+}
+
+/* What cannot be read is answered too, with SOLVE_NONE: the stream's frames stay in step. */
+static int answer(const char *request, size_t bytes, int output)
+{
+    struct arena arena;
+    arena_init(&arena, WORK_BYTES_MAX);
+    struct problem problem = {0};
+    struct solution solution = {.status = SOLVE_NONE};
+    struct solve_options options = {0};
+    struct error err = {0};
+    int rc = bytes < 8 ? error_set(&err, ERR_INVALID, 0, "a request of %zu bytes", bytes)
+                       : problem_decode(request + 8, bytes - 8, &arena, &problem, &err);
+    if (rc < 0) {
+        err.text[LIMIT_TEXT_BYTES - 1] = '\0';
+        str_format(solution.text, sizeof(solution.text), "%s", err.text);
+    } else {
+        options.nodes_max = (int64_t)little_endian(request, 8);
+        solve_problem(&problem, &options, &arena, &solution);
+    }
+    struct strbuf out;
+    strbuf_init(&out, SOLVE_REQUEST_BYTES_MAX);
+    strbuf_append(&out, "\0\0\0\0", 4);
+    solution_encode(&solution, problem.part_count, &out);
+    rc = strbuf_error(&out, &err);
+    for (size_t i = 0; i < 4 && rc == 0; i++) {
+        out.text[i] = (char)(unsigned char)((out.bytes - 4) >> (8 * i));
+    }
+    if (rc == 0) {
+        rc = write_exactly(output, out.text, out.bytes);
+    }
+    strbuf_done(&out);
+    arena_done(&arena);
+    return rc;
+}
+
+static int export_mps(const char *path)
+{
+    char *request CLEANUP(cleanup_free) = NULL;
+    size_t bytes = 0;
+    struct error err = {0};
+    struct arena arena;
+    arena_init(&arena, WORK_BYTES_MAX);
+    struct problem problem;
+    struct reduced reduced;
+    int rc = read_request(&request, &bytes, &err);
+    if (rc == 0 && bytes < 8) {
+        rc = error_set(&err, ERR_INVALID, 0, "standard input: no request");
+    }
+    if (rc == 0) {
+        rc = problem_decode(request + 8, bytes - 8, &arena, &problem, &err);
+    }
+    if (rc == 0) {
+        rc = reduce_build(&problem, &arena, &reduced, &err);
+    }
+    if (rc == 0 && reduced.empty) {
+        rc = error_set(&err, ERR_INVALID, 0, "the rules leave a part without a site: no programme");
+    }
+    if (rc == 0) {
+        rc = mip_export(&reduced, &arena, path, &err);
+    }
+    if (rc < 0) {
+        fprintf(stderr, "berth-solve: %s\n", err.text);
+    }
+    arena_done(&arena);
+    mip_release();
+    return rc < 0;
+}
+
+/* NULL and 0 at the end of the input. */
+static int read_request(char **ret_request, size_t *ret_bytes, struct error *err)
+{
+    char head[4];
+    size_t done;
+    int rc = read_exactly(head, sizeof(head), &done);
+    if (rc == 0 && done == 0) {
+        return 0;
+    }
+    if (rc < 0 || done < sizeof(head)) {
+        return error_set(err, ERR_IO, rc < 0 ? errno : 0, "standard input ends within a length");
+    }
+    size_t bytes = (size_t)little_endian(head, sizeof(head));
+    if (bytes > SOLVE_REQUEST_BYTES_MAX) {
+        return error_set(err, ERR_LIMIT, 0, "a request of %zu bytes; the limit is %zu", bytes,
+                         SOLVE_REQUEST_BYTES_MAX);
+    }
+    char *request = malloc(bytes + 1);
+    if (request == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a request of %zu bytes", bytes);
+    }
+    rc = read_exactly(request, bytes, &done);
+    if (rc < 0 || done < bytes) {
+        free(request);
+        return error_set(err, ERR_IO, rc < 0 ? errno : 0, "standard input ends within a request");
+    }
+    *ret_request = request;
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static int read_exactly(void *bytes, size_t count, size_t *ret_done)
+{
+    size_t done = 0;
+    while (done < count) {
+        ssize_t n = read(STDIN_FILENO, (char *)bytes + done, count - done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return ERR_IO;
+        }
+        if (n == 0) {
+            break;
+        }
+        done += (size_t)n;
+    }
+    *ret_done = done;
+    return 0;
+}
+
+static int write_exactly(int fd, const char *bytes, size_t count)
+{
+    size_t done = 0;
+    while (done < count) {
+        ssize_t n = write(fd, bytes + done, count - done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return ERR_IO;
+        }
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static uint64_t little_endian(const char *bytes, size_t count)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < count; i++) {
+        value |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    }
+    return value;
+}

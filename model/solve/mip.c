@@ -1,0 +1,417 @@
+#include "model/solve/mip.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/solve/mip_internal.h"
+
+/* LP rounds that close cells by reduced cost and start over with a smaller programme. */
+#define ROUNDS_MAX 4
+/* How far GLPK's numbers may be off, in units of the objective (a thousandth of the gap): its
+ * default tolerances are 1e-7. Reduced costs must pass the cutoff by this to close a cell. */
+#define SLACK_UNITS 1e-3
+#define INTEGRAL    1e-6
+
+struct run {
+    struct mip *mip;
+    struct search *search;
+    const struct mip_options *options;
+    int *site; /* the incumbent */
+    int *trial;
+    double *columns;
+    bool found;
+    bool given; /* GLPK has been given the incumbent */
+    bool budget;
+    int64_t nodes_before;
+    int64_t nodes;
+    double bound_units;
+};
+
+static double unit_of(const struct reduced *reduced, bool have_site);
+static bool relax(struct mip *mip, bool *ret_infeasible);
+static int close_by_reduced_cost(struct mip *mip);
+static void round_off(struct run *run);
+static bool consider(struct run *run, const int *site);
+static void branch(struct run *run);
+static void callback(glp_tree *tree, void *context);
+static void add_cover(struct run *run, glp_tree *tree);
+static void offer(struct run *run, glp_tree *tree);
+static void columns_of(const struct run *run, const int *site, double *out);
+static void columns_of_meters(const struct run *run, const int *site, double *out);
+static bool read_sites(const struct run *run, double (*value)(glp_prob *, int), int *site);
+static int term_hook(void *context, const char *text);
+
+static size_t cell(const struct mip *mip, int a, int b)
+{
+    return (size_t)a * (size_t)mip->r->sites + (size_t)b;
+}
+
+int mip_solve(struct reduced *reduced, const struct mip_options *options, struct arena *arena,
+              bool have_site, int *site, struct mip_result *ret_result, struct error *err)
+{
+    struct run run = {.options = options, .site = site, .found = have_site};
+    run.trial = arena_array(arena, (size_t)reduced->parts + 1, sizeof(int));
+    int rc = search_create(reduced, arena, &run.search, err);
+    if (run.trial == NULL || rc < 0) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d parts", reduced->parts);
+    }
+    *ret_result = (struct mip_result){.outcome = MIP_DONE};
+    for (int round = 0; !reduced->empty; round++) {
+        struct mip mip;
+        rc =
+            mip_build(reduced, arena, unit_of(reduced, run.found), options->feasibility, &mip, err);
+        if (rc < 0) {
+            return rc;
+        }
+        run.mip = &mip;
+        int columns = glp_get_num_cols(mip.lp);
+        run.columns = arena_array(arena, (size_t)columns + 1, sizeof(double));
+        bool infeasible = false;
+        if (run.columns == NULL || !relax(&mip, &infeasible)) {
+            mip_done(&mip);
+            return error_set(err, run.columns == NULL ? ERR_NO_MEMORY : ERR_UNSUPPORTED, 0,
+                             "GLPK could not solve a relaxation of %d columns", columns);
+        }
+        if (infeasible) {
+            mip_done(&mip);
+            break;
+        }
+        round_off(&run);
+        int closed = run.found && !options->feasibility ? close_by_reduced_cost(&mip) : 0;
+        bool again = round < ROUNDS_MAX && closed * 8 > columns;
+        if (closed > 0) {
+            reduce_propagate(reduced);
+        }
+        if (!again && !(options->feasibility && run.found) && !reduced->empty) {
+            branch(&run);
+        }
+        mip_done(&mip);
+        if (!again) {
+            break;
+        }
+    }
+    ret_result->found = run.found;
+    ret_result->nodes = run.nodes;
+    if (run.budget) {
+        ret_result->outcome = MIP_BUDGET;
+        ret_result->bound = reduced->constant + (int64_t)floor(run.bound_units);
+    }
+    return 0;
+}
+
+int mip_export(struct reduced *reduced, struct arena *arena, const char *path, struct error *err)
+{
+    struct mip mip;
+    int rc = mip_build(reduced, arena, 1e9, false, &mip, err);
+    if (rc < 0) {
+        return rc;
+    }
+    glp_set_obj_coef(mip.lp, 0, mip.constant + (double)reduced->constant / 1e9);
+    rc = glp_write_mps(mip.lp, GLP_MPS_FILE, NULL, path);
+    mip_done(&mip);
+    return rc == 0 ? 0 : error_set(err, ERR_IO, 0, "cannot write '%s'", path);
+}
+
+const char *mip_engine(void)
+{
+    return glp_version();
+}
+
+void mip_quiet(void)
+{
+    glp_term_hook(term_hook, NULL);
+}
+
+void mip_release(void)
+{
+    glp_free_env();
+}
+
+/* Standard output carries answers: what GLPK prints goes to standard error. With messages off that
+ * is only what it says before it aborts. */
+static int term_hook(void *context, const char *text)
+{
+    (void)context;
+    (void)fputs(text, stderr);
+    return 1;
+}
+
+static double unit_of(const struct reduced *reduced, bool have_site)
+{
+    double most = 1;
+    if (have_site) {
+        most = (double)(reduced->cutoff - reduced->constant);
+    } else {
+        for (int part = 0; part < reduced->parts; part++) {
+            for (int s = 0; s < reduced->sites; s++) {
+                size_t at = (size_t)part * (size_t)reduced->sites + (size_t)s;
+                double cost = reduced->open[at] ? (double)reduced->node[at] : 0;
+                most = cost > most ? cost : most;
+            }
+        }
+    }
+    return most > 1000 ? most / 1000 : 1;
+}
+
+/* All costs are >= 0 and all columns start at 0, so the basis of slacks is dual feasible. */
+static bool relax(struct mip *mip, bool *ret_infeasible)
+{
+    glp_smcp options;
+    glp_init_smcp(&options);
+    options.msg_lev = GLP_MSG_OFF;
+    options.meth = GLP_DUALP;
+    glp_std_basis(mip->lp);
+    if (glp_get_num_cols(mip->lp) == 0) {
+        *ret_infeasible = false;
+        return true;
+    }
+    int rc = glp_simplex(mip->lp, &options);
+    int status = glp_get_status(mip->lp);
+    if (rc != 0 || (status != GLP_OPT && status != GLP_NOFEAS && status != GLP_INFEAS)) {
+        /* Once more from another basis and by the primal method. */
+        options.meth = GLP_PRIMAL;
+        glp_adv_basis(mip->lp, 0);
+        rc = glp_simplex(mip->lp, &options);
+        status = glp_get_status(mip->lp);
+    }
+    *ret_infeasible = status == GLP_NOFEAS;
+    return rc == 0 && (status == GLP_OPT || status == GLP_NOFEAS);
+}
+
+/* A column at 0 whose reduced cost lifts the relaxation past the cutoff is 0 in every assignment
+ * that matters. Returns how many cells were closed. */
+static int close_by_reduced_cost(struct mip *mip)
+{
+    struct reduced *r = mip->r;
+    double gap = ((double)r->cutoff - (double)r->constant) / mip->unit;
+    double room = gap - (glp_get_obj_val(mip->lp) + mip->constant) + SLACK_UNITS;
+    int closed = 0;
+    for (int part = 0; part < r->parts; part++) {
+        for (int s = 0; s < r->sites; s++) {
+            int x = mip->x[cell(mip, part, s)];
+            if (x > 0 && glp_get_col_stat(mip->lp, x) == GLP_NL &&
+                glp_get_col_dual(mip->lp, x) > room) {
+                reduce_close(r, part, s);
+                closed++;
+            }
+        }
+    }
+    for (int i = 0; i < r->edge_count; i++) {
+        struct edge *edge = &r->edges[i];
+        for (size_t at = 0; at < (size_t)r->sites * (size_t)r->sites; at++) {
+            int y = mip->y[i][at];
+            if (y > 0 && edge->open[at] && glp_get_col_stat(mip->lp, y) == GLP_NL &&
+                glp_get_col_dual(mip->lp, y) > room) {
+                edge->open[at] = false;
+                closed++;
+            }
+        }
+    }
+    return closed;
+}
+
+/* The relaxation's largest choice per part, polished. */
+static void round_off(struct run *run)
+{
+    (void)read_sites(run, glp_get_col_prim, run->trial);
+    if (search_run(run->search, 8, 200000, run->trial)) {
+        (void)consider(run, run->trial);
+    }
+}
+
+/* Takes an assignment that keeps the rules if it is strictly cheaper than the incumbent. */
+static bool consider(struct run *run, const int *site)
+{
+    struct reduced *r = run->mip->r;
+    if (problem_broken_rule(r->problem, site) >= 0) {
+        return false;
+    }
+    int64_t cost = (int64_t)problem_cost(r->problem, site);
+    if (run->found && cost >= r->cutoff) {
+        return false;
+    }
+    memmove(run->site, site, (size_t)r->parts * sizeof(int));
+    run->found = true;
+    r->cutoff = cost;
+    return true;
+}
+
+static void branch(struct run *run)
+{
+    struct mip *mip = run->mip;
+    glp_iocp options;
+    glp_init_iocp(&options);
+    options.msg_lev = GLP_MSG_OFF;
+    options.br_tech = GLP_BR_DTH;
+    options.bt_tech = GLP_BT_BLB;
+    options.cov_cuts = GLP_ON;
+    options.cb_func = callback;
+    options.cb_info = run;
+    /* Cells closed since the programme was built. */
+    for (int part = 0; part < mip->r->parts; part++) {
+        for (int s = 0; s < mip->r->sites; s++) {
+            int x = mip->x[cell(mip, part, s)];
+            if (x > 0 && !mip->r->open[cell(mip, part, s)]) {
+                glp_set_col_bnds(mip->lp, x, GLP_FX, 0, 0);
+            }
+        }
+    }
+    bool infeasible = false;
+    if (glp_get_num_cols(mip->lp) == 0 || !relax(mip, &infeasible) || infeasible) {
+        return;
+    }
+    run->nodes_before = run->nodes;
+    run->given = false;
+    int rc = glp_intopt(mip->lp, &options);
+    BERTH_ASSERT(rc == 0 || rc == GLP_ESTOP, "glp_intopt: %d", rc);
+    if (glp_mip_status(mip->lp) == GLP_OPT || glp_mip_status(mip->lp) == GLP_FEAS) {
+        if (read_sites(run, glp_mip_col_val, run->trial)) {
+            (void)consider(run, run->trial);
+        }
+    }
+}
+
+static void callback(glp_tree *tree, void *context)
+{
+    struct run *run = context;
+    int total;
+    glp_ios_tree_size(tree, NULL, NULL, &total);
+    run->nodes = run->nodes_before + total;
+    switch (glp_ios_reason(tree)) {
+    case GLP_ISELECT:
+        if (run->nodes > run->options->nodes_max || (run->options->feasibility && run->found)) {
+            int best = glp_ios_best_node(tree);
+            run->budget = !run->options->feasibility || !run->found;
+            run->bound_units = best == 0 ? 0 : glp_ios_node_bound(tree, best);
+            run->bound_units = (run->bound_units + run->mip->constant) * run->mip->unit;
+            glp_ios_terminate(tree);
+        }
+        return;
+    case GLP_IROWGEN:
+        add_cover(run, tree);
+        return;
+    case GLP_IHEUR:
+        offer(run, tree);
+        return;
+    default:
+        return;
+    }
+}
+
+/* An integral point that an exact capacity refuses: at least one of its parts must go elsewhere. */
+static void add_cover(struct run *run, glp_tree *tree)
+{
+    struct mip *mip = run->mip;
+    const struct problem *problem = mip->r->problem;
+    if (!read_sites(run, glp_get_col_prim, run->trial)) {
+        return;
+    }
+    int broken = problem_broken_rule(problem, run->trial);
+    if (broken < 0 || problem->rules[broken].kind != RULE_CAPACITY) {
+        return;
+    }
+    const struct problem_rule *rule = &problem->rules[broken];
+    mip->terms = 0;
+    for (int part = 0; part < mip->r->parts; part++) {
+        int x = mip->x[cell(mip, part, rule->site)];
+        if (run->trial[part] == rule->site && x > 0 &&
+            problem->parts[part].demand[rule->resource] > 0) {
+            mip->terms++;
+            mip->index[mip->terms] = x;
+            mip->value[mip->terms] = 1;
+        }
+    }
+    glp_prob *lp = glp_ios_get_prob(tree);
+    int row = glp_add_rows(lp, 1);
+    glp_set_row_bnds(lp, row, GLP_UP, 0, mip->terms - 1);
+    glp_set_mat_row(lp, row, mip->terms, mip->index, mip->value);
+    mip->terms = 0;
+}
+
+/* Gives GLPK the incumbent, and now and then one found near its relaxation. */
+static void offer(struct run *run, glp_tree *tree)
+{
+    bool improved = false;
+    if (run->given && (run->nodes - run->nodes_before) % 16 == 1) {
+        (void)read_sites(run, glp_get_col_prim, run->trial);
+        improved = search_run(run->search, 2, 50000, run->trial) && consider(run, run->trial);
+    }
+    if (run->found && (improved || !run->given)) {
+        columns_of(run, run->site, run->columns);
+        (void)glp_ios_heur_sol(tree, run->columns);
+    }
+    run->given = true;
+}
+
+static void columns_of(const struct run *run, const int *site, double *out)
+{
+    const struct mip *mip = run->mip;
+    int columns = glp_get_num_cols(mip->lp);
+    for (int i = 0; i <= columns; i++) {
+        out[i] = 0;
+    }
+    for (int part = 0; part < mip->r->parts; part++) {
+        out[mip->x[cell(mip, part, site[part])]] = 1;
+    }
+    for (int i = 0; i < mip->r->edge_count; i++) {
+        const struct edge *edge = &mip->r->edges[i];
+        out[mip->y[i][cell(mip, site[edge->a], site[edge->b])]] = 1;
+    }
+    if (!mip->feasibility) {
+        columns_of_meters(run, site, out);
+    }
+    out[0] = 0;
+}
+
+static void columns_of_meters(const struct run *run, const int *site, double *out)
+{
+    const struct mip *mip = run->mip;
+    const struct reduced *r = mip->r;
+    for (int i = 0; i < r->meter_count; i++) {
+        const struct active_meter *meter = &r->meters[i];
+        const struct mip_meter *pieces = &mip->meters[i];
+        nusd bytes = -(nusd)meter->volume_min;
+        for (int part = 0; part < r->parts; part++) {
+            bytes += reduce_part_bytes(r, meter->meter, part, site[part]);
+        }
+        for (int k = 0; k < r->edge_count; k++) {
+            const struct edge *edge = &r->edges[k];
+            bytes += reduce_edge_bytes(r, meter->meter, edge, site[edge->a], site[edge->b]);
+        }
+        double volume = (double)bytes / ((double)meter->volume_max - (double)meter->volume_min);
+        int piece = 0;
+        while (piece + 1 < pieces->pieces && volume > pieces->low[piece + 1]) {
+            if (pieces->convex) {
+                out[pieces->fill[piece]] = pieces->length[piece];
+            }
+            piece++;
+        }
+        out[pieces->fill[piece]] = volume - pieces->low[piece];
+        if (!pieces->convex) {
+            out[pieces->chosen[piece]] = 1;
+        }
+    }
+}
+
+/* Each part's site by its largest column; true when every column is integral. */
+static bool read_sites(const struct run *run, double (*value)(glp_prob *, int), int *site)
+{
+    const struct mip *mip = run->mip;
+    bool integral = true;
+    for (int part = 0; part < mip->r->parts; part++) {
+        double most = -1;
+        site[part] = mip->fixed[part];
+        for (int s = 0; s < mip->r->sites && mip->fixed[part] < 0; s++) {
+            int x = mip->x[cell(mip, part, s)];
+            double chosen = x > 0 ? value(mip->lp, x) : -1;
+            if (chosen > most) {
+                most = chosen;
+                site[part] = s;
+            }
+        }
+        integral = integral && (mip->fixed[part] >= 0 || most > 1 - INTEGRAL);
+    }
+    return integral;
+}

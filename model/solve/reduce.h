@@ -1,0 +1,91 @@
+/*
+ * reduce: the problem as the exact solver works on it: domains, one integer table per part and per
+ * pair of parts, and what is proven about them.
+ *
+ * Invariants, from reduce_build on: for every assignment of open cells,
+ *     constant + sum of node[] + sum of edge cost[] + residuals of active meters
+ * is at most its exact cost (problem_cost) and at least that less one nano-dollar per meter use,
+ * and every term of it is >= 0 for open cells: `constant` is therefore a proven lower bound. The
+ * other functions move cost between the tables (integers, so nothing is lost) and close cells; a
+ * cell is only closed when no assignment that keeps all rules and costs at most `cutoff` can use
+ * it. Duplicate pairs are merged and their pair rules are in the tables as closed cells. Apart and
+ * capacity rules stay rules, apart from what they imply for one part alone.
+ *
+ * Its own sources are Apache-2.0; berth-solve as a whole is GPL-3 or later because it links GLPK.
+ * Memory from the arena given; one thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/problem.h"
+
+/* One pair of parts with all that is said about it. */
+struct edge {
+    int a; /* a < b */
+    int b;
+    int64_t *cost; /* [site_a * sites + site_b] */
+    bool *open;    /* the same index */
+    int *pairs;    /* problem pairs merged here whose uses touch an active meter */
+    bool *swapped; /* the pair's own a is our b */
+    int pair_count;
+};
+
+/* A meter whose possible volumes span tiers of different prices. Its charge is at least
+ * slope * volume / per_bytes + intercept, which is already in the tables; the rest is residual. */
+struct active_meter {
+    int meter;
+    int64_t slope_nusd; /* per per_bytes */
+    nusd intercept;
+    int64_t volume_min;
+    int64_t volume_max;
+};
+
+struct reduced {
+    const struct problem *problem;
+    int parts;
+    int sites;
+    bool *open;      /* [part * sites + site] */
+    int *open_count; /* [part] */
+    int64_t *node;   /* [part * sites + site] */
+    struct edge *edges;
+    int edge_count;
+    int **incident; /* [part][k]: edges at a part */
+    int *degree;
+    struct active_meter *meters;
+    int meter_count;
+    int64_t constant;
+    int64_t cutoff; /* only assignments that cost at most this matter */
+    bool empty;     /* a part has no open site: no assignment is left */
+};
+
+/* ERR_OVERFLOW when the sums could pass 2^60 nano-dollars or bytes; ERR_NO_MEMORY. */
+int reduce_build(const struct problem *problem, struct arena *arena, struct reduced *ret_reduced,
+                 struct error *err) WARN_UNUSED;
+
+/* Closes what the rules and the tables imply, until nothing changes. */
+void reduce_propagate(struct reduced *reduced);
+
+/* Raises `constant` by moving cost along the edges (sequential reweighted message passing) and
+ * closes cells against `cutoff`. At most `passes` passes; fewer when they gain nothing. */
+void reduce_tighten(struct reduced *reduced, int passes);
+
+/* Closes one cell. */
+void reduce_close(struct reduced *reduced, int part, int site);
+
+/* The active meter's charge above what the tables hold, rounded down, for a planned volume. */
+int64_t reduce_residual(const struct reduced *reduced, const struct active_meter *meter,
+                        nusd volume);
+/* Bytes that a cell of a part, or of an edge, puts on a meter. */
+nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int site);
+nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,
+                       int site_a, int site_b);
+
+/* True when the edge can neither cost nor forbid nor use an active meter. */
+bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge);
+/* Demand of a part at most the capacity rule's resource may be asked for by open cells. */
+bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem_rule *rule);

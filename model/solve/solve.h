@@ -1,0 +1,31 @@
+/*
+ * solve: one problem to one answer: reduce, search, prove.
+ *
+ * The answer is deterministic: a function of the problem and of nodes_max. Its assignment keeps
+ * every rule exactly and its cost is problem_cost of it. SOLVE_OPTIMAL means that no assignment is
+ * cheaper by more than the tolerance that solve_tolerance states; among equals it stays where
+ * things are. One thread; GLPK may abort the process.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/problem.h"
+
+#define SOLVE_NODES_MAX INT64_C(2000000)
+
+struct solve_options {
+    int64_t nodes_max; /* 0: SOLVE_NODES_MAX */
+};
+
+/* Never fails: what cannot be solved is SOLVE_NONE with the reason. */
+void solve_problem(const struct problem *problem, const struct solve_options *options,
+                   struct arena *arena, struct solution *ret_solution);
+
+/* The irreducible set of rules of a problem that has no assignment; fills conflict and nodes. */
+int solve_conflict(const struct problem *problem, int64_t nodes_max, struct arena *arena,
+                   struct solution *solution, struct error *err) WARN_UNUSED;
+
+/* How much cheaper than an optimum of this cost a missed assignment could be: the doubles between
+ * an exact lower bound and the exact cost, `gap` apart. */
+int64_t solve_tolerance(int64_t cost_nusd, int64_t gap_nusd);
