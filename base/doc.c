@@ -15,13 +15,9 @@
 
 /* A document's memory is bounded by its length. The densest value has two bytes of text ("1,") and
  * takes 136 here: a node, its text and its place in the list. */
-#define MEMORY_PER_BYTE   ((size_t)80)
-#define MEMORY_BYTES_MIN  ((size_t)64 << 10)
-#define FILE_SHOWN_BYTES  200
-#define VALUE_SHOWN_BYTES 64
-#define KEY_SHOWN_BYTES   64
-/* A problem is one sentence; a longer one (a list of 200 words) is cut with "...". */
-#define PROBLEM_BYTES 600
+#define MEMORY_PER_BYTE  ((size_t)80)
+#define MEMORY_BYTES_MIN ((size_t)64 << 10)
+#define FILE_SHOWN_BYTES 200
 
 typedef int (*unit_reader)(const char *text, int64_t *ret_value, struct error *err);
 
@@ -40,23 +36,6 @@ static const struct doc_node *shaped_field(struct doc *doc, const struct doc_nod
                                            const char *key, int flags, enum doc_kind kind);
 static bool unit_field(struct doc *doc, const struct doc_node *map, const char *key, int flags,
                        unit_reader reader, int64_t *out);
-static void problem_shape(struct doc *doc, const struct doc_node *node, enum doc_kind wanted);
-static void problem_missing(struct doc *doc, const struct doc_node *map, const char *key);
-static void problem_value(struct doc *doc, const struct doc_node *node, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void problem_unknown(struct doc *doc, const struct doc_node *map,
-                            const struct doc_node *item);
-static void problem_add(struct doc *doc, const struct doc_node *node, int line, bool shape,
-                        const char *path, const char *sentence);
-static void quote(struct strbuf *out, const char *text);
-static size_t utf8_bytes(const unsigned char *at, size_t left);
-
-static const char *const kind_names[] = {
-    [DOC_NULL] = "nothing",
-    [DOC_SCALAR] = "a single value",
-    [DOC_LIST] = "a list",
-    [DOC_MAP] = "a mapping",
-};
 
 /* ---- from bytes to a tree ------------------------------------------------------------------- */
 
@@ -225,7 +204,7 @@ int doc_line(const struct doc_node *node)
 const char *doc_path(struct doc *doc, const struct doc_node *node)
 {
     struct strbuf path;
-    strbuf_init(&path, LIMIT_DOC_DEPTH * (KEY_SHOWN_BYTES + 32));
+    strbuf_init(&path, LIMIT_DOC_DEPTH * (DOC_KEY_SHOWN_BYTES + 32));
     doc_path_write(node, &path);
     const char *copy = path.broken ? NULL : arena_strdup(&doc->arena, strbuf_text(&path));
     strbuf_done(&path);
@@ -248,7 +227,8 @@ void doc_path_write(const struct doc_node *node, struct strbuf *out)
         if (chain[i - 1]->key == NULL) {
             strbuf_printf(out, "[%zu]", chain[i - 1]->index);
         } else {
-            strbuf_printf(out, "%s%.*s", i == depth ? "" : ".", KEY_SHOWN_BYTES, chain[i - 1]->key);
+            strbuf_printf(out, "%s%.*s", i == depth ? "" : ".", DOC_KEY_SHOWN_BYTES,
+                          chain[i - 1]->key);
         }
     }
 }
@@ -349,7 +329,7 @@ static bool is_map(struct doc *doc, const struct doc_node *map)
         return map != NULL;
     }
     if (map->kind != DOC_NULL) {
-        problem_shape(doc, map, DOC_MAP);
+        doc_problem_shape(doc, map, DOC_MAP);
     }
     return false;
 }
@@ -367,7 +347,7 @@ static const struct doc_node *field(struct doc *doc, const struct doc_node *map,
     }
     /* A NULL map is an optional part that is absent as a whole: nothing in it is missing. */
     if (map != NULL && doc_kind(node) == DOC_NULL && (flags & DOC_REQUIRED) != 0) {
-        problem_missing(doc, map, key);
+        doc_problem_missing(doc, map, key, node);
     }
     return node;
 }
@@ -386,7 +366,7 @@ static const struct doc_node *shaped_field(struct doc *doc, const struct doc_nod
         return NULL;
     }
     if (node->kind != kind) {
-        problem_shape(doc, node, kind);
+        doc_problem_shape(doc, node, kind);
         return NULL;
     }
     return node;
@@ -405,13 +385,14 @@ bool doc_node_string(struct doc *doc, const struct doc_node *scalar, char *out, 
 {
     if (doc_kind(scalar) != DOC_SCALAR) {
         if (scalar != NULL) {
-            problem_shape(doc, scalar, DOC_SCALAR);
+            doc_problem_shape(doc, scalar, DOC_SCALAR);
         }
         return false;
     }
     size_t bytes = strlen(scalar->text);
     if (bytes >= capacity) {
-        problem_value(doc, scalar, " is %zu bytes long; at most %zu fit here", bytes, capacity - 1);
+        doc_problem_value(doc, scalar, " is %zu bytes long; at most %zu fit here", bytes,
+                          capacity - 1);
         return false;
     }
     memcpy(out, scalar->text, bytes + 1);
@@ -426,9 +407,10 @@ bool doc_name(struct doc *doc, const struct doc_node *map, const char *key, int 
         return false;
     }
     if (!name_is_valid(node->text)) {
-        problem_value(doc, node,
-                      " is not a name; write 1 to 63 of a-z, 0-9 and -, with a letter or a digit "
-                      "first and last");
+        doc_problem_value(
+            doc, node,
+            " is not a name; write 1 to 63 of a-z, 0-9 and -, with a letter or a digit "
+            "first and last");
         return false;
     }
     return doc_node_string(doc, node, out, LIMIT_NAME_BYTES);
@@ -442,7 +424,7 @@ bool doc_bool(struct doc *doc, const struct doc_node *map, const char *key, int 
     }
     bool yes = strcmp(node->text, "true") == 0;
     if (!yes && strcmp(node->text, "false") != 0) {
-        problem_value(doc, node, " is not a yes or no; write true or false");
+        doc_problem_value(doc, node, " is not a yes or no; write true or false");
         return false;
     }
     *out = yes;
@@ -459,14 +441,14 @@ bool doc_int(struct doc *doc, const struct doc_node *map, const char *key, int f
     int64_t value;
     int rc = str_to_i64(node->text, &value);
     if (rc == ERR_INVALID) {
-        problem_value(doc, node, " is not a whole number; write one from %" PRId64 " to %" PRId64,
-                      min, max);
+        doc_problem_value(
+            doc, node, " is not a whole number; write one from %" PRId64 " to %" PRId64, min, max);
         return false;
     }
     if (rc < 0 || value < min || value > max) {
-        problem_value(doc, node,
-                      " is out of range; write a whole number from %" PRId64 " to %" PRId64, min,
-                      max);
+        doc_problem_value(doc, node,
+                          " is out of range; write a whole number from %" PRId64 " to %" PRId64,
+                          min, max);
         return false;
     }
     *out = value;
@@ -483,9 +465,9 @@ bool doc_decimal(struct doc *doc, const struct doc_node *map, const char *key, i
     struct decimal value;
     int rc = decimal_parse(node->text, &value, NULL);
     if (rc < 0) {
-        problem_value(doc, node, "%s",
-                      rc == ERR_OVERFLOW ? " has more than 18 digits; write at most 18"
-                                         : " is not a number; write 12, 0.09 or 2e-7");
+        doc_problem_value(doc, node, "%s",
+                          rc == ERR_OVERFLOW ? " has more than 18 digits; write at most 18"
+                                             : " is not a number; write 12, 0.09 or 2e-7");
         return false;
     }
     *out = value;
@@ -500,7 +482,7 @@ bool doc_price(struct doc *doc, const struct doc_node *map, const char *key, int
         return false;
     }
     if (decimal_is_negative(value)) {
-        problem_value(doc, find(map, key), " is negative; a price is never below 0");
+        doc_problem_value(doc, find(map, key), " is negative; a price is never below 0");
         return false;
     }
     *out = value;
@@ -550,17 +532,17 @@ bool doc_word(struct doc *doc, const struct doc_node *map, const char *key, int 
         }
     }
     struct strbuf known;
-    strbuf_init(&known, PROBLEM_BYTES / 2);
+    strbuf_init(&known, DOC_PROBLEM_BYTES / 2);
     for (size_t i = 0; i < count; i++) {
         strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", words[i]);
     }
     const char *nearest = str_nearest(node->text, words, count);
     if (nearest != NULL) {
-        problem_value(doc, node, " is none of %s%s; did you mean \"%s\"?", strbuf_text(&known),
-                      known.broken ? ", ..." : "", nearest);
+        doc_problem_value(doc, node, " is none of %s%s; did you mean \"%s\"?", strbuf_text(&known),
+                          known.broken ? ", ..." : "", nearest);
     } else {
-        problem_value(doc, node, " is none of %s%s", strbuf_text(&known),
-                      known.broken ? ", ..." : "");
+        doc_problem_value(doc, node, " is none of %s%s", strbuf_text(&known),
+                          known.broken ? ", ..." : "");
     }
     strbuf_done(&known);
     return false;
@@ -576,239 +558,9 @@ static bool unit_field(struct doc *doc, const struct doc_node *map, const char *
     struct error err;
     int64_t value;
     if (reader(node->text, &value, &err) < 0) {
-        problem_add(doc, node, node->line, false, NULL, err.text);
+        doc_problem_add(doc, node, node->line, false, NULL, err.text);
         return false;
     }
     *out = value;
     return true;
-}
-
-/* ---- problems ------------------------------------------------------------------------------- */
-
-void doc_problem(struct doc *doc, const struct doc_node *node, const char *format, ...)
-{
-    char sentence[PROBLEM_BYTES];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(sentence, sizeof(sentence), format, args);
-    va_end(args);
-    const char *value = doc_text(node);
-    if (value == NULL || value[0] == '\0' || strstr(sentence, value) != NULL) {
-        problem_add(doc, node, doc_line(node), false, NULL, sentence);
-    } else {
-        problem_value(doc, node, ": %s", sentence);
-    }
-}
-
-void doc_close(struct doc *doc, const struct doc_node *map)
-{
-    for (size_t i = 0; doc_kind(map) == DOC_MAP && i < map->count; i++) {
-        if (!map->items[i]->known) {
-            problem_unknown(doc, map, map->items[i]);
-        }
-    }
-}
-
-size_t doc_problem_count(const struct doc *doc)
-{
-    return doc->problem_count;
-}
-
-const char *doc_problem_text(const struct doc *doc, size_t index)
-{
-    BERTH_ASSERT(index < doc->problem_count, "problem %zu of %zu", index, doc->problem_count);
-    return doc->problems[index].text;
-}
-
-int doc_check(struct doc *doc, struct error *err)
-{
-    if (doc->no_memory) {
-        return error_set(err, ERR_NO_MEMORY, 0, "%s: no memory to read it", doc->file);
-    }
-    if (doc->problem_count == 0) {
-        return 0;
-    }
-    /* Whole lines, as many as leave room to say how many there are besides. */
-    char text[ERROR_TEXT_BYTES];
-    size_t used = 0;
-    size_t shown = 0;
-    size_t total = doc->problem_count + doc->problems_hidden;
-    for (; shown < doc->problem_count; shown++) {
-        size_t bytes = strlen(doc->problems[shown].text) + (shown > 0 ? 1 : 0);
-        size_t tail = shown + 1 == total ? 0 : sizeof("\nand 18446744073709551615 more") - 1;
-        if (used + bytes + tail >= sizeof(text)) {
-            break;
-        }
-        str_format(text + used, sizeof(text) - used, "%s%s", shown > 0 ? "\n" : "",
-                   doc->problems[shown].text);
-        used += bytes;
-    }
-    if (shown == 0) {
-        return error_set(err, ERR_INVALID, 0, "%s", doc->problems[0].text);
-    }
-    if (shown < total) {
-        str_format(text + used, sizeof(text) - used, "\nand %zu more", total - shown);
-    }
-    return error_set(err, ERR_INVALID, 0, "%s", text);
-}
-
-void doc_report(const struct doc *doc, struct strbuf *out)
-{
-    for (size_t i = 0; i < doc->problem_count; i++) {
-        strbuf_printf(out, "%s\n", doc->problems[i].text);
-    }
-    if (doc->problems_hidden > 0) {
-        strbuf_printf(out, "%s: and %zu more problems\n", doc->file, doc->problems_hidden);
-    }
-}
-
-static void problem_shape(struct doc *doc, const struct doc_node *node, enum doc_kind wanted)
-{
-    for (size_t i = 0; i < doc->problem_count; i++) {
-        if (doc->problems[i].node == node && doc->problems[i].shape) {
-            return;
-        }
-    }
-    char sentence[96];
-    str_format(sentence, sizeof(sentence), "must be %s, and is %s", kind_names[wanted],
-               kind_names[node->kind]);
-    problem_add(doc, node, node->line, true, NULL, sentence);
-}
-
-static void problem_missing(struct doc *doc, const struct doc_node *map, const char *key)
-{
-    struct strbuf path;
-    strbuf_init(&path, 4096);
-    doc_path_write(map, &path);
-    strbuf_printf(&path, "%s%s", path.bytes > 0 ? "." : "", key);
-    const struct doc_node *empty = doc_kind(map) == DOC_MAP ? find(map, key) : NULL;
-    problem_add(doc, map, empty != NULL ? empty->line : map->line, false, strbuf_text(&path),
-                empty != NULL ? "is empty; a value is required" : "is required, and is missing");
-    strbuf_done(&path);
-}
-
-/* `"value" and the rest of the sentence`. */
-static void problem_value(struct doc *doc, const struct doc_node *node, const char *format, ...)
-{
-    char rest[PROBLEM_BYTES];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(rest, sizeof(rest), format, args);
-    va_end(args);
-    struct strbuf sentence;
-    strbuf_init(&sentence, 2 * PROBLEM_BYTES);
-    quote(&sentence, node->text);
-    strbuf_puts(&sentence, rest);
-    problem_add(doc, node, node->line, false, NULL, strbuf_text(&sentence));
-    strbuf_done(&sentence);
-}
-
-static void problem_unknown(struct doc *doc, const struct doc_node *map,
-                            const struct doc_node *item)
-{
-    char sentence[PROBLEM_BYTES];
-    const char *nearest = str_nearest(item->key, map->asked->names, map->asked->count);
-    if (nearest != NULL) {
-        (void)snprintf(sentence, sizeof(sentence), "no such field here; did you mean \"%.64s\"?",
-                       nearest);
-        problem_add(doc, item, item->line, false, NULL, sentence);
-        return;
-    }
-    struct strbuf known;
-    strbuf_init(&known, PROBLEM_BYTES / 2);
-    for (size_t i = 0; i < map->asked->count; i++) {
-        strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", map->asked->names[i]);
-    }
-    (void)snprintf(sentence, sizeof(sentence), "no such field here%s%s%s",
-                   map->asked->count > 0 ? "; the fields are " : "", strbuf_text(&known),
-                   known.broken ? ", ..." : "");
-    strbuf_done(&known);
-    problem_add(doc, item, item->line, false, NULL, sentence);
-}
-
-/* Kept in the order of the lines, so that a report reads like the document. */
-static void problem_add(struct doc *doc, const struct doc_node *node, int line, bool shape,
-                        const char *path, const char *sentence)
-{
-    if (doc->problem_count == LIMIT_DOC_PROBLEMS) {
-        doc->problems_hidden++;
-        return;
-    }
-    struct strbuf raw;
-    strbuf_init(&raw, 8192);
-    if (path != NULL) {
-        strbuf_puts(&raw, path);
-    } else {
-        doc_path_write(node, &raw);
-    }
-    strbuf_puts(&raw, raw.bytes > 0 ? ": " : "");
-    strbuf_puts(&raw, sentence);
-    struct strbuf text;
-    strbuf_init(&text, 40000);
-    strbuf_puts(&text, doc->file);
-    if (line > 0) {
-        strbuf_printf(&text, ":%d", line);
-    }
-    strbuf_puts(&text, ": ");
-    doc_visible(&text, strbuf_text(&raw), raw.bytes);
-    const char *copy =
-        raw.broken || text.broken ? NULL : arena_strdup(&doc->arena, strbuf_text(&text));
-    strbuf_done(&raw);
-    strbuf_done(&text);
-    if (copy == NULL) {
-        doc->no_memory = true;
-        return;
-    }
-    size_t at = doc->problem_count++;
-    for (; at > 0 && doc->problems[at - 1].line > line; at--) {
-        doc->problems[at] = doc->problems[at - 1];
-    }
-    doc->problems[at] = (struct doc_problem){node, line, shape, copy};
-}
-
-static void quote(struct strbuf *out, const char *text)
-{
-    size_t bytes = strlen(text);
-    size_t shown = bytes > VALUE_SHOWN_BYTES ? VALUE_SHOWN_BYTES : bytes;
-    strbuf_printf(out, "\"%.*s%s\"", (int)shown, text, shown < bytes ? "..." : "");
-}
-
-void doc_visible(struct strbuf *out, const char *text, size_t bytes)
-{
-    size_t i = 0;
-    while (i < bytes) {
-        const unsigned char *at = (const unsigned char *)text + i;
-        size_t whole = utf8_bytes(at, bytes - i);
-        if (*at == '\n') {
-            strbuf_puts(out, "\\n");
-        } else if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && whole == 2 && at[1] < 0xa0)) {
-            strbuf_printf(out, "\\x%02x", whole == 2 ? at[1] : *at);
-        } else if (whole == 0) {
-            strbuf_puts(out, "?");
-        } else {
-            strbuf_append(out, text + i, whole);
-        }
-        i += whole == 0 ? 1 : whole;
-    }
-}
-
-/* The length of the UTF-8 sequence at `at`, 0 for a stray or missing byte: a value cut in the
- * middle of a character must not spoil the line that shows it. */
-static size_t utf8_bytes(const unsigned char *at, size_t left)
-{
-    size_t count = at[0] < 0x80   ? 1
-                   : at[0] < 0xc2 ? 0
-                   : at[0] < 0xe0 ? 2
-                   : at[0] < 0xf0 ? 3
-                   : at[0] < 0xf5 ? 4
-                                  : 0;
-    if (count > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < count; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return count;
 }

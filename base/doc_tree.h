@@ -1,7 +1,7 @@
 /*
- * doc_tree: the inside of doc, shared by its parser (doc_parse.c) and its readers (doc.c) and by
- * nobody else. Everything lives in the doc's arena and is built once; afterwards only the marks
- * change (which fields were asked for) and problems are added.
+ * doc_tree: the inside of doc, shared by its parser (doc_parse.c), its readers (doc.c) and its
+ * reports (doc_problem.c), and by nobody else. Everything lives in the doc's arena and is built
+ * once; afterwards only the marks change (which fields were asked for) and problems are added.
  */
 #pragma once
 
@@ -48,6 +48,22 @@ struct doc {
     size_t problems_hidden; /* past the limit: counted, not kept */
     bool no_memory;         /* a problem or a mark could not be kept: doc_check must fail */
 };
+
+/* A problem is one sentence; lists of words in it are cut with "..." well before this. */
+#define DOC_PROBLEM_BYTES   600
+#define DOC_KEY_SHOWN_BYTES 64
+
+/* "must be a mapping, and is a list"; once per value. */
+void doc_problem_shape(struct doc *doc, const struct doc_node *node, enum doc_kind wanted);
+/* `map` lacks `key`, or `empty`, that field, has no value. */
+void doc_problem_missing(struct doc *doc, const struct doc_node *map, const char *key,
+                         const struct doc_node *empty);
+/* `"value"` and the rest of the sentence. */
+void doc_problem_value(struct doc *doc, const struct doc_node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* "file:line: path: sentence"; without a path, the node's own. */
+void doc_problem_add(struct doc *doc, const struct doc_node *node, int line, bool shape,
+                     const char *path, const char *sentence);
 
 /* Appends text as a terminal may see it: control characters and broken UTF-8 become escapes. */
 void doc_visible(struct strbuf *out, const char *text, size_t bytes);

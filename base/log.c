@@ -41,7 +41,6 @@ static void line_json_pairs(struct line *line, const char *pairs);
 static const char *value_end(const char *value);
 static void line_add(struct line *line, const char *text, size_t bytes);
 static void line_add_json(struct line *line, const char *text, size_t bytes);
-static size_t utf8_bytes(const unsigned char *at, size_t left);
 static void line_write(const struct line *line);
 
 __attribute__((constructor)) static void log_read_environment(void)
@@ -232,7 +231,7 @@ static void line_add_json(struct line *line, const char *text, size_t bytes)
     size_t i = 0;
     while (i < bytes) {
         char escaped[8];
-        size_t whole = utf8_bytes(at + i, bytes - i);
+        size_t whole = str_utf8_bytes(text + i, bytes - i);
         if (at[i] == '"' || at[i] == '\\') {
             escaped[0] = '\\';
             escaped[1] = (char)at[i];
@@ -249,31 +248,6 @@ static void line_add_json(struct line *line, const char *text, size_t bytes)
         i += whole == 0 ? 1 : whole;
     }
     line_add(line, "\"", 1);
-}
-
-/* The length of the UTF-8 character at `at`, 0 when there is none. */
-static size_t utf8_bytes(const unsigned char *at, size_t left)
-{
-    size_t count = at[0] < 0x80   ? 1
-                   : at[0] < 0xc2 ? 0
-                   : at[0] < 0xe0 ? 2
-                   : at[0] < 0xf0 ? 3
-                   : at[0] < 0xf5 ? 4
-                                  : 0;
-    if (count > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < count; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    /* Surrogates, overlong forms and what lies past U+10FFFF. */
-    if ((at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xe0 && at[1] < 0xa0) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90)) {
-        return 0;
-    }
-    return count;
 }
 
 static void line_write(const struct line *line)

@@ -114,6 +114,28 @@ bool str_starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+size_t str_utf8_bytes(const char *text, size_t left)
+{
+    unsigned char first = (unsigned char)text[0];
+    if (first < 0x80) {
+        return 1;
+    }
+    size_t count = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || count > left) {
+        return 0;
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (((unsigned char)text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    unsigned char second = (unsigned char)text[1];
+    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    bool surrogate = first == 0xed && second >= 0xa0;
+    bool past_the_end = first == 0xf4 && second >= 0x90;
+    return overlong || surrogate || past_the_end ? 0 : count;
+}
+
 bool name_is_valid(const char *name)
 {
     size_t bytes = 0;

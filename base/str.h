@@ -40,6 +40,10 @@ void str_format(char *out, size_t capacity, const char *format, ...)
 bool str_equal(const char *a, const char *b);
 bool str_starts(const char *text, const char *prefix);
 
+/* The length of the UTF-8 character at `text`, of which `left` bytes may be read (at least one); 0
+ * when there is none: a stray byte, an overlong form, a surrogate, a character that is cut. */
+size_t str_utf8_bytes(const char *text, size_t left);
+
 /* A name: 1 to 63 of [a-z0-9-], starting and ending with a letter or a digit: usable as a DNS
  * label, a NATS token, a cgroup and a file name at once. */
 bool name_is_valid(const char *name);

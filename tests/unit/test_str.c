@@ -86,6 +86,42 @@ static void names_are_labels_tokens_and_file_names(void **state)
     }
 }
 
+static void characters_are_told_from_stray_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } cases[] = {
+        {"a", 1},
+        {"\x7f", 1},
+        {"\xc2\x80", 2},
+        {"\xdf\xbf", 2},
+        {"\xe0\xa0\x80", 3},
+        {"\xef\xbf\xbf", 3},
+        {"\xed\x9f\xbf", 3},
+        {"\xf0\x90\x80\x80", 4},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\x80", 0},
+        {"\xc1\xbf", 0},
+        {"\xe0\x9f\xbf", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf0\x8f\xbf\xbf", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf5\x80\x80\x80", 0},
+        {"\xff", 0},
+        {"\xc3(", 0},
+        {"\xe2\x82(", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t left = strlen(cases[i].text);
+        assert_int_equal(str_utf8_bytes(cases[i].text, left), cases[i].bytes);
+        if (cases[i].bytes > 1) {
+            assert_int_equal(str_utf8_bytes(cases[i].text, left - 1), 0);
+        }
+    }
+}
+
 static void the_nearest_word_is_within_a_third(void **state)
 {
     (void)state;
@@ -156,6 +192,7 @@ int main(void)
         cmocka_unit_test(after_a_failure_nothing_is_appended),
         cmocka_unit_test(a_copy_that_does_not_fit_is_an_error),
         cmocka_unit_test(names_are_labels_tokens_and_file_names),
+        cmocka_unit_test(characters_are_told_from_stray_bytes),
         cmocka_unit_test(the_nearest_word_is_within_a_third),
         cmocka_unit_test(numbers_are_whole_strings),
         cmocka_unit_test(hashes_are_pinned),
