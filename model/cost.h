@@ -58,7 +58,9 @@ struct cost_input {
     struct cost_app *apps;
     int app_count;
     struct estimates estimates;
-    int64_t (*capacity)[RESOURCE_COUNT]; /* [site]: what live nodes offer (declared wins); -1 none */
+    /* [site]: what live nodes offer; a declared capacity wins, but where there is no live node (-1)
+     * nothing runs. NULL, for tools without nodes: undeclared capacities are unlimited. */
+    int64_t (*capacity)[RESOURCE_COUNT];
     int64_t now_us;
 };
 
@@ -85,6 +87,7 @@ struct cost_report {
     struct cost_line *lines;
     int line_count;
     struct cost_total total;
+    nusd stay; /* the preference to stay of the parts that move: problem_cost = total.score + stay */
 };
 
 /* Part index of (app, workload) in the problem of `input`. */
@@ -120,4 +123,6 @@ int cost_candidates(const struct cost_input *input, const int *site, int part, s
 int64_t cost_hit_ppm(const struct cost_input *input, int app, int workload, int site,
                      bool *ret_measured);
 int64_t cost_calls_mhz(const struct cost_input *input, int app, int workload, bool *ret_measured);
+/* The round trip between two sites: measured, declared, or estimated from their distance; -1 when
+ * there is nothing to tell it from. */
 int64_t cost_rtt_us(const struct cost_input *input, int from, int to, bool *ret_measured);
