@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/wire/messages.h"
+#include "model/problem.h"
 #include "model/types.h"
 
 struct core;
@@ -29,6 +30,9 @@ struct core_node {
     int64_t capacity[RESOURCE_COUNT];
     struct epoch epoch;
     struct instant since; /* up or lost since */
+    int site_index;       /* in the present world; -1: not there */
+    int64_t report_us;    /* of the last hello or report taken, on its CLOCK_BOOTTIME */
+    uint64_t report_seq;  /* older ones, by instant and then by sequence, are ignored */
 };
 
 /* What the scheduler wants an instance to be. */
@@ -49,6 +53,9 @@ struct core_instance {
     int restarts;
     struct instant since; /* of `state` */
     char detail[LIMIT_TEXT_BYTES];
+    int64_t reserve[RESOURCE_COUNT]; /* what it takes of its node */
+    char handoff[LIMIT_ID_BYTES];    /* the one it belongs to, or "" */
+    int node_index;                  /* nodes are never removed */
 };
 
 /* The states of a handoff; scheduler/core/handoff.h says what is true in the world in each. */
@@ -92,6 +99,7 @@ struct core_vantage {
     bool new_reached; /* the new copy answered, with its identity */
     bool old_reached;
     int64_t rtt_us;   /* the slowest of both, measured */
+    int old_tries;    /* probes of the old copy without all their answers */
 };
 
 struct core_handoff {
@@ -113,6 +121,7 @@ struct core_handoff {
     int vantage_count;
     bool proven;       /* reachability and drain were proven; false: no contract, or no vantage */
     int64_t linger_us; /* chosen: at least the slowest measured round trip */
+    bool cancelled;    /* went back because the plan changed, not because anything failed */
     char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
 };
 
@@ -122,6 +131,7 @@ struct core_workload {
     bool *site_blocked;    /* [site]: no node of it could take a replica; cleared by changes */
     int failures;          /* handoffs that went back, since the last success; back-off of retries */
     struct instant retry;  /* not tried again before */
+    enum handoff_reason reason; /* of the last change of `site` */
 };
 
 struct core_app {
@@ -142,6 +152,7 @@ struct core_command {
     struct instant sent;
     struct instant not_after;
     int tries;
+    bool answered; /* taken (or refused for now), but its effect is not seen yet */
 };
 
 /* Why something was or was not moved; the last CORE_DECISIONS are kept. */

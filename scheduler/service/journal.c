@@ -34,6 +34,7 @@ static int lock_take(struct journal *journal, struct error *err);
 static int database_open(struct journal *journal, struct error *err);
 static int schema_ensure(struct journal *journal, struct error *err);
 static int term_raise(struct journal *journal, struct error *err);
+static int prepare(struct journal *journal, struct error *err);
 static int directory_sync(const char *path, struct error *err);
 static int insert_record(struct journal *journal, const struct journal_record *record,
                          struct error *err);
@@ -73,6 +74,8 @@ int journal_open(const char *path, struct journal **ret_journal, uint64_t *ret_t
     if (rc == 0)
         rc = term_raise(journal, err);
     if (rc == 0)
+        rc = prepare(journal, err);
+    if (rc == 0)
         rc = directory_sync(journal->path, err);
     if (rc < 0)
         return rc;
@@ -91,6 +94,14 @@ void journal_close(struct journal *journal)
     if (journal->lock_fd >= 0)
         close(journal->lock_fd);
     free(journal);
+}
+
+int journal_raise(struct journal *journal, uint64_t *ret_term, struct error *err)
+{
+    int rc = term_raise(journal, err);
+    if (rc == 0)
+        *ret_term = journal->term;
+    return rc;
 }
 
 int journal_append(struct journal *journal, struct journal_record *records, int count,
@@ -310,6 +321,11 @@ static int term_raise(struct journal *journal, struct error *err)
     if (rc < 0)
         return rc;
     journal->term = (uint64_t)term;
+    return 0;
+}
+
+static int prepare(struct journal *journal, struct error *err)
+{
     if (sqlite3_prepare_v3(journal->db,
                            "INSERT INTO record(seq, term, at_us, event, effects, state_hash, sum) "
                            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",

@@ -32,6 +32,9 @@ struct journal_record {
 int journal_open(const char *path, struct journal **ret_journal, uint64_t *ret_term,
                  struct error *err) WARN_UNUSED;
 void journal_close(struct journal *journal);
+/* The next term for the same holder, durable before it is returned: for one that had to throw its
+ * state away and begins again from the record. */
+int journal_raise(struct journal *journal, uint64_t *ret_term, struct error *err) WARN_UNUSED;
 /* Appends all or nothing; records[i].seq and .term are set here. */
 int journal_append(struct journal *journal, struct journal_record *records, int count,
                    struct error *err) WARN_UNUSED;

@@ -5,6 +5,10 @@
  * Order of a round: collect waiting events, step the core for each, append the whole batch with one
  * commit, then let the effects leave. Control requests are answered after the commit. Everything
  * that blocks (solving) is in other processes. docs/control.md describes the control interface.
+ *
+ * A journal that refuses (a full disk) stops no workload: nothing of the round leaves, the core is
+ * rebuilt from the journal, changes are refused with ERR_IO until an append succeeds again. Signals
+ * are taken through a signalfd: service_open blocks SIGTERM and SIGINT. One service per process.
  */
 #pragma once
 
@@ -18,10 +22,11 @@ struct service_options {
     const char *seed_path;   /* nkey seed of the scheduler user */
     const char *solver_path; /* NULL: beside the program */
     const char *world_path;  /* applied at start when the journal has no world yet; NULL: none */
+    const char *name;        /* of its user on the bus, for the inbox; NULL: "scheduler" */
 };
 
 int service_open(const struct service_options *options, struct service **ret_service,
                  struct error *err) WARN_UNUSED;
-/* Until SIGTERM or SIGINT (then a snapshot is taken); 0, or an error that ends the service. */
+/* Until SIGTERM or SIGINT; 0, or an error that ends the service. */
 int service_run(struct service *service, struct error *err) WARN_UNUSED;
 void service_close(struct service *service);

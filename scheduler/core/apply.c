@@ -1,0 +1,359 @@
+/* Worlds, apps and estimates: what people and metrics tell the core. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "model/app.h"
+#include "model/world.h"
+#include "scheduler/core/internal.h"
+
+#define APP_BYTES_MAX   ((size_t)128 << 20) /* 256 workloads with 8 variants of full args and env */
+#define TABLE_BYTES_MAX ((size_t)1 << 20)
+
+static int take_app(struct core *core, struct core_storage *storage, const struct app *app,
+                    struct core_app *ret_app);
+static int make_tables(struct core_app *app, int site_count);
+static void inherit(const struct core_app *before, struct core_app *after);
+static void place(struct core *core, const struct core_event *event, struct core_app *made);
+static void world_swap(struct core *core, struct arena *arena, const struct world *world);
+static void remap(struct core *core, struct core_app *app, const struct world *world);
+static bool estimate_same(const struct estimate *a, const struct estimate *b);
+
+void core_on_world(struct core *core, const struct core_event *event)
+{
+    uint64_t hash = world_hash(event->world);
+    if (core->state.world != NULL && hash == core->world_hash) {
+        core_reply(core, event, 0, "");
+        return;
+    }
+    struct arena arena;
+    struct world world;
+    arena_init(&arena, (size_t)64 << 20);
+    if (core_world_copy(event->world, &arena, &world) < 0) {
+        arena_done(&arena);
+        core_reply(core, event, ERR_NO_MEMORY, "the world does not fit in memory");
+        return;
+    }
+    core->world_hash = hash;
+    world_swap(core, &arena, &world);
+    core->state.version++;
+    core_inputs_changed(core, true);
+    char text[LIMIT_TEXT_BYTES];
+    CORE_TEXT(text, "world %s with %d sites", world.name, world.site_count);
+    core_publish(core, "world.changed", (struct core_subject){0}, text);
+    core_reply(core, event, 0, "");
+}
+
+/* Site indices of the old world mean nothing in the new one: names carry over. Blocked sites are
+ * free again, since the caller marks the inputs as changed with room. */
+static void world_swap(struct core *core, struct arena *arena, const struct world *world)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < state->app_count; i++)
+        remap(core, &state->apps[i], world);
+    arena_done(&core->world_arena);
+    core->world_arena = *arena;
+    core->world = *world;
+    state->world = &core->world;
+    for (int i = 0; i < state->node_count; i++)
+        state->nodes[i].site_index = world_site(state->world, state->nodes[i].site);
+}
+
+static void remap(struct core *core, struct core_app *app, const struct world *world)
+{
+    for (int i = 0; i < app->app.workload_count; i++) {
+        struct core_workload *workload = &app->workloads[i];
+        if (workload->site >= 0)
+            workload->site = world_site(world, core->state.world->sites[workload->site].name);
+    }
+    int rc = make_tables(app, world->site_count);
+    BERTH_ASSERT(rc == 0, "%d sites do not fit in the tables of %s", world->site_count,
+                 app->app.name);
+}
+
+/* The tables' ceiling holds LIMIT_APP_WORKLOADS x LIMIT_SITES flags several times over. */
+static int make_tables(struct core_app *app, int site_count)
+{
+    struct core_storage *storage = app->storage;
+    arena_reset(&storage->tables);
+    for (int i = 0; i < app->app.workload_count; i++) {
+        app->workloads[i].site_blocked =
+            arena_array(&storage->tables, (size_t)site_count, sizeof(bool));
+        if (app->workloads[i].site_blocked == NULL)
+            return ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
+void core_on_apply(struct core *core, const struct core_event *event)
+{
+    const struct app *app = event->apply.app;
+    struct core_state *state = &core->state;
+    struct error err;
+    if (state->world == NULL) {
+        core_reply(core, event, ERR_UNAVAILABLE,
+                   "there is no world yet; load one before the first apply");
+        return;
+    }
+    if (event->apply.version != 0 && event->apply.version != state->version) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "the plan was made from version %llu, and now it is %llu; make a new plan",
+                  (unsigned long long)event->apply.version, (unsigned long long)state->version);
+        core_reply(core, event, ERR_STALE, text);
+        return;
+    }
+    if (app_check(app, state->world, &err) < 0) {
+        core_reply(core, event, err.code, err.text);
+        return;
+    }
+    struct core_storage *storage = calloc(1, sizeof(*storage));
+    struct core_app made;
+    if (storage == NULL) {
+        core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
+        return;
+    }
+    arena_init(&storage->arena, APP_BYTES_MAX);
+    if (take_app(core, storage, app, &made) < 0) {
+        core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
+        return;
+    }
+    place(core, event, &made);
+}
+
+void core_on_retag(struct core *core, const struct core_event *event)
+{
+    struct core_app *before = core_app_find(core, event->target.namespace_, event->target.app);
+    if (before == NULL || before->deleting) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "there is no app %s/%s; `berth get apps` lists them",
+                  event->target.namespace_, event->target.app);
+        core_reply(core, event, ERR_NOT_FOUND, text);
+        return;
+    }
+    struct core_storage *storage = calloc(1, sizeof(*storage));
+    if (storage == NULL) {
+        core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
+        return;
+    }
+    arena_init(&storage->arena, APP_BYTES_MAX);
+    struct app app;
+    struct error err;
+    if (app_retag(&before->app, event->target.workload, event->target.key, event->target.value,
+                  &storage->arena, &app, &err) < 0 ||
+        app_check(&app, core->state.world, &err) < 0) {
+        core_reply(core, event, err.code, err.text);
+        arena_done(&storage->arena);
+        free(storage);
+        return;
+    }
+    /* The retagged app shares arrays with nobody: take_app copies what it keeps. */
+    struct core_app made;
+    if (take_app(core, storage, &app, &made) < 0) {
+        core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
+        return;
+    }
+    place(core, event, &made);
+}
+
+/* A core_app of a copy of `app`, in `storage`, which is freed on failure. */
+static int take_app(struct core *core, struct core_storage *storage, const struct app *app,
+                    struct core_app *ret_app)
+{
+    struct core_app made = {.storage = storage};
+    arena_init(&storage->tables, TABLE_BYTES_MAX);
+    size_t count = (size_t)app->workload_count;
+    made.workloads = arena_array(&storage->arena, count + 1, sizeof(*made.workloads));
+    storage->spec_hash = arena_array(&storage->arena, count + 1, sizeof(*storage->spec_hash));
+    if (made.workloads == NULL || storage->spec_hash == NULL ||
+        app_copy(app, &storage->arena, &made.app) < 0 ||
+        make_tables(&made, core->state.world->site_count) < 0) {
+        core_app_free(&made);
+        return ERR_NO_MEMORY;
+    }
+    storage->hash = app_hash(&made.app);
+    for (int i = 0; i < made.app.workload_count; i++) {
+        storage->spec_hash[i] = workload_spec_hash(&made.app.workloads[i]);
+        made.workloads[i].site = -1;
+    }
+    *ret_app = made;
+    return 0;
+}
+
+/* Puts a new or changed app into the table and answers. */
+static void place(struct core *core, const struct core_event *event, struct core_app *made)
+{
+    struct core_state *state = &core->state;
+    struct core_app *before = core_app_find(core, made->app.namespace_, made->app.name);
+    uint64_t hash = ((struct core_storage *)made->storage)->hash;
+    if (before != NULL && !before->deleting &&
+        ((struct core_storage *)before->storage)->hash == hash) {
+        core_app_free(made);
+        core_reply(core, event, 0, "");
+        return;
+    }
+    if (before == NULL && state->app_count == LIMIT_APPS) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "a scheduler holds at most %d apps; delete one first", LIMIT_APPS);
+        core_app_free(made);
+        core_reply(core, event, ERR_LIMIT, text);
+        return;
+    }
+    state->version++;
+    made->version = state->version;
+    if (before != NULL) {
+        inherit(before, made);
+        core_app_free(before);
+    } else {
+        before = &state->apps[state->app_count++];
+    }
+    *before = *made;
+    core_inputs_changed(core, true);
+    core->diff = true;
+    char text[LIMIT_TEXT_BYTES];
+    if (event->kind == CORE_RETAG)
+        CORE_TEXT(text, "%s now needs %s=%s", event->target.workload, event->target.key,
+                  event->target.value);
+    else
+        CORE_TEXT(text, "%d workloads, version %llu", made->app.workload_count,
+                  (unsigned long long)made->version);
+    core_publish(
+        core, event->kind == CORE_RETAG ? "app.retagged" : "app.applied",
+        (struct core_subject){.namespace_ = made->app.namespace_,
+                              .app = made->app.name,
+                              .workload = event->kind == CORE_RETAG ? event->target.workload : ""},
+        text);
+    core_reply(core, event, 0, "");
+}
+
+/* Where a workload runs and when it moved outlive a new version of its app. */
+static void inherit(const struct core_app *before, struct core_app *after)
+{
+    for (int i = 0; i < after->app.workload_count; i++) {
+        int old = app_workload(&before->app, after->app.workloads[i].name);
+        if (old < 0)
+            continue;
+        bool *site_blocked = after->workloads[i].site_blocked;
+        after->workloads[i] = before->workloads[old];
+        after->workloads[i].site_blocked = site_blocked;
+        after->workloads[i].failures = 0;
+        after->workloads[i].retry = (struct instant){0};
+    }
+}
+
+void core_on_delete(struct core *core, const struct core_event *event)
+{
+    struct core_app *app = core_app_find(core, event->target.namespace_, event->target.app);
+    if (app == NULL || app->deleting) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "there is no app %s/%s%s; `berth get apps` lists them",
+                  event->target.namespace_, event->target.app,
+                  app != NULL ? " that is not being deleted already" : "");
+        core_reply(core, event, ERR_NOT_FOUND, text);
+        return;
+    }
+    app->deleting = true;
+    core->state.version++;
+    core_inputs_changed(core, true);
+    core->diff = true;
+    core->removed = true;
+    core_publish(core, "app.deleted",
+                 (struct core_subject){.namespace_ = app->app.namespace_, .app = app->app.name},
+                 "its instances are drained and stopped");
+    core_reply(core, event, 0, "");
+}
+
+void core_apps_sweep(struct core *core)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < state->app_count; i++) {
+        struct core_app *app = &state->apps[i];
+        if (!app->deleting)
+            continue;
+        bool used = false;
+        for (int k = 0; k < state->instance_count && !used; k++)
+            used = str_equal(state->instances[k].namespace_, app->app.namespace_) &&
+                   str_equal(state->instances[k].app, app->app.name);
+        for (int k = 0; k < state->handoff_count && !used; k++)
+            used = str_equal(state->handoffs[k].namespace_, app->app.namespace_) &&
+                   str_equal(state->handoffs[k].app, app->app.name);
+        if (used)
+            continue;
+        for (int k = 0, kept = 0, count = state->estimate_count; k < count; k++) {
+            const struct estimate *estimate = &state->estimates[k];
+            if (str_equal(estimate->namespace_, app->app.namespace_) &&
+                str_equal(estimate->app, app->app.name))
+                continue;
+            state->estimates[kept++] = *estimate;
+            state->estimate_count = kept;
+        }
+        core_app_free(app);
+        state->app_count--;
+        memmove(app, app + 1, (size_t)(state->app_count - i) * sizeof(*app));
+        i--;
+    }
+}
+
+void core_app_free(struct core_app *app)
+{
+    struct core_storage *storage = app->storage;
+    if (storage == NULL)
+        return;
+    arena_done(&storage->tables);
+    arena_done(&storage->arena);
+    free(storage);
+    app->storage = NULL;
+}
+
+struct core_app *core_app_find(const struct core *core, const char *ns, const char *name)
+{
+    for (int i = 0; i < core->state.app_count; i++) {
+        struct core_app *app = &core->state.apps[i];
+        if (str_equal(app->app.name, name) && str_equal(app->app.namespace_, ns))
+            return app;
+    }
+    return NULL;
+}
+
+bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
+                     struct core_place *ret_place)
+{
+    struct core_app *found = core_app_find(core, ns, app);
+    int index = found == NULL ? -1 : app_workload(&found->app, workload);
+    if (index < 0)
+        return false;
+    *ret_place = (struct core_place){
+        .app = found,
+        .workload = &found->app.workloads[index],
+        .state = &found->workloads[index],
+        .spec_hash = ((struct core_storage *)found->storage)->spec_hash[index],
+    };
+    return true;
+}
+
+void core_on_estimates(struct core *core, const struct core_event *event)
+{
+    struct core_state *state = &core->state;
+    bool changed = false;
+    for (int i = 0; i < event->estimates.count; i++) {
+        const struct estimate *fresh = &event->estimates.list[i];
+        int at = 0;
+        while (at < state->estimate_count && !estimate_same(&state->estimates[at], fresh))
+            at++;
+        if (at == CORE_ESTIMATES_MAX)
+            continue;
+        bool added = at == state->estimate_count;
+        if (added)
+            state->estimate_count++;
+        changed |= added || state->estimates[at].value != fresh->value;
+        state->estimates[at] = *fresh;
+    }
+    if (changed)
+        core_inputs_changed(core, false);
+}
+
+static bool estimate_same(const struct estimate *a, const struct estimate *b)
+{
+    return a->kind == b->kind && str_equal(a->workload, b->workload) &&
+           str_equal(a->site, b->site) && str_equal(a->peer, b->peer) &&
+           str_equal(a->app, b->app) && str_equal(a->namespace_, b->namespace_);
+}

@@ -1,0 +1,305 @@
+/*
+ * Commands to nodes: at most one per instance besides probes, each with an epoch of its own.
+ *
+ * A command is sent again, the same id and epoch, every CORE_RESEND_US until it is answered; past
+ * its not_after it is dropped, and whoever needs it asks for a fresh one. Answered means taken, not
+ * done: the entry stays until the effect is reported (the next verb supersedes it) or, if nothing
+ * is seen of it, for CORE_RECHECK_US, after which a fresh one is made. All verbs may be repeated.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/bus/subjects.h"
+#include "base/str.h"
+#include "scheduler/core/internal.h"
+
+/* A spec's arguments and environment are lent to messages as they are. */
+_Static_assert(sizeof(struct message_string) == LIMIT_PATH_BYTES, "args have one layout");
+_Static_assert(sizeof(struct message_env) == sizeof(struct env_entry) &&
+                   offsetof(struct message_env, value) == offsetof(struct env_entry, value),
+               "env has one layout");
+
+static struct core_command *command_new(struct core *core, const char *handoff,
+                                        const struct core_instance *instance, const char *node,
+                                        enum node_verb verb);
+static void command_send(struct core *core, struct core_command *command);
+static void fill_spec(const struct core_place *place, const struct variant *variant, int replica,
+                      struct message_spec *spec);
+static void send_probe(struct core *core, const struct core_command *command, const char *subject);
+static void command_renew(struct core *core, struct core_command *command);
+
+struct core_command *core_command_ensure(struct core *core, const char *handoff,
+                                         const struct core_instance *instance, enum node_verb verb)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < state->command_count; i++) {
+        struct core_command *command = &state->commands[i];
+        if (command->id[0] == 0 || command->verb == NODE_PROBE ||
+            !str_equal(command->instance, instance->id) ||
+            !str_equal(command->node, instance->node))
+            continue;
+        if (command->verb == verb)
+            return command;
+        core_command_drop(core, command);
+    }
+    return command_new(core, handoff, instance, instance->node, verb);
+}
+
+struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
+                                       const struct core_instance *instance, const char *node)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < state->command_count; i++) {
+        struct core_command *command = &state->commands[i];
+        if (command->id[0] != 0 && command->verb == NODE_PROBE &&
+            str_equal(command->instance, instance->id) && str_equal(command->node, node) &&
+            str_equal(command->handoff, handoff->id))
+            return command;
+    }
+    return command_new(core, handoff->id, instance, node, NODE_PROBE);
+}
+
+static struct core_command *command_new(struct core *core, const char *handoff,
+                                        const struct core_instance *instance, const char *node,
+                                        enum node_verb verb)
+{
+    struct core_state *state = &core->state;
+    if (state->command_count == LIMIT_COMMANDS) {
+        core->starved = true;
+        return NULL;
+    }
+    struct core_command *command = &state->commands[state->command_count++];
+    memset(command, 0, sizeof(*command));
+    char number[CORE_NUMBER_BYTES];
+    command->epoch = (struct epoch){state->epoch.term, core_next(core)};
+    str_format(command->id, sizeof(command->id), "%s-%s-%s", handoff[0] != 0 ? handoff : "x",
+               node_verb_words[verb], core_number(command->epoch.n, number));
+    CORE_SET(command->node, node);
+    CORE_SET(command->handoff, handoff);
+    CORE_SET(command->instance, instance->id);
+    command->verb = verb;
+    command->not_after.us = state->now.us + CORE_LIFETIME_US;
+    command_send(core, command);
+    return command;
+}
+
+/* A command whose effect finds no room is sent with the next resend. */
+static void command_send(struct core *core, struct core_command *command)
+{
+    command->sent = core->state.now;
+    command->tries++;
+    const struct core_instance *instance = core_instance_find(core, command->instance, NULL);
+    char subject[LIMIT_SUBJECT_BYTES] = "";
+    if (command->verb == NODE_PROBE && instance != NULL)
+        subject_at(instance->namespace_, instance->workload, instance->id, subject);
+    if (command->node[0] == 0) {
+        send_probe(core, command, subject);
+        return;
+    }
+    const struct core_node *node = core_node_find(core, command->node);
+    struct core_place place;
+    bool known = instance != NULL && core_place_find(core, instance->namespace_, instance->app,
+                                                     instance->workload, &place);
+    bool starts = command->verb == NODE_STAGE || command->verb == NODE_START;
+    const struct variant *variant =
+        known && node != NULL ? core_variant(place.workload, node) : NULL;
+    /* A newer version of the app has come: the handoff of the old one is about to be cancelled. */
+    if (starts && (variant == NULL || place.spec_hash != instance->spec_hash))
+        return;
+    struct core_effect *effect = node == NULL || !node->up ? NULL : core_emit(core, CORE_COMMAND);
+    if (effect == NULL)
+        return;
+    CORE_SET(effect->command.node, command->node);
+    struct message_command *message = &effect->command.message;
+    CORE_SET(message->id, command->id);
+    message->epoch = command->epoch;
+    CORE_SET(message->boot_id, node->boot_id);
+    int64_t not_after_us = command->not_after.us + node->boot_offset_us;
+    message->not_after_us = not_after_us > 0 ? not_after_us : 1;
+    message->verb = (int)command->verb;
+    CORE_SET(message->instance, command->instance);
+    if (command->verb == NODE_PROBE) {
+        CORE_SET(message->subject, subject);
+        message->probe_count = CORE_PROBE_COUNT;
+        message->timeout_us = CORE_PROBE_WAIT_US;
+    }
+    if (command->verb == NODE_DRAIN && known)
+        message->timeout_us = place.workload->drain_timeout_us;
+    if (starts)
+        fill_spec(&place, variant, instance->replica, &message->spec);
+}
+
+static void send_probe(struct core *core, const struct core_command *command, const char *subject)
+{
+    struct core_effect *effect = core_emit(core, CORE_PROBE);
+    if (effect == NULL)
+        return;
+    CORE_SET(effect->probe.id, command->id);
+    CORE_SET(effect->probe.instance, command->instance);
+    CORE_SET(effect->probe.subject, subject);
+    effect->probe.count = CORE_PROBE_COUNT;
+    effect->probe.timeout_us = CORE_PROBE_WAIT_US;
+}
+
+static void fill_spec(const struct core_place *place, const struct variant *variant, int replica,
+                      struct message_spec *spec)
+{
+    const struct workload *workload = place->workload;
+    CORE_SET(spec->namespace_, place->app->app.namespace_);
+    CORE_SET(spec->app, place->app->app.name);
+    CORE_SET(spec->workload, workload->name);
+    spec->replica = replica;
+    CORE_SET(spec->driver, variant->driver);
+    CORE_SET(spec->artifact, variant->artifact);
+    CORE_SET(spec->digest, variant->digest);
+    spec->args = (struct message_string *)variant->args;
+    spec->arg_count = variant->arg_count;
+    spec->env = (struct message_env *)variant->env;
+    spec->env_count = variant->env_count;
+    spec->mcpu = workload->reserve[RESOURCE_CPU];
+    spec->memory_bytes = workload->reserve[RESOURCE_MEMORY];
+    spec->pids_max = workload->pids_max;
+    spec->ready.kind = workload->ready.kind;
+    CORE_SET(spec->ready.target, workload->ready.target);
+    spec->ready.period_us = workload->ready.period_us;
+    spec->ready.timeout_us = workload->ready.timeout_us;
+    spec->contract = workload->contract;
+    spec->start_timeout_us = workload->start_timeout_us;
+    spec->drain_timeout_us = workload->drain_timeout_us;
+    spec->stop_timeout_us = workload->stop_timeout_us;
+    spec->restarts_max = workload->restarts_max;
+    spec->restart_backoff_us = CORE_BACKOFF_US;
+}
+
+struct core_command *core_command_find(const struct core *core, const char *id)
+{
+    for (int i = 0; i < core->state.command_count; i++) {
+        struct core_command *command = &core->state.commands[i];
+        if (command->id[0] != 0 && str_equal(command->id, id))
+            return command;
+    }
+    return NULL;
+}
+
+void core_command_drop(struct core *core, struct core_command *command)
+{
+    command->id[0] = 0;
+    core->removed = true;
+}
+
+void core_commands_drop_handoff(struct core *core, const char *handoff)
+{
+    for (int i = 0; i < core->state.command_count; i++) {
+        struct core_command *command = &core->state.commands[i];
+        if (command->id[0] != 0 && str_equal(command->handoff, handoff))
+            core_command_drop(core, command);
+    }
+}
+
+void core_commands_drop_instance(struct core *core, const char *instance, const char *node)
+{
+    for (int i = 0; i < core->state.command_count; i++) {
+        struct core_command *command = &core->state.commands[i];
+        if (command->id[0] != 0 && str_equal(command->instance, instance) &&
+            str_equal(command->node, node))
+            core_command_drop(core, command);
+    }
+}
+
+void core_commands_drop_node(struct core *core, const char *node)
+{
+    for (int i = 0; i < core->state.command_count; i++) {
+        struct core_command *command = &core->state.commands[i];
+        if (command->id[0] != 0 && str_equal(command->node, node))
+            core_command_drop(core, command);
+    }
+}
+
+/* With a fresh epoch and the same id: what has been taken already is answered as before. */
+void core_commands_renew(struct core *core, const char *node)
+{
+    for (int i = 0; i < core->state.command_count; i++) {
+        struct core_command *command = &core->state.commands[i];
+        if (command->id[0] != 0 && !command->answered &&
+            (node == NULL || str_equal(command->node, node)))
+            command_renew(core, command);
+    }
+}
+
+static void command_renew(struct core *core, struct core_command *command)
+{
+    command->epoch = (struct epoch){core->state.epoch.term, core_next(core)};
+    command->not_after.us = core->state.now.us + CORE_LIFETIME_US;
+    command_send(core, command);
+}
+
+void core_commands_due(struct core *core)
+{
+    struct core_state *state = &core->state;
+    if (core->starved) {
+        core->starved = false;
+        core->tidy = true;
+        core->diff = true;
+    }
+    for (int i = 0; i < state->command_count; i++) {
+        struct core_command *command = &state->commands[i];
+        int64_t age_us = state->now.us - command->sent.us;
+        if (command->id[0] == 0)
+            continue;
+        if (command->answered) {
+            int64_t keep_us = command->verb == NODE_PROBE ? CORE_PROBE_GAP_US : CORE_RECHECK_US;
+            if (age_us < keep_us)
+                continue;
+            core_command_drop(core, command);
+            core->tidy = true;
+            continue;
+        }
+        if (age_us < CORE_RESEND_US)
+            continue;
+        if (state->now.us < command->not_after.us)
+            command_send(core, command);
+        else
+            command_renew(core, command);
+    }
+}
+
+void core_on_answer(struct core *core, const struct core_event *event)
+{
+    const struct message_answer *answer = &event->answer;
+    struct core_state *state = &core->state;
+    struct core_command *command = core_command_find(core, answer->id);
+    if (command == NULL || !str_equal(command->node, answer->node) || command->answered)
+        return;
+    command->answered = true;
+    command->sent = state->now;
+    struct core_instance *instance = core_instance_find(core, command->instance, command->node);
+    if (command->verb == NODE_FORGET && instance != NULL) {
+        if (answer->code == 0 || answer->code == ERR_NOT_FOUND)
+            core_instance_drop(core, instance);
+        return;
+    }
+    if (answer->code == 0) {
+        /* Stopped before it was ever there: the tombstone may go as well. */
+        if (command->verb == NODE_STOP && instance != NULL && instance->state == INSTANCE_ABSENT) {
+            instance->state = INSTANCE_STOPPED;
+            instance->since = state->now;
+            core->tidy = true;
+        }
+        /* A probe's end comes by itself; when that is lost, probing again costs little. */
+        if (command->verb == NODE_PROBE)
+            command->sent.us += CORE_PROBE_COUNT * CORE_PROBE_WAIT_US;
+        return;
+    }
+    if (answer->code == ERR_DENIED && epoch_compare(answer->epoch, state->epoch) > 0)
+        state->epoch = answer->epoch;
+    /* Refused for being late or low: a fresh one follows after the time of a resend. */
+    if (answer->code == ERR_DENIED || answer->code == ERR_STALE || command->verb == NODE_PROBE ||
+        command->verb == NODE_STOP || command->verb == NODE_RESUME) {
+        command->sent.us +=
+            CORE_RESEND_US - (command->verb == NODE_PROBE ? CORE_PROBE_GAP_US : CORE_RECHECK_US);
+        return;
+    }
+    struct core_handoff *handoff = core_handoff_find(core, command->handoff);
+    if (handoff != NULL)
+        core_handoff_refused(core, handoff, command, answer->text);
+}

@@ -1,0 +1,412 @@
+#include "scheduler/core/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "scheduler/core/internal.h"
+
+const char *const core_event_words[] = {"started",   "world", "apply",  "delete", "retag",
+                                        "hello",     "lost",  "answer", "report", "probed",
+                                        "estimates", "plan",  "tick",   NULL};
+const char *const core_effect_words[] = {"reply", "command", "probe", "solve", "publish", NULL};
+const char *const handoff_state_words[] = {
+#define HANDOFF_STATE_WORD(name, word) word,
+    HANDOFF_STATE_MAP(HANDOFF_STATE_WORD)
+#undef HANDOFF_STATE_WORD
+        NULL};
+const char *const handoff_reason_words[] = {"start",     "remove", "retag",   "saving",
+                                            "node-lost", "failed", "version", NULL};
+
+/* Passes of one step before it must be quiet: each pass only goes on when the one before changed
+ * something, and every change is a step of a handoff's life, of which there are few. */
+#define PASSES_MAX 64
+
+#define BUCKETS         (4 * LIMIT_INSTANCES)
+#define WORLD_BYTES_MAX ((size_t)64 << 20)
+
+static void dispatch(struct core *core, const struct core_event *event);
+static void started(struct core *core, const struct core_event *event);
+static void settle(struct core *core);
+static void compact(struct core *core);
+static void check(const struct core *core);
+static void sooner(const struct core *core, struct instant *first, int64_t us);
+
+int core_effects_create(int capacity, struct core_effects **ret_effects)
+{
+    struct core_effects *effects = calloc(1, sizeof(*effects));
+    if (effects == NULL)
+        return ERR_NO_MEMORY;
+    effects->list = calloc((size_t)capacity, sizeof(*effects->list));
+    if (effects->list == NULL) {
+        free(effects);
+        return ERR_NO_MEMORY;
+    }
+    effects->capacity = capacity;
+    *ret_effects = effects;
+    return 0;
+}
+
+void core_effects_destroy(struct core_effects *effects)
+{
+    if (effects == NULL)
+        return;
+    free(effects->list);
+    free(effects);
+}
+
+int core_create(struct core **ret_core, struct error *err)
+{
+    struct core *core = calloc(1, sizeof(*core));
+    if (core == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "the scheduler's core does not fit in memory");
+    arena_init(&core->world_arena, WORLD_BYTES_MAX);
+    struct core_state *state = &core->state;
+    state->apps = calloc(LIMIT_APPS, sizeof(*state->apps));
+    state->nodes = calloc(LIMIT_NODES, sizeof(*state->nodes));
+    state->instances = calloc(LIMIT_INSTANCES, sizeof(*state->instances));
+    state->handoffs = calloc(LIMIT_HANDOFFS, sizeof(*state->handoffs));
+    state->ended = calloc(CORE_ENDED, sizeof(*state->ended));
+    state->commands = calloc(LIMIT_COMMANDS, sizeof(*state->commands));
+    state->estimates = calloc(CORE_ESTIMATES_MAX, sizeof(*state->estimates));
+    state->decisions = calloc(CORE_DECISIONS, sizeof(*state->decisions));
+    core->slot_hash = calloc(LIMIT_INSTANCES, sizeof(*core->slot_hash));
+    core->buckets = calloc(BUCKETS, sizeof(*core->buckets));
+    core->used = calloc(LIMIT_NODES, sizeof(*core->used));
+    if (state->apps == NULL || state->nodes == NULL || state->instances == NULL ||
+        state->handoffs == NULL || state->ended == NULL || state->commands == NULL ||
+        state->estimates == NULL || state->decisions == NULL || core->slot_hash == NULL ||
+        core->buckets == NULL || core->used == NULL) {
+        core_destroy(core);
+        return error_set(err, ERR_NO_MEMORY, 0, "the scheduler's tables do not fit in memory");
+    }
+    state->plan_status = SOLVE_NONE;
+    *ret_core = core;
+    return 0;
+}
+
+void core_destroy(struct core *core)
+{
+    if (core == NULL)
+        return;
+    for (int i = 0; i < core->state.app_count; i++)
+        core_app_free(&core->state.apps[i]);
+    free(core->state.apps);
+    free(core->state.nodes);
+    free(core->state.instances);
+    free(core->state.handoffs);
+    free(core->state.ended);
+    free(core->state.commands);
+    free(core->state.estimates);
+    free(core->state.decisions);
+    free(core->slot_hash);
+    free(core->buckets);
+    free(core->used);
+    arena_done(&core->world_arena);
+    free(core);
+}
+
+const struct core_state *core_state(const struct core *core)
+{
+    return &core->state;
+}
+
+void core_step(struct core *core, const struct core_event *event, struct core_effects *effects)
+{
+    effects->count = 0;
+    core->effects = effects;
+    if (event->at.us > core->state.now.us)
+        core->state.now = event->at;
+    core_commands_due(core);
+    dispatch(core, event);
+    core_clock_due(core);
+    settle(core);
+    core_solve_due(core);
+    compact(core);
+    check(core);
+    core->effects = NULL;
+}
+
+static void dispatch(struct core *core, const struct core_event *event)
+{
+    switch (event->kind) {
+    case CORE_STARTED:
+        started(core, event);
+        break;
+    case CORE_WORLD:
+        core_on_world(core, event);
+        break;
+    case CORE_APPLY:
+        core_on_apply(core, event);
+        break;
+    case CORE_DELETE:
+        core_on_delete(core, event);
+        break;
+    case CORE_RETAG:
+        core_on_retag(core, event);
+        break;
+    case CORE_HELLO:
+        core_on_hello(core, event);
+        break;
+    case CORE_NODE_LOST:
+        core_on_lost(core, event);
+        break;
+    case CORE_ANSWER:
+        core_on_answer(core, event);
+        break;
+    case CORE_REPORT:
+        core_on_report(core, event);
+        break;
+    case CORE_PROBED:
+        core_on_probed(core, event);
+        break;
+    case CORE_ESTIMATES:
+        core_on_estimates(core, event);
+        break;
+    case CORE_PLAN:
+        core_on_plan(core, event);
+        break;
+    case CORE_TICK:
+        break;
+    }
+}
+
+/* A new process: the one before may have died between its journal and its bus, so everything
+ * without an answer is sent again, under the new term, which fences the old process off. A solve
+ * that it had asked for will not be answered. */
+static void started(struct core *core, const struct core_event *event)
+{
+    struct core_state *state = &core->state;
+    state->term = event->started.term;
+    if (state->epoch.term < state->term)
+        state->epoch.term = state->term;
+    core_commands_renew(core, NULL);
+    if (state->solving) {
+        state->solving = false;
+        core_inputs_changed(core, false);
+    }
+    core->diff = true;
+    core->tidy = true;
+}
+
+/* Everything that follows from the tables, until nothing follows any more. */
+static void settle(struct core *core)
+{
+    int passes = 0;
+    for (;;) {
+        core_handoffs_advance(core);
+        bool more = false;
+        if (core->diff) {
+            core->diff = false;
+            core_diff(core);
+            more = true;
+        }
+        if (core->tidy) {
+            core->tidy = false;
+            core_tidy(core);
+            more = true;
+        }
+        if (!more)
+            return;
+        BERTH_ASSERT(++passes < PASSES_MAX, "the core does not come to rest");
+    }
+}
+
+/* Closes the holes that removed entries left. Keeps the order: people read these tables. */
+static void compact(struct core *core)
+{
+    if (!core->removed)
+        return;
+    core->removed = false;
+    struct core_state *state = &core->state;
+    int kept = 0;
+    for (int i = 0; i < state->handoff_count; i++) {
+        if (state->handoffs[i].id[0] != 0 && kept++ != i)
+            state->handoffs[kept - 1] = state->handoffs[i];
+    }
+    state->handoff_count = kept;
+    kept = 0;
+    for (int i = 0; i < state->command_count; i++) {
+        if (state->commands[i].id[0] != 0 && kept++ != i)
+            state->commands[kept - 1] = state->commands[i];
+    }
+    state->command_count = kept;
+    kept = 0;
+    for (int i = 0; i < state->instance_count; i++) {
+        if (state->instances[i].id[0] == 0)
+            continue;
+        if (kept++ != i) {
+            state->instances[kept - 1] = state->instances[i];
+            core->slot_hash[kept - 1] = core->slot_hash[i];
+        }
+    }
+    if (kept != state->instance_count) {
+        state->instance_count = kept;
+        core_instances_index(core);
+    }
+    core_apps_sweep(core);
+}
+
+/* The invariants of handoff.h that the tables can show. */
+static void check(const struct core *core)
+{
+    const struct core_state *state = &core->state;
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *handoff = &state->handoffs[i];
+        const struct core_instance *from = core_handoff_instance(core, handoff, handoff->from);
+        const struct core_instance *to = core_handoff_instance(core, handoff, handoff->to);
+        BERTH_ASSERT(handoff->from[0] != 0 || handoff->to[0] != 0, "handoff %s", handoff->id);
+        BERTH_ASSERT(handoff->state != HANDOFF_STATE_DONE && handoff->state != HANDOFF_STATE_BACK,
+                     "handoff %s has ended and is still here", handoff->id);
+        bool drained = handoff->entered[HANDOFF_STATE_DRAINING].us != 0 ||
+                       handoff->entered[HANDOFF_STATE_STOPPING].us != 0;
+#ifndef BERTH_PLANT_DRAIN_EARLY
+        BERTH_ASSERT(handoff->to[0] == 0 || !drained || from == NULL ||
+                         handoff->entered[HANDOFF_STATE_REACHABLE].us != 0,
+                     "handoff %s drains before the new copy was reached", handoff->id);
+#endif
+        BERTH_ASSERT(from == NULL || handoff->to[0] == 0 || drained || from->want == WANT_SERVE,
+                     "handoff %s: %s is not to serve in state %s", handoff->id, from->id,
+                     handoff_state_words[handoff->state]);
+        BERTH_ASSERT(to == NULL || to->want == WANT_SERVE ||
+                         handoff->state == HANDOFF_STATE_RETURNING,
+                     "handoff %s: %s is to go in state %s", handoff->id, to->id,
+                     handoff_state_words[handoff->state]);
+    }
+}
+
+struct instant core_deadline(const struct core *core)
+{
+    const struct core_state *state = &core->state;
+    struct instant first = {INT64_MAX};
+    for (int i = 0; i < state->handoff_count; i++)
+        sooner(core, &first, state->handoffs[i].deadline.us);
+    for (int i = 0; i < state->command_count; i++) {
+        const struct core_command *command = &state->commands[i];
+        int64_t gap = !command->answered            ? CORE_RESEND_US
+                      : command->verb == NODE_PROBE ? CORE_PROBE_GAP_US
+                                                    : CORE_RECHECK_US;
+        sooner(core, &first, command->sent.us + gap);
+    }
+    for (int i = 0; i < state->app_count; i++) {
+        for (int k = 0; k < state->apps[i].app.workload_count; k++) {
+            const struct core_workload *workload = &state->apps[i].workloads[k];
+            sooner(core, &first, workload->retry.us);
+            if (workload->moved.us != 0 && state->world != NULL)
+                sooner(core, &first, workload->moved.us + state->world->policy.dwell_us);
+        }
+    }
+    if (state->changed.us != 0 && !state->solving && state->world != NULL) {
+        sooner(core, &first, state->changed.us + state->world->policy.settle_us);
+        sooner(core, &first,
+               core->changed_first.us + CORE_SETTLES_MAX * state->world->policy.settle_us);
+    }
+    if (core->starved)
+        sooner(core, &first, state->now.us + CORE_RESEND_US);
+    if (core->solve_retry.us != 0)
+        sooner(core, &first, core->solve_retry.us);
+    return first;
+}
+
+/* What is due already has been tried in the last step; only something else can help it. */
+static void sooner(const struct core *core, struct instant *first, int64_t us)
+{
+    if (us > core->state.now.us && us < first->us)
+        first->us = us;
+}
+
+struct core_effect *core_emit(struct core *core, enum core_effect_kind kind)
+{
+    struct core_effects *effects = core->effects;
+    if (effects->count == effects->capacity)
+        return NULL;
+    struct core_effect *effect = &effects->list[effects->count++];
+    memset(effect, 0, sizeof(*effect));
+    effect->kind = kind;
+    return effect;
+}
+
+void core_reply(struct core *core, const struct core_event *event, int code, const char *text)
+{
+    if (event->request[0] == 0)
+        return;
+    struct core_effect *effect = core_emit(core, CORE_REPLY);
+    if (effect == NULL)
+        return;
+    CORE_SET(effect->reply.request, event->request);
+    effect->reply.code = code;
+    core_cut(effect->reply.text, text);
+    effect->reply.version = core->state.version;
+}
+
+void core_publish(struct core *core, const char *name, struct core_subject subject,
+                  const char *text)
+{
+    struct core_effect *effect = core_emit(core, CORE_PUBLISH);
+    if (effect == NULL)
+        return;
+    struct message_event *event = &effect->publish;
+    event->wall_us = core->state.now.us;
+    CORE_SET(event->name, name);
+    CORE_SET(event->namespace_, subject.namespace_);
+    CORE_SET(event->app, subject.app);
+    CORE_SET(event->workload, subject.workload);
+    CORE_SET(event->handoff, subject.handoff);
+    CORE_SET(event->instance, subject.instance);
+    CORE_SET(event->node, subject.node);
+    CORE_SET(event->state, subject.state);
+    core_cut(event->text, text);
+}
+
+void core_inputs_changed(struct core *core, bool room)
+{
+    struct core_state *state = &core->state;
+    state->input_version++;
+    if (state->changed.us == 0)
+        core->changed_first = state->now;
+    state->changed = state->now;
+    if (!room || state->world == NULL)
+        return;
+    for (int i = 0; i < state->app_count; i++) {
+        for (int k = 0; k < state->apps[i].app.workload_count; k++)
+            memset(state->apps[i].workloads[k].site_blocked, 0, (size_t)state->world->site_count);
+    }
+    core->diff = true;
+}
+
+uint64_t core_next(struct core *core)
+{
+    return ++core->state.epoch.n;
+}
+
+const char *core_number(uint64_t n, char out[CORE_NUMBER_BYTES])
+{
+    char reversed[CORE_NUMBER_BYTES];
+    int count = 0;
+    do {
+        reversed[count++] = "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
+        n /= 36;
+    } while (n != 0);
+    for (int i = 0; i < count; i++)
+        out[i] = reversed[count - 1 - i];
+    out[count] = 0;
+    return out;
+}
+
+void core_cut(char out[LIMIT_TEXT_BYTES], const char *text)
+{
+    size_t bytes = strnlen(text, LIMIT_TEXT_BYTES);
+    if (bytes == LIMIT_TEXT_BYTES) {
+        bytes = LIMIT_TEXT_BYTES - 1;
+        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+            bytes--;
+    }
+    memmove(out, text, bytes);
+    out[bytes] = 0;
+}
+
+void core_set(char *out, size_t capacity, const char *text)
+{
+    int rc = str_copy(out, capacity, text == NULL ? "" : text);
+    BERTH_ASSERT(rc == 0, "\"%.80s\" does not fit in %zu bytes", text, capacity);
+}

@@ -1,0 +1,86 @@
+/* Which node of a site takes one more replica: the one that it leaves the least unused. */
+#include <string.h>
+
+#include "base/str.h"
+#include "model/world.h"
+#include "scheduler/core/internal.h"
+
+static bool offers(const char *drivers, const char *driver);
+
+int core_fit(struct core *core, const struct workload *workload, int site)
+{
+    const struct core_state *state = &core->state;
+    memset(core->used, 0, (size_t)state->node_count * sizeof(*core->used));
+    /* Whatever may still have a process counts: both copies of a handoff, and what is to go. */
+    for (int i = 0; i < state->instance_count; i++) {
+        const struct core_instance *instance = &state->instances[i];
+        if (instance->id[0] == 0 || core_instance_is_settled(instance))
+            continue;
+        for (int k = 0; k < RESOURCE_COUNT; k++)
+            core->used[instance->node_index][k] += instance->reserve[k];
+    }
+    int best = -1;
+    int64_t best_left = 0;
+    for (int i = 0; i < state->node_count; i++) {
+        const struct core_node *node = &state->nodes[i];
+        if (!node->up || node->site_index != site || core_variant(workload, node) == NULL)
+            continue;
+        int64_t left_ppm = 0;
+        bool fits = true;
+        for (int k = 0; k < RESOURCE_COUNT && fits; k++) {
+            int64_t left = node->capacity[k] - core->used[i][k] - workload->reserve[k];
+            fits = left >= 0;
+            if (node->capacity[k] > 0)
+                left_ppm += (int64_t)((__int128)left * PPM / node->capacity[k]);
+        }
+        if (!fits)
+            continue;
+        if (best < 0 || left_ppm < best_left ||
+            (left_ppm == best_left && strcmp(node->name, state->nodes[best].name) < 0)) {
+            best = i;
+            best_left = left_ppm;
+        }
+    }
+    return best;
+}
+
+const struct variant *core_variant(const struct workload *workload, const struct core_node *node)
+{
+    for (int i = 0; i < workload->variant_count; i++) {
+        const struct variant *variant = &workload->variants[i];
+        if (offers(node->drivers, variant->driver) &&
+            (variant->arch[0] == 0 || str_equal(variant->arch, node->arch)))
+            return variant;
+    }
+    return NULL;
+}
+
+/* "process,wasm" offers "wasm". */
+static bool offers(const char *drivers, const char *driver)
+{
+    size_t bytes = strlen(driver);
+    for (const char *at = drivers; at != NULL; at = strchr(at, ',')) {
+        at += strspn(at, ", ");
+        if (strncmp(at, driver, bytes) == 0 &&
+            (at[bytes] == 0 || at[bytes] == ',' || at[bytes] == ' '))
+            return bytes > 0;
+        if (*at == 0)
+            break;
+    }
+    return false;
+}
+
+bool core_site_allowed(const struct world *world, const struct workload *workload, int site)
+{
+    const struct site *here = &world->sites[site];
+    if (workload->pin[0] != 0 && !str_equal(workload->pin, here->name))
+        return false;
+    if (workload->tiers != 0 && (workload->tiers & (1u << here->tier)) == 0)
+        return false;
+    for (int i = 0; i < workload->require.count; i++) {
+        const struct tag *tag = &workload->require.list[i];
+        if (!site_has_tag(here, tag->key, tag->value))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,532 @@
+#include "scheduler/core/handoff.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "scheduler/core/internal.h"
+
+/* One handoff with what it is about, looked up once per visit. */
+struct handoff_step {
+    struct core *core;
+    struct core_handoff *handoff;
+    struct core_instance *from; /* NULL: none, or gone */
+    struct core_instance *to;
+    struct core_place place;
+    bool placed; /* the app still has the workload */
+};
+
+static bool advance(struct handoff_step *step);
+static bool on_planned(struct handoff_step *step);
+static bool on_staging(struct handoff_step *step);
+static bool on_starting(struct handoff_step *step);
+static bool on_ready(struct handoff_step *step);
+static bool on_reachable(struct handoff_step *step);
+static bool on_lingering(struct handoff_step *step);
+static bool on_draining(struct handoff_step *step);
+static bool on_held(struct handoff_step *step);
+static bool on_stopping(struct handoff_step *step);
+static bool on_returning(struct handoff_step *step);
+static bool resumed(struct handoff_step *step);
+static bool is_obsolete(const struct handoff_step *step, const char **ret_why);
+static bool has_slot(const struct handoff_step *step);
+static bool fail(struct handoff_step *step, const char *why);
+static bool new_side_failed(struct handoff_step *step);
+static void stop_old(struct handoff_step *step);
+static bool finish(struct handoff_step *step, enum handoff_state state);
+static bool due(const struct handoff_step *step);
+
+static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
+    [HANDOFF_STATE_PLANNED] = on_planned,     [HANDOFF_STATE_STAGING] = on_staging,
+    [HANDOFF_STATE_STARTING] = on_starting,   [HANDOFF_STATE_READY] = on_ready,
+    [HANDOFF_STATE_REACHABLE] = on_reachable, [HANDOFF_STATE_LINGERING] = on_lingering,
+    [HANDOFF_STATE_DRAINING] = on_draining,   [HANDOFF_STATE_HELD] = on_held,
+    [HANDOFF_STATE_STOPPING] = on_stopping,   [HANDOFF_STATE_RETURNING] = on_returning,
+};
+
+void core_handoffs_advance(struct core *core)
+{
+    for (int i = 0; i < core->state.handoff_count; i++) {
+        struct core_handoff *handoff = &core->state.handoffs[i];
+        struct handoff_step step = {.core = core, .handoff = handoff};
+        do {
+            if (handoff->id[0] == 0)
+                break;
+            step.from = core_handoff_instance(core, handoff, handoff->from);
+            step.to = core_handoff_instance(core, handoff, handoff->to);
+            step.placed = core_place_find(core, handoff->namespace_, handoff->app,
+                                          handoff->workload, &step.place);
+        } while (advance(&step));
+    }
+}
+
+/* True when the state changed, so that the next one is visited at once. */
+static bool advance(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    const char *why = NULL;
+    if (handoff->to[0] != 0 && handoff->state < HANDOFF_STATE_DRAINING && is_obsolete(step, &why)) {
+        handoff->cancelled = true;
+        return fail(step, why);
+    }
+    return visits[handoff->state](step);
+}
+
+/* The plan or the app has changed since, and the old copy still serves: no reason to go on. */
+static bool is_obsolete(const struct handoff_step *step, const char **ret_why)
+{
+    const struct core_handoff *handoff = step->handoff;
+    if (!step->placed || step->place.app->deleting ||
+        handoff->replica >= step->place.workload->replicas) {
+        *ret_why = "it is not wanted any more";
+        return true;
+    }
+    const struct world *world = step->core->state.world;
+    int site = step->place.state->site;
+    if (site < 0 || !str_equal(world->sites[site].name, handoff->to_site)) {
+        *ret_why = "another site was chosen meanwhile";
+        return true;
+    }
+    if (step->to != NULL && step->to->spec_hash != step->place.spec_hash) {
+        *ret_why = "a newer version was applied meanwhile";
+        return true;
+    }
+    return false;
+}
+
+struct core_handoff *core_handoff_begin(struct core *core, struct core_instance *from,
+                                        struct core_instance *to, enum handoff_reason reason,
+                                        const char *text)
+{
+    struct core_state *state = &core->state;
+    const struct core_instance *side = to != NULL ? to : from;
+    if (state->handoff_count == LIMIT_HANDOFFS)
+        return NULL;
+    BERTH_ASSERT(
+        core_handoff_of(core, side->namespace_, side->app, side->workload, side->replica) == NULL,
+        "a second handoff of %s/%s/%s replica %d", side->namespace_, side->app, side->workload,
+        side->replica);
+    struct core_handoff *handoff = &state->handoffs[state->handoff_count++];
+    memset(handoff, 0, sizeof(*handoff));
+    char number[CORE_NUMBER_BYTES];
+    str_format(handoff->id, sizeof(handoff->id), "h%s", core_number(core_next(core), number));
+    CORE_SET(handoff->namespace_, side->namespace_);
+    CORE_SET(handoff->app, side->app);
+    CORE_SET(handoff->workload, side->workload);
+    handoff->replica = side->replica;
+    handoff->reason = reason;
+    core_cut(handoff->text, text);
+    if (from != NULL) {
+        CORE_SET(handoff->from, from->id);
+        CORE_SET(handoff->from_site, state->nodes[from->node_index].site);
+        CORE_SET(from->handoff, handoff->id);
+    }
+    if (to != NULL) {
+        CORE_SET(handoff->to, to->id);
+        CORE_SET(handoff->to_site, state->nodes[to->node_index].site);
+        CORE_SET(handoff->to_node, to->node);
+        CORE_SET(to->handoff, handoff->id);
+    }
+    core_handoff_enter(core, handoff, HANDOFF_STATE_PLANNED, INT64_MAX);
+    return handoff;
+}
+
+void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum handoff_state state,
+                        int64_t limit_us)
+{
+    int64_t now_us = core->state.now.us;
+    handoff->state = state;
+    handoff->entered[state] = core->state.now;
+    handoff->deadline.us = limit_us == INT64_MAX ? INT64_MAX : now_us + limit_us;
+    char text[LIMIT_TEXT_BYTES];
+    switch (state) {
+    case HANDOFF_STATE_REACHABLE:
+        CORE_TEXT(text, "reached from %d places, lingers %lld us%s", handoff->vantage_count,
+                  (long long)handoff->linger_us, handoff->proven ? "" : " (not proven)");
+        break;
+    case HANDOFF_STATE_PLANNED:
+    case HANDOFF_STATE_RETURNING:
+    case HANDOFF_STATE_BACK:
+        CORE_TEXT(text, "%s", handoff->text);
+        break;
+    case HANDOFF_STATE_DONE:
+        CORE_TEXT(text, "took %lld us",
+                  (long long)(now_us - handoff->entered[HANDOFF_STATE_PLANNED].us));
+        break;
+    default:
+        CORE_TEXT(text, "%s%s%s", handoff->from_site, handoff->to[0] != 0 ? " -> " : "",
+                  handoff->to_site);
+        break;
+    }
+    core_publish(
+        core, "handoff.step",
+        (struct core_subject){.namespace_ = handoff->namespace_,
+                              .app = handoff->app,
+                              .workload = handoff->workload,
+                              .handoff = handoff->id,
+                              .instance = handoff->to[0] != 0 ? handoff->to : handoff->from,
+                              .node = handoff->to_node,
+                              .state = handoff_state_words[state]},
+        text);
+}
+
+/* ---- the states, in order ---- */
+
+static bool on_planned(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    if (handoff->to[0] == 0) {
+        bool drains = step->placed && step->place.workload->contract && step->from != NULL &&
+                      !core_instance_is_dead(step->from) && step->from->state == INSTANCE_READY;
+        if (!drains) {
+            stop_old(step);
+            return true;
+        }
+        step->from->want = WANT_HELD;
+        core_handoff_enter(step->core, handoff, HANDOFF_STATE_DRAINING,
+                           step->place.workload->drain_timeout_us + CORE_GRACE_US);
+        return true;
+    }
+    if (core_instance_is_dead(step->to))
+        return fail(step, "the new node was lost");
+    if (!has_slot(step))
+        return false;
+    core_handoff_enter(step->core, handoff, HANDOFF_STATE_STAGING, CORE_STAGE_US);
+    return true;
+}
+
+/* Only moves of what runs wait for each other: starting what is not there cannot. */
+static bool has_slot(const struct handoff_step *step)
+{
+    const struct core_state *state = &step->core->state;
+    if (core_instance_is_dead(step->from))
+        return true;
+    int busy = 0;
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *other = &state->handoffs[i];
+        if (other->id[0] != 0 && other->from[0] != 0 && other->to[0] != 0 &&
+            other->state != HANDOFF_STATE_PLANNED)
+            busy++;
+    }
+    return busy < state->world->policy.moves_max;
+}
+
+static bool on_staging(struct handoff_step *step)
+{
+    if (new_side_failed(step))
+        return true;
+    if (step->to->state >= INSTANCE_STAGED) {
+        core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_STARTING,
+                           step->place.workload->start_timeout_us + CORE_GRACE_US);
+        return true;
+    }
+    if (due(step))
+        return fail(step, "the artifact was not staged in time");
+    if (step->to->state == INSTANCE_ABSENT)
+        (void)core_command_ensure(step->core, step->handoff->id, step->to, NODE_STAGE);
+    return false;
+}
+
+static bool on_starting(struct handoff_step *step)
+{
+    if (new_side_failed(step))
+        return true;
+    if (step->to->state == INSTANCE_READY) {
+        const struct world *world = step->core->state.world;
+        core_vantages_choose(step->core, step->handoff);
+        core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_READY,
+                           CORE_REACH_US + world->policy.node_timeout_us);
+        return true;
+    }
+    if (due(step))
+        return fail(step, "the new copy did not become ready in time");
+    if (step->to->state < INSTANCE_STARTING)
+        (void)core_command_ensure(step->core, step->handoff->id, step->to, NODE_START);
+    return false;
+}
+
+static bool on_ready(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    if (new_side_failed(step))
+        return true;
+    if (step->to->state != INSTANCE_READY) {
+        /* It ended and its node starts it again. With nothing else there to serve, wait for it. */
+        if (!core_instance_is_dead(step->from))
+            return fail(step, "the new copy ended before it was reached");
+    } else if (!step->place.workload->contract) {
+        handoff->proven = false;
+        handoff->linger_us = core_linger_us(step->core, handoff);
+        core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
+        return true;
+    } else if (core_vantages_probe(step->core, handoff, step->from, step->to)) {
+        handoff->proven = true;
+        handoff->linger_us = core_linger_us(step->core, handoff);
+        core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
+        return true;
+    }
+    if (due(step))
+        return fail(step, "the new copy was not reachable in time from every vantage");
+    return false;
+}
+
+static bool on_reachable(struct handoff_step *step)
+{
+    core_commands_drop_handoff(step->core, step->handoff->id);
+    if (step->handoff->from[0] == 0)
+        return finish(step, HANDOFF_STATE_DONE);
+    if (core_instance_is_dead(step->from)) {
+        stop_old(step);
+        return true;
+    }
+    int64_t linger_us = step->handoff->linger_us;
+#ifdef BERTH_PLANT_SKIP_LINGER
+    linger_us = 0;
+#endif
+    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_LINGERING, linger_us);
+    return true;
+}
+
+static bool on_lingering(struct handoff_step *step)
+{
+    if (new_side_failed(step))
+        return true;
+    if (core_instance_is_dead(step->from)) {
+        stop_old(step);
+        return true;
+    }
+    if (!due(step))
+        return false;
+    if (!step->place.workload->contract) {
+        stop_old(step); /* it cannot be told to drain: SIGTERM is all it understands */
+        return true;
+    }
+    step->from->want = WANT_HELD;
+    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_DRAINING,
+                       step->place.workload->drain_timeout_us + CORE_GRACE_US);
+    return true;
+}
+
+static bool on_draining(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    bool removal = handoff->to[0] == 0;
+    if (!removal && new_side_failed(step))
+        return true;
+    /* Gone, or ended by itself while it drained: nothing is left to hold. */
+    if (core_instance_is_dead(step->from) || step->from->state == INSTANCE_BACKOFF ||
+        step->from->state == INSTANCE_STARTING) {
+        stop_old(step);
+        return true;
+    }
+    if (step->from->state == INSTANCE_HELD && !removal) {
+        core_handoff_enter(step->core, handoff, HANDOFF_STATE_HELD,
+                           step->core->state.world->policy.healthy_min_us);
+        return true;
+    }
+    if (step->from->state == INSTANCE_HELD || due(step)) {
+        stop_old(step); /* drained, or it has had its time */
+        return true;
+    }
+    if (step->from->state == INSTANCE_READY)
+        (void)core_command_ensure(step->core, handoff->id, step->from, NODE_DRAIN);
+    return false;
+}
+
+static bool on_held(struct handoff_step *step)
+{
+    if (new_side_failed(step))
+        return true;
+    if (core_instance_is_dead(step->from) || due(step)) {
+        stop_old(step);
+        return true;
+    }
+    return false;
+}
+
+static bool on_stopping(struct handoff_step *step)
+{
+    if (core_instance_is_dead(step->from))
+        return finish(step, HANDOFF_STATE_DONE);
+    /* Past the deadline it stays on the list of what is to go, and its node is told again. */
+    if (due(step))
+        return finish(step, HANDOFF_STATE_DONE);
+    (void)core_command_ensure(step->core, step->handoff->id, step->from, NODE_STOP);
+    return false;
+}
+
+static bool on_returning(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    bool old_dead = core_instance_is_dead(step->from);
+    bool new_ready = step->to != NULL && !step->to->lost && step->to->state == INSTANCE_READY &&
+                     step->to->want == WANT_SERVE;
+    if (old_dead && new_ready && !handoff->cancelled && handoff->from[0] != 0 &&
+        handoff->entered[HANDOFF_STATE_REACHABLE].us != 0) {
+        core_cut(handoff->text, "the old copy is gone and the new one serves again");
+        stop_old(step);
+        return true;
+    }
+    if (!old_dead && step->to != NULL && step->to->want == WANT_SERVE && !resumed(step) &&
+        !due(step))
+        return false;
+    if (step->from != NULL)
+        step->from->want = WANT_SERVE;
+    if (step->to == NULL || core_instance_is_dead(step->to))
+        return finish(step, HANDOFF_STATE_BACK);
+    if (step->to->want != WANT_GONE) {
+        step->to->want = WANT_GONE;
+        int64_t stop_us = step->placed ? step->place.workload->stop_timeout_us : 0;
+        handoff->deadline.us = step->core->state.now.us + stop_us + CORE_GRACE_US;
+    }
+    if (due(step))
+        return finish(step, HANDOFF_STATE_BACK);
+    (void)core_command_ensure(step->core, handoff->id, step->to, NODE_STOP);
+    return false;
+}
+
+/* The old copy serves and will go on to. Where a DRAIN may be under way, only a RESUME that has
+ * been taken makes sure of that: it carries the higher epoch, so a late DRAIN is refused. */
+static bool resumed(struct handoff_step *step)
+{
+    bool serves = step->from->state == INSTANCE_READY;
+    if (step->handoff->entered[HANDOFF_STATE_DRAINING].us == 0)
+        return serves;
+    const struct core_command *command =
+        core_command_ensure(step->core, step->handoff->id, step->from, NODE_RESUME);
+    return serves && command != NULL && command->answered;
+}
+
+/* ---- what the states share ---- */
+
+static bool due(const struct handoff_step *step)
+{
+    return step->core->state.now.us >= step->handoff->deadline.us;
+}
+
+/* Before `stopping` anything that befalls the new copy sends the handoff back. In staging and
+ * starting a process may come and go: there only the node's own word counts. */
+static bool new_side_failed(struct handoff_step *step)
+{
+    const struct core_instance *to = step->to;
+    enum handoff_state state = step->handoff->state;
+    char why[LIMIT_TEXT_BYTES];
+    if (to != NULL && !core_instance_is_dead(to) &&
+        (state <= HANDOFF_STATE_READY || to->state == INSTANCE_READY))
+        return false;
+    if (to == NULL || to->lost)
+        CORE_TEXT(why, "the new copy's node was lost");
+    else
+        CORE_TEXT(why, "the new copy is %s: %s", instance_state_words[to->state], to->detail);
+    return fail(step, why);
+}
+
+static bool fail(struct handoff_step *step, const char *why)
+{
+    struct core_handoff *handoff = step->handoff;
+    core_cut(handoff->text, why);
+    core_commands_drop_handoff(step->core, handoff->id);
+    int64_t limit_us = CORE_GRACE_US;
+    if (step->from != NULL && step->placed)
+        limit_us += step->place.workload->start_timeout_us;
+    if (step->from != NULL)
+        step->from->want = WANT_SERVE;
+    core_handoff_enter(step->core, handoff, HANDOFF_STATE_RETURNING, limit_us);
+    return true;
+}
+
+/* The way forward: from here the old copy is ended, whatever happens. */
+static void stop_old(struct handoff_step *step)
+{
+    core_commands_drop_handoff(step->core, step->handoff->id);
+    if (step->from != NULL)
+        step->from->want = WANT_GONE;
+    int64_t stop_us = step->placed ? step->place.workload->stop_timeout_us : 0;
+    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_STOPPING, stop_us + CORE_GRACE_US);
+}
+
+static bool finish(struct handoff_step *step, enum handoff_state state)
+{
+    struct core *core = step->core;
+    struct core_handoff *handoff = step->handoff;
+    core_commands_drop_handoff(core, handoff->id);
+    if (step->from != NULL) {
+        step->from->handoff[0] = 0;
+        step->from->want = state == HANDOFF_STATE_DONE ? WANT_GONE : WANT_SERVE;
+    }
+    if (step->to != NULL) {
+        step->to->handoff[0] = 0;
+        if (state == HANDOFF_STATE_BACK)
+            step->to->want = WANT_GONE;
+    }
+    if (step->placed) {
+        struct core_workload *workload = step->place.state;
+        if (state == HANDOFF_STATE_BACK && !handoff->cancelled) {
+            int doublings = workload->failures < 16 ? workload->failures : 16;
+            int64_t wait_us = CORE_RETRY_US << doublings;
+            workload->failures++;
+            workload->retry.us =
+                core->state.now.us + (wait_us < CORE_RETRY_MAX_US ? wait_us : CORE_RETRY_MAX_US);
+        } else if (state == HANDOFF_STATE_DONE && handoff->to[0] != 0) {
+            workload->failures = 0;
+            workload->retry.us = 0;
+            if (handoff->from[0] != 0 && !str_equal(handoff->from_site, handoff->to_site))
+                workload->moved = core->state.now;
+        }
+    }
+    core_handoff_enter(core, handoff, state, INT64_MAX);
+    core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
+    handoff->id[0] = 0;
+    core->removed = true;
+    core->diff = true;
+    core->tidy = true;
+    core_inputs_changed(core, false);
+    return false;
+}
+
+void core_handoff_refused(struct core *core, struct core_handoff *handoff,
+                          const struct core_command *command, const char *text)
+{
+    struct handoff_step step = {.core = core, .handoff = handoff};
+    step.from = core_handoff_instance(core, handoff, handoff->from);
+    step.to = core_handoff_instance(core, handoff, handoff->to);
+    step.placed =
+        core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &step.place);
+    char why[LIMIT_TEXT_BYTES];
+    CORE_TEXT(why, "%s was refused by %s: %s", node_verb_words[command->verb], command->node, text);
+    if (handoff->state == HANDOFF_STATE_RETURNING || handoff->state == HANDOFF_STATE_STOPPING)
+        return;
+    if (handoff->to[0] == 0)
+        stop_old(&step); /* a removal does not hang on a drain */
+    else
+        (void)fail(&step, why);
+}
+
+struct core_instance *core_handoff_instance(const struct core *core,
+                                            const struct core_handoff *handoff, const char *id)
+{
+    struct core_instance *instance = core_instance_find(core, id, NULL);
+    return instance != NULL && str_equal(instance->handoff, handoff->id) ? instance : NULL;
+}
+
+struct core_handoff *core_handoff_find(const struct core *core, const char *id)
+{
+    for (int i = 0; i < core->state.handoff_count; i++) {
+        struct core_handoff *handoff = &core->state.handoffs[i];
+        if (handoff->id[0] != 0 && str_equal(handoff->id, id))
+            return handoff;
+    }
+    return NULL;
+}
+
+struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
+                                     const char *workload, int replica)
+{
+    for (int i = 0; i < core->state.handoff_count; i++) {
+        struct core_handoff *handoff = &core->state.handoffs[i];
+        if (handoff->id[0] != 0 && handoff->replica == replica &&
+            str_equal(handoff->workload, workload) && str_equal(handoff->app, app) &&
+            str_equal(handoff->namespace_, ns))
+            return handoff;
+    }
+    return NULL;
+}

@@ -1,0 +1,157 @@
+/* The state's hash: every field that can influence a later step, one by one, padding never. */
+#include "base/str.h"
+#include "scheduler/core/internal.h"
+
+static uint64_t hash_i64(uint64_t hash, int64_t value)
+{
+    return hash_u64(hash, (uint64_t)value);
+}
+
+static uint64_t hash_epoch(uint64_t hash, struct epoch epoch)
+{
+    return hash_u64(hash_u64(hash, epoch.term), epoch.n);
+}
+
+static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_count)
+{
+    hash = hash_u64(hash, ((const struct core_storage *)app->storage)->hash);
+    hash = hash_u64(hash, app->version);
+    hash = hash_u64(hash, app->deleting);
+    for (int i = 0; i < app->app.workload_count; i++) {
+        const struct core_workload *workload = &app->workloads[i];
+        hash = hash_i64(hash, workload->site);
+        hash = hash_i64(hash, workload->moved.us);
+        hash = hash_i64(hash, workload->failures);
+        hash = hash_i64(hash, workload->retry.us);
+        hash = hash_u64(hash, (uint64_t)workload->reason);
+        for (int k = 0; k < site_count; k++) {
+            if (workload->site_blocked[k])
+                hash = hash_i64(hash, k);
+        }
+    }
+    return hash;
+}
+
+static uint64_t hash_node(uint64_t hash, const struct core_node *node)
+{
+    hash = hash_str(hash, node->name);
+    hash = hash_str(hash, node->site);
+    hash = hash_u64(hash, node->up);
+    hash = hash_str(hash, node->boot_id);
+    hash = hash_i64(hash, node->boot_offset_us);
+    hash = hash_str(hash, node->arch);
+    hash = hash_str(hash, node->drivers);
+    for (int k = 0; k < RESOURCE_COUNT; k++)
+        hash = hash_i64(hash, node->capacity[k]);
+    hash = hash_epoch(hash, node->epoch);
+    hash = hash_i64(hash, node->since.us);
+    hash = hash_i64(hash, node->report_us);
+    return hash_u64(hash, node->report_seq);
+}
+
+static uint64_t hash_instance(uint64_t hash, const struct core_instance *instance)
+{
+    hash = hash_str(hash, instance->id);
+    hash = hash_str(hash, instance->namespace_);
+    hash = hash_str(hash, instance->app);
+    hash = hash_str(hash, instance->workload);
+    hash = hash_i64(hash, instance->replica);
+    hash = hash_str(hash, instance->node);
+    hash = hash_u64(hash, instance->spec_hash);
+    hash = hash_u64(hash, (uint64_t)instance->want);
+    hash = hash_u64(hash, (uint64_t)instance->state);
+    hash = hash_u64(hash, instance->lost);
+    hash = hash_epoch(hash, instance->epoch);
+    hash = hash_i64(hash, instance->restarts);
+    hash = hash_i64(hash, instance->since.us);
+    hash = hash_str(hash, instance->detail);
+    for (int k = 0; k < RESOURCE_COUNT; k++)
+        hash = hash_i64(hash, instance->reserve[k]);
+    return hash_str(hash, instance->handoff);
+}
+
+static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
+{
+    hash = hash_str(hash, handoff->id);
+    hash = hash_str(hash, handoff->namespace_);
+    hash = hash_str(hash, handoff->app);
+    hash = hash_str(hash, handoff->workload);
+    hash = hash_i64(hash, handoff->replica);
+    hash = hash_str(hash, handoff->from);
+    hash = hash_str(hash, handoff->to);
+    hash = hash_str(hash, handoff->from_site);
+    hash = hash_str(hash, handoff->to_site);
+    hash = hash_u64(hash, (uint64_t)handoff->reason);
+    hash = hash_u64(hash, (uint64_t)handoff->state);
+    for (int i = 0; i < HANDOFF_STATE_COUNT; i++)
+        hash = hash_i64(hash, handoff->entered[i].us);
+    hash = hash_i64(hash, handoff->deadline.us);
+    for (int i = 0; i < handoff->vantage_count; i++) {
+        const struct core_vantage *vantage = &handoff->vantages[i];
+        hash = hash_str(hash, vantage->node);
+        hash = hash_u64(hash, (uint64_t)vantage->new_reached * 2 + vantage->old_reached);
+        hash = hash_i64(hash, vantage->rtt_us);
+        hash = hash_i64(hash, vantage->old_tries);
+    }
+    hash = hash_u64(hash, (uint64_t)handoff->proven * 2 + handoff->cancelled);
+    hash = hash_i64(hash, handoff->linger_us);
+    return hash_str(hash, handoff->text);
+}
+
+static uint64_t hash_command(uint64_t hash, const struct core_command *command)
+{
+    hash = hash_str(hash, command->id);
+    hash = hash_str(hash, command->node);
+    hash = hash_str(hash, command->handoff);
+    hash = hash_str(hash, command->instance);
+    hash = hash_u64(hash, (uint64_t)command->verb);
+    hash = hash_epoch(hash, command->epoch);
+    hash = hash_i64(hash, command->sent.us);
+    hash = hash_i64(hash, command->not_after.us);
+    return hash_i64(hash, command->tries * 2 + command->answered);
+}
+
+static uint64_t hash_estimate(uint64_t hash, const struct estimate *estimate)
+{
+    hash = hash_u64(hash, (uint64_t)estimate->kind);
+    hash = hash_str(hash, estimate->namespace_);
+    hash = hash_str(hash, estimate->app);
+    hash = hash_str(hash, estimate->workload);
+    hash = hash_str(hash, estimate->site);
+    hash = hash_str(hash, estimate->peer);
+    hash = hash_i64(hash, estimate->value);
+    return hash_i64(hash, estimate->at_us);
+}
+
+uint64_t core_hash(const struct core *core)
+{
+    const struct core_state *state = &core->state;
+    int site_count = state->world == NULL ? 0 : state->world->site_count;
+    uint64_t hash = hash_u64(HASH_SEED, state->term);
+    hash = hash_epoch(hash, state->epoch);
+    hash = hash_u64(hash, state->version);
+    hash = hash_u64(hash, state->input_version);
+    hash = hash_i64(hash, state->now.us);
+    hash = hash_u64(hash, core->world_hash);
+    for (int i = 0; i < state->app_count; i++)
+        hash = hash_app(hash, &state->apps[i], site_count);
+    for (int i = 0; i < state->node_count; i++)
+        hash = hash_node(hash, &state->nodes[i]);
+    for (int i = 0; i < state->instance_count; i++)
+        hash = hash_instance(hash, &state->instances[i]);
+    for (int i = 0; i < state->handoff_count; i++)
+        hash = hash_handoff(hash, &state->handoffs[i]);
+    for (int i = 0; i < state->command_count; i++)
+        hash = hash_command(hash, &state->commands[i]);
+    for (int i = 0; i < state->estimate_count; i++)
+        hash = hash_estimate(hash, &state->estimates[i]);
+    hash = hash_u64(hash, state->ended_count);
+    hash = hash_u64(hash, state->decision_count);
+    hash = hash_u64(hash, state->solve * 2 + state->solving);
+    hash = hash_i64(hash, state->changed.us);
+    hash = hash_i64(hash, core->changed_first.us);
+    hash = hash_i64(hash, core->solve_retry.us);
+    hash = hash_i64(hash, core->clock_checked.us);
+    hash = hash_u64(hash, (uint64_t)state->plan_status);
+    return hash_u64(hash, (uint64_t)core->diff * 4 + (uint64_t)core->tidy * 2 + core->starved);
+}

@@ -1,0 +1,137 @@
+/* What the cost model sees of the core's state. */
+#include <string.h>
+
+#include "base/str.h"
+#include "model/app.h"
+#include "scheduler/core/internal.h"
+
+static int fill_app(const struct core *core, const struct app *app, const struct core_app *known,
+                    struct arena *arena, struct cost_app *ret_app);
+static bool may_move(const struct core *core, const struct core_app *known, int index);
+static int fill_capacity(const struct core *core, struct arena *arena, struct cost_input *input);
+
+int core_cost_input(const struct core *core, const struct app *instead, const char *without,
+                    struct arena *arena, struct cost_input *ret_input, struct error *err)
+{
+    const struct core_state *state = &core->state;
+    if (state->world == NULL)
+        return error_set(err, ERR_UNAVAILABLE, 0, "there is no world yet; load one first");
+    struct cost_input input = {
+        .world = state->world,
+        .estimates = {state->estimates, state->estimate_count},
+        .now_us = state->now.us,
+    };
+    input.apps = arena_array(arena, (size_t)state->app_count + 1, sizeof(*input.apps));
+    if (input.apps == NULL || fill_capacity(core, arena, &input) < 0)
+        return error_set(err, ERR_NO_MEMORY, 0, "the cost model's input does not fit in memory");
+    bool replaced = false;
+    for (int i = 0; i < state->app_count; i++) {
+        const struct core_app *known = &state->apps[i];
+        const struct app *app = &known->app;
+        char name[LIMIT_REF_BYTES];
+        str_format(name, sizeof(name), "%s/%s", app->namespace_, app->name);
+        if (without != NULL && str_equal(without, name))
+            continue;
+        if (instead != NULL && str_equal(instead->name, app->name) &&
+            str_equal(instead->namespace_, app->namespace_)) {
+            app = instead;
+            replaced = true;
+        } else if (known->deleting) {
+            continue;
+        }
+        if (fill_app(core, app, known, arena, &input.apps[input.app_count++]) < 0)
+            return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", name);
+    }
+    if (instead != NULL && !replaced &&
+        fill_app(core, instead, NULL, arena, &input.apps[input.app_count++]) < 0)
+        return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", instead->name);
+    *ret_input = input;
+    return 0;
+}
+
+static int fill_app(const struct core *core, const struct app *app, const struct core_app *known,
+                    struct arena *arena, struct cost_app *ret_app)
+{
+    ret_app->app = app;
+    ret_app->states = arena_array(arena, (size_t)app->workload_count + 1, sizeof(*ret_app->states));
+    if (ret_app->states == NULL)
+        return ERR_NO_MEMORY;
+    for (int i = 0; i < app->workload_count; i++) {
+        struct workload_state *state = &ret_app->states[i];
+        *state = (struct workload_state){.site = -1, .may_move = true};
+        int index = known == NULL ? -1 : app_workload(&known->app, app->workloads[i].name);
+        if (index < 0)
+            continue;
+        state->site = known->workloads[index].site;
+        state->site_blocked = known->workloads[index].site_blocked;
+        state->may_move = state->site < 0 || (app->automatic && may_move(core, known, index));
+    }
+    return 0;
+}
+
+/* A move on its way, a dwell that is not over and a measurement that is too old hold it back. */
+static bool may_move(const struct core *core, const struct core_app *known, int index)
+{
+    const struct core_state *state = &core->state;
+    const struct policy *policy = &state->world->policy;
+    const struct app *app = &known->app;
+    const struct core_workload *workload = &known->workloads[index];
+    const char *name = app->workloads[index].name;
+    if (workload->moved.us != 0 && state->now.us < workload->moved.us + policy->dwell_us)
+        return false;
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *handoff = &state->handoffs[i];
+        if (str_equal(handoff->workload, name) && str_equal(handoff->app, app->name) &&
+            str_equal(handoff->namespace_, app->namespace_))
+            return false;
+    }
+    for (int i = 0; i < state->estimate_count; i++) {
+        const struct estimate *estimate = &state->estimates[i];
+        if (state->now.us - estimate->at_us > policy->metric_age_max_us &&
+            str_equal(estimate->workload, name) && str_equal(estimate->app, app->name) &&
+            str_equal(estimate->namespace_, app->namespace_))
+            return false;
+    }
+    return true;
+}
+
+static int fill_capacity(const struct core *core, struct arena *arena, struct cost_input *input)
+{
+    const struct core_state *state = &core->state;
+    int sites = state->world->site_count;
+    input->capacity = arena_array(arena, (size_t)sites + 1, sizeof(*input->capacity));
+    if (input->capacity == NULL)
+        return ERR_NO_MEMORY;
+    for (int i = 0; i < sites; i++) {
+        for (int k = 0; k < RESOURCE_COUNT; k++)
+            input->capacity[i][k] = -1;
+    }
+    for (int i = 0; i < state->node_count; i++) {
+        const struct core_node *node = &state->nodes[i];
+        if (!node->up || node->site_index < 0)
+            continue;
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            int64_t *capacity = &input->capacity[node->site_index][k];
+            *capacity = (*capacity < 0 ? 0 : *capacity) + node->capacity[k];
+        }
+    }
+    return 0;
+}
+
+int core_placement(const struct core *core, const struct cost_input *input, struct arena *arena,
+                   int **ret_site, struct error *err)
+{
+    (void)core; /* the input holds the state that it was made from */
+    int parts = 0;
+    for (int i = 0; i < input->app_count; i++)
+        parts += input->apps[i].app->workload_count;
+    int *site = arena_array(arena, (size_t)parts + 1, sizeof(*site));
+    if (site == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "%d parts do not fit in memory", parts);
+    for (int i = 0; i < input->app_count; i++) {
+        for (int k = 0; k < input->apps[i].app->workload_count; k++)
+            site[cost_part(input, i, k)] = input->apps[i].states[k].site;
+    }
+    *ret_site = site;
+    return 0;
+}

@@ -1,0 +1,355 @@
+/* Nodes and what runs on them, as they say themselves. */
+#include <string.h>
+
+#include "base/str.h"
+#include "model/world.h"
+#include "scheduler/core/internal.h"
+
+#define BUCKETS (4 * LIMIT_INSTANCES)
+
+static struct core_node *node_add(struct core *core, const char *name);
+static void node_learn(struct core *core, struct core_node *node, const struct message_hello *hello,
+                       bool rebooted);
+static void node_reconcile(struct core *core, struct core_node *node,
+                           const struct message_hello *hello);
+static void raise_epoch(struct core *core, const struct core_node *node, struct epoch epoch);
+static void instance_learn(struct core *core, struct core_node *node,
+                           const struct message_instance *said);
+static void publish_instance(struct core *core, const struct core_instance *instance);
+
+void core_on_hello(struct core *core, const struct core_event *event)
+{
+    const struct message_hello *hello = &event->hello;
+    struct core_node *node = core_node_find(core, hello->node);
+    if (node == NULL)
+        node = node_add(core, hello->node);
+    if (node == NULL)
+        return;
+    bool rebooted = !str_equal(node->boot_id, hello->boot_id);
+    /* One that was overtaken by a later word of the same boot says nothing new. */
+    if (!rebooted && node->up && hello->boot_us < node->report_us)
+        return;
+    bool came = !node->up;
+    bool offers_more = came || node->capacity[RESOURCE_CPU] != hello->mcpu ||
+                       node->capacity[RESOURCE_MEMORY] != hello->memory_bytes ||
+                       !str_equal(node->site, hello->site) ||
+                       !str_equal(node->drivers, hello->drivers);
+    node_learn(core, node, hello, rebooted);
+    raise_epoch(core, node, hello->epoch);
+    node_reconcile(core, node, hello);
+    core_commands_renew(core, node->name);
+    core->diff = true;
+    core->tidy = true;
+    if (offers_more)
+        core_inputs_changed(core, true);
+    if (came) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "%s offers %lldm and %lld MiB at %s", node->name, (long long)hello->mcpu,
+                  (long long)(hello->memory_bytes >> 20), hello->site);
+        core_publish(core, "node.up", (struct core_subject){.node = node->name, .state = "up"},
+                     text);
+    }
+}
+
+static struct core_node *node_add(struct core *core, const char *name)
+{
+    struct core_state *state = &core->state;
+    if (state->node_count == LIMIT_NODES || !name_is_valid(name))
+        return NULL;
+    struct core_node *node = &state->nodes[state->node_count++];
+    memset(node, 0, sizeof(*node));
+    CORE_SET(node->name, name);
+    node->site_index = -1;
+    return node;
+}
+
+static void node_learn(struct core *core, struct core_node *node, const struct message_hello *hello,
+                       bool rebooted)
+{
+    if (!node->up)
+        node->since = core->state.now;
+    node->up = true;
+    int64_t offset_us = hello->boot_us - core->state.now.us;
+    /* The hello took its time to come: of several bounds from below the highest is the nearest. */
+    if (rebooted || offset_us > node->boot_offset_us)
+        node->boot_offset_us = offset_us;
+    CORE_SET(node->site, hello->site);
+    CORE_SET(node->boot_id, hello->boot_id);
+    CORE_SET(node->arch, hello->arch);
+    CORE_SET(node->drivers, hello->drivers);
+    node->capacity[RESOURCE_CPU] = hello->mcpu;
+    node->capacity[RESOURCE_MEMORY] = hello->memory_bytes;
+    node->site_index = core->state.world == NULL ? -1 : world_site(core->state.world, node->site);
+    node->report_us = hello->boot_us;
+    node->report_seq = hello->seq;
+}
+
+/* A node may have taken commands that this journal does not know of (an older copy of it, another
+ * scheduler): ours must be above them all to be accepted. */
+static void raise_epoch(struct core *core, const struct core_node *node, struct epoch epoch)
+{
+    struct core_state *state = &core->state;
+    if (epoch_compare(epoch, state->epoch) <= 0) {
+        if (epoch.n > state->epoch.n)
+            state->epoch.n = epoch.n;
+        return;
+    }
+    bool foreign = epoch.term > state->epoch.term;
+    if (foreign)
+        state->epoch.term = epoch.term;
+    if (epoch.n > state->epoch.n)
+        state->epoch.n = epoch.n;
+    if (foreign) {
+        char text[LIMIT_TEXT_BYTES];
+        CORE_TEXT(text, "node %s has taken commands of term %llu, and this scheduler's was %llu",
+                  node->name, (unsigned long long)epoch.term, (unsigned long long)state->term);
+        core_publish(core, "epoch.raised", (struct core_subject){.node = node->name}, text);
+    }
+}
+
+/* Every instance of the hello is learnt; what should be there and is not has ended. */
+static void node_reconcile(struct core *core, struct core_node *node,
+                           const struct message_hello *hello)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < hello->instance_count; i++)
+        instance_learn(core, node, &hello->instances[i]);
+    int node_index = (int)(node - state->nodes);
+    for (int i = 0; i < state->instance_count; i++) {
+        struct core_instance *instance = &state->instances[i];
+        if (instance->id[0] == 0 || instance->node_index != node_index)
+            continue;
+        instance->lost = false;
+        bool listed = false;
+        for (int k = 0; k < hello->instance_count && !listed; k++)
+            listed = str_equal(hello->instances[k].instance, instance->id);
+        /* Not listed and never heard of: its first command may still be on the way. */
+        if (listed || instance->state == INSTANCE_ABSENT || core_instance_is_settled(instance))
+            continue;
+        instance->state = INSTANCE_STOPPED;
+        instance->since = state->now;
+        CORE_SET(instance->detail, "its node does not know it any more");
+        publish_instance(core, instance);
+    }
+}
+
+void core_on_lost(struct core *core, const struct core_event *event)
+{
+    struct core_state *state = &core->state;
+    struct core_node *node = core_node_find(core, event->node);
+    if (node == NULL || !node->up)
+        return;
+    node->up = false;
+    node->since = state->now;
+    int count = 0;
+    for (int i = 0; i < state->instance_count; i++) {
+        struct core_instance *instance = &state->instances[i];
+        if (instance->id[0] == 0 || !str_equal(instance->node, node->name))
+            continue;
+        instance->lost = true;
+        count++;
+    }
+    core_commands_drop_node(core, node->name);
+    core->diff = true;
+    core->tidy = true;
+    core_inputs_changed(core, false);
+    char text[LIMIT_TEXT_BYTES];
+    CORE_TEXT(text, "%s at %s is silent; %d instances were there", node->name, node->site, count);
+    core_publish(core, "node.lost", (struct core_subject){.node = node->name, .state = "lost"},
+                 text);
+}
+
+void core_on_report(struct core *core, const struct core_event *event)
+{
+    const struct message_report *report = &event->report;
+    struct core_node *node = core_node_find(core, report->node);
+    /* Of a node that is not up, or of another boot, only a hello counts: it tells everything. */
+    if (node == NULL || !node->up || !str_equal(node->boot_id, report->boot_id))
+        return;
+    if (report->boot_us < node->report_us ||
+        (report->boot_us == node->report_us && report->seq <= node->report_seq))
+        return;
+    node->report_us = report->boot_us;
+    node->report_seq = report->seq;
+    int64_t offset_us = report->boot_us - core->state.now.us;
+    if (offset_us > node->boot_offset_us)
+        node->boot_offset_us = offset_us;
+    instance_learn(core, node, &report->instance);
+}
+
+static void instance_learn(struct core *core, struct core_node *node,
+                           const struct message_instance *said)
+{
+    struct core_instance *instance = core_instance_find(core, said->instance, node->name);
+    if (instance == NULL) {
+        if (said->state == INSTANCE_ABSENT)
+            return;
+        /* Of another time or another scheduler: nobody wants it, so it is stopped and forgotten. */
+        instance = core_instance_add(core, said->instance, said->namespace_, said->app,
+                                     said->workload, said->replica, node->name);
+        if (instance == NULL)
+            return;
+        instance->want = WANT_GONE;
+    }
+    if (epoch_compare(said->epoch, node->epoch) > 0)
+        node->epoch = said->epoch;
+    bool changed = (int)instance->state != said->state;
+    instance->state = (enum instance_state)said->state;
+    instance->epoch = said->epoch;
+    instance->restarts = said->restarts;
+    instance->lost = false;
+    CORE_SET(instance->detail, said->detail);
+    if (!changed)
+        return;
+    instance->since = core->state.now;
+    core->tidy = true;
+    if (core_instance_is_dead(instance)) {
+        core->diff = true;
+        core_room_came(core);
+    }
+    publish_instance(core, instance);
+}
+
+static void publish_instance(struct core *core, const struct core_instance *instance)
+{
+    core_publish(core, instance->state == INSTANCE_FAILED ? "instance.failed" : "instance.state",
+                 (struct core_subject){.namespace_ = instance->namespace_,
+                                       .app = instance->app,
+                                       .workload = instance->workload,
+                                       .handoff = instance->handoff,
+                                       .instance = instance->id,
+                                       .node = instance->node,
+                                       .state = instance_state_words[instance->state]},
+                 instance->detail);
+}
+
+struct core_node *core_node_find(const struct core *core, const char *name)
+{
+    for (int i = 0; i < core->state.node_count; i++) {
+        if (str_equal(core->state.nodes[i].name, name))
+            return &core->state.nodes[i];
+    }
+    return NULL;
+}
+
+static uint64_t bucket_of(const char *id)
+{
+    return hash_str(HASH_SEED, id) % BUCKETS;
+}
+
+struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node)
+{
+    if (id[0] == 0)
+        return NULL;
+    for (uint64_t at = bucket_of(id); core->buckets[at] != 0; at = (at + 1) % BUCKETS) {
+        struct core_instance *instance = &core->state.instances[core->buckets[at] - 1];
+        if (!str_equal(instance->id, id))
+            continue;
+        /* Without a node the scheduler's own is meant: it was there before any foreign one. */
+        if (node == NULL || str_equal(instance->node, node))
+            return instance;
+    }
+    return NULL;
+}
+
+static void bucket_add(struct core *core, int index)
+{
+    uint64_t at = bucket_of(core->state.instances[index].id);
+    while (core->buckets[at] != 0)
+        at = (at + 1) % BUCKETS;
+    core->buckets[at] = index + 1;
+}
+
+struct core_instance *core_instance_add(struct core *core, const char *id, const char *ns,
+                                        const char *app, const char *workload, int replica,
+                                        const char *node)
+{
+    struct core_state *state = &core->state;
+    struct core_node *home = core_node_find(core, node);
+    if (state->instance_count == LIMIT_INSTANCES || home == NULL)
+        return NULL;
+    int index = state->instance_count++;
+    struct core_instance *instance = &state->instances[index];
+    memset(instance, 0, sizeof(*instance));
+    CORE_SET(instance->id, id);
+    CORE_SET(instance->namespace_, ns);
+    CORE_SET(instance->app, app);
+    CORE_SET(instance->workload, workload);
+    CORE_SET(instance->node, node);
+    instance->replica = replica;
+    instance->since = state->now;
+    instance->node_index = (int)(home - state->nodes);
+    core->slot_hash[index] = core_slot_hash(ns, app, workload);
+    bucket_add(core, index);
+    return instance;
+}
+
+void core_instance_drop(struct core *core, struct core_instance *instance)
+{
+    core_commands_drop_instance(core, instance->id, instance->node);
+    instance->id[0] = 0;
+    instance->node_index = -1;
+    core->removed = true;
+}
+
+void core_instances_index(struct core *core)
+{
+    memset(core->buckets, 0, BUCKETS * sizeof(*core->buckets));
+    for (int i = 0; i < core->state.instance_count; i++)
+        bucket_add(core, i);
+}
+
+uint64_t core_slot_hash(const char *ns, const char *app, const char *workload)
+{
+    return hash_str(hash_str(hash_str(HASH_SEED, ns), app), workload);
+}
+
+bool core_instance_is_settled(const struct core_instance *instance)
+{
+    return instance->state == INSTANCE_STOPPED || instance->state == INSTANCE_FAILED;
+}
+
+bool core_instance_is_dead(const struct core_instance *instance)
+{
+    return instance == NULL || instance->lost || core_instance_is_settled(instance);
+}
+
+/* Instances that are to go and belong to no handoff: stopped, then forgotten, then dropped. One
+ * that should serve but was left held by a handoff that ended badly is resumed. */
+void core_tidy(struct core *core)
+{
+    struct core_state *state = &core->state;
+    for (int i = 0; i < state->instance_count; i++) {
+        struct core_instance *instance = &state->instances[i];
+        if (instance->id[0] == 0 || instance->handoff[0] != 0)
+            continue;
+        if (instance->want != WANT_GONE) {
+            if (!instance->lost &&
+                (instance->state == INSTANCE_HELD || instance->state == INSTANCE_DRAINING))
+                (void)core_command_ensure(core, "", instance, NODE_RESUME);
+            continue;
+        }
+        if (instance->lost) {
+            core_instance_drop(core, instance);
+            continue;
+        }
+        if (!core_instance_is_settled(instance)) {
+            (void)core_command_ensure(core, "", instance, NODE_STOP);
+            continue;
+        }
+        (void)core_command_ensure(core, "", instance, NODE_FORGET);
+    }
+}
+
+void core_room_came(struct core *core)
+{
+    const struct core_state *state = &core->state;
+    bool blocked = false;
+    for (int i = 0; i < state->app_count && !blocked; i++) {
+        for (int k = 0; k < state->apps[i].app.workload_count && !blocked; k++)
+            blocked = memchr(state->apps[i].workloads[k].site_blocked, 1,
+                             (size_t)state->world->site_count) != NULL;
+    }
+    if (blocked)
+        core_inputs_changed(core, true);
+}

@@ -1,0 +1,186 @@
+/*
+ * internal: what the files of scheduler/core share and nobody else sees.
+ *
+ * A step runs in this order (core.c): commands that are due are sent again (commands.c); the event
+ * changes tables; then, until nothing changes any
+ * more, handoffs advance (handoff.c), differences between plan and reality become handoffs (plan.c)
+ * and instances that are to go are stopped and forgotten (instances.c); then a solve is asked for
+ * if one is due, and the tables are compacted. Entries are removed by emptying their id, so that
+ * pointers hold until the end of the step.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "scheduler/core/core.h"
+#include "scheduler/core/handoff.h"
+
+#define CORE_RESEND_US        (1 * US_PER_S)  /* an unanswered command is sent again */
+#define CORE_LIFETIME_US      (30 * US_PER_S) /* not_after of a command; then a fresh one */
+#define CORE_RECHECK_US       (5 * US_PER_S) /* a taken command without visible effect is repeated */
+#define CORE_PROBE_GAP_US     (100 * US_PER_MS) /* between two probes of one path */
+#define CORE_PROBE_COUNT      3
+#define CORE_PROBE_WAIT_US    (1 * US_PER_S)
+#define CORE_STAGE_US         (600 * US_PER_S) /* to fetch and verify an artifact */
+#define CORE_REACH_US         (30 * US_PER_S)  /* from ready to reachable, node_timeout on top */
+#define CORE_GRACE_US         (10 * US_PER_S)  /* beyond a deadline that the node itself keeps */
+#define CORE_LINGER_MIN_US    (20 * US_PER_MS)
+#define CORE_LINGER_BLIND_US  (100 * US_PER_MS) /* the least when nothing could be measured */
+#define CORE_LINGER_MARGIN_US (5 * US_PER_MS)
+#define CORE_RETRY_US         (2 * US_PER_S) /* after a handoff went back; doubles */
+#define CORE_RETRY_MAX_US     (300 * US_PER_S)
+#define CORE_SOLVE_RETRY_US   (10 * US_PER_S) /* after a solver without an answer */
+#define CORE_SETTLES_MAX      10 /* restless inputs are solved after so many settle_us */
+#define CORE_ESTIMATES_MAX    LIMIT_METRIC_SERIES
+#define CORE_BACKOFF_US       (500 * US_PER_MS) /* first back-off of a workload's restart on its node */
+
+/* Behind core_app.storage. */
+struct core_storage {
+    struct arena arena;  /* the app */
+    struct arena tables; /* site_blocked: sized by the world */
+    uint64_t hash;       /* app_hash, taken once */
+    uint64_t *spec_hash; /* [workload], in `arena` */
+};
+
+struct core {
+    struct core_state state;
+    struct arena world_arena;
+    struct world world;
+    uint64_t world_hash;
+    uint64_t *slot_hash;             /* [instance]: of its workload, for fast scans */
+    int32_t *buckets;                /* instance index + 1 by hash of the id; 0 empty */
+    int64_t (*used)[RESOURCE_COUNT]; /* [node]: scratch of fit.c */
+    struct instant changed_first;    /* of the changes not yet solved */
+    struct instant solve_retry;      /* 0: none */
+    struct instant clock_checked;    /* core_clock_due ran then */
+    struct core_effects *effects;    /* of the step under way */
+    bool diff;                       /* plan and reality may differ */
+    bool tidy;                       /* an instance may have to be stopped or forgotten */
+    bool starved;                    /* a command found no room */
+    bool removed;                    /* a table has holes */
+};
+
+/* "h1z": a number as short text. */
+#define CORE_NUMBER_BYTES 14
+const char *core_number(uint64_t n, char out[CORE_NUMBER_BYTES]);
+/* Copies what fits, cut at a character: for sentences only, never for names. */
+void core_cut(char out[LIMIT_TEXT_BYTES], const char *text);
+#define CORE_TEXT(out, ...)                            \
+    do {                                               \
+        char wide_[4096];                              \
+        str_format(wide_, sizeof(wide_), __VA_ARGS__); \
+        core_cut(out, wide_);                          \
+    } while (0)
+void core_set(char *out, size_t capacity, const char *text); /* a name that is known to fit */
+#define CORE_SET(member, text) core_set((member), sizeof(member), (text))
+
+/* ---- core.c: effects and the inputs' version ---- */
+struct core_effect *core_emit(struct core *core, enum core_effect_kind kind); /* NULL: full */
+void core_reply(struct core *core, const struct core_event *event, int code, const char *text);
+/* A published event about `subject`, any of whose fields may be empty. Text is cut. */
+struct core_subject {
+    const char *namespace_;
+    const char *app;
+    const char *workload;
+    const char *handoff;
+    const char *instance;
+    const char *node;
+    const char *state;
+};
+void core_publish(struct core *core, const char *name, struct core_subject subject,
+                  const char *text);
+/* Something that a solve depends on has changed; `room` may have come: blocked sites are free. */
+void core_inputs_changed(struct core *core, bool room);
+uint64_t core_next(struct core *core); /* the next number of ids and epochs */
+
+/* ---- apply.c ---- */
+void core_on_world(struct core *core, const struct core_event *event);
+void core_on_apply(struct core *core, const struct core_event *event);
+void core_on_delete(struct core *core, const struct core_event *event);
+void core_on_retag(struct core *core, const struct core_event *event);
+void core_on_estimates(struct core *core, const struct core_event *event);
+struct core_app *core_app_find(const struct core *core, const char *ns, const char *name);
+/* The workload and its state; NULL when the app does not have it (any more). */
+struct core_place {
+    struct core_app *app;
+    struct workload *workload;
+    struct core_workload *state;
+    uint64_t spec_hash;
+};
+bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
+                     struct core_place *ret_place);
+void core_apps_sweep(struct core *core); /* apps being deleted whose instances are gone */
+void core_app_free(struct core_app *app);
+int core_world_copy(const struct world *world, struct arena *arena,
+                    struct world *ret_world) WARN_UNUSED;
+
+/* ---- instances.c: nodes and their instances ---- */
+void core_on_hello(struct core *core, const struct core_event *event);
+void core_on_lost(struct core *core, const struct core_event *event);
+void core_on_report(struct core *core, const struct core_event *event);
+struct core_node *core_node_find(const struct core *core, const char *name);
+/* By id, and by node unless NULL: a foreign instance may carry a known id. */
+struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node);
+struct core_instance *core_instance_add(struct core *core, const char *id, const char *ns,
+                                        const char *app, const char *workload, int replica,
+                                        const char *node);
+void core_instance_drop(struct core *core, struct core_instance *instance);
+void core_instances_index(struct core *core); /* after a compaction */
+uint64_t core_slot_hash(const char *ns, const char *app, const char *workload);
+/* No process that could serve, now or by itself later; NULL counts. */
+bool core_instance_is_dead(const struct core_instance *instance);
+bool core_instance_is_settled(const struct core_instance *instance); /* STOPPED or FAILED */
+void core_tidy(struct core *core);
+void core_room_came(struct core *core); /* capacity was freed: blocked sites are tried again */
+
+/* ---- commands.c ---- */
+/* The outstanding or taken command `verb` to `instance`; created and sent if there is none. An
+ * earlier command of another verb to it is superseded. NULL: no room now. */
+struct core_command *core_command_ensure(struct core *core, const char *handoff,
+                                         const struct core_instance *instance, enum node_verb verb);
+struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
+                                       const struct core_instance *instance, const char *node);
+struct core_command *core_command_find(const struct core *core, const char *id);
+void core_command_drop(struct core *core, struct core_command *command);
+void core_commands_drop_handoff(struct core *core, const char *handoff);
+void core_commands_drop_instance(struct core *core, const char *instance, const char *node);
+void core_commands_drop_node(struct core *core, const char *node);
+void core_commands_renew(struct core *core, const char *node); /* NULL: of every node */
+void core_commands_due(struct core *core);
+void core_on_answer(struct core *core, const struct core_event *event);
+
+/* ---- fit.c ---- */
+/* The node of the site that one more replica fits best; -1 none. */
+int core_fit(struct core *core, const struct workload *workload, int site);
+const struct variant *core_variant(const struct workload *workload, const struct core_node *node);
+/* Required tags, tier and pin of the workload; what links and capacity forbid is the solver's. */
+bool core_site_allowed(const struct world *world, const struct workload *workload, int site);
+
+/* ---- plan.c ---- */
+void core_on_plan(struct core *core, const struct core_event *event);
+void core_solve_due(struct core *core);
+void core_diff(struct core *core);      /* differences become handoffs */
+void core_clock_due(struct core *core); /* dwell and retry times that have passed */
+
+/* ---- handoff.c, probe.c ---- */
+/* Its `from` or `to`, NULL when gone: an id may also be borne by a foreign instance. */
+struct core_instance *core_handoff_instance(const struct core *core,
+                                            const struct core_handoff *handoff, const char *id);
+struct core_handoff *core_handoff_find(const struct core *core, const char *id);
+struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
+                                     const char *workload, int replica);
+/* `from` or `to` may be NULL, not both. NULL: the table is full. */
+struct core_handoff *core_handoff_begin(struct core *core, struct core_instance *from,
+                                        struct core_instance *to, enum handoff_reason reason,
+                                        const char *text);
+void core_handoffs_advance(struct core *core);
+void core_handoff_refused(struct core *core, struct core_handoff *handoff,
+                          const struct core_command *command, const char *text);
+void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum handoff_state state,
+                        int64_t limit_us);
+
+void core_vantages_choose(struct core *core, struct core_handoff *handoff);
+/* Sends what is missing; true when every vantage has reached the new copy. */
+bool core_vantages_probe(struct core *core, struct core_handoff *handoff,
+                         const struct core_instance *from, const struct core_instance *to);
+int64_t core_linger_us(const struct core *core, const struct core_handoff *handoff);
+void core_on_probed(struct core *core, const struct core_event *event);

@@ -1,0 +1,216 @@
+/*
+ * service_internal: what the files of the service share.
+ *
+ * A round: handlers, timers and solver answers put core events into `waiting` (service_submit). Then
+ * service_round steps the core for each, encodes event and effects, appends all with one commit, and
+ * only then carries the effects out (service_effects.c). Memory of a round, messages included, is in
+ * `round` and goes at its end.
+ *
+ * When an append fails, the core is ahead of the journal: it is thrown away and rebuilt by replay,
+ * the round's requests get the error, nothing else of it leaves. Until an append succeeds again
+ * (tried once a second) changes are refused and reports are dropped; nodes are asked for a hello
+ * afterwards, which brings what was missed. Workloads run on meanwhile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/bus/bus.h"
+#include "base/bus/micro.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "base/wire/messages.h"
+#include "metrics/metrics.h"
+#include "model/cost.h"
+#include "model/json_out.h"
+#include "model/solver.h"
+#include "scheduler/core/core.h"
+#include "scheduler/core/liveness.h"
+#include "scheduler/service/journal.h"
+#include "scheduler/service/service.h"
+
+#define SERVICE_EVENTS_KEPT  4096 /* published events in memory, for `berth events` */
+#define SERVICE_REPLIES_KEPT 1024 /* answers to changes, so that a repeated request gets the first */
+#define SERVICE_PENDING_MAX  1024 /* requests without an answer yet */
+#define SERVICE_ROUND_MAX    512  /* messages taken before a commit */
+#define SERVICE_ROUND_BYTES  ((size_t)1 << 30)
+#define SERVICE_JOB_BYTES    ((size_t)1 << 30)
+#define SERVICE_RECORD_BYTES ((size_t)64 << 20)
+#define SERVICE_BODY_BYTES   ((size_t)LIMIT_WIRE_BYTES)
+#define SERVICE_RETRY_US     US_PER_S       /* between two tries at a journal that refuses */
+#define SERVICE_ANSWER_US    (5 * US_PER_S) /* after which a node's answer is not waited for */
+
+/* A control request that waits for the commit of what it asked for. */
+struct service_pending {
+    char id[LIMIT_ID_BYTES]; /* "": free */
+    uint64_t token;          /* of micro.h */
+};
+
+/* The answer that a change got, and what its body says. */
+struct service_answer {
+    char id[LIMIT_ID_BYTES];
+    int code;
+    uint64_t version;
+    char kind[LIMIT_NAME_BYTES]; /* "app", "world", or "" */
+    char name[LIMIT_REF_BYTES];
+    char text[LIMIT_TEXT_BYTES];
+};
+
+struct service_job;
+
+struct service {
+    struct journal *journal;
+    uint64_t term;
+    struct core *core;
+    struct core_effects *effects;
+    uint64_t generation; /* of the core: grows when it is rebuilt, and references into it die */
+    struct bus *bus;
+    struct micro *micro;
+    struct solver *solver;
+    struct metrics *metrics;
+    struct liveness *liveness;
+    struct bus_subscription *subscriptions[8];
+    int subscription_count;
+    int epoll_fd;
+    int signal_fd;
+    bool stopping;
+
+    int64_t epoch_us; /* scheduler time is this ... */
+    struct mono epoch_mono; /* ... plus what passed since then: never behind the journal's last */
+    int64_t started_us;
+    char nats_version[64];
+    bool jetstream;
+
+    struct arena round;
+    struct core_event *waiting;
+    int waiting_count;
+    int waiting_capacity;
+
+    bool refusing; /* the journal does */
+    struct mono refusing_retry;
+    char refusing_text[ERROR_TEXT_BYTES];
+
+    struct service_pending pending[SERVICE_PENDING_MAX];
+    struct service_answer *answers; /* a ring of SERVICE_REPLIES_KEPT */
+    uint64_t answer_count;
+    struct message_event *events; /* a ring of SERVICE_EVENTS_KEPT */
+    uint64_t event_count;
+    struct service_job *jobs;
+    uint64_t job_last;
+};
+
+/* ---- service.c ---- */
+struct instant service_now(const struct service *service);
+/* Queues a copy of the event for the round; arrays must live in service->round. False: no memory. */
+bool service_submit(struct service *service, const struct core_event *event);
+
+/* ---- service_round.c ---- */
+/* Rebuilds the core from the journal; the events ring and the answers are filled on the way. */
+int service_replay(struct service *service, struct error *err) WARN_UNUSED;
+/* Steps, appends, lets effects leave. An error ends the service. */
+int service_round(struct service *service, struct error *err) WARN_UNUSED;
+
+/* ---- service_effects.c ---- */
+/* One effect on its way out of a round; nothing in it points into the core. */
+struct service_out {
+    int record; /* whose effect it is */
+    const struct core_effect *effect; /* COMMAND: without its arrays */
+    const char *text;                 /* COMMAND: the encoded message */
+};
+/* Copies what the core will overwrite in its next step. */
+int service_out_make(struct service *service, const struct core_effect *effect, int record,
+                     struct service_out *ret_out, struct error *err) WARN_UNUSED;
+void service_out_send(struct service *service, const struct service_out *out, uint64_t seq);
+void service_event_keep(struct service *service, const struct message_event *event);
+
+/* ---- service_nodes.c ---- */
+int service_nodes_open(struct service *service, struct error *err) WARN_UNUSED;
+void service_nodes_overdue(struct service *service);
+struct instant service_nodes_deadline(const struct service *service);
+/* Puts the nodes that the replayed state knows under watch, with a full timeout. */
+void service_nodes_watch(struct service *service);
+/* Asks every node for a hello: reports may have been missed. */
+void service_nodes_ask(struct service *service);
+
+/* ---- service_metrics.c ---- */
+int service_metrics_open(struct service *service, struct error *err) WARN_UNUSED;
+void service_metrics_collect(struct service *service);
+int64_t service_metrics_deadline_us(const struct service *service);
+
+/* ---- service_ctl.c ---- */
+int service_ctl_open(struct service *service, struct error *err) WARN_UNUSED;
+/* Answers a request with a body (code 0), or with the error. */
+void service_respond(struct service *service, uint64_t token, const char *id, int code,
+                     const char *text, uint64_t version, const char *body);
+/* The core's answer to a change, now that it is on the record. */
+void service_answer(struct service *service, const struct service_answer *answer);
+void service_answer_keep(struct service *service, const struct service_answer *answer);
+/* Every waiting request of the round gets the error. */
+void service_refuse(struct service *service, const char *id, const struct error *err);
+/* What the answer to an event's request will say besides the core's reply. */
+void service_answer_of(const struct core_event *event, struct service_answer *ret_answer);
+
+/* ---- service_get.c: the bodies of `get`; an unknown kind is ERR_INVALID ---- */
+int service_get(struct service *service, const struct message_request *request,
+                struct json_out *json, struct error *err) WARN_UNUSED;
+void service_event_write(struct json_out *json, const struct message_event *event);
+void json_money(struct json_out *json, const char *key, nusd amount);
+void service_decision_write(struct json_out *json, const struct core_decision *decision);
+/* True when each of the request's namespace, app and workload is empty or the same. */
+bool service_narrowed(const struct message_request *request, const char *ns, const char *app,
+                      const char *workload);
+
+/* ---- service_jobs.c: solver jobs ---- */
+enum job_kind {
+    JOB_SOLVE, /* CORE_SOLVE: the answer becomes a CORE_PLAN */
+    JOB_PLAN,  /* `berth plan`: the answer becomes a reply */
+};
+
+/* What was asked of the solver. Input and problem refer to the core's apps and world: they are used
+ * again only while generation and version are those of the core (and of `state_version`). */
+struct service_job {
+    enum job_kind kind;
+    struct service_job *next;
+    struct service *service;
+    uint64_t id;
+    uint64_t generation;
+    uint64_t version; /* input_version */
+    uint64_t state_version;
+    uint64_t solve; /* SOLVE */
+    struct arena arena;
+    struct cost_input input;
+    struct problem problem;
+    int *present; /* [part]: site now, or -1 */
+    uint64_t token; /* PLAN, from here on */
+    char request[LIMIT_ID_BYTES];
+    const struct app *instead; /* in the arena */
+    const char *without;
+    enum handoff_reason reason; /* of moves that a rule forces */
+};
+
+void service_solve(struct service *service, uint64_t solve, uint64_t version);
+/* `instead` and `without` as core_cost_input has them; the job's arena is taken over. */
+int service_plan(struct service *service, struct service_job *job, struct error *err) WARN_UNUSED;
+struct service_job *service_job_create(struct service *service, enum job_kind kind);
+void service_job_destroy(struct service_job *job);
+void service_jobs_done(struct service *service);
+
+/* ---- service_plan.c ---- */
+/* The body of a plan's reply. */
+int service_plan_write(struct service_job *job, const struct solution *solution,
+                       struct json_out *json, struct error *err) WARN_UNUSED;
+void service_total_write(struct json_out *json, const char *key, const struct cost_total *total);
+void service_lines_write(struct json_out *json, const struct cost_input *input,
+                         const struct cost_report *report, const struct message_request *narrow);
+/* The lines of what is placed; parts without a site (-1) count nothing. */
+int service_report(const struct cost_input *input, const int *site, struct arena *arena,
+                   struct cost_report *ret_report, struct error *err) WARN_UNUSED;
+
+/* ---- service_explain.c ---- */
+int service_explain(struct service *service, const struct message_request *request,
+                    struct json_out *json, struct error *err) WARN_UNUSED;
+int service_cost(struct service *service, const struct message_request *request,
+                 struct json_out *json, struct error *err) WARN_UNUSED;
