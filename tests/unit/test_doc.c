@@ -401,6 +401,33 @@ static void a_check_holds_whole_lines_and_counts_the_rest(void **state)
     assert_true(shown >= 4);
 }
 
+/* However the lines fall against the end of the error's text, its last line is the count. */
+static void the_count_always_has_room(void **state)
+{
+    (void)state;
+    for (size_t bytes = 1; bytes < 200; bytes++) {
+        char file[200];
+        memset(file, 'f', bytes);
+        file[bytes] = '\0';
+        struct doc *doc = parsed(file, "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\nh: 1\ni: 1\n"
+                                       "j: 1\nk: 1\nl: 1\nm: 1\nn: 1\no: 1\np: 1\nq: 1\nr: 1\n"
+                                       "s: 1\nt: 1\nu: 1\nv: 1\nw: 1\nx: 1\ny: 1\nz: 1\n");
+        doc_close(doc, doc_root(doc));
+        struct error err = {0};
+        assert_int_equal(doc_check(doc, &err), ERR_INVALID);
+        const char *last = strrchr(err.text, '\n');
+        assert_non_null(last);
+        size_t shown = 0;
+        for (const char *c = err.text; (c = strchr(c, '\n')) != NULL; c++) {
+            shown++;
+        }
+        char rest[32];
+        (void)snprintf(rest, sizeof(rest), "\nand %zu more", 26 - shown);
+        assert_string_equal(last, rest);
+        doc_destroy(doc);
+    }
+}
+
 static void one_problem_is_the_whole_text(void **state)
 {
     (void)state;
@@ -616,6 +643,7 @@ int main(void)
         cmocka_unit_test(typed_fields_are_read),
         cmocka_unit_test(every_wrong_field_is_reported_in_one_run),
         cmocka_unit_test(a_check_holds_whole_lines_and_counts_the_rest),
+        cmocka_unit_test(the_count_always_has_room),
         cmocka_unit_test(one_problem_is_the_whole_text),
         cmocka_unit_test(problems_past_the_limit_are_counted),
         cmocka_unit_test(an_absent_part_lacks_nothing),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -176,8 +177,38 @@ static void lines_of_several_threads_do_not_mix(void **state)
     assert_int_equal(lines, 800);
 }
 
-int main(void)
+/* The level is read before main runs, so it takes a new program to see it. */
+static void the_environment_sets_the_first_level(void **state)
 {
+    (void)state;
+    static const struct {
+        const char *wanted;
+        int level;
+    } cases[] = {{"debug", LOG_DEBUG}, {"error", LOG_ERROR}, {"loud", LOG_INFO}, {"", LOG_INFO}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            (void)setenv("BERTH_LOG", cases[i].wanted, 1);
+            (void)execl("/proc/self/exe", "test_log", "level", (char *)NULL);
+            _exit(99);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), cases[i].level);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "level") == 0) {
+        enum log_level level = LOG_ERROR;
+        while (level < LOG_DEBUG && log_enabled(level + 1)) {
+            level++;
+        }
+        return (int)level;
+    }
     log_set_level(LOG_INFO);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_line_has_its_fields_in_order),
@@ -186,6 +217,7 @@ int main(void)
         cmocka_unit_test(pairs_become_json_fields),
         cmocka_unit_test(a_line_too_long_says_that_it_was_cut),
         cmocka_unit_test(lines_of_several_threads_do_not_mix),
+        cmocka_unit_test(the_environment_sets_the_first_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
