@@ -54,6 +54,8 @@ static const char *const node_publish[] = {
     "_INBOX.n.>",    /* and to echoes */
     "$JS.API.STREAM.MSG.GET" OBJECT,
     "$JS.API.DIRECT.GET" OBJECT,
+    "$JS.hub.API.STREAM.MSG.GET" OBJECT, /* what a leaf makes of the two above */
+    "$JS.hub.API.DIRECT.GET" OBJECT,
     NULL,
 };
 static const char *const node_subscribe[] = {
@@ -119,8 +121,8 @@ static const char *const leaf_publish[] = {
     "berth.v1.at.>",
     "svc.>",
     "_INBOX.>",
-    "$JS.API.STREAM.MSG.GET" OBJECT,
-    "$JS.API.DIRECT.GET" OBJECT,
+    "$JS.hub.API.STREAM.MSG.GET" OBJECT,
+    "$JS.hub.API.DIRECT.GET" OBJECT,
     NULL,
 };
 static const char *const leaf_subscribe[] = {
@@ -170,6 +172,8 @@ int server_config_write(const struct server_config *config, struct strbuf *out, 
     strbuf_puts(out, "accounts {\n  BERTH {\n");
     if (config->store_dir != NULL)
         strbuf_puts(out, "    jetstream: enabled\n");
+    if (config->remote_url != NULL) /* a leaf without streams asks the hub's, by its domain */
+        strbuf_puts(out, "    mappings: { \"$JS.API.>\": \"$JS.hub.API.>\" }\n");
     strbuf_puts(out, "    users: [\n");
     for (int i = 0; i < config->user_count; i++)
         if (config->users[i].role != SERVER_SYSTEM)
@@ -244,8 +248,9 @@ static void write_head(const struct server_config *config, struct strbuf *out)
         strbuf_printf(out, "http: \"127.0.0.1:%d\"\n", config->monitor_port);
     strbuf_puts(out, "ping_interval: \"2s\"\nping_max: 2\nwrite_deadline: \"5s\"\n");
     if (config->store_dir != NULL)
-        strbuf_printf(out, "jetstream {\n  store_dir: \"%s\"\n  sync_interval: always\n}\n",
-                      config->store_dir);
+        strbuf_printf(
+            out, "jetstream {\n  store_dir: \"%s\"\n  domain: hub\n  sync_interval: always\n}\n",
+            config->store_dir);
 }
 
 static void write_leaf(const struct server_config *config, struct strbuf *out)
@@ -253,7 +258,8 @@ static void write_leaf(const struct server_config *config, struct strbuf *out)
     const char *host = config->host == NULL ? "127.0.0.1" : config->host;
     if (config->remote_url != NULL)
         strbuf_printf(out,
-                      "leafnodes {\n  reconnect: \"1s\"\n  remotes: [\n    {\n      url: \"%s\"\n"
+                      "leafnodes {\n  reconnect: \"1s\"\n  "
+                      "remotes: [\n    {\n      url: \"%s\"\n"
                       "      account: BERTH\n      nkey: \"%s\"\n    }\n  ]\n}\n",
                       config->remote_url, config->remote_seed);
     else if (config->leaf_port > 0)
