@@ -193,8 +193,18 @@ static void instance_learn(struct core *core, struct core_node *node,
     }
     if (epoch_compare(said->epoch, node->epoch) > 0)
         node->epoch = said->epoch;
-    bool changed = (int)instance->state != said->state;
-    instance->state = (enum instance_state)said->state;
+    enum instance_state now = (enum instance_state)said->state;
+    if (now == INSTANCE_ABSENT) {
+        /* Only its epoch is left there. What nobody wants is gone; what is wanted has ended. */
+        if (instance->want == WANT_GONE && instance->handoff[0] == 0) {
+            core_instance_drop(core, instance);
+            return;
+        }
+        if (instance->state != INSTANCE_ABSENT)
+            now = INSTANCE_STOPPED;
+    }
+    bool changed = instance->state != now;
+    instance->state = now;
     instance->epoch = said->epoch;
     instance->restarts = said->restarts;
     instance->lost = false;

@@ -1,0 +1,423 @@
+#include "tests/unit/core_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+
+const char *const fixture_world_text =
+    "world: test\n"
+    "accounts:\n"
+    "  - {name: gcp-main, provider: gcp}\n"
+    "  - {name: aws-main, provider: aws}\n"
+    "  - {name: edge-main, provider: edge}\n"
+    "sites:\n"
+    "  - {name: client/web, tier: client}\n"
+    "  - {name: edge/nyc, tier: edge, account: edge-main, price: {cpu: 0.05, memory: 0.006}}\n"
+    "  - {name: gcp/us-central1, tier: cloud, account: gcp-main, price: {cpu: 0.03, memory: "
+    "0.004}}\n"
+    "  - {name: aws/us-east-1, tier: cloud, account: aws-main, price: {cpu: 0.04, memory: 0.005}}\n"
+    "latency:\n"
+    "  pairs:\n"
+    "    - {between: [client/web, edge/nyc], rtt: 10ms}\n"
+    "    - {between: [client/web, gcp/us-central1], rtt: 40ms}\n"
+    "    - {between: [client/web, aws/us-east-1], rtt: 80ms}\n"
+    "    - {between: [edge/nyc, gcp/us-central1], rtt: 30ms}\n"
+    "    - {between: [edge/nyc, aws/us-east-1], rtt: 70ms}\n"
+    "    - {between: [gcp/us-central1, aws/us-east-1], rtt: 20ms}\n"
+    "policy:\n"
+    "  settle: 1s\n"
+    "  dwell: 60s\n"
+    "  moves: 2\n"
+    "  healthy_min: 2s\n"
+    "  node_timeout: 5s\n"
+    "  metric_age_max: 120s\n";
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+const char *const fixture_app_text =
+    "app: shop\n"
+    "workloads:\n"
+    "  - name: web\n"
+    "    contract: true\n"
+    "    run: {driver: process, artifact: 'file:/bin/web', digest: '" DIGEST "'}\n"
+    "    resources: {cpu: 200m, memory: 64MiB}\n"
+    "    ready: {kind: contract}\n"
+    "    timeouts: {start: 10s, drain: 5s, stop: 5s}\n"
+    "  - name: source\n"
+    "    contract: true\n"
+    "    run: {driver: process, artifact: 'file:/bin/source', digest: '" DIGEST "'}\n"
+    "    resources: {cpu: 300m, memory: 64MiB}\n"
+    "    require: {cloud: gcp}\n"
+    "    ready: {kind: contract}\n"
+    "    timeouts: {start: 10s, drain: 5s, stop: 5s}\n"
+    "users:\n"
+    "  - {name: people, site: client/web}\n"
+    "links:\n"
+    "  - {from: people, to: web, calls: 100/s, request: 1KB, response: 10KB}\n"
+    "  - {from: web, to: source, calls: 50/s, request: 1KB, response: 10KB}\n";
+
+static void carry_out(struct fixture *fixture, struct core_event *queue, int *count);
+static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
+                 struct core_event *queue, int *count);
+static struct fixture_instance *known(struct fixture *fixture, int node, const char *id);
+static void queue_report(struct fixture *fixture, struct fixture_instance *instance,
+                         enum instance_state state, struct core_event *queue, int *count);
+
+#define QUEUE_MAX 256
+
+void fixture_init(struct fixture *fixture)
+{
+    memset(fixture, 0, sizeof(*fixture));
+    struct error err = {0};
+    arena_init(&fixture->arena, (size_t)64 << 20);
+    assert_int_equal(core_create(&fixture->core, &err), 0);
+    assert_int_equal(core_effects_create(LIMIT_EFFECTS / 4, &fixture->effects), 0);
+    if (world_parse("world.yaml", fixture_world_text, strlen(fixture_world_text), &fixture->arena,
+                    &fixture->world, &err) < 0)
+        fail_msg("%s", err.text);
+    fixture_parse_app(fixture, fixture_app_text, &fixture->app);
+    fixture->now_us = 1000 * US_PER_S;
+    fixture->hub_rtt_us = 4000;
+    fixture->reply_code = 1;
+    struct core_event started = {.kind = CORE_STARTED, .started.term = 1};
+    fixture_step(fixture, &started);
+    struct core_event world = {.kind = CORE_WORLD, .world = &fixture->world};
+    fixture_step(fixture, &world);
+    fixture_hello(fixture, fixture_node_add(fixture, "client", "client/web"));
+    fixture_hello(fixture, fixture_node_add(fixture, "edge", "edge/nyc"));
+    fixture_hello(fixture, fixture_node_add(fixture, "gcp", "gcp/us-central1"));
+    fixture_hello(fixture, fixture_node_add(fixture, "aws", "aws/us-east-1"));
+}
+
+void fixture_done(struct fixture *fixture)
+{
+    core_destroy(fixture->core);
+    core_effects_destroy(fixture->effects);
+    arena_done(&fixture->arena);
+}
+
+void fixture_parse_app(struct fixture *fixture, const char *text, struct app *ret_app)
+{
+    struct error err = {0};
+    if (app_parse("app.yaml", text, strlen(text), &fixture->arena, ret_app, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+int fixture_node_add(struct fixture *fixture, const char *name, const char *site)
+{
+    assert_true(fixture->node_count < FIXTURE_NODES);
+    struct fixture_node *node = &fixture->nodes[fixture->node_count];
+    memset(node, 0, sizeof(*node));
+    str_format(node->name, sizeof(node->name), "%s", name);
+    str_format(node->site, sizeof(node->site), "%s", site);
+    str_format(node->boot_id, sizeof(node->boot_id), "boot-%s", name);
+    node->rtt_us = 20000;
+    return fixture->node_count++;
+}
+
+int fixture_node(const struct fixture *fixture, const char *name)
+{
+    for (int i = 0; i < fixture->node_count; i++) {
+        if (str_equal(fixture->nodes[i].name, name))
+            return i;
+    }
+    return -1;
+}
+
+void fixture_hello(struct fixture *fixture, int index)
+{
+    struct fixture_node *node = &fixture->nodes[index];
+    struct message_instance list[FIXTURE_INSTANCES];
+    struct core_event event = {.kind = CORE_HELLO};
+    struct message_hello *hello = &event.hello;
+    memset(list, 0, sizeof(list));
+    str_format(hello->node, sizeof(hello->node), "%s", node->name);
+    str_format(hello->site, sizeof(hello->site), "%s", node->site);
+    str_format(hello->boot_id, sizeof(hello->boot_id), "%s", node->boot_id);
+    str_format(hello->arch, sizeof(hello->arch), "x86_64");
+    str_format(hello->drivers, sizeof(hello->drivers), "process");
+    hello->boot_us = fixture->now_us / 2;
+    hello->mcpu = 1000;
+    hello->memory_bytes = INT64_C(1) << 30;
+    hello->seq = node->seq;
+    hello->instances = list;
+    for (int i = 0; i < fixture->instance_count; i++) {
+        const struct fixture_instance *instance = &fixture->instances[i];
+        if (instance->node != index)
+            continue;
+        struct message_instance *said = &list[hello->instance_count++];
+        str_format(said->instance, sizeof(said->instance), "%s", instance->id);
+        said->state = (int)instance->state;
+        said->epoch = instance->epoch;
+    }
+    node->silent = false;
+    fixture_step(fixture, &event);
+}
+
+void fixture_lose(struct fixture *fixture, int index)
+{
+    struct core_event event = {.kind = CORE_NODE_LOST};
+    fixture->nodes[index].silent = true;
+    str_format(event.node, sizeof(event.node), "%s", fixture->nodes[index].name);
+    fixture_step(fixture, &event);
+}
+
+/* Steps the event and all that the obedient nodes make of its effects. */
+void fixture_step(struct fixture *fixture, struct core_event *event)
+{
+    struct core_event *queue = calloc(QUEUE_MAX, sizeof(*queue));
+    int count = 0;
+    assert_non_null(queue);
+    event->at.us = fixture->now_us;
+    core_step(fixture->core, event, fixture->effects);
+    carry_out(fixture, queue, &count);
+    for (int i = 0; i < count; i++) {
+        queue[i].at.us = fixture->now_us;
+        core_step(fixture->core, &queue[i], fixture->effects);
+        carry_out(fixture, queue, &count);
+    }
+    free(queue);
+}
+
+static void carry_out(struct fixture *fixture, struct core_event *queue, int *count)
+{
+    struct core_effects *effects = fixture->effects;
+    fixture->overflow += effects->count == effects->capacity;
+    for (int i = 0; i < effects->count; i++) {
+        struct core_effect *effect = &effects->list[i];
+        switch (effect->kind) {
+        case CORE_REPLY:
+            fixture->reply_code = effect->reply.code;
+            memcpy(fixture->reply_text, effect->reply.text, sizeof(fixture->reply_text));
+            break;
+        case CORE_COMMAND:
+            obey(fixture, effect->command.node, &effect->command.message, queue, count);
+            break;
+        case CORE_PROBE: {
+            assert_true(*count < QUEUE_MAX);
+            struct core_event *event = &queue[(*count)++];
+            event->kind = CORE_PROBED;
+            memcpy(event->probed.id, effect->probe.id, sizeof(event->probed.id));
+            memcpy(event->probed.instance, effect->probe.instance, sizeof(event->probed.instance));
+            event->probed.sent = effect->probe.count;
+            event->probed.answered = effect->probe.count;
+            event->probed.rtt_us = fixture->hub_rtt_us;
+            break;
+        }
+        case CORE_SOLVE:
+            fixture->solve = effect->solve.solve;
+            fixture->solve_version = effect->solve.version;
+            break;
+        case CORE_PUBLISH:
+            fixture->publish_count++;
+            memcpy(fixture->last_publish, effect->publish.name, sizeof(fixture->last_publish));
+            break;
+        }
+    }
+}
+
+static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
+                 struct core_event *queue, int *count)
+{
+    static const enum instance_state leads_to[] = {
+        [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
+        [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
+        [NODE_STOP] = INSTANCE_STOPPED,
+    };
+    int index = fixture_node(fixture, name);
+    struct fixture_node *node = &fixture->nodes[index];
+    unsigned bit = 1u << command->verb;
+    fixture->command_count++;
+    fixture->verb_count[command->verb]++;
+    fixture->last[command->verb] = *command;
+    if (node->silent || (node->unanswered & bit) != 0)
+        return;
+    assert_true(*count + 2 < QUEUE_MAX);
+    struct core_event *answer = &queue[(*count)++];
+    answer->kind = CORE_ANSWER;
+    memcpy(answer->answer.id, command->id, sizeof(command->id));
+    memcpy(answer->answer.node, node->name, sizeof(node->name));
+    answer->answer.code = (node->refused & bit) != 0 ? ERR_INVALID : 0;
+    if (answer->answer.code != 0 || (node->ignored & bit) != 0)
+        return;
+    if (command->verb == NODE_PROBE) {
+        struct core_event *event = &queue[(*count)++];
+        event->kind = CORE_PROBED;
+        memcpy(event->probed.node, node->name, sizeof(node->name));
+        memcpy(event->probed.id, command->id, sizeof(command->id));
+        memcpy(event->probed.instance, command->instance, sizeof(command->instance));
+        event->probed.sent = command->probe_count;
+        event->probed.answered = node->unreachable ? 0 : command->probe_count;
+        event->probed.rtt_us = node->rtt_us;
+        return;
+    }
+    struct fixture_instance *instance = known(fixture, index, command->instance);
+    instance->epoch = command->epoch;
+    if (command->verb == NODE_FORGET)
+        *instance = fixture->instances[--fixture->instance_count];
+    else
+        queue_report(fixture, instance, leads_to[command->verb], queue, count);
+}
+
+static struct fixture_instance *known(struct fixture *fixture, int node, const char *id)
+{
+    for (int i = 0; i < fixture->instance_count; i++) {
+        if (fixture->instances[i].node == node && str_equal(fixture->instances[i].id, id))
+            return &fixture->instances[i];
+    }
+    assert_true(fixture->instance_count < FIXTURE_INSTANCES);
+    struct fixture_instance *instance = &fixture->instances[fixture->instance_count++];
+    *instance = (struct fixture_instance){.node = node};
+    str_format(instance->id, sizeof(instance->id), "%s", id);
+    return instance;
+}
+
+static void queue_report(struct fixture *fixture, struct fixture_instance *instance,
+                         enum instance_state state, struct core_event *queue, int *count)
+{
+    struct fixture_node *node = &fixture->nodes[instance->node];
+    struct core_event *event = &queue[(*count)++];
+    struct message_report *report = &event->report;
+    event->kind = CORE_REPORT;
+    memcpy(report->node, node->name, sizeof(node->name));
+    memcpy(report->boot_id, node->boot_id, sizeof(node->boot_id));
+    report->seq = ++node->seq;
+    report->boot_us = fixture->now_us / 2;
+    memcpy(report->instance.instance, instance->id, sizeof(instance->id));
+    report->instance.state = (int)state;
+    report->instance.epoch = instance->epoch;
+    instance->state = state;
+}
+
+void fixture_report(struct fixture *fixture, struct fixture_instance *instance,
+                    enum instance_state state, const char *detail)
+{
+    struct core_event event[1];
+    int count = 0;
+    memset(event, 0, sizeof(event));
+    queue_report(fixture, instance, state, event, &count);
+    str_format(event->report.instance.detail, LIMIT_TEXT_BYTES, "%s", detail);
+    fixture_step(fixture, event);
+}
+
+void fixture_apply(struct fixture *fixture, const struct app *app)
+{
+    struct core_event event = {.kind = CORE_APPLY, .request = "request"};
+    event.apply.app = app;
+    fixture_step(fixture, &event);
+}
+
+void fixture_retag(struct fixture *fixture, const char *workload, const char *value)
+{
+    struct core_event event = {.kind = CORE_RETAG, .request = "request"};
+    str_format(event.target.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(event.target.app, LIMIT_NAME_BYTES, "shop");
+    str_format(event.target.workload, LIMIT_NAME_BYTES, "%s", workload);
+    str_format(event.target.key, LIMIT_NAME_BYTES, "cloud");
+    str_format(event.target.value, LIMIT_NAME_BYTES, "%s", value);
+    fixture_step(fixture, &event);
+}
+
+void fixture_delete(struct fixture *fixture)
+{
+    struct core_event event = {.kind = CORE_DELETE, .request = "request"};
+    str_format(event.target.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(event.target.app, LIMIT_NAME_BYTES, "shop");
+    fixture_step(fixture, &event);
+}
+
+void fixture_plan(struct fixture *fixture, const char *const *pairs, int64_t stay, int64_t plan)
+{
+    struct core_plan_choice choices[16];
+    struct core_event event = {.kind = CORE_PLAN};
+    memset(choices, 0, sizeof(choices));
+    event.plan.solve = fixture->solve;
+    event.plan.version = fixture->solve_version;
+    event.plan.status = SOLVE_OPTIMAL;
+    event.plan.choices = choices;
+    event.plan.score_stay_nusd = stay;
+    event.plan.score_plan_nusd = plan;
+    for (int i = 0; pairs[2 * i] != NULL; i++) {
+        struct core_plan_choice *choice = &choices[event.plan.choice_count++];
+        str_format(choice->namespace_, LIMIT_NAME_BYTES, "default");
+        str_format(choice->app, LIMIT_NAME_BYTES, "shop");
+        str_format(choice->workload, LIMIT_NAME_BYTES, "%s", pairs[2 * i]);
+        str_format(choice->site, LIMIT_REF_BYTES, "%s", pairs[2 * i + 1]);
+    }
+    fixture->solve = 0;
+    fixture_step(fixture, &event);
+}
+
+void fixture_run(struct fixture *fixture, int64_t us)
+{
+    int64_t until_us = fixture->now_us + us;
+    for (int i = 0; i < 100000; i++) {
+        int64_t next_us = core_deadline(fixture->core).us;
+        assert_true(next_us > fixture->now_us); /* or the shell would spin */
+        if (next_us > until_us)
+            break;
+        fixture->now_us = next_us;
+        struct core_event tick = {.kind = CORE_TICK};
+        fixture_step(fixture, &tick);
+    }
+    fixture->now_us = until_us;
+    struct core_event tick = {.kind = CORE_TICK};
+    fixture_step(fixture, &tick);
+}
+
+const struct core_handoff *fixture_handoff(const struct fixture *fixture, const char *workload)
+{
+    const struct core_state *state = core_state(fixture->core);
+    for (int i = 0; i < state->handoff_count; i++) {
+        if (str_equal(state->handoffs[i].workload, workload))
+            return &state->handoffs[i];
+    }
+    return NULL;
+}
+
+const struct core_handoff *fixture_ended(const struct fixture *fixture)
+{
+    const struct core_state *state = core_state(fixture->core);
+    assert_true(state->ended_count > 0);
+    return &state->ended[(state->ended_count - 1) % CORE_ENDED];
+}
+
+struct fixture_instance *fixture_serving(struct fixture *fixture, const char *workload)
+{
+    for (int i = 0; i < fixture->instance_count; i++) {
+        if (str_starts(fixture->instances[i].id, workload) &&
+            fixture->instances[i].state == INSTANCE_READY)
+            return &fixture->instances[i];
+    }
+    return NULL;
+}
+
+int fixture_alive(const struct fixture *fixture)
+{
+    int count = 0;
+    for (int i = 0; i < fixture->instance_count; i++) {
+        enum instance_state state = fixture->instances[i].state;
+        count += state >= INSTANCE_STARTING && state < INSTANCE_STOPPED;
+    }
+    return count;
+}
+
+void fixture_start(struct fixture *fixture)
+{
+    fixture_apply(fixture, &fixture->app);
+    fixture_run(fixture, 2 * US_PER_S);
+    fixture_plan(fixture,
+                 (const char *const[]){"web", "edge/nyc", "source", "gcp/us-central1", NULL},
+                 INT64_MAX, 1000);
+    fixture_run(fixture, 2 * US_PER_S);
+    assert_non_null(fixture_serving(fixture, "web"));
+    assert_non_null(fixture_serving(fixture, "source"));
+    fixture_plan(fixture,
+                 (const char *const[]){"web", "edge/nyc", "source", "gcp/us-central1", NULL}, 1000,
+                 1000);
+}

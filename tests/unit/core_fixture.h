@@ -1,0 +1,91 @@
+/*
+ * core_fixture: a core with a small world, and nodes that do at once what they are told.
+ *
+ * The obedient nodes answer every command, report the state it leads to, and answer probes with a
+ * round trip of their own; a test takes a verb from them (`ignored`) or lets it be refused
+ * (`refused`) to see what the core does then. Plans come from the test. Time moves only through
+ * fixture_run. One thread.
+ */
+#pragma once
+
+#include "model/app.h"
+#include "model/world.h"
+#include "scheduler/core/core.h"
+
+#define FIXTURE_NODES     8
+#define FIXTURE_INSTANCES 64
+
+struct fixture_instance {
+    char id[LIMIT_ID_BYTES];
+    int node;
+    enum instance_state state;
+    struct epoch epoch;
+    int64_t mcpu;
+};
+
+struct fixture_node {
+    char name[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    uint64_t seq;
+    bool silent;         /* takes nothing, says nothing */
+    unsigned ignored;    /* bit per verb: taken, answered, without any effect */
+    unsigned refused;    /* bit per verb: answered with ERR_INVALID */
+    unsigned unanswered; /* bit per verb: as if it had never come */
+    int64_t rtt_us;
+    bool unreachable; /* its probes are never answered */
+};
+
+struct fixture {
+    struct core *core;
+    struct core_effects *effects;
+    struct arena arena;
+    struct world world;
+    struct app app; /* default/shop: web -> source, both with the contract */
+    int64_t now_us;
+    struct fixture_node nodes[FIXTURE_NODES];
+    int node_count;
+    struct fixture_instance instances[FIXTURE_INSTANCES];
+    int instance_count;
+    int64_t hub_rtt_us;
+    uint64_t solve; /* the last CORE_SOLVE not yet answered; 0 none */
+    uint64_t solve_version;
+    int reply_code; /* of the last CORE_REPLY; 1: none yet */
+    char reply_text[LIMIT_TEXT_BYTES];
+    int command_count; /* ever sent */
+    int verb_count[16];
+    int publish_count;
+    char last_publish[LIMIT_NAME_BYTES];
+    struct message_command last[16]; /* [verb] */
+    int overflow;                    /* steps that filled the effects */
+};
+
+extern const char *const fixture_world_text;
+extern const char *const fixture_app_text;
+
+void fixture_init(struct fixture *fixture); /* world and nodes client, edge, gcp, aws are there */
+void fixture_done(struct fixture *fixture);
+void fixture_parse_app(struct fixture *fixture, const char *text, struct app *ret_app);
+
+void fixture_step(struct fixture *fixture, struct core_event *event); /* fills `at`, carries out */
+void fixture_apply(struct fixture *fixture, const struct app *app);
+void fixture_retag(struct fixture *fixture, const char *workload, const char *value);
+void fixture_delete(struct fixture *fixture);
+void fixture_hello(struct fixture *fixture, int node);
+void fixture_lose(struct fixture *fixture, int node);
+void fixture_report(struct fixture *fixture, struct fixture_instance *instance,
+                    enum instance_state state, const char *detail);
+int fixture_node_add(struct fixture *fixture, const char *name, const char *site);
+int fixture_node(const struct fixture *fixture, const char *name);
+/* Answers the last solve: pairs of workload and site, ended by NULL. */
+void fixture_plan(struct fixture *fixture, const char *const *pairs, int64_t stay, int64_t plan);
+/* Ticks at every deadline for so long. */
+void fixture_run(struct fixture *fixture, int64_t us);
+
+const struct core_handoff *fixture_handoff(const struct fixture *fixture, const char *workload);
+const struct core_handoff *fixture_ended(const struct fixture *fixture); /* the last */
+/* The instance of the workload that serves, and where; NULL: none. */
+struct fixture_instance *fixture_serving(struct fixture *fixture, const char *workload);
+int fixture_alive(const struct fixture *fixture); /* instances with a process */
+/* Applied, planned to web@edge and source@gcp, started. */
+void fixture_start(struct fixture *fixture);
