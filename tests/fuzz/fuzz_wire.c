@@ -1,0 +1,58 @@
+/* Any bytes as any message: a decoder may refuse them, but what it takes it writes again, and what
+ * it wrote it takes to the same bytes. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/wire/messages.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void encode(const struct wire_shape *shape, const void *object, struct strbuf *out)
+{
+    strbuf_init(out, 16 << 20);
+    wire_encode(shape, object, out);
+    BERTH_ASSERT(strbuf_error(out, NULL) == 0, "%s does not fit", shape->type);
+}
+
+static void try_shape(const struct wire_shape *shape, const char *text, size_t bytes)
+{
+    struct arena arena;
+    struct error err = {0};
+    arena_init(&arena, 64 << 20);
+    void *object = malloc(shape->size);
+    void *again = malloc(shape->size);
+    BERTH_ASSERT(object != NULL && again != NULL, "no memory");
+    if (wire_decode(shape, text, bytes, 0, &arena, object, &err) == 0) {
+        struct strbuf first, second;
+        encode(shape, object, &first);
+        int rc =
+            wire_decode(shape, strbuf_text(&first), first.bytes, 16 << 20, &arena, again, &err);
+        BERTH_ASSERT(rc == 0, "%s refuses its own: %s", shape->type, err.text);
+        encode(shape, again, &second);
+        BERTH_ASSERT(first.bytes == second.bytes &&
+                         memcmp(first.text, second.text, first.bytes) == 0,
+                     "%s differs: %s | %s", shape->type, first.text, second.text);
+        strbuf_done(&first);
+        strbuf_done(&second);
+    } else {
+        BERTH_ASSERT(err.code < 0 && err.text[0] != 0, "a refusal of %s without a sentence",
+                     shape->type);
+    }
+    free(object);
+    free(again);
+    arena_done(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char type[LIMIT_NAME_BYTES];
+    struct error err;
+    if (wire_type_of((const char *)data, size, type, sizeof(type), &err) < 0)
+        type[0] = 0;
+    for (int i = 0; i < message_shape_count; i++)
+        if (type[0] == 0 || strcmp(type, message_shapes[i]->type) == 0)
+            try_shape(message_shapes[i], (const char *)data, size);
+    return 0;
+}
