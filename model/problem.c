@@ -12,6 +12,8 @@ const char *const solve_status_words[] = {"optimal", "feasible", "infeasible", "
 /* Meters of one problem are few, but their count is the caller's: volumes are summed in passes of
  * this many meters, so that the function needs no memory but its own frame. */
 #define METERS_PER_PASS 64
+/* Where a sum of absurd charges stops; berth-solve refuses far less. */
+#define COST_MOST ((nusd)1 << 126)
 
 nusd problem_cost(const struct problem *problem, const int *site)
 {
@@ -36,7 +38,10 @@ nusd problem_cost(const struct problem *problem, const int *site)
             volumes_add(pair->use, cell, first, volumes);
         }
         for (int i = 0; i < METERS_PER_PASS && first + i < problem->meter_count; i++) {
-            cost += charge(&problem->meters[first + i], volumes[i]);
+            nusd more = charge(&problem->meters[first + i], volumes[i]);
+            if (__builtin_add_overflow(cost, more, &cost)) {
+                cost = more < 0 ? -COST_MOST : COST_MOST;
+            }
         }
     }
     return cost;
@@ -61,7 +66,7 @@ nusd meter_charge(const struct problem_meter *meter, int64_t bytes)
 static nusd charge(const struct problem_meter *meter, nusd bytes)
 {
     nusd from = meter->base_bytes;
-    nusd to = from + bytes;
+    nusd to = from + bytes < INT64_MAX ? from + bytes : INT64_MAX; /* no meter counts further */
     nusd low = 0;
     nusd sum = 0;
     for (int tier = 0; tier < meter->tier_count && low < to; tier++) {

@@ -121,6 +121,7 @@ const char *mip_engine(void)
 
 void mip_quiet(void)
 {
+    glp_term_out(GLP_OFF);
     glp_term_hook(term_hook, NULL);
 }
 

@@ -1,6 +1,9 @@
 #include "model/solve/search.h"
 
+#include <math.h>
 #include <string.h>
+
+#include "base/str.h"
 
 /* What one broken pair or apart rule weighs; a capacity weighs its excess in millionths. */
 #define BROKEN_WEIGHT INT64_C(1000000)
@@ -39,6 +42,9 @@ static bool improve_single(struct search *search, int part, struct score *total)
 static bool improve_edge(struct search *search, const struct edge *edge, struct score *total);
 static bool improve_swaps(struct search *search, struct score *total);
 static struct score score_all(struct search *search);
+static double temperature(struct search *search);
+static bool propose(struct search *search, int *ret_part, int *ret_site);
+static int partner(struct search *search, int part, int from, int to);
 static void kick(struct search *search);
 static uint64_t next_random(struct search *search);
 
@@ -115,6 +121,109 @@ bool search_run(struct search *search, int kicks, int64_t evals, int *site)
     }
     memcpy(site, search->best, (size_t)r->parts * sizeof(int));
     return best.broken == 0;
+}
+
+/* Broken rules are priced while it runs, dearer as it cools: what is nearly right early on may be
+ * the way to what is right. */
+bool search_anneal(struct search *search, int64_t evals, uint64_t seed, int *site)
+{
+    const struct reduced *r = search->r;
+    search->evals = 0;
+    search->random = hash_u64(HASH_SEED, seed) | 1;
+    load(search, site);
+    double hot = temperature(search) / 2;
+    struct score now = score_all(search);
+    struct score best = now;
+    memcpy(search->best, search->site, (size_t)r->parts * sizeof(int));
+    double heat = hot;
+    double price = hot / (double)BROKEN_WEIGHT;
+    for (int64_t step = 0; step < evals; step++) {
+        if (step % 64 == 0) {
+            double progress = (double)step / (double)evals;
+            heat = hot * pow(1e-3, progress);
+            price = hot * (2 + 40 * progress) / (double)BROKEN_WEIGHT;
+        }
+        int part;
+        int to;
+        if (!propose(search, &part, &to)) {
+            continue;
+        }
+        int from = search->site[part];
+        struct score change = evaluate(search, part, to);
+        int other = step % 2 == 0 ? -1 : partner(search, part, from, to);
+        if (other >= 0) {
+            apply(search, part, to);
+            change = sum(change, evaluate(search, other, from));
+        }
+        double rise = (double)change.cost + price * (double)change.broken;
+        double chance = (double)(next_random(search) & 0xffffff) / (double)0x1000000;
+        if (rise > 0 && chance >= exp(-rise / heat)) {
+            if (other >= 0) {
+                (void)evaluate(search, part, from);
+                apply(search, part, from);
+            }
+            continue;
+        }
+        apply(search, other >= 0 ? other : part, other >= 0 ? from : to);
+        now = sum(now, change);
+        if (better(now, best)) {
+            best = now;
+            memcpy(search->best, search->site, (size_t)r->parts * sizeof(int));
+        }
+    }
+    load(search, search->best);
+    best = descend(search);
+    memcpy(site, search->site, (size_t)r->parts * sizeof(int));
+    return best.broken == 0;
+}
+
+/* The mean rise of moves drawn at random. */
+static double temperature(struct search *search)
+{
+    double rises = 0;
+    int count = 0;
+    for (int i = 0; i < 200; i++) {
+        int part;
+        int to;
+        if (propose(search, &part, &to)) {
+            struct score change = evaluate(search, part, to);
+            rises += change.cost > 0 ? (double)change.cost : 0;
+            count += change.cost > 0;
+        }
+    }
+    return count > 0 && rises > 0 ? rises / count : 1;
+}
+
+/* A part at site `to` that could be at `from` instead; -1 when there is none. */
+static int partner(struct search *search, int part, int from, int to)
+{
+    const struct reduced *r = search->r;
+    int first = (int)(next_random(search) % (uint64_t)r->parts);
+    for (int i = 0; i < r->parts; i++) {
+        int other = (first + i) % r->parts;
+        if (other != part && search->site[other] == to && r->open[cell(search, other, from)]) {
+            return other;
+        }
+    }
+    return -1;
+}
+
+/* A part that has a choice, and another open site for it. */
+static bool propose(struct search *search, int *ret_part, int *ret_site)
+{
+    const struct reduced *r = search->r;
+    int part = (int)(next_random(search) % (uint64_t)r->parts);
+    if (r->open_count[part] < 2) {
+        return false;
+    }
+    int skip = (int)(next_random(search) % (uint64_t)r->open_count[part]);
+    int site = 0;
+    while (!r->open[cell(search, part, site)] || skip-- > 0) {
+        site++;
+    }
+    *ret_part = part;
+    *ret_site = site;
+    return site != search->site[part];
 }
 
 static int lists_make(struct search *search, struct arena *arena)

@@ -122,18 +122,23 @@ static void incumbent(struct attempt *attempt)
     (void)search_run(attempt->search, 4, 200000, attempt->trial);
     consider(attempt);
     reduce_tighten(reduced, 64);
-    for (int round = 0; round < 2 && !reduced->empty; round++) {
+    int64_t evals = (int64_t)reduced->parts * reduced->sites * 500;
+    for (int round = 0; round < 6 && !reduced->empty; round++) {
+        if (attempt->found && reduced->constant >= reduced->cutoff) {
+            return;
+        }
+        int64_t before = reduced->cutoff;
         for (int part = 0; part < reduced->parts; part++) {
             attempt->trial[part] = round == 0 || !attempt->found ? -1 : attempt->site[part];
         }
-        (void)search_run(attempt->search, 8 + reduced->parts, 1000000, attempt->trial);
-        int64_t before = reduced->cutoff;
-        consider(attempt);
-        if (reduced->cutoff < before || round == 0) {
-            reduce_tighten(reduced, 64);
+        if (round == 0) {
+            (void)search_run(attempt->search, 4, 1000000, attempt->trial);
+        } else {
+            (void)search_anneal(attempt->search, evals, (uint64_t)round, attempt->trial);
         }
-        if (attempt->found && reduced->constant >= reduced->cutoff) {
-            return;
+        consider(attempt);
+        if (reduced->cutoff < before) {
+            reduce_tighten(reduced, 64);
         }
     }
 }

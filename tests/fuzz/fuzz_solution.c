@@ -1,0 +1,37 @@
+/* solution_decode against any bytes, for a fixed problem: what it accepts stays within the problem.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "model/problem.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena arena;
+    arena_init(&arena, (size_t)1 << 20);
+    const struct problem problem = {.part_count = 3, .site_count = 4, .rule_count = 5};
+    struct solution solution;
+    struct error err = {0};
+    if (solution_decode(data, size, &problem, &arena, &solution, &err) < 0) {
+        BERTH_ASSERT(err.text[0] != '\0');
+        arena_done(&arena);
+        return 0;
+    }
+    for (int i = 0; solution.site != NULL && i < problem.part_count; i++) {
+        BERTH_ASSERT(solution.site[i] >= 0 && solution.site[i] < problem.site_count);
+    }
+    for (int i = 0; i < solution.conflict_count; i++) {
+        BERTH_ASSERT(solution.conflict[i] >= 0 && solution.conflict[i] < problem.rule_count);
+    }
+    struct strbuf again;
+    strbuf_init(&again, (size_t)1 << 20);
+    solution_encode(&solution, problem.part_count, &again);
+    BERTH_ASSERT(again.bytes == size && memcmp(again.text, data, size) == 0);
+    strbuf_done(&again);
+    arena_done(&arena);
+    return 0;
+}

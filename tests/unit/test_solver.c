@@ -1,0 +1,273 @@
+/* solver: answers through real worker processes, and what happens when those die, abort, lie, run
+ * out of time, of nodes or of memory. */
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "model/solver.h"
+#include "tests/property/problem_gen.h"
+
+#define BIN(name) BERTH_BINARY_DIR "/bin/" name
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, (size_t)1 << 30);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    return 0;
+}
+
+static struct solver *open_solver(const struct solver_options *options)
+{
+    struct solver *solver = NULL;
+    struct error err = {0};
+    if (solver_open(options, &solver, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    return solver;
+}
+
+static struct solution solve(struct solver *solver, const struct problem *problem)
+{
+    struct solution solution = {0};
+    struct error err = {0};
+    if (solver_call(solver, problem, &arena, &solution, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    return solution;
+}
+
+/* Problems that keep a worker busy: tightly packed and linked. */
+static void hard_problem(struct problem *problem)
+{
+    struct gen_app_shape shape = {
+        .seed = 3, .parts = 48, .sites = 12, .chord_percent = 80, .capacity_percent = 115};
+    gen_app(&shape, &arena, problem);
+}
+
+static void test_default_program_is_beside_ours(void **state)
+{
+    (void)state;
+    struct problem problem;
+    gen_any(1, 3, 3, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){0});
+    struct solution solution = solve(solver, &problem);
+    assert_int_not_equal(solution.status, SOLVE_NONE);
+    solver_close(solver);
+}
+
+static void test_missing_program_is_named(void **state)
+{
+    (void)state;
+    struct solver *solver = NULL;
+    struct error err = {0};
+    struct solver_options options = {.program = "/nonexistent/berth-solve"};
+    assert_int_equal(solver_open(&options, &solver, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/nonexistent/berth-solve"));
+    assert_null(solver);
+}
+
+struct tally {
+    int calls;
+    uint64_t ids;
+    enum solve_status status;
+    int64_t cost;
+};
+
+static void count(void *context, uint64_t id, const struct solution *solution)
+{
+    struct tally *tally = context;
+    tally->calls++;
+    tally->ids |= UINT64_C(1) << id;
+    tally->status = solution->status;
+    tally->cost = solution->cost_nusd;
+}
+
+/* Dispatches until `calls` answers came; two minutes are far more than any of these takes. */
+static void wait_for(struct solver *solver, const struct tally *tally, int calls)
+{
+    for (int i = 0; i < 12000 && tally->calls < calls; i++) {
+        struct pollfd wait = {.fd = solver_fd(solver), .events = POLLIN};
+        (void)poll(&wait, 1, 10);
+        (void)solver_dispatch(solver);
+    }
+    assert_int_equal(tally->calls, calls);
+}
+
+static void test_queue_over_two_workers(void **state)
+{
+    (void)state;
+    struct solver *solver = open_solver(&(struct solver_options){.workers = 2});
+    int pids[4];
+    assert_int_equal(solver_pids(solver, pids, 4), 2);
+    struct tally tally = {0};
+    struct error err = {0};
+    for (uint64_t id = 0; id < 20; id++) {
+        struct problem problem;
+        gen_any(id, 4, 3, &arena, &problem);
+        assert_int_equal(solver_submit(solver, id, &problem, count, &tally, &err), 0);
+    }
+    wait_for(solver, &tally, 20);
+    assert_int_equal(tally.ids, (1 << 20) - 1);
+    int now[4]; /* the same processes still: warm */
+    assert_int_equal(solver_pids(solver, now, 4), 2);
+    assert_memory_equal(pids, now, 2 * sizeof(int));
+    solver_close(solver);
+}
+
+/* CPU time of a process in clock ticks, from the kernel. */
+static long ticks_of(int pid)
+{
+    char path[64];
+    char text[512] = "";
+    str_format(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return -1;
+    }
+    size_t n = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[n] = '\0';
+    const char *at = strrchr(text, ')');
+    for (int i = 0; at != NULL && i < 12; i++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at == NULL ? -1 : strtol(at, NULL, 10);
+}
+
+static void test_killed_in_mid_solve_answers_from_second_try(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    /* Few nodes, so that the second try ends soon; the first is killed long before. */
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 20});
+    struct tally tally = {0};
+    struct error err = {0};
+    int pid = 0;
+    assert_int_equal(solver_pids(solver, &pid, 1), 1);
+    assert_int_equal(solver_submit(solver, 7, &problem, count, &tally, &err), 0);
+    for (int i = 0; i < 6000 && ticks_of(pid) < 5; i++) {
+        struct pollfd wait = {.fd = solver_fd(solver), .events = POLLIN};
+        (void)poll(&wait, 1, 10);
+        (void)solver_dispatch(solver);
+    }
+    assert_int_equal(tally.calls, 0); /* it is busy: killed with the work in its hands */
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    wait_for(solver, &tally, 1);
+    assert_int_equal(tally.ids, 1 << 7);
+    assert_true(tally.status == SOLVE_FEASIBLE || tally.status == SOLVE_OPTIMAL);
+    int again = 0;
+    assert_int_equal(solver_pids(solver, &again, 1), 1);
+    assert_int_not_equal(again, pid);
+    solver_close(solver);
+}
+
+static void test_abort_every_time_is_none_with_reason(void **state)
+{
+    (void)state;
+    struct problem problem;
+    gen_any(5, 3, 3, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){.program = BIN("solver_aborts")});
+    struct solution solution = solve(solver, &problem);
+    assert_int_equal(solution.status, SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "signal 6"));
+    assert_non_null(strstr(solution.text, "Assertion failed"));
+    solver_close(solver);
+}
+
+static void test_wrong_answer_is_not_believed(void **state)
+{
+    (void)state;
+    struct problem problem;
+    gen_any(5, 1, 3, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){.program = BIN("solver_liar")});
+    struct solution solution = solve(solver, &problem);
+    assert_int_equal(solution.status, SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "does not hold"));
+    solver_close(solver);
+}
+
+static void test_wall_limit_is_none_and_the_next_is_answered(void **state)
+{
+    (void)state;
+    struct problem hard;
+    struct problem easy;
+    hard_problem(&hard);
+    gen_any(2, 2, 2, &arena, &easy);
+    struct solver *solver = open_solver(&(struct solver_options){.wall_max_us = 50000});
+    struct solution solution = solve(solver, &hard);
+    assert_int_equal(solution.status, SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "no answer within 50 ms"));
+    solver_close(solver);
+    solver = open_solver(&(struct solver_options){0});
+    assert_int_not_equal(solve(solver, &easy).status, SOLVE_NONE);
+    solver_close(solver);
+}
+
+static void test_node_budget_is_feasible_with_bound_and_repeats(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 10});
+    struct solution first = solve(solver, &problem);
+    struct solution second = solve(solver, &problem);
+    solver_close(solver);
+    assert_int_equal(first.status, SOLVE_FEASIBLE);
+    assert_true(first.bound_nusd < first.cost_nusd);
+    assert_int_equal(first.cost_nusd, second.cost_nusd);
+    assert_int_equal(first.bound_nusd, second.bound_nusd);
+    assert_memory_equal(first.site, second.site, (size_t)problem.part_count * sizeof(int));
+}
+
+static void test_close_with_work_under_way(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    struct solver *solver = open_solver(&(struct solver_options){0});
+    struct tally tally = {0};
+    struct error err = {0};
+    int pid = 0;
+    assert_int_equal(solver_pids(solver, &pid, 1), 1);
+    assert_int_equal(solver_submit(solver, 1, &problem, count, &tally, &err), 0);
+    assert_int_equal(solver_submit(solver, 2, &problem, count, &tally, &err), 0);
+    solver_close(solver);
+    assert_int_equal(tally.calls, 0);
+    assert_int_equal(kill(pid, 0), -1); /* gone, and reaped */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_default_program_is_beside_ours),
+        cmocka_unit_test(test_missing_program_is_named),
+        cmocka_unit_test(test_queue_over_two_workers),
+        cmocka_unit_test(test_killed_in_mid_solve_answers_from_second_try),
+        cmocka_unit_test(test_abort_every_time_is_none_with_reason),
+        cmocka_unit_test(test_wrong_answer_is_not_believed),
+        cmocka_unit_test(test_wall_limit_is_none_and_the_next_is_answered),
+        cmocka_unit_test(test_node_budget_is_feasible_with_bound_and_repeats),
+        cmocka_unit_test(test_close_with_work_under_way),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
