@@ -49,8 +49,8 @@ static inline void fixture_begin(struct fixture *fixture, const char *world, con
         fixture->states[i] = (struct workload_state){.site = -1, .may_move = true};
     }
     fixture->cost_app = (struct cost_app){&fixture->app, fixture->states};
-    fixture->input = (struct cost_input){
-        .world = &fixture->world, .apps = &fixture->cost_app, .app_count = 1};
+    fixture->input =
+        (struct cost_input){.world = &fixture->world, .apps = &fixture->cost_app, .app_count = 1};
 }
 
 static inline void fixture_end(struct fixture *fixture)

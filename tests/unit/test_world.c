@@ -40,10 +40,10 @@ static void refuse(const char *document, const char *const *wanted, size_t count
     arena_done(&arena);
 }
 
-#define REFUSE(document, ...)                                                                      \
-    do {                                                                                           \
-        const char *const wanted_[] = {__VA_ARGS__};                                               \
-        refuse(document, wanted_, sizeof(wanted_) / sizeof(wanted_[0]));                           \
+#define REFUSE(document, ...)                                            \
+    do {                                                                 \
+        const char *const wanted_[] = {__VA_ARGS__};                     \
+        refuse(document, wanted_, sizeof(wanted_) / sizeof(wanted_[0])); \
     } while (0)
 
 static void test_defaults_and_implied(void **state)
