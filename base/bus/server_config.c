@@ -17,7 +17,8 @@ struct grant {
 static const char *const scheduler_publish[] = {
     "berth.v1.node.*.cmd",
     "berth.v1.event.>",
-    "_INBOX.>", /* it answers everyone */
+    "berth.v1.at.>", /* probes from the hub's side of the traffic */
+    "_INBOX.>",      /* it answers everyone */
     "$JS.API.INFO",
     "$JS.API.STREAM.CREATE" EVENTS,
     "$JS.API.STREAM.UPDATE" EVENTS,
@@ -69,7 +70,8 @@ static const char *const node_subscribe[] = {
 static const char *const workloads_publish[] = {
     "svc.%n.>",
     "_INBOX.w.%n.>",
-    "_INBOX.n.>", /* answers to probes */
+    "_INBOX.n.>", /* answers to the probes of nodes */
+    "_INBOX.s.>", /* and of the scheduler */
     NULL,
 };
 static const char *const workloads_subscribe[] = {

@@ -293,6 +293,7 @@ static void test_tenants_are_apart(void **state)
     answered(CLIENT_B, WORK_B, "svc.other.echo");
     answered(WORK, WORK, "svc.default.echo");
     answered(NODE1, WORK, "berth.v1.at.default.w.i1");
+    answered(SCHED, WORK, "berth.v1.at.default.w.i1");
     denied_publish(CLIENT, "svc.other.echo");
     denied_publish(CLIENT, "berth.v1.at.default.w.i1");
     denied_subscribe(CLIENT, "svc.default.echo");
@@ -301,7 +302,7 @@ static void test_tenants_are_apart(void **state)
     denied_subscribe(WORK_B, "berth.v1.at.default.w.i1");
     denied_subscribe(WORK_B, "_INBOX.w.default.>");
     denied_publish(WORK_B, "_INBOX.c.load.x");
-    denied_publish(WORK_B, "_INBOX.s.main.x");
+    denied_publish(WORK_B, "_INBOX.o.me.x");
     denied_publish(WORK_B, "berth.v1.node.n1.beat");
 }
 
