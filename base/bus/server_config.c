@@ -68,10 +68,8 @@ static const char *const node_subscribe[] = {
 
 /* The inboxes of the namespace's clients are added one by one. */
 static const char *const workloads_publish[] = {
-    "svc.%n.>",
-    "_INBOX.w.%n.>",
-    "_INBOX.n.>", /* answers to the probes of nodes */
-    "_INBOX.s.>", /* and of the scheduler */
+    "svc.%n.>",   "_INBOX.w.%n.>", "_INBOX.n.>", /* answers to the probes of nodes */
+    "_INBOX.s.>",                                /* and of the scheduler */
     NULL,
 };
 static const char *const workloads_subscribe[] = {
@@ -85,9 +83,11 @@ static const char *const operator_publish[] = {
     SUBJECT_CTL_ALL,
     "$SRV.>",
     "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES", /* how nats.js finds the stream of a subject */
     "$JS.API.STREAM.INFO" EVENTS,
     "$JS.API.STREAM.MSG.GET" EVENTS,
     "$JS.API.DIRECT.GET" EVENTS,
+    "$JS.API.CONSUMER.CREATE" EVENTS, /* without a name: nats.js 2 */
     "$JS.API.CONSUMER.CREATE" EVENTS ".>",
     "$JS.API.CONSUMER.MSG.NEXT" EVENTS ".>",
     "$JS.API.STREAM.INFO" OBJECT,
@@ -95,6 +95,7 @@ static const char *const operator_publish[] = {
     "$JS.API.DIRECT.GET" OBJECT,
     "$JS.API.DIRECT.GET" OBJECT ".>",
     "$JS.API.STREAM.PURGE" OBJECT,
+    "$JS.API.CONSUMER.CREATE" OBJECT,
     "$JS.API.CONSUMER.CREATE" OBJECT ".>",
     "$JS.API.CONSUMER.DELETE" OBJECT ".>",
     "$JS.FC" OBJECT ".>",
