@@ -12,6 +12,7 @@
 
 #include "base/bus/jetstream.h"
 #include "base/bus/subjects.h"
+#include "base/doc.h"
 #include "base/log.h"
 #include "model/world.h"
 
@@ -31,8 +32,7 @@ static int open_record(struct service *service, const struct service_options *op
 static int open_signals(struct service *service, struct error *err);
 static int open_bus(struct service *service, const struct service_options *options,
                     struct error *err);
-static int begin(struct service *service, const struct service_options *options,
-                 struct error *err);
+static int begin(struct service *service, const struct service_options *options, struct error *err);
 static int load_world(struct service *service, const char *path, struct error *err);
 static int watch(struct service *service, int fd, struct error *err);
 static int serve(struct service *service, struct error *err);
@@ -84,6 +84,7 @@ void service_close(struct service *service)
     bus_close(service->bus);
     solver_close(service->solver);
     service_jobs_done(service);
+    service_probes_done(service);
 #ifdef SERVICE_METRICS
     metrics_destroy(service->metrics);
 #endif
@@ -324,6 +325,8 @@ static void tick(struct service *service)
 
 static int sleep_ms(const struct service *service)
 {
+    if (service->waiting_count > 0)
+        return 0;
     int64_t now_us = service_now(service).us;
     int64_t wait_us = SLEEP_MAX_US;
     int64_t until[] = {

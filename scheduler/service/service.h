@@ -1,6 +1,6 @@
 /*
- * service: the scheduler's production shell: one thread around epoll that turns messages, timers and
- * solver answers into core events, appends them to the journal, and carries the effects out.
+ * service: the scheduler's production shell: one thread around epoll that turns messages, timers
+ * and solver answers into core events, appends them to the journal, and carries the effects out.
  *
  * Order of a round: collect waiting events, step the core for each, append the whole batch with one
  * commit, then let the effects leave. Control requests are answered after the commit. Everything
@@ -17,7 +17,7 @@
 struct service;
 
 struct service_options {
-    const char *state_dir;   /* journal.db lives there */
+    const char *state_dir; /* journal.db lives there */
     const char *nats_url;
     const char *seed_path;   /* nkey seed of the scheduler user */
     const char *solver_path; /* NULL: beside the program */

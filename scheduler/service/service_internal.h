@@ -1,10 +1,10 @@
 /*
  * service_internal: what the files of the service share.
  *
- * A round: handlers, timers and solver answers put core events into `waiting` (service_submit). Then
- * service_round steps the core for each, encodes event and effects, appends all with one commit, and
- * only then carries the effects out (service_effects.c). Memory of a round, messages included, is in
- * `round` and goes at its end.
+ * A round: handlers, timers and solver answers put core events into `waiting` (service_submit).
+ * Then service_round steps the core for each, encodes event and effects, appends all with one
+ * commit, and only then carries the effects out (service_effects.c). Memory of a round, messages
+ * included, is in `round` and goes at its end.
  *
  * When an append fails, the core is ahead of the journal: it is thrown away and rebuilt by replay,
  * the round's requests get the error, nothing else of it leaves. Until an append succeeds again
@@ -32,8 +32,9 @@
 #include "scheduler/service/journal.h"
 #include "scheduler/service/service.h"
 
-#define SERVICE_EVENTS_KEPT  4096 /* published events in memory, for `berth events` */
-#define SERVICE_REPLIES_KEPT 1024 /* answers to changes, so that a repeated request gets the first */
+#define SERVICE_EVENTS_KEPT 4096 /* published events in memory, for `berth events` */
+#define SERVICE_REPLIES_KEPT \
+    1024 /* answers to changes, so that a repeated request gets the first */
 #define SERVICE_PENDING_MAX  1024 /* requests without an answer yet */
 #define SERVICE_ROUND_MAX    512  /* messages taken before a commit */
 #define SERVICE_ROUND_BYTES  ((size_t)1 << 30)
@@ -60,6 +61,7 @@ struct service_answer {
 };
 
 struct service_job;
+struct service_probe;
 
 struct service {
     struct journal *journal;
@@ -78,7 +80,7 @@ struct service {
     int signal_fd;
     bool stopping;
 
-    int64_t epoch_us; /* scheduler time is this ... */
+    int64_t epoch_us;       /* scheduler time is this ... */
     struct mono epoch_mono; /* ... plus what passed since then: never behind the journal's last */
     int64_t started_us;
     char nats_version[64];
@@ -99,12 +101,14 @@ struct service {
     struct message_event *events; /* a ring of SERVICE_EVENTS_KEPT */
     uint64_t event_count;
     struct service_job *jobs;
+    struct service_probe *probes;
     uint64_t job_last;
 };
 
 /* ---- service.c ---- */
 struct instant service_now(const struct service *service);
-/* Queues a copy of the event for the round; arrays must live in service->round. False: no memory. */
+/* Queues a copy of the event for the round; arrays must live in service->round. False: no memory.
+ */
 bool service_submit(struct service *service, const struct core_event *event);
 
 /* ---- service_round.c ---- */
@@ -116,14 +120,16 @@ int service_round(struct service *service, struct error *err) WARN_UNUSED;
 /* ---- service_effects.c ---- */
 /* One effect on its way out of a round; nothing in it points into the core. */
 struct service_out {
-    int record; /* whose effect it is */
+    struct service_out *next;
+    int record;                       /* whose effect it is */
     const struct core_effect *effect; /* COMMAND: without its arrays */
     const char *text;                 /* COMMAND: the encoded message */
 };
-/* Copies what the core will overwrite in its next step. */
-int service_out_make(struct service *service, const struct core_effect *effect, int record,
-                     struct service_out *ret_out, struct error *err) WARN_UNUSED;
+/* Copies what the core will overwrite in its next step, into the round's arena; NULL: no memory. */
+struct service_out *service_out_make(struct service *service, const struct core_effect *effect,
+                                     int record);
 void service_out_send(struct service *service, const struct service_out *out, uint64_t seq);
+void service_probes_done(struct service *service);
 void service_event_keep(struct service *service, const struct message_event *event);
 
 /* ---- service_nodes.c ---- */
@@ -169,8 +175,8 @@ enum job_kind {
     JOB_PLAN,  /* `berth plan`: the answer becomes a reply */
 };
 
-/* What was asked of the solver. Input and problem refer to the core's apps and world: they are used
- * again only while generation and version are those of the core (and of `state_version`). */
+/* What was asked of the solver. Nothing of a PLAN refers into the core. The world of a SOLVE does:
+ * it is used again only while generation and version are still the core's. */
 struct service_job {
     enum job_kind kind;
     struct service_job *next;
@@ -178,21 +184,27 @@ struct service_job {
     uint64_t id;
     uint64_t generation;
     uint64_t version; /* input_version */
-    uint64_t state_version;
-    uint64_t solve; /* SOLVE */
+    uint64_t solve;   /* SOLVE */
     struct arena arena;
     struct cost_input input;
+    int *present; /* [part of input]: site now, or -1 */
     struct problem problem;
-    int *present; /* [part]: site now, or -1 */
-    uint64_t token; /* PLAN, from here on */
+
+    /* PLAN, from here on. */
+    uint64_t token;
+    uint64_t state_version;
     char request[LIMIT_ID_BYTES];
-    const struct app *instead; /* in the arena */
-    const char *without;
     enum handoff_reason reason; /* of moves that a rule forces */
+    const struct app *instead;  /* in the arena; as core_cost_input has it */
+    const char *without;
+    struct cost_input before; /* what runs now, without the change that is planned */
+    int *before_site;
+    struct cost_report before_report;
 };
 
 void service_solve(struct service *service, uint64_t solve, uint64_t version);
-/* `instead` and `without` as core_cost_input has them; the job's arena is taken over. */
+/* Fills the job from its `instead` and `without`, and hands it to the solver. On failure the job is
+ * still the caller's. */
 int service_plan(struct service *service, struct service_job *job, struct error *err) WARN_UNUSED;
 struct service_job *service_job_create(struct service *service, enum job_kind kind);
 void service_job_destroy(struct service_job *job);
@@ -202,12 +214,22 @@ void service_jobs_done(struct service *service);
 /* The body of a plan's reply. */
 int service_plan_write(struct service_job *job, const struct solution *solution,
                        struct json_out *json, struct error *err) WARN_UNUSED;
+
+/* ---- service_report.c ---- */
 void service_total_write(struct json_out *json, const char *key, const struct cost_total *total);
 void service_lines_write(struct json_out *json, const struct cost_input *input,
                          const struct cost_report *report, const struct message_request *narrow);
 /* The lines of what is placed; parts without a site (-1) count nothing. */
 int service_report(const struct cost_input *input, const int *site, struct arena *arena,
                    struct cost_report *ret_report, struct error *err) WARN_UNUSED;
+/* cost_candidates where not everything is placed: gaps are to the present site, or, when the part
+ * itself has none, to the best one allowed. */
+int service_candidates(const struct cost_input *input, const int *site, int part,
+                       struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
+                       struct error *err) WARN_UNUSED;
+/* True when the line is the workload's own, or of a link that it is an end of. */
+bool service_line_touches(const struct cost_input *input, const struct cost_line *line, int app,
+                          int workload);
 
 /* ---- service_explain.c ---- */
 int service_explain(struct service *service, const struct message_request *request,

@@ -1,0 +1,351 @@
+#include <string.h>
+
+#include "model/app.h"
+#include "scheduler/service/service_internal.h"
+
+/* At most this many ways to change the scheduler's mind are told. */
+#define CHANGES_MAX 8
+
+/* One workload and what the cost model says of it. */
+struct explained {
+    struct cost_input input;
+    int *site;
+    int app;
+    int workload;
+    int part;
+    struct cost_candidate *candidates;
+    int candidate_count;
+    struct cost_report report;
+};
+
+static int prepare(struct service *service, const struct message_request *request,
+                   struct arena *arena, struct explained *ret_explained, struct error *err);
+static void write_explained(struct service *service, const struct message_request *request,
+                            const struct explained *explained, struct json_out *json);
+static void write_here(const struct explained *explained, struct json_out *json);
+static void write_now(struct service *service, const struct message_request *request,
+                      const struct explained *explained, struct json_out *json);
+static void write_candidates(const struct explained *explained, struct json_out *json);
+static void write_changes(const struct explained *explained, struct json_out *json);
+static void write_estimates(struct service *service, const struct explained *explained,
+                            struct json_out *json);
+static void write_decisions(struct service *service, const struct message_request *request,
+                            struct json_out *json);
+static const struct core_decision *last_decision(const struct core_state *state,
+                                                 const struct message_request *request);
+static const struct core_instance *instance_of(const struct core_state *state,
+                                               const struct message_request *request);
+static int best_other(const struct explained *explained);
+
+int service_explain(struct service *service, const struct message_request *request,
+                    struct json_out *json, struct error *err)
+{
+    struct arena arena;
+    struct explained explained;
+    arena_init(&arena, SERVICE_JOB_BYTES);
+    int rc = prepare(service, request, &arena, &explained, err);
+    if (rc == 0)
+        write_explained(service, request, &explained, json);
+    arena_done(&arena);
+    return rc;
+}
+
+int service_cost(struct service *service, const struct message_request *request,
+                 struct json_out *json, struct error *err)
+{
+    struct arena arena;
+    struct cost_input input;
+    struct cost_report report;
+    int *site = NULL;
+    arena_init(&arena, SERVICE_JOB_BYTES);
+    int rc = core_cost_input(service->core, NULL, NULL, &arena, &input, err);
+    if (rc == 0)
+        rc = core_placement(service->core, &input, &arena, &site, err);
+    if (rc == 0)
+        rc = service_report(&input, site, &arena, &report, err);
+    if (rc == 0) {
+        /* The total of what is asked for, not of everything. */
+        struct cost_total total = {0};
+        for (int i = 0; i < report.line_count; i++) {
+            const struct cost_line *line = &report.lines[i];
+            const struct app *app = input.apps[line->app].app;
+            if (!service_narrowed(request, app->namespace_, app->name,
+                                  app->workloads[line->workload].name))
+                continue;
+            total.bill += line->bill;
+            total.score += line->score;
+            total.bill_term[line->term] += line->bill;
+            total.score_term[line->term] += line->score;
+        }
+        json_open(json, NULL, '{');
+        service_total_write(json, "total", &total);
+        service_lines_write(json, &input, &report, request);
+        json_close(json, '}');
+    }
+    arena_done(&arena);
+    return rc;
+}
+
+static int prepare(struct service *service, const struct message_request *request,
+                   struct arena *arena, struct explained *ret_explained, struct error *err)
+{
+    struct explained explained = {.app = -1};
+    int rc = core_cost_input(service->core, NULL, NULL, arena, &explained.input, err);
+    if (rc == 0)
+        rc = core_placement(service->core, &explained.input, arena, &explained.site, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < explained.input.app_count; i++) {
+        const struct app *app = explained.input.apps[i].app;
+        if (str_equal(app->name, request->app) && str_equal(app->namespace_, request->namespace_))
+            explained.app = i;
+    }
+    if (explained.app < 0)
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "there is no app %s/%s; `berth get apps` lists them", request->namespace_,
+                         request->app);
+    explained.workload = app_workload(explained.input.apps[explained.app].app, request->workload);
+    if (explained.workload < 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "app %s/%s has no workload '%s'",
+                         request->namespace_, request->app, request->workload);
+    explained.part = cost_part(&explained.input, explained.app, explained.workload);
+    rc = service_candidates(&explained.input, explained.site, explained.part, arena,
+                            &explained.candidates, &explained.candidate_count, err);
+    if (rc == 0)
+        rc = service_report(&explained.input, explained.site, arena, &explained.report, err);
+    if (rc == 0)
+        *ret_explained = explained;
+    return rc;
+}
+
+static void write_explained(struct service *service, const struct message_request *request,
+                            const struct explained *explained, struct json_out *json)
+{
+    const struct core_state *state = core_state(service->core);
+    int site = explained->site[explained->part];
+    const struct core_instance *instance = instance_of(state, request);
+    json_open(json, NULL, '{');
+    json_string(json, "namespace", request->namespace_);
+    json_string(json, "app", request->app);
+    json_string(json, "workload", request->workload);
+    json_string(json, "site", site < 0 ? "" : explained->input.world->sites[site].name);
+    json_string(json, "node", instance == NULL ? "" : instance->node);
+    json_int(json, "since_us", instance == NULL ? 0 : instance->since.us);
+    write_here(explained, json);
+    write_now(service, request, explained, json);
+    write_candidates(explained, json);
+    write_changes(explained, json);
+    write_estimates(service, explained, json);
+    write_decisions(service, request, json);
+    service_lines_write(json, &explained->input, &explained->report, request);
+    json_close(json, '}');
+}
+
+static void write_here(const struct explained *explained, struct json_out *json)
+{
+    const struct world *world = explained->input.world;
+    int site = explained->site[explained->part];
+    int other = best_other(explained);
+    char text[2 * LIMIT_TEXT_BYTES + 2 * LIMIT_REF_BYTES];
+    char amount[MONEY_TEXT_BYTES];
+    if (site < 0) {
+        str_format(text, sizeof(text), "it runs nowhere%s",
+                   other < 0 ? ": no site is allowed" : "; the next plan places it");
+    } else if (!explained->candidates[site].allowed) {
+        str_format(text, sizeof(text), "it is at %s although %s: it moves when the next plan can",
+                   world->sites[site].name, explained->candidates[site].rule);
+    } else if (other < 0) {
+        str_format(text, sizeof(text), "%s is the only site that the rules allow",
+                   world->sites[site].name);
+    } else if (explained->candidates[other].gap >= 0) {
+        str_format(
+            text, sizeof(text),
+            "%s scores least of the allowed sites; the next, %s, would score %s a month more",
+            world->sites[site].name, world->sites[other].name,
+            money_format(explained->candidates[other].gap, 2, amount));
+    } else {
+        str_format(text, sizeof(text),
+                   "%s would score %s a month less than %s, but the workload does not move now",
+                   world->sites[other].name,
+                   money_format(-explained->candidates[other].gap, 2, amount),
+                   world->sites[site].name);
+    }
+    json_string(json, "here", text);
+}
+
+static void write_now(struct service *service, const struct message_request *request,
+                      const struct explained *explained, struct json_out *json)
+{
+    const struct core_state *state = core_state(service->core);
+    const struct core_decision *decision = last_decision(state, request);
+    const struct workload_state *place =
+        &explained->input.apps[explained->app].states[explained->workload];
+    char text[3 * LIMIT_TEXT_BYTES];
+    str_format(text, sizeof(text), "%s%s%s",
+               decision != NULL ? decision->text : "no decision has been taken about it yet",
+               place->site >= 0 && !place->may_move
+                   ? "; it stays for now: it moved a short while ago, is moving, is not automatic, "
+                     "or its metrics are too old"
+                   : "",
+               state->solving ? "; a plan is being made" : "");
+    json_string(json, "now", text);
+}
+
+static void write_candidates(const struct explained *explained, struct json_out *json)
+{
+    const struct world *world = explained->input.world;
+    json_open(json, "candidates", '[');
+    for (int i = 0; i < explained->candidate_count; i++) {
+        const struct cost_candidate *candidate = &explained->candidates[i];
+        json_open(json, NULL, '{');
+        json_string(json, "site", world->sites[candidate->site].name);
+        json_bool(json, "allowed", candidate->allowed);
+        json_string(json, "rule", candidate->rule);
+        json_money(json, "bill", candidate->bill);
+        json_money(json, "score", candidate->score);
+        json_money(json, "gap", candidate->gap);
+        json_bool(json, "chosen", candidate->site == explained->site[explained->part]);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+/* The allowed sites by how little is missing, then the rules that shut others out. */
+static void write_changes(const struct explained *explained, struct json_out *json)
+{
+    const struct world *world = explained->input.world;
+    int chosen = explained->site[explained->part];
+    char text[2 * LIMIT_TEXT_BYTES + 2 * LIMIT_REF_BYTES];
+    char amount[MONEY_TEXT_BYTES];
+    json_open(json, "change", '[');
+    nusd above = -1;
+    int told = 0;
+    while (told < CHANGES_MAX) {
+        const struct cost_candidate *next = NULL;
+        for (int i = 0; i < explained->candidate_count; i++) {
+            const struct cost_candidate *candidate = &explained->candidates[i];
+            if (candidate->allowed && candidate->site != chosen && candidate->gap > above &&
+                (next == NULL || candidate->gap < next->gap))
+                next = candidate;
+        }
+        if (next == NULL)
+            break;
+        above = next->gap;
+        str_format(text, sizeof(text), "%s would be chosen if it were %s a month cheaper",
+                   world->sites[next->site].name, money_format(next->gap, 2, amount));
+        json_string(json, NULL, text);
+        told++;
+    }
+    for (int i = 0; told < CHANGES_MAX && i < explained->candidate_count; i++) {
+        const struct cost_candidate *candidate = &explained->candidates[i];
+        if (candidate->allowed || candidate->gap >= 0)
+            continue;
+        str_format(text, sizeof(text), "%s would score %s a month less, but %s",
+                   world->sites[candidate->site].name, money_format(-candidate->gap, 2, amount),
+                   candidate->rule);
+        json_string(json, NULL, text);
+        told++;
+    }
+    json_close(json, ']');
+}
+
+/* What was measured of it, and the prior where nothing was. */
+static void write_estimates(struct service *service, const struct explained *explained,
+                            struct json_out *json)
+{
+    const struct app *app = explained->input.apps[explained->app].app;
+    const struct workload *workload = &app->workloads[explained->workload];
+    bool measured;
+    json_open(json, "estimates", '[');
+    for (int i = 0; i < explained->input.estimates.count; i++) {
+        const struct estimate *estimate = &explained->input.estimates.list[i];
+        if (!str_equal(estimate->workload, workload->name) ||
+            !str_equal(estimate->app, app->name) ||
+            !str_equal(estimate->namespace_, app->namespace_))
+            continue;
+        json_open(json, NULL, '{');
+        json_string(json, "kind", estimate_kind_words[estimate->kind]);
+        json_string(json, "site", estimate->site);
+        json_int(json, "value", estimate->value);
+        json_bool(json, "measured", true);
+        json_int(json, "age_us", service_now(service).us - estimate->at_us);
+        json_close(json, '}');
+    }
+    int64_t calls_mhz =
+        cost_calls_mhz(&explained->input, explained->app, explained->workload, &measured);
+    if (!measured) {
+        json_open(json, NULL, '{');
+        json_string(json, "kind", estimate_kind_words[ESTIMATE_CALLS_MHZ]);
+        json_string(json, "site", "");
+        json_int(json, "value", calls_mhz);
+        json_bool(json, "measured", false);
+        json_close(json, '}');
+    }
+    int site = explained->site[explained->part] < 0 ? 0 : explained->site[explained->part];
+    int64_t hit_ppm =
+        cost_hit_ppm(&explained->input, explained->app, explained->workload, site, &measured);
+    if (!measured && hit_ppm >= 0) {
+        json_open(json, NULL, '{');
+        json_string(json, "kind", estimate_kind_words[ESTIMATE_HIT_PPM]);
+        json_string(json, "site", "");
+        json_int(json, "value", hit_ppm);
+        json_bool(json, "measured", false);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+static void write_decisions(struct service *service, const struct message_request *request,
+                            struct json_out *json)
+{
+    const struct core_state *state = core_state(service->core);
+    uint64_t kept = state->decision_count < CORE_DECISIONS ? state->decision_count : CORE_DECISIONS;
+    json_open(json, "decisions", '[');
+    for (uint64_t i = 0; i < kept; i++) {
+        const struct core_decision *decision =
+            &state->decisions[(state->decision_count - 1 - i) % CORE_DECISIONS];
+        if (service_narrowed(request, decision->namespace_, decision->app, decision->workload))
+            service_decision_write(json, decision);
+    }
+    json_close(json, ']');
+}
+
+static const struct core_decision *last_decision(const struct core_state *state,
+                                                 const struct message_request *request)
+{
+    uint64_t kept = state->decision_count < CORE_DECISIONS ? state->decision_count : CORE_DECISIONS;
+    for (uint64_t i = 0; i < kept; i++) {
+        const struct core_decision *decision =
+            &state->decisions[(state->decision_count - 1 - i) % CORE_DECISIONS];
+        if (service_narrowed(request, decision->namespace_, decision->app, decision->workload))
+            return decision;
+    }
+    return NULL;
+}
+
+/* The one that serves, if any. */
+static const struct core_instance *instance_of(const struct core_state *state,
+                                               const struct message_request *request)
+{
+    const struct core_instance *found = NULL;
+    for (int i = 0; i < state->instance_count; i++) {
+        const struct core_instance *instance = &state->instances[i];
+        if (instance->want == WANT_SERVE && !instance->lost &&
+            service_narrowed(request, instance->namespace_, instance->app, instance->workload) &&
+            (found == NULL || instance->state == INSTANCE_READY))
+            found = instance;
+    }
+    return found;
+}
+
+static int best_other(const struct explained *explained)
+{
+    int best = -1;
+    for (int i = 0; i < explained->candidate_count; i++) {
+        const struct cost_candidate *candidate = &explained->candidates[i];
+        if (candidate->allowed && candidate->site != explained->site[explained->part] &&
+            (best < 0 || candidate->gap < explained->candidates[best].gap))
+            best = i;
+    }
+    return best;
+}

@@ -1,0 +1,318 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/app.h"
+#include "model/world.h"
+#include "scheduler/service/service_internal.h"
+
+static int prepare(struct service_job *job, struct error *err);
+static int prepare_plan(struct service_job *job, struct error *err);
+static int detach_apps(struct arena *arena, struct cost_input *input, struct error *err);
+static int detach_world(struct arena *arena, const struct world *world, struct world **ret_world,
+                        struct error *err);
+static void on_solved(void *context, uint64_t id, const struct solution *solution);
+static void answer_solve(struct service_job *job, const struct solution *solution);
+static int fill_plan(struct service_job *job, const struct solution *solution,
+                     struct core_plan *plan, struct error *err);
+static int bill_of(const struct cost_input *input, const int *site, struct arena *arena,
+                   int64_t *ret_bill, struct error *err);
+static void conflict_text(const struct service_job *job, const struct solution *solution,
+                          char out[LIMIT_TEXT_BYTES]);
+static void answer_plan(struct service_job *job, const struct solution *solution);
+static bool is_placed(const int *site, int count);
+static void no_plan(struct service *service, uint64_t solve, uint64_t version, const char *text);
+static void unlink_job(struct service_job *job);
+
+void service_solve(struct service *service, uint64_t solve, uint64_t version)
+{
+    struct error err;
+    struct service_job *job = service_job_create(service, JOB_SOLVE);
+    if (job == NULL) {
+        no_plan(service, solve, version, "no memory for a solve");
+        return;
+    }
+    job->solve = solve;
+    int rc = prepare(job, &err);
+    job->version = version;
+    if (rc == 0)
+        rc = solver_submit(service->solver, job->id, &job->problem, on_solved, job, &err);
+    if (rc < 0) {
+        no_plan(service, solve, version, err.text);
+        service_job_destroy(job);
+    }
+}
+
+int service_plan(struct service *service, struct service_job *job, struct error *err)
+{
+    int rc = prepare_plan(job, err);
+    return rc < 0 ? rc
+                  : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
+}
+
+struct service_job *service_job_create(struct service *service, enum job_kind kind)
+{
+    struct service_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return NULL;
+    arena_init(&job->arena, SERVICE_JOB_BYTES);
+    job->kind = kind;
+    job->service = service;
+    job->id = ++service->job_last;
+    job->generation = service->generation;
+    job->next = service->jobs;
+    service->jobs = job;
+    return job;
+}
+
+void service_job_destroy(struct service_job *job)
+{
+    unlink_job(job);
+    arena_done(&job->arena);
+    free(job);
+}
+
+void service_jobs_done(struct service *service)
+{
+    while (service->jobs != NULL)
+        service_job_destroy(service->jobs);
+}
+
+static int prepare(struct service_job *job, struct error *err)
+{
+    const struct core *core = job->service->core;
+    job->version = core_state(core)->input_version;
+    int rc = core_cost_input(core, job->instead, job->without, &job->arena, &job->input, err);
+    if (rc == 0)
+        rc = core_placement(core, &job->input, &job->arena, &job->present, err);
+    if (rc == 0)
+        rc = detach_apps(&job->arena, &job->input, err);
+    if (rc == 0)
+        rc = cost_problem(&job->input, &job->arena, &job->problem, err);
+    return rc;
+}
+
+static int prepare_plan(struct service_job *job, struct error *err)
+{
+    const struct core *core = job->service->core;
+    job->state_version = core_state(core)->version;
+    int rc = prepare(job, err);
+    if (rc == 0)
+        rc = core_cost_input(core, NULL, NULL, &job->arena, &job->before, err);
+    if (rc == 0)
+        rc = core_placement(core, &job->before, &job->arena, &job->before_site, err);
+    if (rc == 0)
+        rc = detach_apps(&job->arena, &job->before, err);
+    struct world *world = NULL;
+    if (rc == 0)
+        rc = detach_world(&job->arena, job->input.world, &world, err);
+    if (rc < 0)
+        return rc;
+    job->input.world = world;
+    job->before.world = world;
+    return service_report(&job->before, job->before_site, &job->arena, &job->before_report, err);
+}
+
+/* Apps are replaced and moved about by the core; a job outlives that. */
+static int detach_apps(struct arena *arena, struct cost_input *input, struct error *err)
+{
+    size_t sites = (size_t)input->world->site_count;
+    for (int i = 0; i < input->app_count; i++) {
+        struct app *copy = arena_alloc(arena, sizeof(*copy));
+        if (copy == NULL || app_copy(input->apps[i].app, arena, copy) < 0)
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for a copy of app %s",
+                             input->apps[i].app->name);
+        input->apps[i].app = copy;
+        for (int k = 0; k < copy->workload_count; k++) {
+            bool **blocked = &input->apps[i].states[k].site_blocked;
+            if (*blocked == NULL)
+                continue;
+            *blocked = arena_copy(arena, *blocked, sites * sizeof(**blocked));
+            if (*blocked == NULL)
+                return error_set(err, ERR_NO_MEMORY, 0, "no memory for a table of sites");
+        }
+    }
+    if (input->estimates.count == 0)
+        return 0;
+    input->estimates.list =
+        arena_copy(arena, input->estimates.list,
+                   (size_t)input->estimates.count * sizeof(*input->estimates.list));
+    return input->estimates.list != NULL
+               ? 0
+               : error_set(err, ERR_NO_MEMORY, 0, "no memory for a copy of the estimates");
+}
+
+/* By its text, which is the one complete way to copy a world. */
+static int detach_world(struct arena *arena, const struct world *world, struct world **ret_world,
+                        struct error *err)
+{
+    struct world *copy = arena_alloc(arena, sizeof(*copy));
+    if (copy == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a copy of the world");
+    struct strbuf text;
+    strbuf_init(&text, LIMIT_DOC_BYTES);
+    world_write(world, &text);
+    int rc = strbuf_error(&text, err);
+    if (rc == 0)
+        rc = world_parse("world", strbuf_text(&text), text.bytes, arena, copy, err);
+    strbuf_done(&text);
+    if (rc == 0)
+        *ret_world = copy;
+    return rc;
+}
+
+static void on_solved(void *context, uint64_t id, const struct solution *solution)
+{
+    struct service_job *job = context;
+    BERTH_ASSERT(job->id == id, "job %llu got the answer of %llu", (unsigned long long)job->id,
+                 (unsigned long long)id);
+    if (job->kind == JOB_SOLVE)
+        answer_solve(job, solution);
+    else
+        answer_plan(job, solution);
+    service_job_destroy(job);
+}
+
+static void answer_solve(struct service_job *job, const struct solution *solution)
+{
+    struct service *service = job->service;
+    const struct core_state *state = core_state(service->core);
+    /* A core that was rebuilt since has asked again. */
+    if (job->generation != service->generation)
+        return;
+    if (job->version != state->input_version) {
+        no_plan(service, job->solve, job->version, "the inputs changed during the solve");
+        return;
+    }
+    struct core_event event = {.kind = CORE_PLAN,
+                               .plan = {.solve = job->solve, .version = job->version}};
+    struct error err;
+    if (fill_plan(job, solution, &event.plan, &err) < 0)
+        no_plan(service, job->solve, job->version, err.text);
+    else if (!service_submit(service, &event))
+        log_event(LOG_ERROR, "plan.lost", "solve=%llu reason=\"no memory\"",
+                  (unsigned long long)job->solve);
+}
+
+static int fill_plan(struct service_job *job, const struct solution *solution,
+                     struct core_plan *plan, struct error *err)
+{
+    struct service *service = job->service;
+    int parts = job->problem.part_count;
+    plan->status = solution->status;
+    plan->bound_nusd = solution->bound_nusd;
+    plan->score_stay_nusd = INT64_MAX;
+    if (solution->status == SOLVE_INFEASIBLE)
+        conflict_text(job, solution, plan->text);
+    else
+        memcpy(plan->text, solution->text, sizeof(plan->text));
+    if (solution->status != SOLVE_OPTIMAL && solution->status != SOLVE_FEASIBLE)
+        return 0;
+    plan->score_plan_nusd = solution->cost_nusd;
+    int rc = bill_of(&job->input, solution->site, &job->arena, &plan->bill_plan_nusd, err);
+    if (rc == 0)
+        rc = bill_of(&job->input, job->present, &job->arena, &plan->bill_stay_nusd, err);
+    if (rc < 0)
+        return rc;
+    if (is_placed(job->present, parts) && problem_broken_rule(&job->problem, job->present) < 0 &&
+        money_to_i64(problem_cost(&job->problem, job->present), &plan->score_stay_nusd) < 0)
+        return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
+    plan->choices = arena_array(&service->round, (size_t)parts + 1, sizeof(*plan->choices));
+    if (plan->choices == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
+    for (int i = 0; i < job->input.app_count; i++) {
+        const struct app *app = job->input.apps[i].app;
+        for (int k = 0; k < app->workload_count; k++) {
+            struct core_plan_choice *choice = &plan->choices[plan->choice_count++];
+            int site = solution->site[cost_part(&job->input, i, k)];
+            memcpy(choice->namespace_, app->namespace_, sizeof(choice->namespace_));
+            memcpy(choice->app, app->name, sizeof(choice->app));
+            memcpy(choice->workload, app->workloads[k].name, sizeof(choice->workload));
+            memcpy(choice->site, job->input.world->sites[site].name, sizeof(choice->site));
+        }
+    }
+    return 0;
+}
+
+/* Per month: what a move costs once is not in it. */
+static int bill_of(const struct cost_input *input, const int *site, struct arena *arena,
+                   int64_t *ret_bill, struct error *err)
+{
+    struct cost_report report;
+    int rc = service_report(input, site, arena, &report, err);
+    if (rc < 0)
+        return rc;
+    nusd bill = report.total.bill - report.total.bill_term[TERM_MIGRATION];
+    if (money_to_i64(bill, ret_bill) < 0)
+        return error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
+    return 0;
+}
+
+/* As many of the rules as the sentence holds. */
+static void conflict_text(const struct service_job *job, const struct solution *solution,
+                          char out[LIMIT_TEXT_BYTES])
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < solution->conflict_count; i++) {
+        const char *rule = job->problem.rules[solution->conflict[i]].text;
+        size_t bytes = strlen(rule);
+        const char *joint = i == 0 ? "" : "; ";
+        if (used + strlen(joint) + bytes >= LIMIT_TEXT_BYTES)
+            return;
+        memcpy(out + used, joint, strlen(joint));
+        used += strlen(joint);
+        memcpy(out + used, rule, bytes + 1);
+        used += bytes;
+    }
+}
+
+static void answer_plan(struct service_job *job, const struct solution *solution)
+{
+    struct service *service = job->service;
+    struct strbuf body;
+    struct json_out json;
+    struct error err;
+    strbuf_init(&body, SERVICE_BODY_BYTES);
+    json_out_init(&json, &body);
+    int rc = service_plan_write(job, solution, &json, &err);
+    if (rc == 0)
+        rc = strbuf_error(&body, &err);
+    service_respond(service, job->token, job->request, rc, rc < 0 ? err.text : "",
+                    job->state_version, rc < 0 ? "" : strbuf_text(&body));
+    strbuf_done(&body);
+}
+
+static bool is_placed(const int *site, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (site[i] < 0)
+            return false;
+    return true;
+}
+
+/* The core waits for an answer to its solve, and this is one: it asks again. */
+static void no_plan(struct service *service, uint64_t solve, uint64_t version, const char *text)
+{
+    struct core_event event = {
+        .kind = CORE_PLAN,
+        .plan = {.solve = solve,
+                 .version = version,
+                 .status = SOLVE_NONE,
+                 .score_stay_nusd = INT64_MAX},
+    };
+    (void)snprintf(event.plan.text, sizeof(event.plan.text), "%s",
+                   text); /* cut, it still says it */
+    if (!service_submit(service, &event))
+        log_event(LOG_ERROR, "plan.lost", "solve=%llu reason=\"no memory\"",
+                  (unsigned long long)solve);
+}
+
+static void unlink_job(struct service_job *job)
+{
+    struct service_job **at = &job->service->jobs;
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+}

@@ -1,0 +1,347 @@
+#include "scheduler/service/codec.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/doc.h"
+#include "model/app.h"
+#include "model/world.h"
+
+#define RECORD_BYTES ((size_t)16 << 20)
+
+static struct arena arena;
+static struct strbuf first;
+static struct strbuf second;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, (size_t)64 << 20);
+    strbuf_init(&first, RECORD_BYTES);
+    strbuf_init(&second, RECORD_BYTES);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    strbuf_done(&first);
+    strbuf_done(&second);
+    return 0;
+}
+
+static struct core_event event_of(enum core_event_kind kind)
+{
+    struct core_event event = {.kind = kind, .at = {1700000000123456}};
+    str_format(event.request, sizeof(event.request), "request-1");
+    return event;
+}
+
+/* Written, read and written again: equal texts, and the head survives. */
+static struct core_event round_trip(const struct core_event *event)
+{
+    strbuf_reset(&first);
+    strbuf_reset(&second);
+    codec_event_write(event, &first);
+    assert_int_equal(strbuf_error(&first, NULL), 0);
+    struct core_event read;
+    struct error err = {0};
+    if (codec_event_read(strbuf_text(&first), first.bytes, &arena, &read, &err) < 0)
+        fail_msg("%s: %s", strbuf_text(&first), err.text);
+    assert_int_equal(read.kind, event->kind);
+    assert_int_equal(read.at.us, event->at.us);
+    assert_string_equal(read.request, event->request);
+    codec_event_write(&read, &second);
+    assert_string_equal(strbuf_text(&first), strbuf_text(&second));
+    return read;
+}
+
+static void small_events_survive(void **state)
+{
+    (void)state;
+    struct core_event event = event_of(CORE_STARTED);
+    event.started.term = UINT64_MAX;
+    assert_true(round_trip(&event).started.term == UINT64_MAX);
+
+    event = event_of(CORE_TICK);
+    event.at.us = -1;
+    event.request[0] = 0;
+    (void)round_trip(&event);
+    assert_non_null(strstr(strbuf_text(&first), "\"kind\":\"tick\""));
+
+    event = event_of(CORE_NODE_LOST);
+    str_format(event.node, sizeof(event.node), "n1");
+    assert_string_equal(round_trip(&event).node, "n1");
+
+    event = event_of(CORE_RETAG);
+    str_format(event.target.namespace_, sizeof(event.target.namespace_), "default");
+    str_format(event.target.app, sizeof(event.target.app), "shop");
+    str_format(event.target.workload, sizeof(event.target.workload), "source");
+    str_format(event.target.key, sizeof(event.target.key), "cloud");
+    str_format(event.target.value, sizeof(event.target.value), "aws");
+    struct core_event read = round_trip(&event);
+    assert_memory_equal(&read.target, &event.target, sizeof(read.target));
+    event.kind = CORE_DELETE;
+    read = round_trip(&event);
+    assert_string_equal(read.target.app, "shop");
+}
+
+static void messages_of_nodes_survive(void **state)
+{
+    (void)state;
+    struct message_instance instances[2] = {
+        {.instance = "source-0-1", .state = INSTANCE_READY, .epoch = {3, 4}, .exit_code = -1},
+        {.instance = "front-0-2", .state = INSTANCE_FAILED, .error_code = -11},
+    };
+    struct message_tag tags[1] = {{.key = "rack", .value = "r7"}};
+    struct core_event event = event_of(CORE_HELLO);
+    event.hello = (struct message_hello){
+        .node = "n1",
+        .site = "gcp/us-central1",
+        .boot_id = "4d1f",
+        .arch = "x86_64",
+        .mcpu = 4000,
+        .memory_bytes = INT64_C(8) << 30,
+        .epoch = {2, 9},
+        .tags = tags,
+        .tag_count = 1,
+        .instances = instances,
+        .instance_count = 2,
+    };
+    struct core_event read = round_trip(&event);
+    assert_int_equal(read.hello.instance_count, 2);
+    assert_int_equal(read.hello.instances[0].epoch.n, 4);
+    assert_int_equal(read.hello.instances[1].error_code, -11);
+    assert_string_equal(read.hello.tags[0].value, "r7");
+
+    event = event_of(CORE_ANSWER);
+    event.answer =
+        (struct message_answer){.id = "c1", .node = "n1", .code = -9, .text = "an old \"epoch\"\n"};
+    read = round_trip(&event);
+    assert_int_equal(read.answer.code, -9);
+    assert_string_equal(read.answer.text, "an old \"epoch\"\n");
+
+    event = event_of(CORE_REPORT);
+    event.report = (struct message_report){
+        .node = "n1", .boot_id = "4d1f", .seq = 7, .instance = instances[0]};
+    read = round_trip(&event);
+    assert_int_equal(read.report.instance.state, INSTANCE_READY);
+
+    event = event_of(CORE_PROBED);
+    event.probed = (struct message_probed){
+        .node = "", .id = "p", .instance = "source-0-1", .sent = 3, .answered = 2, .rtt_us = 81000};
+    read = round_trip(&event);
+    assert_int_equal(read.probed.rtt_us, 81000);
+}
+
+static void every_estimate_survives(void **state)
+{
+    (void)state;
+    struct estimate list[ESTIMATE_COUNT];
+    memset(list, 0, sizeof(list));
+    for (int i = 0; i < ESTIMATE_COUNT; i++) {
+        list[i].kind = (enum estimate_kind)i;
+        list[i].value = 1000 + i;
+        list[i].at_us = 5 * i;
+        str_format(list[i].site, sizeof(list[i].site), "aws/us-east-1");
+    }
+    struct core_event event = event_of(CORE_ESTIMATES);
+    event.estimates.list = list;
+    event.estimates.count = ESTIMATE_COUNT;
+    struct core_event read = round_trip(&event);
+    assert_int_equal(read.estimates.count, ESTIMATE_COUNT);
+    for (int i = 0; i < ESTIMATE_COUNT; i++) {
+        assert_int_equal(read.estimates.list[i].kind, i);
+        assert_int_equal(read.estimates.list[i].value, 1000 + i);
+    }
+    event.estimates.count = 0;
+    assert_int_equal(round_trip(&event).estimates.count, 0);
+}
+
+static void every_plan_survives(void **state)
+{
+    (void)state;
+    struct core_plan_choice choices[2] = {
+        {.namespace_ = "default", .app = "shop", .workload = "source", .site = "aws/us-east-1"},
+        {.namespace_ = "default", .app = "shop", .workload = "front", .site = "edge/nyc-3"},
+    };
+    for (int status = 0; status <= SOLVE_NONE; status++) {
+        struct core_event event = event_of(CORE_PLAN);
+        event.plan = (struct core_plan){
+            .solve = 5,
+            .version = 77,
+            .status = (enum solve_status)status,
+            .choices = choices,
+            .choice_count = status <= SOLVE_FEASIBLE ? 2 : 0,
+            .score_stay_nusd = INT64_MAX,
+            .score_plan_nusd = -1,
+            .bound_nusd = INT64_MIN,
+            .bill_stay_nusd = 12,
+            .bill_plan_nusd = 13,
+            .text = "default/shop/source needs tag cloud=aws",
+        };
+        struct core_event read = round_trip(&event);
+        assert_int_equal(read.plan.status, status);
+        assert_int_equal(read.plan.score_stay_nusd, INT64_MAX);
+        assert_int_equal(read.plan.bound_nusd, INT64_MIN);
+        assert_int_equal(read.plan.choice_count, event.plan.choice_count);
+        if (read.plan.choice_count > 0)
+            assert_string_equal(read.plan.choices[1].site, "edge/nyc-3");
+    }
+}
+
+static struct doc *document(const char *path)
+{
+    struct doc *doc = NULL;
+    struct error err = {0};
+    char full[1024];
+    str_format(full, sizeof(full), "%s/%s", BERTH_SOURCE_DIR, path);
+    if (doc_read_file(full, &doc, &err) < 0)
+        fail_msg("%s", err.text);
+    return doc;
+}
+
+static void documents_survive_through_their_readers(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct world world;
+    CLEANUP(cleanup_doc) struct doc *world_doc = document("examples/worlds/us.yaml");
+    if (world_from_doc(world_doc, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    struct core_event event = event_of(CORE_WORLD);
+    event.world = &world;
+    struct core_event read = round_trip(&event);
+    assert_true(world_hash(read.world) == world_hash(&world));
+    assert_int_equal(read.world->site_count, world.site_count);
+
+    struct app app;
+    CLEANUP(cleanup_doc) struct doc *app_doc = document("examples/apps/shop.yaml");
+    if (app_from_doc(app_doc, &arena, &app, &err) < 0)
+        fail_msg("%s", err.text);
+    event = event_of(CORE_APPLY);
+    event.apply.app = &app;
+    event.apply.version = 12;
+    read = round_trip(&event);
+    assert_true(app_hash(read.apply.app) == app_hash(&app));
+    assert_int_equal(read.apply.version, 12);
+    assert_int_equal(read.apply.app->workload_count, app.workload_count);
+}
+
+static void effects_are_one_list(void **state)
+{
+    (void)state;
+    struct core_effects *effects = NULL;
+    assert_int_equal(core_effects_create(8, &effects), 0);
+    codec_effects_write(effects, &first);
+    assert_string_equal(strbuf_text(&first), "[]");
+
+    struct message_env env[1] = {{.name = "BERTH", .value = "x"}};
+    effects->count = 5;
+    effects->list[0].kind = CORE_REPLY;
+    effects->list[0].reply.code = -4;
+    effects->list[1].kind = CORE_COMMAND;
+    str_format(effects->list[1].command.node, LIMIT_NAME_BYTES, "n1");
+    effects->list[1].command.message = (struct message_command){
+        .id = "c1", .verb = NODE_START, .instance = "source-0-1", .spec = {.env = env}};
+    effects->list[1].command.message.spec.env_count = 1;
+    effects->list[2].kind = CORE_PROBE;
+    effects->list[2].probe.count = 3;
+    effects->list[3].kind = CORE_SOLVE;
+    effects->list[3].solve.solve = 9;
+    effects->list[4].kind = CORE_PUBLISH;
+    str_format(effects->list[4].publish.name, LIMIT_NAME_BYTES, "plan.made");
+    strbuf_reset(&first);
+    codec_effects_write(effects, &first);
+    static const char *const wanted[] = {
+        "\"kind\":\"reply\"",   "\"code\":-4",
+        "\"kind\":\"command\"", "\"verb\":\"start\"",
+        "\"name\":\"BERTH\"",   "\"kind\":\"probe\"",
+        "\"solve\":9",          "\"name\":\"plan.made\"",
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (strstr(strbuf_text(&first), wanted[i]) == NULL)
+            fail_msg("%s is not in %s", wanted[i], strbuf_text(&first));
+    core_effects_destroy(effects);
+}
+
+static void what_is_no_event_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int code;
+        const char *word;
+    } wrong[] = {
+        {"", ERR_INVALID, ""},
+        {"{}", ERR_INVALID, ""},
+        {"{\"v\":1,\"type\":\"core.event\"}", ERR_INVALID, "kind"},
+        {"{\"v\":1,\"type\":\"core.event\",\"kind\":\"dance\"}", ERR_INVALID, "dance"},
+        {"{\"v\":2,\"type\":\"core.event\",\"kind\":\"tick\"}", ERR_UNSUPPORTED, ""},
+        {"{\"v\":1,\"type\":\"core.event\",\"kind\":\"hello\"}", ERR_INVALID, "hello"},
+        {"{\"v\":1,\"type\":\"core.event\",\"kind\":\"apply\",\"document\":\"nonsense\"}",
+         ERR_INVALID, "journal"},
+        {"{\"v\":1,\"type\":\"core.event\",\"kind\":\"world\",\"document\":\"app: x\"}",
+         ERR_INVALID, "world"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct core_event event = {.kind = CORE_TICK, .at = {99}};
+        struct error err = {0};
+        int rc = codec_event_read(wrong[i].text, strlen(wrong[i].text), &arena, &event, &err);
+        if (rc != wrong[i].code || strstr(err.text, wrong[i].word) == NULL)
+            fail_msg("%s gave %s: %s", wrong[i].text, error_name(rc), err.text);
+        assert_int_equal(event.at.us, 99); /* untouched */
+    }
+}
+
+/* Whatever allocation fails, the reader says so and nothing breaks. */
+static void no_memory_is_an_error(void **state)
+{
+    (void)state;
+    struct message_instance instances[1] = {{.instance = "source-0-1", .state = INSTANCE_READY}};
+    struct core_event event = event_of(CORE_HELLO);
+    event.hello = (struct message_hello){.node = "n1",
+                                         .site = "gcp/us-central1",
+                                         .boot_id = "b",
+                                         .arch = "x86_64",
+                                         .instances = instances,
+                                         .instance_count = 1};
+    codec_event_write(&event, &first);
+    int rc = ERR_NO_MEMORY;
+    int failures = 0;
+    for (int64_t n = 0; rc != 0; n++) {
+        assert_true(n < 100);
+        arena_reset(&arena);
+        arena.fail_after = n;
+        struct core_event read;
+        struct error err = {0};
+        rc = codec_event_read(strbuf_text(&first), first.bytes, &arena, &read, &err);
+        assert_true(rc == 0 || rc == ERR_NO_MEMORY);
+        failures += rc == 0 ? 0 : 1;
+    }
+    assert_true(failures >= 3);
+    arena.fail_after = -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(small_events_survive),
+        TEST(messages_of_nodes_survive),
+        TEST(every_estimate_survives),
+        TEST(every_plan_survives),
+        TEST(documents_survive_through_their_readers),
+        TEST(effects_are_one_list),
+        TEST(what_is_no_event_is_refused),
+        TEST(no_memory_is_an_error),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
