@@ -1,14 +1,15 @@
 /*
- * bus: one NATS connection with the settings that Berth needs, for a program that runs an epoll loop.
+ * bus: one NATS connection with the settings that Berth needs, for a program that runs an epoll
+ * loop.
  *
- * nats.c calls back on its own threads: the callbacks copy the message into a bounded queue and poke
- * an eventfd. The owner adds bus_fd() to its loop and calls bus_dispatch() when it is readable: that
- * runs the handlers, on the owner's thread only. A full queue drops the newest message and counts it
- * (bus_stats); handlers must not block.
+ * nats.c calls back on its own threads: the callbacks copy the message into a bounded queue and
+ * poke an eventfd. The owner adds bus_fd() to its loop and calls bus_dispatch() when it is
+ * readable: that runs the handlers, on the owner's thread only. A full queue drops the newest
+ * message and counts it (bus_stats); handlers must not block.
  *
- * Settings, always: pings every 2 s, 2 missed; reconnect for ever with jitter; a reconnect buffer as
- * small as the library allows and publishes refused (ERR_UNAVAILABLE) while disconnected, since a
- * buffered command is a stale command; global message delivery; a private inbox prefix; nkey
+ * Settings, always: pings every 2 s, 2 missed; reconnect for ever with jitter; a reconnect buffer
+ * as small as the library allows and publishes refused (ERR_UNAVAILABLE) while disconnected, since
+ * a buffered command is a stale command; global message delivery; a private inbox prefix; nkey
  * authentication from a seed file. No no-responders wait: a request without responder fails at once
  * with ERR_UNAVAILABLE.
  *
@@ -26,13 +27,13 @@ struct bus;
 struct bus_subscription;
 
 struct bus_options {
-    const char *url;           /* "nats://127.0.0.1:4222"; several separated by commas */
-    const char *name;          /* shown by the server: "berth-node/n1" */
-    const char *seed_path;     /* file with the nkey seed, mode 0600; NULL: none */
-    const char *inbox_prefix;  /* "_INBOX.n1"; NULL: the library's */
+    const char *url;            /* "nats://127.0.0.1:4222"; several separated by commas */
+    const char *name;           /* shown by the server: "berth-node/n1" */
+    const char *seed_path;      /* file with the nkey seed, mode 0600; NULL: none */
+    const char *inbox_prefix;   /* "_INBOX.n1"; NULL: the library's */
     int64_t connect_timeout_us; /* of the first connect; 0: 5 s */
     int64_t ping_us;            /* 0: 2 s */
-    bool connect_retry; /* keep trying in the background when the first connect fails */
+    bool connect_retry;         /* keep trying in the background when the first connect fails */
     /* Called by bus_dispatch after the state changed (the first time with true, once connected; a
      * connection lost and back between two dispatches is told as false, then true); may be NULL. */
     void (*on_state)(void *context, bool connected);
@@ -87,8 +88,7 @@ int64_t bus_timeout_us(const struct bus *bus); /* until the next request times o
 
 /* Synchronous request, for tools without a loop; *ret_data is malloc'd and terminated. */
 int bus_call(struct bus *bus, const char *subject, const void *data, size_t bytes,
-             int64_t timeout_us, char **ret_data, size_t *ret_bytes,
-             struct error *err) WARN_UNUSED;
+             int64_t timeout_us, char **ret_data, size_t *ret_bytes, struct error *err) WARN_UNUSED;
 
 /* What the server says of itself, read from a connection of its own (at most 2 s). */
 struct bus_server {

@@ -1,6 +1,7 @@
 /*
- * bus_internal: what bus.c shows to jetstream.c and micro.c, which speak with NATS directly. Not for
- * others. The natsConnection is the bus's; it is valid until the next bus_dispatch or bus_close.
+ * bus_internal: what bus.c shows to jetstream.c and micro.c, which speak with NATS directly. Not
+ * for others. The natsConnection is the bus's; it is valid until the next bus_dispatch or
+ * bus_close.
  */
 #pragma once
 
@@ -13,6 +14,10 @@ natsConnection *bus_nats(const struct bus *bus);
 /* Returns the error code that belongs to a status, with "sentence: what nats.c says" in *err. */
 int bus_status_error(natsStatus status, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Everything that bus.h promises but the callbacks. */
+int bus_options_apply(const struct bus_options *options, natsOptions *nats,
+                      struct error *err) WARN_UNUSED;
 
 /* As bus_publish, with header lines. */
 struct bus_header {

@@ -1,6 +1,6 @@
 /*
- * jetstream: the little of JetStream that Berth uses, over the raw API subjects: streams, the object
- * store (ADR-20) and its reading back. nats.js and nats.go read and write the same stores.
+ * jetstream: the little of JetStream that Berth uses, over the raw API subjects: streams, the
+ * object store (ADR-20) and its reading back. nats.js and nats.go read and write the same stores.
  *
  * Calls block up to their timeout: tools and worker threads use them, no event loop does. Every
  * created stream's returned configuration is compared with what was asked for.
@@ -16,7 +16,8 @@
 
 #define OBJECT_CHUNK_BYTES 131072
 
-/* Creates the stream or accepts an equal one; subjects separated by commas; max_age_us 0: for ever. */
+/* Creates the stream or accepts an equal one; subjects separated by commas; max_age_us 0: for ever.
+ */
 int stream_ensure(struct bus *bus, const char *name, const char *subjects, int64_t max_age_us,
                   int64_t max_bytes, struct error *err) WARN_UNUSED;
 

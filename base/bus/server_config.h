@@ -1,14 +1,15 @@
 /*
- * server_config: the configuration of the nats-server that `berth up` starts, and of the leaf servers
- * that join it. Who may say and hear what rests on this text.
+ * server_config: the configuration of the nats-server that `berth up` starts, and of the leaf
+ * servers that join it. Who may say and hear what rests on this text.
  *
- * Every user is an nkey inside `accounts {}` (a server with `authorization {}` beside accounts has let
- * clients in without credentials), in one account BERTH, with exact subjects: a node speaks only as
- * itself, the workloads of a namespace hear only that namespace. Each user's answers come to its own
- * inbox prefix (subject_inbox), where nobody else may listen. Responders are given the inboxes that
- * they answer by name rather than by allow_responses, which lets whoever sends a request choose any
- * subject, say a node's cmd, as the place that the responder then writes to. JetStream's API is granted
- * by exact subject, stream by stream. JetStream syncs each message before it acknowledges.
+ * Every user is an nkey inside `accounts {}` (a server with `authorization {}` beside accounts has
+ * let clients in without credentials), in one account BERTH, with exact subjects: a node speaks
+ * only as itself, the workloads of a namespace hear only that namespace. Each user's answers come
+ * to its own inbox prefix (subject_inbox), where nobody else may listen. Responders are given the
+ * inboxes that they answer by name rather than by allow_responses, which lets whoever sends a
+ * request choose any subject, say a node's cmd, as the place that the responder then writes to.
+ * JetStream's API is granted by exact subject, stream by stream. JetStream syncs each message
+ * before it acknowledges.
  *
  * A leaf server has the same list of users, so that nodes authenticate where they are, holds no
  * streams, and joins the hub as a user SERVER_LEAF of its own. Pure text; no file is touched.
@@ -41,10 +42,10 @@ struct server_config {
     const char *server_name;
     const char *host; /* where clients connect; NULL: 127.0.0.1 */
     int port;
-    int leaf_port;    /* hub: where leaf servers join; 0: nowhere */
-    int monitor_port; /* nats-server's HTTP pages, on the loopback; 0: none */
-    const char *store_dir;        /* JetStream's; NULL: no JetStream (a leaf) */
-    const char *remote_url;       /* leaf: "nats://hub:7422"; NULL: this is a hub */
+    int leaf_port;           /* hub: where leaf servers join; 0: nowhere */
+    int monitor_port;        /* nats-server's HTTP pages, on the loopback; 0: none */
+    const char *store_dir;   /* JetStream's; NULL: no JetStream (a leaf) */
+    const char *remote_url;  /* leaf: "nats://hub:7422"; NULL: this is a hub */
     const char *remote_seed; /* leaf: the seed of its SERVER_LEAF user, itself: nats-server takes no
                                 file, so the configuration of a leaf is secret (mode 0600) */
     const struct server_user *users;

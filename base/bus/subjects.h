@@ -6,10 +6,9 @@
  *     berth.v1.ctl.<verb>                       requests to the scheduler
  *     berth.v1.node.<node>.cmd                  scheduler -> node, only
  *     berth.v1.node.<node>.{hello,beat,report,probed}  node -> scheduler, only that node
- *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round trips)
- *     berth.v1.metrics.<node>                   samples
- *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
- *     berth.v1.log.<ns>.<app>.<workload>.<replica>
+ *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round
+ * trips) berth.v1.metrics.<node>                   samples berth.v1.event.<ns>.<app>.<workload> the
+ * events stream ("_" for a missing part) berth.v1.log.<ns>.<app>.<workload>.<replica>
  *     berth.v1.at.<ns>.<workload>.<instance>    that very instance (probes)
  *     svc.<ns>.>                                the workloads' own traffic
  *     _INBOX.<kind>.<name>.>                    answers; only that user may listen there

@@ -1,5 +1,6 @@
 /*
- * keys: nkeys (Ed25519 seeds and public keys in NATS's text form) and SHA-256 digests, on libsodium.
+ * keys: nkeys (Ed25519 seeds and public keys in NATS's text form) and SHA-256 digests, on
+ * libsodium.
  *
  * Text is base32 without padding of prefix, 32 bytes and CRC-16. Seeds are written to files of mode
  * 0600 and wiped from memory after use. Any thread after keys_init.
@@ -34,7 +35,6 @@ void digest_add(struct digest_state *state, const void *bytes, size_t count);
 /* Ends and frees; "sha256:<64 hex>". */
 void digest_end(struct digest_state *state, char ret_text[LIMIT_DIGEST_BYTES]);
 int digest_fd(int fd, char ret_text[LIMIT_DIGEST_BYTES], struct error *err) WARN_UNUSED;
-int digest_file(const char *path, char ret_text[LIMIT_DIGEST_BYTES],
-                struct error *err) WARN_UNUSED;
+int digest_file(const char *path, char ret_text[LIMIT_DIGEST_BYTES], struct error *err) WARN_UNUSED;
 /* 128 random bits as 26 characters of [0-9a-z]: ids. */
 void id_random(char out[LIMIT_ID_BYTES]);

@@ -38,17 +38,17 @@ struct message_env {
 };
 
 /* What an instance is on its node. The order is the life of an instance. */
-#define INSTANCE_STATE_MAP(X)                                                                      \
-    X(ABSENT, "absent")     /* not known on the node, or gone without a trace left */              \
-    X(STAGING, "staging")   /* its artifact is being fetched and checked */                        \
-    X(STAGED, "staged")     /* the artifact is on disk, verified; no process */                    \
-    X(STARTING, "starting") /* a process exists, not ready yet */                                  \
-    X(READY, "ready")       /* its own word or its probe says it serves */                         \
-    X(BACKOFF, "backoff")   /* it ended by itself and waits for its next start */                  \
-    X(DRAINING, "draining") /* told to stop taking work; finishes what it has */                   \
-    X(HELD, "held")         /* serves nothing, alive, able to resume */                            \
-    X(STOPPING, "stopping") /* told to end */                                                      \
-    X(STOPPED, "stopped")   /* no process, no cgroup left */                                       \
+#define INSTANCE_STATE_MAP(X)                                                         \
+    X(ABSENT, "absent")     /* not known on the node, or gone without a trace left */ \
+    X(STAGING, "staging")   /* its artifact is being fetched and checked */           \
+    X(STAGED, "staged")     /* the artifact is on disk, verified; no process */       \
+    X(STARTING, "starting") /* a process exists, not ready yet */                     \
+    X(READY, "ready")       /* its own word or its probe says it serves */            \
+    X(BACKOFF, "backoff")   /* it ended by itself and waits for its next start */     \
+    X(DRAINING, "draining") /* told to stop taking work; finishes what it has */      \
+    X(HELD, "held")         /* serves nothing, alive, able to resume */               \
+    X(STOPPING, "stopping") /* told to end */                                         \
+    X(STOPPED, "stopped")   /* no process, no cgroup left */                          \
     X(FAILED, "failed")     /* given up: staging refused, never ready, too many restarts */
 
 enum instance_state {
@@ -78,10 +78,10 @@ struct message_spec {
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
     int replica;
-    char driver[LIMIT_NAME_BYTES];     /* "process" */
-    char artifact[LIMIT_PATH_BYTES];   /* "file:/path" or "object:bucket/name" */
-    char digest[LIMIT_DIGEST_BYTES];   /* "sha256:<64 hex>" */
-    struct message_string *args;       /* after argv[0] */
+    char driver[LIMIT_NAME_BYTES];   /* "process" */
+    char artifact[LIMIT_PATH_BYTES]; /* "file:/path" or "object:bucket/name" */
+    char digest[LIMIT_DIGEST_BYTES]; /* "sha256:<64 hex>" */
+    struct message_string *args;     /* after argv[0] */
     int arg_count;
     struct message_env *env;
     int env_count;
@@ -93,19 +93,19 @@ struct message_spec {
     int64_t start_timeout_us; /* from start to ready */
     int64_t drain_timeout_us;
     int64_t stop_timeout_us;
-    int restarts_max; /* within the restart window; then FAILED */
+    int restarts_max;           /* within the restart window; then FAILED */
     int64_t restart_backoff_us; /* first; doubles to 60 s */
 };
 extern const struct wire_shape message_spec_shape;
 
 enum node_verb {
-    NODE_STAGE,   /* fetch and verify the artifact of `spec`: -> STAGED or FAILED */
-    NODE_START,   /* (stages if need be) start it: -> STARTING .. READY or FAILED */
-    NODE_DRAIN,   /* READY -> DRAINING -> HELD */
-    NODE_RESUME,  /* HELD or DRAINING -> READY */
-    NODE_STOP,    /* any -> STOPPING -> STOPPED; an unknown instance is STOPPED at once */
-    NODE_PROBE,   /* request `subject` `count` times, expect identity `instance` */
-    NODE_FORGET,  /* drop the record of a STOPPED or FAILED instance */
+    NODE_STAGE,  /* fetch and verify the artifact of `spec`: -> STAGED or FAILED */
+    NODE_START,  /* (stages if need be) start it: -> STARTING .. READY or FAILED */
+    NODE_DRAIN,  /* READY -> DRAINING -> HELD */
+    NODE_RESUME, /* HELD or DRAINING -> READY */
+    NODE_STOP,   /* any -> STOPPING -> STOPPED; an unknown instance is STOPPED at once */
+    NODE_PROBE,  /* request `subject` `count` times, expect identity `instance` */
+    NODE_FORGET, /* drop the record of a STOPPED or FAILED instance */
 };
 extern const char *const node_verb_words[];
 
@@ -113,11 +113,12 @@ extern const char *const node_verb_words[];
 struct message_command {
     char id[LIMIT_ID_BYTES];
     struct epoch epoch;
-    char boot_id[BOOT_ID_BYTES]; /* the receiver's, or "" when not known: then not_after is unused */
-    int64_t not_after_us;        /* on the receiver's CLOCK_BOOTTIME; 0: none */
-    int verb;                    /* enum node_verb */
+    char
+        boot_id[BOOT_ID_BYTES]; /* the receiver's, or "" when not known: then not_after is unused */
+    int64_t not_after_us;       /* on the receiver's CLOCK_BOOTTIME; 0: none */
+    int verb;                   /* enum node_verb */
     char instance[LIMIT_ID_BYTES];
-    struct message_spec spec;         /* STAGE and START */
+    struct message_spec spec;          /* STAGE and START */
     char subject[LIMIT_SUBJECT_BYTES]; /* PROBE */
     int probe_count;
     int64_t timeout_us; /* PROBE: of one request; DRAIN: the deadline */
@@ -166,8 +167,8 @@ struct message_probed {
     char id[LIMIT_ID_BYTES]; /* the command's */
     char instance[LIMIT_ID_BYTES];
     int sent;
-    int answered;     /* with the right identity */
-    int64_t rtt_us;   /* the slowest of the answered; 0 when none */
+    int answered;   /* with the right identity */
+    int64_t rtt_us; /* the slowest of the answered; 0 when none */
     char text[LIMIT_TEXT_BYTES];
 };
 extern const struct wire_shape message_probed_shape;
@@ -244,8 +245,8 @@ extern const struct wire_shape message_batch_shape;
 
 /* scheduler -> the events stream, berth.v1.event.<ns>.<app>.<workload>: for people and tools. */
 struct message_event {
-    uint64_t seq;     /* the journal record it came from */
-    int64_t wall_us;  /* scheduler time */
+    uint64_t seq;                /* the journal record it came from */
+    int64_t wall_us;             /* scheduler time */
     char name[LIMIT_NAME_BYTES]; /* "handoff.step", "plan.made", "app.applied", ... */
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
@@ -267,16 +268,16 @@ struct message_request {
     char kind[LIMIT_NAME_BYTES]; /* get: "apps", "nodes", "sites", "handoffs", "instances", ... */
     char key[LIMIT_NAME_BYTES];  /* retag */
     char value[LIMIT_NAME_BYTES];
-    const char *document;  /* apply, plan: the document's text */
-    uint64_t version;      /* apply of a plan: the state it was made from; 0: any */
-    uint64_t since;        /* events */
+    const char *document; /* apply, plan: the document's text */
+    uint64_t version;     /* apply of a plan: the state it was made from; 0: any */
+    uint64_t since;       /* events */
 };
 extern const struct wire_shape message_request_shape;
 
 /* The answer to every control request. `body` is a JSON text whose form the verb defines. */
 struct message_reply {
     char id[LIMIT_ID_BYTES];
-    int code; /* 0 or an enum error_code */
+    int code;         /* 0 or an enum error_code */
     const char *text; /* for people, when code != 0 */
     uint64_t version; /* of the state it was computed from or led to */
     const char *body;

@@ -7,12 +7,12 @@
  *
  * Rules of the format: one JSON object; "v" is the shape's version and comes first, "type" its name
  * second. A decoder refuses another type and a newer major version, ignores unknown fields (a newer
- * peer may add some), gives absent optional fields their zero, and refuses an absent required field,
- * a wrong kind, a number out of range, a string or array over its limit, with an error that names
- * the field. Integers travel as JSON integers, those past 2^63 - 1 (hashes) as decimal strings, as
- * do 128-bit amounts. Encoding is canonical: fields in table order, no blanks, optional fields that
- * are zero left out, so equal structs give equal bytes. Nested structs carry no "v" and "type".
- * Text is UTF-8: a byte that is not (a workload's own words, say) is encoded as '?'.
+ * peer may add some), gives absent optional fields their zero, and refuses an absent required
+ * field, a wrong kind, a number out of range, a string or array over its limit, with an error that
+ * names the field. Integers travel as JSON integers, those past 2^63 - 1 (hashes) as decimal
+ * strings, as do 128-bit amounts. Encoding is canonical: fields in table order, no blanks, optional
+ * fields that are zero left out, so equal structs give equal bytes. Nested structs carry no "v" and
+ * "type". Text is UTF-8: a byte that is not (a workload's own words, say) is encoded as '?'.
  *
  * Arrays: a pointer and an int count in the struct; decoded elements live in the caller's arena.
  * Strings: char arrays inside the struct, terminated; or const char * in the arena (WIRE_TEXT).
@@ -66,41 +66,63 @@ struct wire_shape {
     size_t field_count;
 };
 
-#define WIRE_FIELD_STR(s, m, f)                                                                    \
-    {.name = #m, .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m),                  \
-     .size = sizeof(((struct s *)0)->m)}
+#define WIRE_FIELD_STR(s, m, f)                                                      \
+    {                                                                                \
+        .name = #m, .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(((struct s *)0)->m)                                           \
+    }
 /* As WIRE_FIELD_STR, for a member whose JSON name is a word of C: namespace_ is "namespace". */
-#define WIRE_FIELD_STR_AS(s, m, json_name, f)                                                      \
-    {.name = (json_name), .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m),         \
-     .size = sizeof(((struct s *)0)->m)}
-#define WIRE_FIELD_TEXT(s, m, f, bytes_max)                                                        \
-    {.name = #m, .kind = WIRE_TEXT, .flags = (f), .offset = offsetof(struct s, m),                 \
-     .size = sizeof(const char *), .max = (bytes_max)}
-#define WIRE_FIELD_I64(s, m, f, lo, hi)                                                            \
-    {.name = #m, .kind = WIRE_I64, .flags = (f), .offset = offsetof(struct s, m),                  \
-     .size = sizeof(int64_t), .min = (lo), .max = (hi)}
-#define WIRE_FIELD_U64(s, m, f)                                                                    \
-    {.name = #m, .kind = WIRE_U64, .flags = (f), .offset = offsetof(struct s, m),                  \
-     .size = sizeof(uint64_t)}
-#define WIRE_FIELD_I32(s, m, f, lo, hi)                                                            \
-    {.name = #m, .kind = WIRE_I32, .flags = (f), .offset = offsetof(struct s, m),                  \
-     .size = sizeof(int), .min = (lo), .max = (hi)}
-#define WIRE_FIELD_BOOL(s, m, f)                                                                   \
-    {.name = #m, .kind = WIRE_BOOL, .flags = (f), .offset = offsetof(struct s, m),                 \
-     .size = sizeof(bool)}
-#define WIRE_FIELD_ENUM(s, m, f, word_list)                                                        \
-    {.name = #m, .kind = WIRE_ENUM, .flags = (f), .offset = offsetof(struct s, m),                 \
-     .size = sizeof(int), .words = (word_list)}
-#define WIRE_FIELD_NUSD(s, m, f)                                                                   \
-    {.name = #m, .kind = WIRE_NUSD, .flags = (f), .offset = offsetof(struct s, m),                 \
-     .size = sizeof(nusd)}
-#define WIRE_FIELD_STRUCT(s, m, f, shape_ptr)                                                      \
-    {.name = #m, .kind = WIRE_STRUCT, .flags = (f), .offset = offsetof(struct s, m),               \
-     .size = sizeof(((struct s *)0)->m), .shape = (shape_ptr)}
-#define WIRE_FIELD_ARRAY(s, m, counter, f, count_max, shape_ptr)                                   \
-    {.name = #m, .kind = WIRE_ARRAY, .flags = (f), .offset = offsetof(struct s, m),                \
-     .size = sizeof(*((struct s *)0)->m), .count_offset = offsetof(struct s, counter),             \
-     .max = (count_max), .shape = (shape_ptr)}
+#define WIRE_FIELD_STR_AS(s, m, json_name, f)                                                 \
+    {                                                                                         \
+        .name = (json_name), .kind = WIRE_STR, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(((struct s *)0)->m)                                                    \
+    }
+#define WIRE_FIELD_TEXT(s, m, f, bytes_max)                                           \
+    {                                                                                 \
+        .name = #m, .kind = WIRE_TEXT, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(const char *), .max = (bytes_max)                              \
+    }
+#define WIRE_FIELD_I64(s, m, f, lo, hi)                                              \
+    {                                                                                \
+        .name = #m, .kind = WIRE_I64, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(int64_t), .min = (lo), .max = (hi)                            \
+    }
+#define WIRE_FIELD_U64(s, m, f)                                                      \
+    {                                                                                \
+        .name = #m, .kind = WIRE_U64, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(uint64_t)                                                     \
+    }
+#define WIRE_FIELD_I32(s, m, f, lo, hi)                                              \
+    {                                                                                \
+        .name = #m, .kind = WIRE_I32, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(int), .min = (lo), .max = (hi)                                \
+    }
+#define WIRE_FIELD_BOOL(s, m, f)                                                      \
+    {                                                                                 \
+        .name = #m, .kind = WIRE_BOOL, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(bool)                                                          \
+    }
+#define WIRE_FIELD_ENUM(s, m, f, word_list)                                           \
+    {                                                                                 \
+        .name = #m, .kind = WIRE_ENUM, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(int), .words = (word_list)                                     \
+    }
+#define WIRE_FIELD_NUSD(s, m, f)                                                      \
+    {                                                                                 \
+        .name = #m, .kind = WIRE_NUSD, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(nusd)                                                          \
+    }
+#define WIRE_FIELD_STRUCT(s, m, f, shape_ptr)                                           \
+    {                                                                                   \
+        .name = #m, .kind = WIRE_STRUCT, .flags = (f), .offset = offsetof(struct s, m), \
+        .size = sizeof(((struct s *)0)->m), .shape = (shape_ptr)                        \
+    }
+#define WIRE_FIELD_ARRAY(s, m, counter, f, count_max, shape_ptr)                          \
+    {                                                                                     \
+        .name = #m, .kind = WIRE_ARRAY, .flags = (f), .offset = offsetof(struct s, m),    \
+        .size = sizeof(*((struct s *)0)->m), .count_offset = offsetof(struct s, counter), \
+        .max = (count_max), .shape = (shape_ptr)                                          \
+    }
 
 /* Appends the JSON; failures (a string not terminated, a number or an enum out of range) are bugs.
  * A text of NULL is "". */

@@ -40,7 +40,8 @@ static const struct wire_field point_fields[] = {
     WIRE_FIELD_I32(point, x, 0, -5, 5),
 };
 static const struct wire_shape point_shape = {
-    .type = "point", .version = 1, .size = sizeof(struct point), .fields = point_fields, .field_count = 1};
+    .type = "point", .version = 1, .size = sizeof(struct point), .fields = point_fields,
+    .field_count = 1};
 static const struct wire_field thing_fields[] = {
     WIRE_FIELD_STR(thing, name, 0),
     WIRE_FIELD_TEXT(thing, text, WIRE_OPTIONAL, 10),

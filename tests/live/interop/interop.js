@@ -1,6 +1,6 @@
-// Berth as nats.js sees it: the service that answers for the scheduler, and the object store. Started
-// by test_interop.c, which serves meanwhile. Prints the digest of what it stored; anything unexpected
-// throws, and the exit status says so.
+// Berth as nats.js sees it: the service that answers for the scheduler, and the object store.
+// Started by test_interop.c, which serves meanwhile. Prints the digest of what it stored; anything
+// unexpected throws, and the exit status says so.
 //
 //     node interop.js URL SEED_FILE INBOX_PREFIX DIGEST_OF_FROM_C
 'use strict';

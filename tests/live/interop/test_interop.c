@@ -104,7 +104,7 @@ static void put_objects(char digest[LIMIT_DIGEST_BYTES])
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     for (int i = 0; i < 300000; i++)
-        fputc((i * 7919) >> 5 & 0xff, file);
+        fputc((int)((int64_t)i * 7919 >> 5 & 0xff), file);
     assert_int_equal(fclose(file), 0);
     must(object_put_file(buses[1], BUCKET_ARTIFACTS, "from c/one?", path, digest, &err));
     must(object_put_file(buses[1], BUCKET_ARTIFACTS, "deleted by c", path, digest, &err));
