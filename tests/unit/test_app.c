@@ -1,0 +1,371 @@
+/* The app document: what is read, what is refused and how, retags, copies, and what a world adds.
+ */
+#include "model_fixture.h"
+
+#include "base/wire/messages.h"
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define RUN    "run: {driver: process, artifact: 'file:/bin/x', digest: '" DIGEST "'}"
+#define NEEDS  "resources: {cpu: 250m, memory: 64MiB}"
+#define ONE    "{name: one, " RUN ", " NEEDS "}"
+#define TWO    "{name: two, " RUN ", " NEEDS "}"
+
+static const char full[] =
+    "app: shop\n"
+    "namespace: prod\n"
+    "automatic: false\n"
+    "workloads:\n"
+    "  - name: source\n"
+    "    replicas: 3\n"
+    "    variants:\n"
+    "      - {name: native, driver: process, arch: x86_64, artifact: 'object:artifacts/source',\n"
+    "         digest: '" DIGEST "', args: [--port, '8080', \"quote\\\" and \\\\ tab\\t\"],\n"
+    "         env: {B: two, A: ''}, cpu_per_call: 800ns}\n"
+    "      - {name: wasm, driver: wasm, artifact: 'file:source.wasm', cpu_per_call: 2ms}\n"
+    "    resources: {cpu: 250m, memory: 64MiB, pids: 64}\n"
+    "    require: {tier: cloud, cloud: gcp}\n"
+    "    tiers: [edge, cloud]\n"
+    "    calls: 200/s\n"
+    "    state: 10MiB\n"
+    "    artifact_size: 3MiB\n"
+    "    contract: true\n"
+    "    ready: {kind: http, target: 'http://127.0.0.1:80/', period: 100ms, timeout: 2s}\n"
+    "    timeouts: {start: 20s, drain: 3s, stop: 1s}\n"
+    "    restarts: 7\n"
+    "  - {name: cache, " RUN ", " NEEDS ", cache: {hit_ratio: 90%}, pin: edge/nyc}\n"
+    "users: [{name: web, site: client/web, device: phone}]\n"
+    "links:\n"
+    "  - {from: web, to: cache, calls: 12/min, request: 1KiB, response: 20KiB, latency_max: 80ms}\n"
+    "  - {from: cache, to: source, on_miss: true}\n"
+    "apart: [[source, cache]]\n";
+
+static const char world_text[] =
+    "world: w\n"
+    "accounts: [{name: a, provider: aws}, {name: g, provider: gcp}, {name: e, provider: edge}]\n"
+    "sites:\n"
+    "  - {name: client/web, tier: client}\n"
+    "  - {name: edge/nyc, tier: edge, account: e, price: {cpu: 1, memory: 1}}\n"
+    "  - {name: gcp/us-central1, tier: cloud, account: g, price: {cpu: 1, memory: 1}}\n"
+    "  - {name: aws/us-east-1, tier: cloud, account: a, price: {cpu: 1, memory: 1},\n"
+    "     tags: {compliance: pci-dss}}\n";
+
+static void parse(const char *document, struct arena *arena, struct app *app)
+{
+    struct error err = {0};
+    if (app_parse("a.yaml", document, strlen(document), arena, app, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void refuse(const char *document, const char *const *wanted, size_t count)
+{
+    struct arena arena;
+    struct app app;
+    struct error err = {0};
+    arena_init(&arena, 64 << 20);
+    int rc = app_parse("a.yaml", document, strlen(document), &arena, &app, &err);
+    if (rc != ERR_INVALID) {
+        fail_msg("accepted or refused otherwise (%d %s):\n%s", rc, err.text, document);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strstr(err.text, wanted[i]) == NULL) {
+            fail_msg("\"%s\" is not in: %s", wanted[i], err.text);
+        }
+    }
+    arena_done(&arena);
+}
+
+#define REFUSE(document, ...)                                            \
+    do {                                                                 \
+        const char *const wanted_[] = {__VA_ARGS__};                     \
+        refuse(document, wanted_, sizeof(wanted_) / sizeof(wanted_[0])); \
+    } while (0)
+
+static void test_every_field(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    assert_string_equal(app.namespace_, "prod");
+    assert_false(app.automatic);
+    const struct workload *source = &app.workloads[app_workload(&app, "source")];
+    assert_int_equal(source->replicas, 3);
+    assert_int_equal(source->variant_count, 2);
+    assert_int_equal(source->variants[0].arg_count, 3);
+    assert_string_equal(source->variants[0].args[1], "8080");
+    assert_int_equal(source->variants[0].env_count, 2);
+    assert_int_equal(source->variants[0].cpu_ns_per_call, 800);
+    assert_int_equal(source->variants[1].cpu_ns_per_call, 2000000);
+    assert_int_equal(source->reserve[RESOURCE_CPU], 250);
+    assert_int_equal(source->reserve[RESOURCE_MEMORY], 64 << 20);
+    assert_int_equal(source->tiers, 1U << TIER_EDGE | 1U << TIER_CLOUD);
+    assert_string_equal(source->require.list[0].key, "cloud");
+    assert_string_equal(source->require.list[1].key, "tier");
+    assert_int_equal(source->calls_mhz, 200000);
+    assert_int_equal(source->hit_ppm, -1);
+    assert_int_equal(source->ready.kind, READY_HTTP);
+    assert_int_equal(source->drain_timeout_us, 3000000);
+    const struct workload *cache = &app.workloads[app_workload(&app, "cache")];
+    assert_int_equal(cache->hit_ppm, 900000);
+    assert_string_equal(cache->pin, "edge/nyc");
+    assert_int_equal(cache->replicas, 1);
+    assert_int_equal(cache->handoff, HANDOFF_OVERLAP);
+    assert_int_equal(cache->ready.kind, READY_NONE);
+    assert_int_equal(cache->start_timeout_us, 10000000);
+    assert_int_equal(cache->restarts_max, 5);
+    assert_int_equal(app.links[0].from_kind, LINK_SEGMENT);
+    assert_int_equal(app.links[0].calls_mhz, 200);
+    assert_int_equal(app.links[0].latency_max_us, 80000);
+    assert_true(app.links[1].on_miss);
+    assert_int_equal(app.aparts[0].count, 2);
+    assert_int_equal(app_workload(&app, "nobody"), -1);
+    arena_done(&arena);
+}
+
+static void test_round_trip_and_copy(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app first;
+    struct app second;
+    struct app copy;
+    struct strbuf one;
+    struct strbuf two;
+    arena_init(&arena, 64 << 20);
+    strbuf_init(&one, 1 << 20);
+    strbuf_init(&two, 1 << 20);
+    parse(full, &arena, &first);
+    app_write(&first, &one);
+    parse(strbuf_text(&one), &arena, &second);
+    assert_int_equal(app_copy(&second, &arena, &copy), 0);
+    memset(second.workloads, 0xa5, sizeof(struct workload)); /* the copy stands alone */
+    app_write(&copy, &two);
+    assert_int_equal(strbuf_error(&one, NULL), 0);
+    assert_string_equal(strbuf_text(&one), strbuf_text(&two));
+    assert_true(app_hash(&first) == app_hash(&copy));
+    copy.links[0].calls_mhz++;
+    assert_true(app_hash(&first) != app_hash(&copy));
+    strbuf_done(&one);
+    strbuf_done(&two);
+    arena_done(&arena);
+}
+
+/* A new version is what a running instance would notice, and nothing else. */
+static void test_spec_hash(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    struct workload *source = &app.workloads[0];
+    uint64_t before = workload_spec_hash(source);
+    source->calls_mhz = 7;
+    source->state_bytes = 7;
+    source->replicas = 1;
+    source->tiers = 0;
+    source->require.count = 0;
+    str_format(source->variants[0].artifact, sizeof(source->variants[0].artifact), "file:/else");
+    assert_true(workload_spec_hash(source) == before);
+    source->variants[0].digest[10] ^= 1;
+    assert_true(workload_spec_hash(source) != before);
+    source->variants[0].digest[10] ^= 1;
+    source->variants[0].args[1][0] = '9';
+    assert_true(workload_spec_hash(source) != before);
+    source->variants[0].args[1][0] = '8';
+    source->variants[0].env[0].value[0] = 'x';
+    assert_true(workload_spec_hash(source) != before);
+    parse(full, &arena, &app);
+    source = &app.workloads[0];
+    assert_true(workload_spec_hash(source) == before);
+    source->reserve[RESOURCE_MEMORY]++;
+    assert_true(workload_spec_hash(source) != before);
+    arena_done(&arena);
+}
+
+static void test_retag(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    struct app changed;
+    struct error err = {0};
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    uint64_t before = app_hash(&app);
+    assert_int_equal(app_retag(&app, "source", "cloud", "aws", &arena, &changed, &err), 0);
+    assert_int_equal(changed.workloads[0].require.count, 2);
+    assert_string_equal(changed.workloads[0].require.list[0].value, "aws");
+    assert_true(app_hash(&app) == before);
+    assert_true(workload_spec_hash(&app.workloads[0]) == workload_spec_hash(&changed.workloads[0]));
+    assert_int_equal(app_retag(&app, "source", "cloud", "", &arena, &changed, &err), 0);
+    assert_int_equal(changed.workloads[0].require.count, 1);
+    assert_string_equal(changed.workloads[0].require.list[0].key, "tier");
+    assert_int_equal(app_retag(&app, "source", "zone", "b", &arena, &changed, &err), 0);
+    assert_int_equal(changed.workloads[0].require.count, 3);
+    assert_int_equal(app_retag(&app, "cache", "cloud", "edge", &arena, &changed, &err), 0);
+
+    assert_int_equal(app_retag(&app, "cache", "cloud", "aws", &arena, &changed, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "pinned to edge/nyc"));
+    assert_non_null(strstr(err.text, "cloud=aws"));
+    assert_int_equal(app_retag(&app, "cache", "region", "x", &arena, &changed, &err), ERR_INVALID);
+    assert_int_equal(app_retag(&app, "suorce", "cloud", "aws", &arena, &changed, &err),
+                     ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "did you mean \"source\""));
+    assert_int_equal(app_retag(&app, "source", "Cl oud", "aws", &arena, &changed, &err),
+                     ERR_INVALID);
+    assert_int_equal(app_retag(&app, "source", "cloud", "a b", &arena, &changed, &err),
+                     ERR_INVALID);
+    arena_done(&arena);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    REFUSE("app: [", "a.yaml");
+    REFUSE("app: a\nworkloads: []\n", "at least one workload");
+    REFUSE("app: Shop!\nworkloads: [" ONE "]\n", "Shop!");
+    REFUSE("app: a\nworkloads: [" ONE "]\nlimks: []\n", "limks", "links");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS "}]\n", "run");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN "}]\n", "resources");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", replicas: 0}]\n", "replicas");
+    REFUSE("app: a\nworkloads: [" ONE ", " ONE "]\n", "declared twice");
+    REFUSE("app: a\nworkloads: [" ONE "]\nusers: [{name: one, site: a/b}]\n", "twice");
+    REFUSE("app: a\nworkloads: [" ONE "]\nlinks: [{from: ome, to: one}]\n", "ome",
+           "did you mean \"one\"");
+    REFUSE("app: a\nworkloads: [" ONE "]\nlinks: [{from: one, to: one}]\n", "calls itself");
+    REFUSE("app: a\nworkloads: [" ONE "]\nusers: [{name: u, site: a/b}]\n"
+           "links: [{from: one, to: u}]\n",
+           "leads to a workload");
+    REFUSE("app: a\nworkloads: [" ONE ", " TWO "]\nlinks: [{from: one, to: two, on_miss: true}]\n",
+           "cache");
+    REFUSE("app: a\nworkloads: [" ONE ", " TWO "]\napart: [[one]]\n", "at least two");
+    REFUSE("app: a\nworkloads: [" ONE ", " TWO "]\napart: [[one, one]]\n", "named twice");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", tiers: [fog]}]\n", "fog");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", pin: nowhere}]\n",
+           "provider/region");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", handoff: teleport}]\n", "teleport",
+           "overlap");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", cache: {hit_ratio: 101%}}]\n",
+           "100%");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", ready: {kind: tcp}}]\n", "target");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", ready: {kind: contract}}]\n",
+           "contract: true");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS ", run: {driver: process, artifact: x}}]\n",
+           "object:bucket/name");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS
+           ", run: {driver: process, artifact: 'file:/x', digest: 'sha256:12'}}]\n",
+           "sha256:12", "64 digits");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS
+           ", run: {driver: process, artifact: 'file:/x', env: {1A: b}}}]\n",
+           "1A");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS
+           ", run: {driver: process, artifact: 'file:/x', cpu_per_call: fast}}]\n",
+           "fast", "250us");
+    REFUSE("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", require: {cloud: [gcp]}}]\n",
+           "require");
+}
+
+/* The app with one field more in its only workload, checked against the world. */
+static int check(const char *fields, struct error *err)
+{
+    struct arena arena;
+    struct app app;
+    struct world world;
+    char text[4096];
+    arena_init(&arena, 64 << 20);
+    str_format(text, sizeof(text), "app: a\nworkloads: [{name: one, " NEEDS "%s}]\n", fields);
+    parse(text, &arena, &app);
+    assert_int_equal(world_parse("w.yaml", world_text, strlen(world_text), &arena, &world, err), 0);
+    int rc = app_check(&app, &world, err);
+    arena_done(&arena);
+    return rc;
+}
+
+static void check_refused(const char *fields, const char *first, const char *second)
+{
+    struct error err = {0};
+    assert_int_equal(check(fields, &err), ERR_INVALID);
+    if (strstr(err.text, first) == NULL || strstr(err.text, second) == NULL) {
+        fail_msg("neither \"%s\" nor \"%s\" may miss in: %s", first, second, err.text);
+    }
+}
+
+static void test_check_against_world(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_int_equal(check(", " RUN, &err), 0);
+    assert_int_equal(check(", " RUN ", require: {cloud: gcp, tier: cloud}", &err), 0);
+    assert_int_equal(check(", " RUN ", pin: edge/nyc, tiers: [edge]", &err), 0);
+    check_refused(", " RUN ", require: {cloud: gpc}", "cloud=gpc", "nearest offered is cloud=gcp");
+    check_refused(", " RUN ", require: {complience: pci-dss}", "no site of world w",
+                  "nearest key offered is compliance");
+    check_refused(", " RUN ", require: {compliance: nothing-like-it}",
+                  "compliance=", "compliance=pci-dss");
+    check_refused(", " RUN ", require: {zzzzzzzz: y}", "zzzzzzzz=y", "no site has a tag");
+    check_refused(", " RUN ", pin: edge/nyk", "edge/nyk", "edge/nyc");
+    check_refused(", " RUN ", require: {cloud: gcp}, tiers: [edge]", "cloud=gcp", "tier edge");
+    check_refused(", " RUN ", require: {cloud: gcp}, pin: edge/nyc", "cloud=gcp", "pin edge/nyc");
+    check_refused(", " RUN ", handoff: exclusive", "exclusive", "overlap");
+    check_refused(", " RUN ", handoff: stateful", "stateful", "overlap");
+    check_refused(", " RUN ", kind: job", "kind: job", "service");
+    check_refused(", run: {driver: process, artifact: 'file:/x'}", "digest", "file:/x");
+    check_refused(", run: {driver: process, artifact: 'file:x', digest: '" DIGEST "'}",
+                  "whole path", "file:x");
+}
+
+static void test_check_users(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    struct world world;
+    struct error err = {0};
+    arena_init(&arena, 64 << 20);
+    parse("app: a\nworkloads: [" ONE "]\nusers: [{name: u, site: client/wep}]\n", &arena, &app);
+    assert_int_equal(world_parse("w.yaml", world_text, strlen(world_text), &arena, &world, &err),
+                     0);
+    assert_int_equal(app_check(&app, &world, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "did you mean client/web"));
+    str_format(app.segments[0].site, sizeof(app.segments[0].site), "edge/nyc");
+    assert_int_equal(app_check(&app, &world, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "no client site"));
+    arena_done(&arena);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    for (int64_t fail_after = 0;; fail_after++) {
+        struct arena arena;
+        struct app app;
+        struct app copy;
+        struct error err = {0};
+        arena_init(&arena, 64 << 20);
+        arena.fail_after = fail_after;
+        int rc = app_parse("a.yaml", full, strlen(full), &arena, &app, &err);
+        if (rc == 0) {
+            rc = app_retag(&app, "source", "cloud", "aws", &arena, &copy, &err);
+        }
+        arena_done(&arena);
+        if (rc == 0) {
+            assert_true(fail_after > 10);
+            break;
+        }
+        assert_int_equal(rc, ERR_NO_MEMORY);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_field), cmocka_unit_test(test_round_trip_and_copy),
+        cmocka_unit_test(test_spec_hash),   cmocka_unit_test(test_retag),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_check_against_world),
+        cmocka_unit_test(test_check_users), cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
