@@ -33,6 +33,8 @@ static double unit_of(const struct reduced *reduced, bool have_site);
 static bool relax(struct mip *mip, bool *ret_infeasible);
 static int close_by_reduced_cost(struct mip *mip);
 static void round_off(struct run *run);
+static bool is_proven(const struct mip *mip, bool found);
+static void anneal(struct run *run);
 static bool consider(struct run *run, const int *site);
 static void branch(struct run *run);
 static void callback(glp_tree *tree, void *context);
@@ -79,6 +81,13 @@ int mip_solve(struct reduced *reduced, const struct mip_options *options, struct
             break;
         }
         round_off(&run);
+        if (!options->feasibility && is_proven(&mip, run.found)) {
+            mip_done(&mip);
+            break;
+        }
+        if (round == 0 && !options->feasibility) {
+            anneal(&run);
+        }
         int closed = run.found && !options->feasibility ? close_by_reduced_cost(&mip) : 0;
         bool again = round < ROUNDS_MAX && closed * 8 > columns;
         if (closed > 0) {
@@ -217,8 +226,31 @@ static int close_by_reduced_cost(struct mip *mip)
 static void round_off(struct run *run)
 {
     (void)read_sites(run, glp_get_col_prim, run->trial);
-    if (search_run(run->search, 8, 200000, run->trial)) {
+    if (search_run(run->search, 4, 200000, run->trial)) {
         (void)consider(run, run->trial);
+    }
+}
+
+/* The incumbent is no dearer than the relaxation, but for GLPK's tolerance. */
+static bool is_proven(const struct mip *mip, bool found)
+{
+    const struct reduced *r = mip->r;
+    double gap = ((double)r->cutoff - (double)r->constant) / mip->unit;
+    return found && gap - (glp_get_obj_val(mip->lp) + mip->constant) < 1e-4;
+}
+
+/* Worth its time only when the relaxation leaves a gap: the incumbent decides how much of the
+ * programme its reduced costs close. Short ones from different seeds, while they bring something.
+ */
+static void anneal(struct run *run)
+{
+    const struct reduced *r = run->mip->r;
+    int64_t evals = (int64_t)r->parts * r->sites * 60;
+    for (uint64_t seed = 1, idle = 0; idle < 2 && seed <= 8; seed++) {
+        memcpy(run->trial, run->site, (size_t)r->parts * sizeof(int));
+        bool better =
+            search_anneal(run->search, evals, seed, run->trial) && consider(run, run->trial);
+        idle = better ? 0 : idle + 1;
     }
 }
 

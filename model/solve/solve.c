@@ -122,24 +122,17 @@ static void incumbent(struct attempt *attempt)
     (void)search_run(attempt->search, 4, 200000, attempt->trial);
     consider(attempt);
     reduce_tighten(reduced, 64);
-    int64_t evals = (int64_t)reduced->parts * reduced->sites * 500;
-    for (int round = 0; round < 6 && !reduced->empty; round++) {
-        if (attempt->found && reduced->constant >= reduced->cutoff) {
-            return;
-        }
-        int64_t before = reduced->cutoff;
-        for (int part = 0; part < reduced->parts; part++) {
-            attempt->trial[part] = round == 0 || !attempt->found ? -1 : attempt->site[part];
-        }
-        if (round == 0) {
-            (void)search_run(attempt->search, 4, 1000000, attempt->trial);
-        } else {
-            (void)search_anneal(attempt->search, evals, (uint64_t)round, attempt->trial);
-        }
-        consider(attempt);
-        if (reduced->cutoff < before) {
-            reduce_tighten(reduced, 64);
-        }
+    if (reduced->empty || (attempt->found && reduced->constant >= reduced->cutoff)) {
+        return;
+    }
+    int64_t before = reduced->cutoff;
+    for (int part = 0; part < reduced->parts; part++) {
+        attempt->trial[part] = -1;
+    }
+    (void)search_run(attempt->search, 4, 200000, attempt->trial);
+    consider(attempt);
+    if (reduced->cutoff < before) {
+        reduce_tighten(reduced, 64);
     }
 }
 
