@@ -275,7 +275,7 @@ static void read_egress_rule(struct reader *reader, const struct doc_node *node,
     doc_close(doc, node);
 }
 
-/* A selector that means no site of the world is a mistake, not a rule in waiting. */
+/* A selector that means no site of the world, nor the provider of an account, is a mistake. */
 static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
                           const struct world *world, char out[LIMIT_REF_BYTES])
 {
@@ -284,19 +284,20 @@ static void read_selector(struct reader *reader, const struct doc_node *node, co
     }
     const struct doc_node *scalar = doc_get(reader->doc, node, key, 0);
     size_t length = strlen(out);
-    bool any = str_equal(out, "*");
+    bool any = str_equal(out, "*") || world_site(world, out) >= 0;
     if (str_starts(out, "tier:")) {
         for (int tier = 0; tier < TIER_COUNT; tier++) {
             any = any || str_equal(out + strlen("tier:"), tier_words[tier]);
         }
     } else if (length > 2 && str_equal(out + length - 2, "/*")) {
+        char provider[LIMIT_REF_BYTES];
+        str_format(provider, sizeof(provider), "%.*s", (int)length - 2, out);
         for (int i = 0; i < world->site_count; i++) {
-            const char *provider = world->sites[i].provider;
-            any =
-                any || (strlen(provider) == length - 2 && strncmp(out, provider, length - 2) == 0);
+            any = any || str_equal(world->sites[i].provider, provider);
         }
-    } else {
-        any = any || world_site(world, out) >= 0;
+        for (int i = 0; i < world->account_count; i++) {
+            any = any || str_equal(world->accounts[i].provider, provider);
+        }
     }
     if (!any) {
         const char *nearest = nearest_site(world, out);

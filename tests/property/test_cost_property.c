@@ -1,0 +1,314 @@
+/*
+ * What holds for every world and app, on random ones: the ledger adds up to the problem's cost, its
+ * bill to what meters charge; twice the prices give the same placement; a useless site changes
+ * nothing; other names cost the same. Instances come from a seed, as documents, and brute force
+ * over problem_cost judges what is cheapest.
+ */
+#include "../unit/model_fixture.h"
+
+#define INSTANCES   120
+#define ASSIGNMENTS 8
+#define SITES_MAX   5
+#define PARTS_MAX   4
+
+struct numbers {
+    uint64_t state;
+};
+
+/* How an instance's documents are written, beside its seed. */
+struct spelling {
+    int price_factor;
+    bool useless_site;
+    const char *suffix; /* of every site's region */
+    int64_t saving_min_cents;
+};
+
+static const struct spelling plain = {1, false, "", 50};
+
+static uint64_t next(struct numbers *numbers)
+{
+    numbers->state += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z = numbers->state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static int below(struct numbers *numbers, int limit)
+{
+    return (int)(next(numbers) % (uint64_t)limit);
+}
+
+/* A price in millionths of a dollar, so that a factor of two stays a short decimal. */
+static void put_price(struct strbuf *out, int64_t millionths, int factor)
+{
+    int64_t value = millionths * factor;
+    strbuf_printf(out, "%lld.%06lld", (long long)(value / 1000000), (long long)(value % 1000000));
+}
+
+static void put_rule(struct strbuf *out, struct numbers *numbers, const struct spelling *spelling,
+                     const char *name, const char *from, const char *to, const char *payer)
+{
+    int64_t price = 10000 + below(numbers, 100000);
+    int64_t step = 1 + below(numbers, 300);
+    strbuf_printf(out,
+                  "  - {name: %s, from: '%s', to: '%s', payer: %s, per: %s, "
+                  "month_to_date: %dGiB,\n     tiers: [{up_to: %lldGiB, price: ",
+                  name, from, to, payer, below(numbers, 2) == 0 ? "GB" : "GiB", below(numbers, 100),
+                  (long long)step);
+    put_price(out, price, spelling->price_factor);
+    strbuf_printf(out, "}, {up_to: %lldGiB, price: ", (long long)(step * 5));
+    put_price(out, price * 3 / 4, spelling->price_factor);
+    strbuf_puts(out, "}, {price: ");
+    put_price(out, price / 2, spelling->price_factor);
+    strbuf_puts(out, "}]}\n");
+}
+
+static void write_world(struct strbuf *out, struct numbers *numbers, int sites,
+                        const struct spelling *spelling)
+{
+    static const char *const providers[] = {"client", "edge", "aws", "gcp", "aws"};
+    strbuf_puts(out, "world: random\naccounts: [{name: e, provider: edge}, "
+                     "{name: a, provider: aws}, {name: g, provider: gcp}]\nsites:\n");
+    for (int i = 0; i < sites; i++) {
+        const char *provider = providers[i];
+        strbuf_printf(out, "  - {name: %s/s%d%s, tier: %s, geo: [%d, %d]", provider, i,
+                      spelling->suffix,
+                      i == 0   ? "client"
+                      : i == 1 ? "edge"
+                               : "cloud",
+                      below(numbers, 160) - 80, below(numbers, 340) - 170);
+        int64_t cpu = 10000 + below(numbers, 60000);
+        int64_t memory = 1000 + below(numbers, 9000);
+        int overhead = below(numbers, 40);
+        if (i > 0) {
+            strbuf_printf(out, ", account: %c, overhead: %d%%, price: {cpu: ", provider[0],
+                          overhead);
+            put_price(out, cpu, spelling->price_factor);
+            strbuf_puts(out, ", memory: ");
+            put_price(out, memory, spelling->price_factor);
+            strbuf_puts(out, "}");
+        }
+        strbuf_puts(out, "}\n");
+    }
+    if (spelling->useless_site) {
+        strbuf_puts(out, "  - {name: aws/useless, tier: cloud, account: a, geo: [-90, 0],\n"
+                         "     price: {cpu: 1000, memory: 1000}}\n");
+    }
+    strbuf_puts(out, "egress:\n");
+    put_rule(out, numbers, spelling, "internet", "aws/*", "*", "sender");
+    put_rule(out, numbers, spelling, "out", sites > 3 ? "gcp/*" : "tier:cloud", "*", "sender");
+    put_rule(out, numbers, spelling, "in", "*", "aws/*", "receiver");
+    put_rule(out, numbers, spelling, "transit", "edge/*", "*", "sender");
+    strbuf_puts(out, "weights: {latency: ");
+    put_price(out, 1 + below(numbers, 5), spelling->price_factor);
+    strbuf_puts(out, ", device_cpu: ");
+    put_price(out, 10 + below(numbers, 50), spelling->price_factor);
+    strbuf_printf(out,
+                  "}\npolicy: {horizon: %dh, saving_min: {ratio: 3%%, per_month: %lld.%02lld}}\n",
+                  1 + below(numbers, 48), (long long)(spelling->saving_min_cents / 100),
+                  (long long)(spelling->saving_min_cents % 100));
+}
+
+static void write_app(struct strbuf *out, struct numbers *numbers, int parts,
+                      const struct spelling *spelling)
+{
+    strbuf_printf(out, "app: random\nusers: [{name: web, site: client/s0%s}]\nworkloads:\n",
+                  spelling->suffix);
+    for (int i = 0; i < parts; i++) {
+        strbuf_printf(out,
+                      "  - {name: w%d, run: {driver: process, artifact: 'file:/x', "
+                      "cpu_per_call: %dus},\n     resources: {cpu: %dm, memory: %dMiB}, "
+                      "replicas: %d, state: %dMiB",
+                      i, below(numbers, 3000), 50 + below(numbers, 2000), 16 + below(numbers, 4096),
+                      1 + below(numbers, 3), below(numbers, 2048));
+        if (i % 2 == 0) {
+            strbuf_printf(out, ", cache: {hit_ratio: %d%%}", below(numbers, 101));
+        }
+        strbuf_puts(out, "}\n");
+    }
+    strbuf_puts(out, "links:\n");
+    for (int i = 0; i < parts; i++) {
+        int from = i == 0 ? -1 : below(numbers, i + 1) - 1;
+        strbuf_printf(out, "  - {to: w%d, calls: %d.%03d/s, request: %dB, response: %dB, ", i,
+                      below(numbers, 300), below(numbers, 1000), below(numbers, 5000),
+                      below(numbers, 20000));
+        if (from < 0) {
+            strbuf_puts(out, "from: web}\n");
+        } else {
+            strbuf_printf(out, "from: w%d%s}\n", from,
+                          from % 2 == 0 && below(numbers, 2) == 0 ? ", on_miss: true" : "");
+        }
+    }
+}
+
+/* The same seed gives the same instance in every spelling. */
+static void instance_begin(struct fixture *fixture, uint64_t seed, const struct spelling *spelling)
+{
+    struct numbers numbers = {seed};
+    struct strbuf world;
+    struct strbuf app;
+    strbuf_init(&world, 64 << 10);
+    strbuf_init(&app, 64 << 10);
+    int sites = 3 + below(&numbers, SITES_MAX - 2);
+    int parts = 1 + below(&numbers, PARTS_MAX);
+    write_world(&world, &numbers, sites, spelling);
+    write_app(&app, &numbers, parts, spelling);
+    assert_int_equal(strbuf_error(&world, NULL), 0);
+    assert_int_equal(strbuf_error(&app, NULL), 0);
+    fixture_begin(fixture, strbuf_text(&world), strbuf_text(&app));
+    for (int i = 0; i < parts; i++) {
+        fixture->states[i].site = below(&numbers, sites + 1) - 1;
+    }
+    strbuf_done(&world);
+    strbuf_done(&app);
+}
+
+static void check_ledger(struct fixture *fixture, const int *site)
+{
+    struct cost_report report = fixture_explain(fixture, site);
+    nusd bill = 0;
+    nusd score = 0;
+    nusd term_bill[TERM_COUNT] = {0};
+    for (int i = 0; i < report.line_count; i++) {
+        const struct cost_line *line = &report.lines[i];
+        bill += line->bill;
+        score += line->score;
+        term_bill[line->term] += line->bill;
+        assert_true(line->text[0] != '\0');
+        assert_true(line->bill >= 0 && line->score >= 0);
+        assert_true(line->site >= 0 && line->site < fixture->world.site_count);
+    }
+    assert_true(bill == report.total.bill && score == report.total.score);
+    for (int term = 0; term < TERM_COUNT; term++) {
+        assert_true(term_bill[term] == report.total.bill_term[term]);
+    }
+    /* Exact, since a line's score is a difference of its meter's rounded charge. */
+    assert_true(score + report.stay == problem_cost(&fixture->problem, site));
+    /* Egress weighs 1 here: bill and score differ by at most the rounding of each line. */
+    nusd apart = report.total.bill_term[TERM_EGRESS] - report.total.score_term[TERM_EGRESS];
+    assert_true(apart <= report.line_count && apart >= -report.line_count);
+}
+
+static void test_lines_add_up(void **state)
+{
+    (void)state;
+    int64_t egress_lines = 0;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        struct numbers numbers = {seed ^ 0xabcdef};
+        instance_begin(&fixture, seed, &plain);
+        fixture_problem(&fixture);
+        for (int i = 0; i < ASSIGNMENTS; i++) {
+            int site[FIXTURE_PARTS];
+            for (int k = 0; k < fixture.problem.part_count; k++) {
+                site[k] = below(&numbers, fixture.problem.site_count);
+            }
+            check_ledger(&fixture, site);
+            struct cost_report report = fixture_explain(&fixture, site);
+            egress_lines += report.total.bill_term[TERM_EGRESS] > 0 ? 1 : 0;
+        }
+        fixture_end(&fixture);
+    }
+    assert_true(egress_lines > INSTANCES); /* the generator reaches the meters */
+}
+
+static void cheapest(uint64_t seed, const struct spelling *spelling, int best[FIXTURE_PARTS],
+                     nusd *ret_cost)
+{
+    struct fixture fixture;
+    instance_begin(&fixture, seed, spelling);
+    fixture_problem(&fixture);
+    assert_true(brute_force(&fixture.problem, best, ret_cost));
+    fixture_end(&fixture);
+}
+
+/* All prices and weights twice: the cheapest of one is the cheapest of the other, at twice the
+ * cost, to the rounding of each line. */
+static void test_twice_the_prices(void **state)
+{
+    (void)state;
+    const struct spelling twice = {2, false, "", 100};
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        int best[FIXTURE_PARTS];
+        int best_twice[FIXTURE_PARTS];
+        nusd cost;
+        nusd cost_twice;
+        cheapest(seed, &plain, best, &cost);
+        cheapest(seed, &twice, best_twice, &cost_twice);
+        nusd apart = cost_twice - 2 * cost;
+        /* a few lines per part, each rounded, migration's rounding times the months of a horizon */
+        assert_true(apart < 100000 && apart > -100000);
+        struct fixture fixture;
+        instance_begin(&fixture, seed, &plain);
+        fixture_problem(&fixture);
+        assert_true(problem_cost(&fixture.problem, best_twice) - cost < 100000);
+        fixture_end(&fixture);
+    }
+}
+
+static void test_useless_site(void **state)
+{
+    (void)state;
+    const struct spelling useless = {1, true, "", 50};
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        int best[FIXTURE_PARTS] = {0};
+        int best_more[FIXTURE_PARTS] = {0};
+        nusd cost;
+        nusd cost_more;
+        cheapest(seed, &plain, best, &cost);
+        cheapest(seed, &useless, best_more, &cost_more);
+        assert_true(cost == cost_more);
+        assert_memory_equal(best, best_more, sizeof(best));
+    }
+}
+
+static void test_renamed_sites(void **state)
+{
+    (void)state;
+    const struct spelling renamed = {1, false, "-also-known-as-b7", 50};
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        int best[FIXTURE_PARTS] = {0};
+        int best_renamed[FIXTURE_PARTS] = {0};
+        nusd cost;
+        nusd cost_renamed;
+        cheapest(seed, &plain, best, &cost);
+        cheapest(seed, &renamed, best_renamed, &cost_renamed);
+        assert_true(cost == cost_renamed);
+        assert_memory_equal(best, best_renamed, sizeof(best));
+    }
+}
+
+/* Placed at its optimum, everything stays: no input changed, so nothing moves. */
+static void test_constant_inputs_move_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        int best[FIXTURE_PARTS];
+        int again[FIXTURE_PARTS];
+        nusd cost;
+        instance_begin(&fixture, seed, &plain);
+        fixture_problem(&fixture);
+        assert_true(brute_force(&fixture.problem, best, &cost));
+        for (int i = 0; i < fixture.problem.part_count; i++) {
+            fixture.states[i].site = best[i];
+        }
+        fixture_problem(&fixture);
+        assert_true(brute_force(&fixture.problem, again, &cost));
+        assert_memory_equal(best, again, (size_t)fixture.problem.part_count * sizeof(int));
+        fixture_end(&fixture);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines_add_up),
+        cmocka_unit_test(test_twice_the_prices),
+        cmocka_unit_test(test_useless_site),
+        cmocka_unit_test(test_renamed_sites),
+        cmocka_unit_test(test_constant_inputs_move_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
