@@ -24,6 +24,7 @@ enum {
     POLL_COUNT = POLL_WORK + SHIM_CONNECTIONS
 };
 
+static int check(const char *folder, const char *command);
 static int prepare(struct shim *shim, const char *folder, struct error *err);
 static void serve(struct shim *shim);
 static void turn(struct shim *shim, int timeout_ms);
@@ -50,6 +51,8 @@ int main(int argc, char **argv)
         (void)puts("berth-shim " BERTH_VERSION);
         return 0;
     }
+    if (argc == 4 && strcmp(argv[1], "--check") == 0)
+        return check(argv[2], argv[3]);
     if (argc != 2) {
         (void)fputs(usage, stderr);
         return 2;
@@ -64,6 +67,27 @@ int main(int argc, char **argv)
     talk_flush(&shim);
     serve(&shim);
     return 0;
+}
+
+/* --check FOLDER COMMAND: a readiness command, where and as the workload runs. */
+static int check(const char *folder, const char *command)
+{
+    static struct start start;
+    struct cgroup_host host;
+    struct error err;
+    char *envp[START_ENV_MAX + 1] = {NULL};
+    int fd = chdir(folder) < 0 ? -1 : open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || start_read(fd, &start, &err) < 0)
+        return 126;
+    cgroup_host_find(start.cgroup_root, &host);
+    if (start.cgroup[0] != 0 && cgroup_join(&host, start.cgroup, 0) < 0)
+        return 126;
+    for (int i = 0; i < start.env_count; i++)
+        envp[i] = (char *)(uintptr_t)start.env[i];
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    (void)execle("/bin/sh", "sh", "-c", command, (char *)NULL, envp);
+    return 127;
 }
 
 static int prepare(struct shim *shim, const char *folder, struct error *err)

@@ -27,9 +27,10 @@
 
 #define SHIM_CONNECTIONS 8 /* of the workload: its processes, or one that reconnects */
 #define SHIM_LINGER_MS   600000
-#define SHIM_KILL_MS     20          /* between two kills of a tree that does not go */
-#define SHIM_BACKLOG     (256 << 10) /* past it log lines are dropped, on their way to the agent only \
-                                      */
+#define SHIM_KILL_MS     20 /* between two kills of a tree that does not go */
+#define SHIM_BACKLOG                                                             \
+    (256 << 10) /* past it log lines are dropped, on their way to the agent only \
+                 */
 #define SHIM_BACKLOG_MAX (1 << 20)
 
 struct shim_stream {

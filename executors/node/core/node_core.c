@@ -143,6 +143,11 @@ uint64_t node_hash(const struct node *node)
     return hash;
 }
 
+struct epoch node_epoch(const struct node *node)
+{
+    return node->epoch;
+}
+
 int node_record_count(const struct node *node)
 {
     int count = 0;

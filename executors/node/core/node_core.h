@@ -146,6 +146,7 @@ void node_destroy(struct node *node);
 void node_step(struct node *node, const struct node_event *event, struct node_effects *effects);
 struct boot node_deadline(const struct node *node); /* INT64_MAX: never */
 uint64_t node_hash(const struct node *node);
+struct epoch node_epoch(const struct node *node); /* the highest ever taken */
 
 /* Read-only: the records, for `berth-node --status`, the shell and tests. */
 int node_record_count(const struct node *node);
