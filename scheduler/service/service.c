@@ -124,6 +124,18 @@ bool service_submit(struct service *service, const struct core_event *event)
     return true;
 }
 
+void service_cut(char out[LIMIT_TEXT_BYTES], const char *text)
+{
+    size_t bytes = strnlen(text, LIMIT_TEXT_BYTES);
+    if (bytes == LIMIT_TEXT_BYTES) {
+        bytes--;
+        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+            bytes--;
+    }
+    memcpy(out, text, bytes);
+    out[bytes] = 0;
+}
+
 /* The order matters: the lock on the journal first, since a second scheduler must not even speak on
  * the bus; signals before any thread exists; the record's replay before anybody may ask. */
 static int open_parts(struct service *service, const struct service_options *options,

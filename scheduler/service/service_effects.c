@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,8 +149,7 @@ static void probe_next(struct service_probe *probe)
     if (bus_request(probe->service->bus, probe->subject, "", 0, probe->timeout_us, on_probe, probe,
                     &err) == 0)
         return;
-    (void)snprintf(probe->result.text, sizeof(probe->result.text), "%s",
-                   err.text); /* cut, it still says it */
+    service_cut(probe->result.text, err.text);
     probe_end(probe);
 }
 

@@ -107,6 +107,8 @@ struct service {
 
 /* ---- service.c ---- */
 struct instant service_now(const struct service *service);
+/* Copies what fits, cut at a character: for sentences only, never for names. */
+void service_cut(char out[LIMIT_TEXT_BYTES], const char *text);
 /* Queues a copy of the event for the round; arrays must live in service->round. False: no memory.
  */
 bool service_submit(struct service *service, const struct core_event *event);

@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -302,8 +301,7 @@ static void no_plan(struct service *service, uint64_t solve, uint64_t version, c
                  .status = SOLVE_NONE,
                  .score_stay_nusd = INT64_MAX},
     };
-    (void)snprintf(event.plan.text, sizeof(event.plan.text), "%s",
-                   text); /* cut, it still says it */
+    service_cut(event.plan.text, text);
     if (!service_submit(service, &event))
         log_event(LOG_ERROR, "plan.lost", "solve=%llu reason=\"no memory\"",
                   (unsigned long long)solve);

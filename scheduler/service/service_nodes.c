@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bus/subjects.h"
@@ -174,7 +173,7 @@ static void answer(struct service *service, const char *reply, const char *node,
     struct message_answer message = {
         .id = "hello", .code = code, .epoch = core_state(service->core)->epoch};
     str_format(message.node, sizeof(message.node), "%s", node);
-    (void)snprintf(message.text, sizeof(message.text), "%s", text); /* cut, it still says it */
+    service_cut(message.text, text);
     struct strbuf out;
     strbuf_init(&out, LIMIT_WIRE_BYTES);
     wire_encode(&message_answer_shape, &message, &out);
