@@ -38,8 +38,8 @@ typedef __int128 nusd; /* nano-dollars, 1e-9 USD */
 /* price per `per` units, times `quantity` units, in nano-dollars, rounded once half to even.
  * E.g. $0.09 per GiB and bytes: per = 1 << 30. quantity >= 0, per > 0. Exact: the product is taken
  * in 256 bits. ERR_OVERFLOW when the result exceeds 127 bits. */
-int money_of(struct decimal price, uint64_t per, unsigned __int128 quantity, nusd *ret_amount)
-    WARN_UNUSED;
+int money_of(struct decimal price, uint64_t per, unsigned __int128 quantity,
+             nusd *ret_amount) WARN_UNUSED;
 /* amount * numerator / denominator, rounded half to even, product in 256 bits; denominator > 0. */
 int money_scale(nusd amount, int64_t numerator, int64_t denominator, nusd *ret_amount) WARN_UNUSED;
 

@@ -1,13 +1,14 @@
 /*
  * doc: a YAML or JSON document, read field by field into checked plain structs.
  *
- * YAML is parsed by libyaml; a file whose name ends in .json, or a text that starts with '{', is JSON
- * and held to jansson's strict rules. Both become one tree, kept with the line of every value and
- * every number as it was written. A reader walks it with the functions below. Each of them, on a wrong value, records a
- * problem (file, line, path, the value, the rule, and "did you mean") and goes on, so that one run
- * reports everything. Reading a mapping's field marks it as known; doc_close reports the fields of
- * a mapping that nobody asked for, with the nearest asked name. Duplicate keys, anchors, aliases,
- * merge keys, tags, more than LIMIT_DOC_DEPTH levels and LIMIT_DOC_BYTES bytes are refused at parse.
+ * YAML is parsed by libyaml; a file whose name ends in .json, or a text that starts with '{', is
+ * JSON and held to jansson's strict rules. Both become one tree, kept with the line of every value
+ * and every number as it was written. A reader walks it with the functions below. Each of them, on
+ * a wrong value, records a problem (file, line, path, the value, the rule, and "did you mean") and
+ * goes on, so that one run reports everything. Reading a mapping's field marks it as known;
+ * doc_close reports the fields of a mapping that nobody asked for, with the nearest asked name.
+ * Duplicate keys, anchors, aliases, merge keys, tags, more than LIMIT_DOC_DEPTH levels and
+ * LIMIT_DOC_BYTES bytes are refused at parse.
  *
  * Nothing is half-applied: a caller looks at doc_check once, after all reads, and uses what it read
  * only when that returns 0. Scalars stay text until a typed reader asks. One thread per doc.
@@ -70,7 +71,7 @@ const struct doc_node *doc_map(struct doc *doc, const struct doc_node *map, cons
 size_t doc_count(const struct doc_node *list_or_map); /* 0 for others and NULL */
 const struct doc_node *doc_item(const struct doc_node *list_or_map, size_t index);
 const char *doc_key(const struct doc_node *map, size_t index); /* marks that field as known */
-const char *doc_text(const struct doc_node *scalar); /* NULL unless a scalar */
+const char *doc_text(const struct doc_node *scalar);           /* NULL unless a scalar */
 
 /* Typed fields. On absence: untouched out and false (a problem if DOC_REQUIRED). True when read. */
 bool doc_string(struct doc *doc, const struct doc_node *map, const char *key, int flags, char *out,
@@ -109,7 +110,8 @@ void doc_close(struct doc *doc, const struct doc_node *map);
 
 size_t doc_problem_count(const struct doc *doc);
 const char *doc_problem_text(const struct doc *doc, size_t index); /* one whole sentence */
-/* 0 when there is no problem; else ERR_INVALID with all of them, one per line, as far as they fit. */
+/* 0 when there is no problem; else ERR_INVALID with all of them, one per line, as far as they fit.
+ */
 int doc_check(struct doc *doc, struct error *err) WARN_UNUSED;
 /* Every problem, one per line. */
 void doc_report(const struct doc *doc, struct strbuf *out);

@@ -16,20 +16,20 @@
 #include <stddef.h>
 
 /* X(name, number, sentence); the exit code of a program that fails is always 1. */
-#define ERROR_MAP(X)                                                                               \
-    X(INVALID, 1, "invalid input")                                                                 \
-    X(NOT_FOUND, 2, "not found")                                                                   \
-    X(EXISTS, 3, "already exists")                                                                 \
-    X(STALE, 4, "the state has changed since")                                                     \
-    X(LIMIT, 5, "a limit is reached")                                                              \
-    X(NO_MEMORY, 6, "out of memory")                                                               \
-    X(IO, 7, "input or output failed")                                                             \
-    X(TIMEOUT, 8, "no answer in time; the outcome is unknown")                                     \
-    X(DENIED, 9, "not permitted")                                                                  \
-    X(UNAVAILABLE, 10, "not reachable")                                                            \
-    X(CORRUPT, 11, "stored data is damaged")                                                       \
-    X(UNSUPPORTED, 12, "not supported")                                                            \
-    X(LOCKED, 13, "held by another process")                                                       \
+#define ERROR_MAP(X)                                           \
+    X(INVALID, 1, "invalid input")                             \
+    X(NOT_FOUND, 2, "not found")                               \
+    X(EXISTS, 3, "already exists")                             \
+    X(STALE, 4, "the state has changed since")                 \
+    X(LIMIT, 5, "a limit is reached")                          \
+    X(NO_MEMORY, 6, "out of memory")                           \
+    X(IO, 7, "input or output failed")                         \
+    X(TIMEOUT, 8, "no answer in time; the outcome is unknown") \
+    X(DENIED, 9, "not permitted")                              \
+    X(UNAVAILABLE, 10, "not reachable")                        \
+    X(CORRUPT, 11, "stored data is damaged")                   \
+    X(UNSUPPORTED, 12, "not supported")                        \
+    X(LOCKED, 13, "held by another process")                   \
     X(OVERFLOW, 14, "a number is out of range")
 
 enum error_code {
@@ -60,10 +60,10 @@ int error_from_name(const char *name); /* 0 when unknown */
 const char *error_sentence(int code);
 
 /* Bugs: prints file, line, the expression and the sentence, then aborts. Never compiled out. */
-#define BERTH_ASSERT(condition, ...)                                                               \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0))                                                     \
-            error_assert_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__);                  \
+#define BERTH_ASSERT(condition, ...)                                              \
+    do {                                                                          \
+        if (__builtin_expect(!(condition), 0))                                    \
+            error_assert_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__); \
     } while (0)
 
 void error_assert_failed(const char *file, int line, const char *condition, const char *format, ...)
@@ -73,11 +73,11 @@ void error_assert_failed(const char *file, int line, const char *condition, cons
 
 /* Scope-bound cleanup: declare and acquire in one statement; never together with goto. */
 #define CLEANUP(function) __attribute__((cleanup(function)))
-#define TAKE(pointer)                                                                              \
-    ({                                                                                             \
-        __typeof__(pointer) taken_ = (pointer);                                                    \
-        (pointer) = NULL;                                                                          \
-        taken_;                                                                                    \
+#define TAKE(pointer)                           \
+    ({                                          \
+        __typeof__(pointer) taken_ = (pointer); \
+        (pointer) = NULL;                       \
+        taken_;                                 \
     })
 void cleanup_free(void *pointer_to_pointer);
 void cleanup_close(int *fd);       /* closes when >= 0, keeps errno */

@@ -22,7 +22,7 @@ int units_rate(const char *text, int64_t *ret_mhz, struct error *err) WARN_UNUSE
 int units_ratio(const char *text, int64_t *ret_ppm, struct error *err) WARN_UNUSED;
 
 #define UNITS_TEXT_BYTES 32
-const char *units_format_bytes(int64_t bytes, char out[UNITS_TEXT_BYTES]);   /* "1.5 GiB" */
-const char *units_format_duration(int64_t us, char out[UNITS_TEXT_BYTES]);   /* "40 ms" */
-const char *units_format_rate(int64_t mhz, char out[UNITS_TEXT_BYTES]);      /* "200/s" */
-const char *units_format_ratio(int64_t ppm, char out[UNITS_TEXT_BYTES]);     /* "85 %" */
+const char *units_format_bytes(int64_t bytes, char out[UNITS_TEXT_BYTES]); /* "1.5 GiB" */
+const char *units_format_duration(int64_t us, char out[UNITS_TEXT_BYTES]); /* "40 ms" */
+const char *units_format_rate(int64_t mhz, char out[UNITS_TEXT_BYTES]);    /* "200/s" */
+const char *units_format_ratio(int64_t ppm, char out[UNITS_TEXT_BYTES]);   /* "85 %" */

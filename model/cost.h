@@ -68,11 +68,11 @@ struct cost_line {
     enum cost_term term;
     int app;
     int workload;
-    int link;  /* -1 unless the line belongs to a link */
+    int link; /* -1 unless the line belongs to a link */
     int site;
-    int peer_site; /* egress and latency: the other end; -1 */
-    nusd bill;  /* per month; migration: once */
-    nusd score; /* per month */
+    int peer_site;               /* egress and latency: the other end; -1 */
+    nusd bill;                   /* per month; migration: once */
+    nusd score;                  /* per month */
     char text[LIMIT_TEXT_BYTES]; /* "16.1 GiB x $0.09 per GiB (aws internet, 0-10240 GiB)" */
 };
 
@@ -87,7 +87,8 @@ struct cost_report {
     struct cost_line *lines;
     int line_count;
     struct cost_total total;
-    nusd stay; /* the preference to stay of the parts that move: problem_cost = total.score + stay */
+    nusd
+        stay; /* the preference to stay of the parts that move: problem_cost = total.score + stay */
 };
 
 /* Part index of (app, workload) in the problem of `input`. */

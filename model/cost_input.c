@@ -3,8 +3,9 @@
 #include "model/cost_internal.h"
 #include "model/world.h"
 
-#define WEIGHT_MAX INT64_C(1000000000000000) /* 1e12 calls/s: a thousand such links still add up \
-                                              */
+#define WEIGHT_MAX                                                                \
+    INT64_C(1000000000000000) /* 1e12 calls/s: a thousand such links still add up \
+                               */
 
 static int build_parts(const struct cost_input *input, struct arena *arena,
                        struct cost_context *context);

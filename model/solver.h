@@ -16,11 +16,11 @@
 struct solver;
 
 struct solver_options {
-    const char *program;     /* path of berth-solve; NULL: beside the running program */
-    int workers;             /* 0: 1 */
-    int64_t nodes_max;       /* 0: 2,000,000 */
+    const char *program;      /* path of berth-solve; NULL: beside the running program */
+    int workers;              /* 0: 1 */
+    int64_t nodes_max;        /* 0: 2,000,000 */
     int64_t memory_max_bytes; /* of a worker; 0: 2 GiB */
-    int64_t wall_max_us;     /* 0: 120 s */
+    int64_t wall_max_us;      /* 0: 120 s */
 };
 
 typedef void solver_handler(void *context, uint64_t id, const struct solution *solution);

@@ -1,8 +1,9 @@
 /*
- * types: the words of Berth as plain structs: world, site, account, app, workload, variant, segment,
- * link, estimate, placement. Everything is integers: micro-seconds, bytes, milli-CPUs, milli-hertz
- * (events per 1000 s), parts per million, exact decimal prices. Arrays live in the arena they were
- * read into and are never changed afterwards, except through the functions of app.h and world.h.
+ * types: the words of Berth as plain structs: world, site, account, app, workload, variant,
+ * segment, link, estimate, placement. Everything is integers: micro-seconds, bytes, milli-CPUs,
+ * milli-hertz (events per 1000 s), parts per million, exact decimal prices. Arrays live in the
+ * arena they were read into and are never changed afterwards, except through the functions of app.h
+ * and world.h.
  *
  * References: a site by its index in its world (-1: none), a workload by its index in its app.
  * Names are unique where they stand; full names are "namespace/app/workload".
@@ -15,7 +16,7 @@
 #include "base/decimal.h"
 #include "base/limits.h"
 
-#define PPM INT64_C(1000000)
+#define PPM             INT64_C(1000000)
 #define HOURS_PER_MONTH 730 /* the month that the large providers' price pages use */
 
 struct tag {
@@ -43,11 +44,11 @@ struct site {
     enum tier tier;
     char provider[LIMIT_NAME_BYTES];
     char region[LIMIT_NAME_BYTES];
-    int account; /* index; -1: none (a client pays nobody) */
+    int account;  /* index; -1: none (a client pays nobody) */
     bool located; /* a position is declared */
     int64_t latitude_udeg;
     int64_t longitude_udeg;
-    struct tags tags; /* implied too: cloud=<provider>, tier=<tier>, region=<region> */
+    struct tags tags;            /* implied too: cloud=<provider>, tier=<tier>, region=<region> */
     struct decimal cpu_price;    /* USD per vCPU-hour */
     struct decimal memory_price; /* USD per GiB-hour */
     int64_t overhead_ppm;        /* of a shape that cannot be filled: resources cost 1 + this */
@@ -55,12 +56,12 @@ struct site {
     char source[LIMIT_TEXT_BYTES];    /* where the figures come from */
 };
 
-/* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/" with an
- * asterisk), by tier ("tier:client") or all ("*"); the most exact rule wins (the sum of both ends'
- * exactness), ties by order. Volumes accumulate over the month per (account of the paying side,
- * rule). */
+/* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/" with
+ * an asterisk), by tier ("tier:client") or all ("*"); the most exact rule wins (the sum of both
+ * ends' exactness), ties by order. Volumes accumulate over the month per (account of the paying
+ * side, rule). */
 struct egress_tier {
-    int64_t up_to_bytes; /* of the month's cumulative volume; INT64_MAX for the last */
+    int64_t up_to_bytes;  /* of the month's cumulative volume; INT64_MAX for the last */
     struct decimal price; /* USD per per_bytes */
 };
 
@@ -89,15 +90,15 @@ struct weights {
 
 /* When a move pays, and how often things may move. */
 struct policy {
-    int64_t horizon_us;       /* over which a saving must exceed the move's cost */
-    int64_t dwell_us;         /* a moved workload stays at least that long */
-    int64_t saving_min_ppm;   /* of the workload's own score: smaller savings are noise */
-    nusd saving_min;          /* per month */
-    int moves_max;            /* handoffs under way at once */
-    int64_t settle_us;        /* inputs are quiet for that long before a solve */
-    int64_t hit_floor_ppm;    /* h_min of 1/max(h, h_min) */
-    int64_t healthy_min_us;   /* HELD: how long the old copy waits to be resumed */
-    int64_t node_timeout_us;  /* silence after which a node is lost */
+    int64_t horizon_us;        /* over which a saving must exceed the move's cost */
+    int64_t dwell_us;          /* a moved workload stays at least that long */
+    int64_t saving_min_ppm;    /* of the workload's own score: smaller savings are noise */
+    nusd saving_min;           /* per month */
+    int moves_max;             /* handoffs under way at once */
+    int64_t settle_us;         /* inputs are quiet for that long before a solve */
+    int64_t hit_floor_ppm;     /* h_min of 1/max(h, h_min) */
+    int64_t healthy_min_us;    /* HELD: how long the old copy waits to be resumed */
+    int64_t node_timeout_us;   /* silence after which a node is lost */
     int64_t metric_age_max_us; /* older estimates may hold a move back but never cause one */
 };
 
@@ -110,9 +111,9 @@ struct world {
     int site_count;
     struct egress_rule *egress;
     int egress_count;
-    bool latency_measured;   /* `latency: measured`: declared values are only the prior */
-    int64_t *rtt_us;         /* [from * site_count + to], -1 unknown; symmetric unless stated */
-    int64_t *factor_us;      /* added per call on that path, the same index */
+    bool latency_measured; /* `latency: measured`: declared values are only the prior */
+    int64_t *rtt_us;       /* [from * site_count + to], -1 unknown; symmetric unless stated */
+    int64_t *factor_us;    /* added per call on that path, the same index */
     struct weights weights;
     struct policy policy;
 };
@@ -156,13 +157,13 @@ struct workload {
     int variant_count;
     int64_t reserve[RESOURCE_COUNT]; /* per replica */
     int64_t pids_max;
-    struct tags require;  /* tags the site must carry; `berth retag` changes one */
-    unsigned tiers;       /* bit per enum tier it may run in; 0: any */
+    struct tags require;       /* tags the site must carry; `berth retag` changes one */
+    unsigned tiers;            /* bit per enum tier it may run in; 0: any */
     char pin[LIMIT_REF_BYTES]; /* "" or the only site */
-    int64_t calls_mhz;    /* prior: calls served, all replicas together */
-    int64_t hit_ppm;      /* prior: its cache's hits; -1: it has no cache */
-    int64_t state_bytes;  /* moved with it */
-    int64_t artifact_bytes; /* 0: not known */
+    int64_t calls_mhz;         /* prior: calls served, all replicas together */
+    int64_t hit_ppm;           /* prior: its cache's hits; -1: it has no cache */
+    int64_t state_bytes;       /* moved with it */
+    int64_t artifact_bytes;    /* 0: not known */
     struct readiness ready;
     int64_t start_timeout_us;
     int64_t drain_timeout_us;
@@ -182,8 +183,8 @@ enum link_end { LINK_WORKLOAD, LINK_SEGMENT };
 /* Traffic from a workload or a segment to a workload. */
 struct link {
     enum link_end from_kind;
-    int from; /* workload or segment index */
-    int to;   /* workload index */
+    int from;          /* workload or segment index */
+    int to;            /* workload index */
     int64_t calls_mhz; /* prior, when nothing is measured */
     int64_t request_bytes;
     int64_t response_bytes;

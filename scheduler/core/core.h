@@ -32,9 +32,9 @@
 #include "scheduler/core/state.h"
 
 enum core_event_kind {
-    CORE_STARTED,   /* a scheduler process took the journal for `started.term` */
-    CORE_WORLD,     /* a checked world replaces the present one */
-    CORE_APPLY,     /* a checked app (app_check passed against the present world) */
+    CORE_STARTED, /* a scheduler process took the journal for `started.term` */
+    CORE_WORLD,   /* a checked world replaces the present one */
+    CORE_APPLY,   /* a checked app (app_check passed against the present world) */
     CORE_DELETE,
     CORE_RETAG,
     CORE_HELLO,     /* a node is there, with all its instances */
@@ -88,7 +88,7 @@ struct core_event {
             char workload[LIMIT_NAME_BYTES]; /* RETAG */
             char key[LIMIT_NAME_BYTES];      /* RETAG */
             char value[LIMIT_NAME_BYTES];    /* RETAG */
-        } target; /* DELETE, RETAG */
+        } target;                            /* DELETE, RETAG */
         struct message_hello hello;
         char node[LIMIT_NAME_BYTES]; /* NODE_LOST */
         struct message_answer answer;
@@ -122,7 +122,8 @@ struct core_effect {
         } reply;
         struct {
             char node[LIMIT_NAME_BYTES];
-            struct message_command message; /* arrays point into the core: valid until its next step */
+            struct message_command
+                message; /* arrays point into the core: valid until its next step */
         } command;
         struct {
             char id[LIMIT_ID_BYTES];

@@ -24,7 +24,8 @@
  * A first start has no old side: reachable leads to done. A removal has no new side: planned leads
  * to draining, held is skipped. When the old side's node is lost or its process is gone, there is
  * nothing to linger for or to go back to: the handoff goes forward. When the new side fails before
- * `stopping`, it goes back. A workload that has never had another copy is tried again with back-off.
+ * `stopping`, it goes back. A workload that has never had another copy is tried again with
+ * back-off.
  *
  * Invariants, checked by assertion in every step and by tests/fault: a workload that had a ready
  * instance keeps one (never zero ready) unless its node is lost; the old side is not drained before

@@ -59,18 +59,18 @@ struct core_instance {
 };
 
 /* The states of a handoff; scheduler/core/handoff.h says what is true in the world in each. */
-#define HANDOFF_STATE_MAP(X)                                                                       \
-    X(PLANNED, "planned")                                                                          \
-    X(STAGING, "staging")                                                                          \
-    X(STARTING, "starting")                                                                        \
-    X(READY, "ready")                                                                              \
-    X(REACHABLE, "reachable")                                                                      \
-    X(LINGERING, "lingering")                                                                      \
-    X(DRAINING, "draining")                                                                        \
-    X(HELD, "held")                                                                                \
-    X(STOPPING, "stopping")                                                                        \
-    X(DONE, "done")                                                                                \
-    X(RETURNING, "returning") /* going back: the old copy resumes, the new one is stopped */       \
+#define HANDOFF_STATE_MAP(X)                                                                 \
+    X(PLANNED, "planned")                                                                    \
+    X(STAGING, "staging")                                                                    \
+    X(STARTING, "starting")                                                                  \
+    X(READY, "ready")                                                                        \
+    X(REACHABLE, "reachable")                                                                \
+    X(LINGERING, "lingering")                                                                \
+    X(DRAINING, "draining")                                                                  \
+    X(HELD, "held")                                                                          \
+    X(STOPPING, "stopping")                                                                  \
+    X(DONE, "done")                                                                          \
+    X(RETURNING, "returning") /* going back: the old copy resumes, the new one is stopped */ \
     X(BACK, "back")
 
 enum handoff_state {
@@ -82,13 +82,13 @@ enum handoff_state {
 extern const char *const handoff_state_words[];
 
 enum handoff_reason {
-    REASON_START,     /* nothing ran yet */
-    REASON_REMOVE,    /* deleted, or fewer replicas */
-    REASON_RETAG,     /* the present site no longer has the required tags, or a rule changed */
-    REASON_SAVING,    /* the plan is cheaper by more than the noise */
+    REASON_START,  /* nothing ran yet */
+    REASON_REMOVE, /* deleted, or fewer replicas */
+    REASON_RETAG,  /* the present site no longer has the required tags, or a rule changed */
+    REASON_SAVING, /* the plan is cheaper by more than the noise */
     REASON_NODE_LOST,
-    REASON_FAILED,    /* the instance was given up by its node */
-    REASON_VERSION,   /* a new spec */
+    REASON_FAILED,  /* the instance was given up by its node */
+    REASON_VERSION, /* a new spec */
 };
 extern const char *const handoff_reason_words[];
 
@@ -96,10 +96,10 @@ extern const char *const handoff_reason_words[];
 
 struct core_vantage {
     char node[LIMIT_NAME_BYTES]; /* "": the scheduler's own connection, at the hub */
-    bool new_reached; /* the new copy answered, with its identity */
+    bool new_reached;            /* the new copy answered, with its identity */
     bool old_reached;
-    int64_t rtt_us;   /* the slowest of both, measured */
-    int old_tries;    /* probes of the old copy without all their answers */
+    int64_t rtt_us; /* the slowest of both, measured */
+    int old_tries;  /* probes of the old copy without all their answers */
 };
 
 struct core_handoff {
@@ -116,7 +116,7 @@ struct core_handoff {
     enum handoff_reason reason;
     enum handoff_state state;
     struct instant entered[HANDOFF_STATE_COUNT]; /* 0: never */
-    struct instant deadline; /* of the present state; INT64_MAX: none */
+    struct instant deadline;                     /* of the present state; INT64_MAX: none */
     struct core_vantage vantages[CORE_VANTAGES];
     int vantage_count;
     bool proven;       /* reachability and drain were proven; false: no contract, or no vantage */
@@ -126,20 +126,20 @@ struct core_handoff {
 };
 
 struct core_workload {
-    int site;              /* chosen by the last plan; -1 none */
-    struct instant moved;  /* end of the last move; 0 never */
-    bool *site_blocked;    /* [site]: no node of it could take a replica; cleared by changes */
-    int failures;          /* handoffs that went back, since the last success; back-off of retries */
-    struct instant retry;  /* not tried again before */
+    int site;             /* chosen by the last plan; -1 none */
+    struct instant moved; /* end of the last move; 0 never */
+    bool *site_blocked;   /* [site]: no node of it could take a replica; cleared by changes */
+    int failures;         /* handoffs that went back, since the last success; back-off of retries */
+    struct instant retry; /* not tried again before */
     enum handoff_reason reason; /* of the last change of `site` */
 };
 
 struct core_app {
     struct app app;
-    uint64_t version; /* of the input that brought it */
-    bool deleting;    /* removed when its last instance is gone */
+    uint64_t version;                /* of the input that brought it */
+    bool deleting;                   /* removed when its last instance is gone */
     struct core_workload *workloads; /* parallel to app.workloads */
-    void *storage;    /* the core's own */
+    void *storage;                   /* the core's own */
 };
 
 struct core_command {
@@ -175,10 +175,10 @@ struct core_decision {
 
 struct core_state {
     uint64_t term;
-    struct epoch epoch;       /* the last one given out */
-    uint64_t version;         /* grows with every accepted change of the desired state */
-    uint64_t input_version;   /* grows with everything that a solve depends on */
-    struct instant now;       /* of the last event */
+    struct epoch epoch;        /* the last one given out */
+    uint64_t version;          /* grows with every accepted change of the desired state */
+    uint64_t input_version;    /* grows with everything that a solve depends on */
+    struct instant now;        /* of the last event */
     const struct world *world; /* NULL before the first */
     struct core_app *apps;
     int app_count;
@@ -196,9 +196,9 @@ struct core_state {
     int estimate_count;
     struct core_decision *decisions; /* a ring, as ended */
     uint64_t decision_count;
-    uint64_t solve;          /* id of the last CORE_SOLVE */
+    uint64_t solve; /* id of the last CORE_SOLVE */
     bool solving;
-    struct instant changed;  /* of the inputs; 0: nothing new */
+    struct instant changed;           /* of the inputs; 0: nothing new */
     char plan_text[LIMIT_TEXT_BYTES]; /* of the last plan: "optimal", or why there is none */
     enum solve_status plan_status;
     int64_t plan_bound_nusd;

@@ -1,9 +1,9 @@
 /*
  * cluster: a whole Berth for live tests and benchmarks, every part of it the real program: a hub
- * nats-server with JetStream, a leaf server that joins it through delay-proxy, the scheduler, and two
- * nodes: "gcp" at the hub and "aws" behind the delay. Everything is below one folder of the build
- * folder, on ports of the loopback that were free, with users, keys and permissions as `berth up`
- * makes them.
+ * nats-server with JetStream, a leaf server that joins it through delay-proxy, the scheduler, and
+ * two nodes: "gcp" at the hub and "aws" behind the delay. Everything is below one folder of the
+ * build folder, on ports of the loopback that were free, with users, keys and permissions as `berth
+ * up` makes them.
  *
  * Failures of the set-up fail the cmocka test that asked (outside of one: end the program). Nothing
  * stays behind: cluster_done stops each program by its pid, and a guard process does the same when
@@ -67,19 +67,21 @@ struct cluster {
     char load_history[700];
 };
 
-/* Starts everything; returns when both nodes are up for the scheduler (or, without one, at once). */
+/* Starts everything; returns when both nodes are up for the scheduler (or, without one, at once).
+ */
 void cluster_start(struct cluster *cluster, const struct cluster_options *options);
 /* Stops everything that is left, in any state, and removes the folder and the cgroups. */
 void cluster_done(struct cluster *cluster);
 
 /* ---- its programs ---- */
 const char *cluster_program(const char *name, char out[700]); /* below the build folder's bin */
-/* A child with its output in <folder>/<log>.log; `argv` ends with NULL. It dies with this process. */
+/* A child with its output in <folder>/<log>.log; `argv` ends with NULL. It dies with this process.
+ */
 pid_t cluster_spawn(const struct cluster *cluster, const char *log, const char *const *argv);
 /* SIGTERM, up to 60 s, then a failure; returns the wait status. `pid` becomes 0. */
 int cluster_stop(pid_t *pid);
 int cluster_wait(pid_t *pid, int64_t limit_us); /* for its own end; fails at the limit */
-void cluster_kill(pid_t *pid); /* SIGKILL, reaped */
+void cluster_kill(pid_t *pid);                  /* SIGKILL, reaped */
 void cluster_scheduler_start(struct cluster *cluster);
 /* What `berth scheduler` of this cluster is started with; `argv` has CLUSTER_ARGS_MAX places. */
 void cluster_scheduler_argv(struct cluster *cluster, const char **argv);
@@ -117,9 +119,9 @@ struct cluster_app {
     const char *program; /* of the build folder's bin, or an absolute path */
     const char *args;    /* YAML: "[--bytes, \"256\"]"; NULL: none */
     const char *cloud;
-    const char *digest;  /* NULL: the file's */
-    int64_t start_ms;    /* start timeout; 0: 20 s */
-    int restarts;        /* -1: none */
+    const char *digest; /* NULL: the file's */
+    int64_t start_ms;   /* start timeout; 0: 20 s */
+    int restarts;       /* -1: none */
 };
 void cluster_apply(struct cluster *cluster, const struct cluster_app *app);
 /* As cluster_apply, but returns the reply's code. */

@@ -20,8 +20,8 @@ int history_read(const char *path, struct history *ret_history, struct error *er
         struct history_request request;
         int64_t id;
         int ok;
-        int got = fscanf(file, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %d %d\n", &id,
-                         &request.sent_us, &request.answered_us, &request.answers, &ok);
+        int got = fscanf(file, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %d %d\n", &id, &request.sent_us,
+                         &request.answered_us, &request.answers, &ok);
         if (got != 5) {
             if (got == EOF)
                 break;
@@ -33,8 +33,7 @@ int history_read(const char *path, struct history *ret_history, struct error *er
         request.ok = ok != 0;
         if (history.count == capacity) {
             capacity = capacity == 0 ? 65536 : capacity * 2;
-            struct history_request *list =
-                realloc(history.list, (size_t)capacity * sizeof(*list));
+            struct history_request *list = realloc(history.list, (size_t)capacity * sizeof(*list));
             if (list == NULL) {
                 history_done(&history);
                 return error_set(err, ERR_NO_MEMORY, 0, "history '%s'", path);
