@@ -5,40 +5,43 @@
  */
 #pragma once
 
-#define LIMIT_NAME_BYTES      64 /* one name (site part, app, workload): a DNS label and NATS token */
-#define LIMIT_REF_BYTES       136  /* "namespace/app/workload" or "provider/region", terminated */
-#define LIMIT_ID_BYTES        40   /* generated ids: handoffs, instances, commands */
-#define LIMIT_TEXT_BYTES      256  /* a sentence in a report, a reason */
-#define LIMIT_PATH_BYTES      1024 /* a path or an address */
-#define LIMIT_DIGEST_BYTES    80   /* "sha256:" and 64 hex digits */
-#define LIMIT_SUBJECT_BYTES   256  /* a NATS subject */
-#define LIMIT_TAGS            16   /* tags of one site, node or workload */
-#define LIMIT_SITES           256 /* sites of a world: the exact solver's table is sites x workloads */
-#define LIMIT_NODES           4096      /* nodes of a scheduler */
-#define LIMIT_APPS            1024      /* apps of a scheduler */
-#define LIMIT_APP_WORKLOADS   256       /* workloads of one app */
-#define LIMIT_APP_LINKS       1024      /* links of one app */
-#define LIMIT_REPLICAS        64        /* replicas of one workload */
-#define LIMIT_ARGS            64        /* arguments of a workload's command */
-#define LIMIT_ENV             64        /* environment entries of a workload */
-#define LIMIT_RULES           64        /* placement rules of one app */
-#define LIMIT_TIERS           16        /* steps of one price */
-#define LIMIT_EGRESS_RULES    1024      /* egress price rules of a world */
-#define LIMIT_LATENCY_PAIRS   65536     /* declared latencies of a world: sites squared */
-#define LIMIT_ACCOUNTS        64        /* provider accounts of a world */
-#define LIMIT_SEGMENTS        64        /* user segments of an app */
-#define LIMIT_VARIANTS        8         /* variants of a workload */
-#define LIMIT_RESOURCES       4         /* cpu, memory, and two for later */
-#define LIMIT_HANDOFFS        1024      /* handoffs under way at once */
-#define LIMIT_INSTANCES       8192      /* instances a scheduler remembers */
-#define LIMIT_NODE_INSTANCES  256       /* instances on one node */
-#define LIMIT_EFFECTS         4096      /* effects of one step */
-#define LIMIT_COMMANDS        1024      /* commands without an answer yet */
-#define LIMIT_DOC_BYTES       (4 << 20) /* one YAML or JSON document */
-#define LIMIT_DOC_DEPTH       32        /* nesting of a document */
-#define LIMIT_DOC_PROBLEMS    64 /* problems reported for one document before it says "and more" */
-#define LIMIT_WIRE_BYTES      (1 << 20) /* one message on the bus: nats-server's default max_payload */
-#define LIMIT_BUS_QUEUE       8192      /* messages waiting between NATS's threads and the loop */
+/* one name (site part, app, workload): a DNS label and NATS token */
+#define LIMIT_NAME_BYTES    64
+#define LIMIT_REF_BYTES     136  /* "namespace/app/workload" or "provider/region", terminated */
+#define LIMIT_ID_BYTES      40   /* generated ids: handoffs, instances, commands */
+#define LIMIT_TEXT_BYTES    256  /* a sentence in a report, a reason */
+#define LIMIT_PATH_BYTES    1024 /* a path or an address */
+#define LIMIT_DIGEST_BYTES  80   /* "sha256:" and 64 hex digits */
+#define LIMIT_SUBJECT_BYTES 256  /* a NATS subject */
+#define LIMIT_TAGS          16   /* tags of one site, node or workload */
+/* sites of a world: the exact solver's table is sites x workloads */
+#define LIMIT_SITES          256
+#define LIMIT_NODES          4096      /* nodes of a scheduler */
+#define LIMIT_APPS           1024      /* apps of a scheduler */
+#define LIMIT_APP_WORKLOADS  256       /* workloads of one app */
+#define LIMIT_APP_LINKS      1024      /* links of one app */
+#define LIMIT_REPLICAS       64        /* replicas of one workload */
+#define LIMIT_ARGS           64        /* arguments of a workload's command */
+#define LIMIT_ENV            64        /* environment entries of a workload */
+#define LIMIT_RULES          64        /* placement rules of one app */
+#define LIMIT_TIERS          16        /* steps of one price */
+#define LIMIT_EGRESS_RULES   1024      /* egress price rules of a world */
+#define LIMIT_LATENCY_PAIRS  65536     /* declared latencies of a world: sites squared */
+#define LIMIT_ACCOUNTS       64        /* provider accounts of a world */
+#define LIMIT_SEGMENTS       64        /* user segments of an app */
+#define LIMIT_VARIANTS       8         /* variants of a workload */
+#define LIMIT_RESOURCES      4         /* cpu, memory, and two for later */
+#define LIMIT_HANDOFFS       1024      /* handoffs under way at once */
+#define LIMIT_INSTANCES      8192      /* instances a scheduler remembers */
+#define LIMIT_NODE_INSTANCES 256       /* instances on one node */
+#define LIMIT_EFFECTS        4096      /* effects of one step */
+#define LIMIT_COMMANDS       1024      /* commands without an answer yet */
+#define LIMIT_DOC_BYTES      (4 << 20) /* one YAML or JSON document */
+#define LIMIT_DOC_DEPTH      32        /* nesting of a document */
+#define LIMIT_DOC_PROBLEMS   64 /* problems reported for one document before it says "and more" */
+/* one message on the bus: nats-server's default max_payload */
+#define LIMIT_WIRE_BYTES      (1 << 20)
+#define LIMIT_BUS_QUEUE       8192       /* messages waiting between NATS's threads and the loop */
 #define LIMIT_BUS_QUEUE_BYTES (64 << 20) /* and their bytes, as a message may have a whole MiB */
 #define LIMIT_METRIC_SERIES   65536      /* (workload, site) series with windows in memory */
 #define LIMIT_SAMPLES_BATCH   1024       /* samples in one metrics batch */
