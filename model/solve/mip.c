@@ -278,8 +278,11 @@ static void branch(struct run *run)
     glp_init_iocp(&options);
     options.msg_lev = GLP_MSG_OFF;
     options.br_tech = GLP_BR_DTH;
-    options.bt_tech = GLP_BT_BLB;
+    /* Measured on tightly packed apps: both cuts halve the nodes, Gomory's cost more than they
+     * save; the other branching rules lose, and projection backtracks cheaper than best bound. */
+    options.bt_tech = GLP_BT_BPH;
     options.cov_cuts = GLP_ON;
+    options.mir_cuts = GLP_ON;
     options.cb_func = callback;
     options.cb_info = run;
     /* Cells closed since the programme was built. */
