@@ -36,6 +36,16 @@ static int begin(struct service *service, const struct service_options *options,
 static int load_world(struct service *service, const char *path, struct error *err);
 static int watch(struct service *service, int fd, struct error *err);
 static int serve(struct service *service, struct error *err);
+static void on_bus_state(void *context, bool connected)
+{
+    struct service *service = context;
+    log_event(connected ? LOG_INFO : LOG_WARN, connected ? "nats.connected" : "nats.away",
+              "term=%" PRIu64, service->term);
+    if (connected)
+        service_events_send(service);
+}
+
+static void on_bus_state(void *context, bool connected);
 static void read_signals(struct service *service);
 static void tick(struct service *service);
 static int sleep_ms(const struct service *service);
@@ -181,6 +191,7 @@ static int open_record(struct service *service, const struct service_options *op
         rc = service_replay(service, err);
     if (rc < 0)
         return rc;
+    service->event_sent = service->event_count; /* by the process before */
     /* Not behind what the journal has seen, even when the wall clock was set back meanwhile; and
      * always going on from there. */
     int64_t wall_us = clock_wall_now().us;
@@ -222,6 +233,8 @@ static int open_bus(struct service *service, const struct service_options *optio
         .name = "berth-scheduler",
         .seed_path = options->seed_path,
         .inbox_prefix = inbox,
+        .on_state = on_bus_state,
+        .context = service,
     };
     int rc = bus_open(&bus, &service->bus, err);
     if (rc < 0)

@@ -25,6 +25,8 @@ static void on_probe(void *context, const struct bus_message *message);
 static void probe_end(struct service_probe *probe);
 static void probe_destroy(struct service_probe *probe);
 static void send_event(struct service *service, const struct core_effect *effect, uint64_t seq);
+static int publish_event(struct service *service, const struct message_event *event,
+                         struct error *err);
 
 struct service_out *service_out_make(struct service *service, const struct core_effect *effect,
                                      int record)
@@ -200,16 +202,39 @@ static void send_event(struct service *service, const struct core_effect *effect
               "text=\"%s\"",
               seq, event.namespace_, event.app, event.workload, event.handoff, event.instance,
               event.node, event.state, event.text);
+    service_events_send(service);
+}
+
+void service_events_send(struct service *service)
+{
+    struct error err;
+    if (service->event_count - service->event_sent > SERVICE_EVENTS_KEPT) {
+        log_event(LOG_WARN, "event.unsent", "count=%" PRIu64 " reason=\"away for too long\"",
+                  service->event_count - SERVICE_EVENTS_KEPT - service->event_sent);
+        service->event_sent = service->event_count - SERVICE_EVENTS_KEPT;
+    }
+    /* In order, and from where it stopped: a connection that is away loses none of them. */
+    while (service->event_sent < service->event_count) {
+        if (publish_event(service, &service->events[service->event_sent % SERVICE_EVENTS_KEPT],
+                          &err) < 0) {
+            log_event(LOG_DEBUG, "event.wait", "reason=\"%s\"", err.text);
+            return;
+        }
+        service->event_sent++;
+    }
+}
+
+static int publish_event(struct service *service, const struct message_event *event,
+                         struct error *err)
+{
     char subject[LIMIT_SUBJECT_BYTES];
     struct strbuf text;
-    struct error err;
-    subject_event(event.namespace_, event.app, event.workload, subject);
+    subject_event(event->namespace_, event->app, event->workload, subject);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_event_shape, &event, &text);
-    int rc = strbuf_error(&text, &err);
+    wire_encode(&message_event_shape, event, &text);
+    int rc = strbuf_error(&text, err);
     if (rc == 0)
-        rc = bus_publish(service->bus, subject, NULL, strbuf_text(&text), text.bytes, &err);
-    if (rc < 0)
-        log_event(LOG_WARN, "event.unsent", "seq=%" PRIu64 " reason=\"%s\"", seq, err.text);
+        rc = bus_publish(service->bus, subject, NULL, strbuf_text(&text), text.bytes, err);
     strbuf_done(&text);
+    return rc;
 }

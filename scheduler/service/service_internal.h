@@ -100,6 +100,7 @@ struct service {
     uint64_t answer_count;
     struct message_event *events; /* a ring of SERVICE_EVENTS_KEPT */
     uint64_t event_count;
+    uint64_t event_sent; /* to the stream; the others wait for a connection */
     struct service_job *jobs;
     struct service_probe *probes;
     uint64_t job_last;
@@ -132,6 +133,7 @@ struct service_out *service_out_make(struct service *service, const struct core_
                                      int record);
 void service_out_send(struct service *service, const struct service_out *out, uint64_t seq);
 void service_probes_done(struct service *service);
+void service_events_send(struct service *service);
 void service_event_keep(struct service *service, const struct message_event *event);
 
 /* ---- service_nodes.c ---- */
