@@ -260,11 +260,9 @@ static void check(const struct core *core)
                      "handoff %s has ended and is still here", handoff->id);
         bool drained = handoff->entered[HANDOFF_STATE_DRAINING].us != 0 ||
                        handoff->entered[HANDOFF_STATE_STOPPING].us != 0;
-#ifndef BERTH_PLANT_DRAIN_EARLY
         BERTH_ASSERT(handoff->to[0] == 0 || !drained || from == NULL ||
                          handoff->entered[HANDOFF_STATE_REACHABLE].us != 0,
                      "handoff %s drains before the new copy was reached", handoff->id);
-#endif
         BERTH_ASSERT(from == NULL || handoff->to[0] == 0 || drained || from->want == WANT_SERVE,
                      "handoff %s: %s is not to serve in state %s", handoff->id, from->id,
                      handoff_state_words[handoff->state]);

@@ -253,6 +253,13 @@ static bool on_ready(struct handoff_step *step)
         /* It ended and its node starts it again. With nothing else there to serve, wait for it. */
         if (!core_instance_is_dead(step->from))
             return fail(step, "the new copy ended before it was reached");
+#ifdef BERTH_PLANT_DRAIN_EARLY
+        /* The fault that tests/fault must find: believe the new copy's word, probe nothing. */
+    } else if (handoff->from[0] != 0) {
+        handoff->linger_us = 0;
+        core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
+        return true;
+#endif
     } else if (!step->place.workload->contract) {
         handoff->proven = false;
         handoff->linger_us = core_linger_us(step->core, handoff);
@@ -280,7 +287,7 @@ static bool on_reachable(struct handoff_step *step)
     }
     int64_t linger_us = step->handoff->linger_us;
 #ifdef BERTH_PLANT_SKIP_LINGER
-    linger_us = 0;
+    linger_us = 0; /* the fault that tests/fault must find */
 #endif
     core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_LINGERING, linger_us);
     return true;

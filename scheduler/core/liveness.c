@@ -126,6 +126,19 @@ struct instant liveness_deadline(const struct liveness *liveness, int64_t timeou
     return first;
 }
 
+void liveness_seed(struct liveness *liveness, const struct core_state *state, struct instant now)
+{
+    for (int i = 0; i < state->node_count; i++) {
+        if (!state->nodes[i].up)
+            continue;
+        struct message_hello hello = {.seq = state->nodes[i].report_seq};
+        str_format(hello.node, sizeof(hello.node), "%s", state->nodes[i].name);
+        str_format(hello.boot_id, sizeof(hello.boot_id), "%s", state->nodes[i].boot_id);
+        liveness_hello(liveness, &hello, now);
+        node_find(liveness, hello.node)->known = false;
+    }
+}
+
 void liveness_restart(struct liveness *liveness, struct instant now)
 {
     for (int i = 0; i < liveness->count; i++) {

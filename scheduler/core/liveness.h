@@ -26,5 +26,8 @@ void liveness_report(struct liveness *liveness, const char *node, uint64_t seq);
 /* The next node silent for longer than timeout_us, each once until its next beat; NULL: none. */
 const char *liveness_overdue(struct liveness *liveness, struct instant now, int64_t timeout_us);
 struct instant liveness_deadline(const struct liveness *liveness, int64_t timeout_us);
+/* What a fresh table learns from the core after a scheduler's restart: every node that is up there
+ * is watched, has a full timeout from `now`, and is asked for a hello at its next beat. */
+void liveness_seed(struct liveness *liveness, const struct core_state *state, struct instant now);
 /* After a scheduler restart all nodes get a full timeout from `now`. */
 void liveness_restart(struct liveness *liveness, struct instant now);
