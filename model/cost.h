@@ -101,13 +101,15 @@ int cost_part(const struct cost_input *input, int app, int workload);
 int cost_problem(const struct cost_input *input, struct arena *arena, struct problem *ret_problem,
                  struct error *err) WARN_UNUSED;
 
-/* The lines of an assignment site[part]. Migration lines for parts whose site differs from now. */
+/* The lines of an assignment site[part]. Migration lines for parts whose site differs from now. A
+ * part that is nowhere (-1) has no lines, nor have its links. */
 int cost_explain(const struct cost_input *input, const int *site, struct arena *arena,
                  struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 
 /* For every site: what the whole plan would score with this part there and all else as in site[]
  * (the considered-resources table), the rule that forbids it if any, and what would change the
- * mind: how much cheaper the site would have to be per month to be chosen. */
+ * mind: how much cheaper the site would have to be per month to be chosen. ERR_INVALID when a part
+ * of site[] is nowhere (-1). */
 struct cost_candidate {
     int site;
     bool allowed;

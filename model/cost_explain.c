@@ -78,6 +78,14 @@ int cost_candidates(const struct cost_input *input, const int *site, int part, s
     if (rc < 0) {
         return rc;
     }
+    for (int i = 0; i < context.part_count; i++) {
+        if (site[i] < 0) {
+            char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
+            cost_part_name(&context, i, name, sizeof(name));
+            return error_set(err, ERR_INVALID, 0,
+                             "%s is nowhere: sites are compared once everything is placed", name);
+        }
+    }
     size_t sites = (size_t)context.site_count;
     struct cost_candidate *candidates = arena_array(arena, sites, sizeof(struct cost_candidate));
     int *there = arena_array(arena, (size_t)context.part_count + 1, sizeof(int));
@@ -116,7 +124,7 @@ static int ledger_run(struct ledger *ledger, struct error *err)
     const struct cost_context *context = ledger->context;
     memset(ledger->volume, 0, (size_t)context->meter_count * sizeof(int64_t));
     for (int part = 0; part < context->part_count; part++) {
-        if (ledger->only < 0 || ledger->only == part) {
+        if (ledger->site[part] >= 0 && (ledger->only < 0 || ledger->only == part)) {
             cost_terms_unary(context, part, ledger->site[part], &ledger->sink);
             cost_terms_migration(context, part, ledger->site[part], &ledger->sink);
         }
@@ -143,6 +151,9 @@ static int ledger_link(struct ledger *ledger, int link, struct error *err)
     bool wanted =
         ledger->only < 0 || ledger->only == info->to_part || ledger->only == info->from_part;
     struct problem_use uses[PROBLEM_USES];
+    if (from < 0 || to < 0) {
+        return 0; /* nothing travels to or from what is nowhere */
+    }
     int rc = cost_link_uses(context, link, from, to, uses, err);
     if (rc < 0) {
         return rc;
@@ -238,7 +249,7 @@ static nusd stay_of(const struct cost_context *context, const int *site)
     nusd sum = 0;
     for (int part = 0; part < context->part_count; part++) {
         int current = context->parts[part].state->site;
-        if (current >= 0 && current != site[part]) {
+        if (current >= 0 && site[part] >= 0 && current != site[part]) {
             sum += cost_stay(context, part);
         }
     }

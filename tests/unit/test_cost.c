@@ -445,6 +445,27 @@ static void test_candidates(void **state)
     fixture_end(&f);
 }
 
+/* What is nowhere costs nothing, and its links carry nothing. */
+static void test_nowhere(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct cost_candidate *list = NULL;
+    int count = 0;
+    fixture_begin(&f, plain_world, plain_app);
+    int edge = fixture_site(&f, "edge/one");
+    struct cost_report report = fixture_explain(&f, (int[]){-1, -1});
+    assert_int_equal(report.line_count, 0);
+    report = fixture_explain(&f, (int[]){edge, -1});
+    assert_nusd(report.total.bill, INT64_C(102200000000));
+    assert_nusd(report.total.score_term[TERM_LATENCY], 2628000000);
+    assert_int_equal(
+        cost_candidates(&f.input, (int[]){edge, -1}, 0, &f.arena, &list, &count, &f.err),
+        ERR_INVALID);
+    assert_non_null(strstr(f.err.text, "default/plain/origin is nowhere"));
+    fixture_end(&f);
+}
+
 static void test_distance(void **state)
 {
     (void)state;
@@ -525,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_holds),
         cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_nowhere),
         cmocka_unit_test(test_distance),
         cmocka_unit_test(test_unknown_round_trip),
         cmocka_unit_test(test_too_large_and_no_memory),
