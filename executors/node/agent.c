@@ -130,6 +130,13 @@ void agent_close(struct agent *agent)
         bus_close(agent->bus);
     }
     slots_close(agent);
+    if (agent->store.fd >= 0 && agent->host.mode != CGROUP_NONE) {
+        /* Empty ones only: what runs on keeps its own. */
+        char path[LIMIT_PATH_BYTES];
+        str_format(path, sizeof(path), "%s/%s", agent->options.cgroup, agent->options.name);
+        if (cgroup_remove(&agent->host, path, NULL) == 0)
+            (void)!cgroup_remove(&agent->host, agent->options.cgroup, NULL);
+    }
     while (agent->first != NULL) {
         struct queued *next = agent->first->next;
         free(agent->first);
@@ -257,10 +264,6 @@ static int restore(struct agent *agent, struct error *err)
         slots_adopt(agent, records, count);
         agent_event(&event, NODE_EV_TICK, "");
         agent_feed(agent, &event);
-        if (bus_connected(agent->bus)) {
-            agent_event(&event, NODE_EV_CONNECTED, "");
-            agent_feed(agent, &event);
-        }
         if (agent->failed)
             rc =
                 error_set(err, ERR_IO, 0, "state folder '%s' cannot be written", agent->store.path);
