@@ -69,7 +69,8 @@ static int fill_app(const struct core *core, const struct app *app, const struct
     return 0;
 }
 
-/* A move on its way, a dwell that is not over and a measurement that is too old hold it back. */
+/* A move on its way, a dwell that is not over and a measurement that is too old hold it back. What
+ * was measured at a site that it has left is never measured there again, and holds nothing back. */
 static bool may_move(const struct core *core, const struct core_app *known, int index)
 {
     const struct core_state *state = &core->state;
@@ -77,6 +78,7 @@ static bool may_move(const struct core *core, const struct core_app *known, int 
     const struct app *app = &known->app;
     const struct core_workload *workload = &known->workloads[index];
     const char *name = app->workloads[index].name;
+    const char *site = workload->site < 0 ? "" : state->world->sites[workload->site].name;
     if (workload->moved.us != 0 && state->now.us < workload->moved.us + policy->dwell_us)
         return false;
     for (int i = 0; i < state->handoff_count; i++) {
@@ -87,7 +89,8 @@ static bool may_move(const struct core *core, const struct core_app *known, int 
     }
     for (int i = 0; i < state->estimate_count; i++) {
         const struct estimate *estimate = &state->estimates[i];
-        if (state->now.us - estimate->at_us > policy->metric_age_max_us &&
+        bool here = estimate->site[0] == '\0' || str_equal(estimate->site, site);
+        if (here && state->now.us - estimate->at_us > policy->metric_age_max_us &&
             str_equal(estimate->workload, name) && str_equal(estimate->app, app->name) &&
             str_equal(estimate->namespace_, app->namespace_))
             return false;
