@@ -73,6 +73,7 @@ struct service {
     struct micro *micro;
     struct solver *solver;
     struct metrics *metrics;
+    int64_t metrics_at_us; /* when they are asked next for what has changed */
     struct liveness *liveness;
     struct bus_subscription *subscriptions[8];
     int subscription_count;

@@ -28,23 +28,25 @@ int service_metrics_open(struct service *service, struct error *err)
 
 void service_metrics_collect(struct service *service)
 {
-    if (service->refusing)
-        return; /* what is told once must not be told to nobody */
+    int64_t now_us = service_now(service).us;
+    /* What is told once must not be told to nobody. */
+    if (service->refusing || now_us < service->metrics_at_us)
+        return;
     struct estimate *list = arena_array(&service->round, CHANGED_MAX, sizeof(*list));
     if (list == NULL)
         return;
     struct core_event event = {.kind = CORE_ESTIMATES};
-    event.estimates.count =
-        metrics_changed(service->metrics, service_now(service).us, list, CHANGED_MAX);
+    event.estimates.count = metrics_changed(service->metrics, now_us, list, CHANGED_MAX);
     event.estimates.list = list;
+    if (event.estimates.count < CHANGED_MAX)
+        service->metrics_at_us = metrics_deadline_us(service->metrics, now_us);
     if (event.estimates.count > 0)
         (void)service_submit(service, &event); /* without memory: renewed by age */
 }
 
 int64_t service_metrics_deadline_us(const struct service *service)
 {
-    return service->refusing ? INT64_MAX
-                             : metrics_deadline_us(service->metrics, service_now(service).us);
+    return service->refusing ? INT64_MAX : service->metrics_at_us;
 }
 
 /* The site is what the node's hello said, checked by the core, not what the batch claims. */
@@ -72,6 +74,9 @@ static void on_batch(void *context, const struct bus_message *message)
     uint64_t refused = metrics_refused(service->metrics).count;
     metrics_take(service->metrics, node->name, node->site, &batch, service_now(service).us,
                  peer_site, service);
+    int64_t due_us = metrics_deadline_us(service->metrics, service_now(service).us);
+    if (due_us < service->metrics_at_us)
+        service->metrics_at_us = due_us;
     struct metrics_refusal refusal = metrics_refused(service->metrics);
     if (refusal.count > refused)
         log_event(LOG_WARN, "metrics.refused", "node=%s count=%llu reason=\"%s\"", name,

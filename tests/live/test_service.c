@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "scheduler/service/journal.h"
 #include "tests/live/service_fixture.h"
 
 static void control_answers_and_refuses(void **state)
@@ -162,6 +163,173 @@ static void a_retag_is_planned_carried_out_and_explained(void **state)
     json_decref(events);
 }
 
+/* A program that decides otherwise than the one that wrote the record must not go on from there. */
+static void a_record_that_replays_otherwise_stops_the_start(void **state)
+{
+    struct fixture *fixture = *state;
+    apply_app(fixture);
+    scheduler_end(fixture, SIGTERM);
+    char path[700];
+    struct journal *journal = NULL;
+    struct error err = {0};
+    uint64_t term = 0;
+    str_format(path, sizeof(path), "%s/journal.db", fixture->state);
+    assert_int_equal(journal_open(path, &journal, &term, &err), 0);
+    struct journal_record record = {
+        .at_us = clock_wall_now().us,
+        .event = "{\"v\":1,\"type\":\"core.event\",\"kind\":\"tick\",\"at_us\":1}",
+        .effects = "[]",
+        .state_hash = 1,
+    };
+    assert_int_equal(journal_append(journal, &record, 1, &err), 0);
+    journal_close(journal);
+
+    struct service_options options = options_of(fixture);
+    struct service *service = NULL;
+    char named[64];
+    assert_int_equal(service_open(&options, &service, &err), ERR_CORRUPT);
+    assert_null(service);
+    str_format(named, sizeof(named), "record %llu ", (unsigned long long)record.seq);
+    assert_non_null(strstr(err.text, named));
+    assert_non_null(strstr(err.text, "tick"));
+}
+
+/* app_text with `from` replaced; the caller's to free. */
+static char *app_with(const char *from, const char *to)
+{
+    const char *at = strstr(app_text, from);
+    assert_non_null(at);
+    size_t bytes = strlen(app_text) + strlen(to) + 1;
+    char *text = malloc(bytes);
+    assert_non_null(text);
+    str_format(text, bytes, "%.*s%s%s", (int)(at - app_text), app_text, to, at + strlen(from));
+    return text;
+}
+
+/* A plan for a changed document, which has this status and this many moves. */
+static json_t *planned(struct fixture *fixture, const char *from, const char *to,
+                       const char *status, size_t moves)
+{
+    char *text = app_with(from, to);
+    json_t *plan = ctl(fixture, "plan", (struct message_request){.document = text});
+    if (strcmp(string(plan, "status"), status) != 0 ||
+        json_array_size(json_object_get(plan, "moves")) != moves) {
+        char *dump = json_dumps(plan, JSON_INDENT(1));
+        print_error("%s\n", dump);
+        free(dump);
+        fail_msg("with %s: not %s with %zu moves", to, status, moves);
+    }
+    free(text);
+    return plan;
+}
+
+static const json_t *move_of(const json_t *plan, const char *reason)
+{
+    const json_t *move = json_array_get(json_object_get(plan, "moves"), 0);
+    assert_string_equal(string(move, "reason"), reason);
+    return move;
+}
+
+static double money(const json_t *object, const char *key)
+{
+    return strtod(string(object, key), NULL);
+}
+
+static void plans_tell_every_kind_of_change(void **state)
+{
+    struct fixture *fixture = *state;
+    both_nodes_up(fixture);
+    apply_app(fixture);
+    await_item(fixture, "instances", "node", "n1", "state", "ready");
+
+    json_t *plan = planned(fixture, "20/s", "20/s", "optimal", 0);
+    assert_true(json_is_false(json_object_get(plan, "changes")));
+    double bill = money(json_object_get(plan, "before"), "bill");
+    assert_true(bill > 4);
+    json_decref(plan);
+    plan = ctl(fixture, "plan", (struct message_request){0});
+    assert_true(json_is_false(json_object_get(plan, "changes")));
+    json_decref(plan);
+
+    plan = planned(fixture, "calls: 20/s", "calls: 30/s", "optimal", 0);
+    assert_true(json_is_true(json_object_get(plan, "changes"))); /* of the document alone */
+    json_decref(plan);
+
+    plan = planned(fixture, "calls: 20/s", "calls: 20/s\n    replicas: 3", "optimal", 1);
+    const json_t *move = move_of(plan, "start");
+    assert_int_equal(number(move, "replicas"), 2);
+    assert_string_equal(string(move, "from"), "");
+    assert_string_equal(string(move, "to"), "gcp/us-central1");
+    double after = money(json_object_get(plan, "after"), "bill");
+    assert_true(after > 2.99 * bill && after < 3.01 * bill);
+    json_decref(plan);
+
+    plan = planned(fixture, "pids: 64", "pids: 65", "optimal", 1);
+    move = move_of(plan, "version");
+    assert_string_equal(string(move, "from"), string(move, "to"));
+    json_decref(plan);
+
+    plan = planned(fixture, "name: source", "name: origin", "optimal", 2);
+    json_decref(plan);
+
+    plan = planned(fixture, "cpu: 250m", "cpu: 100", "infeasible", 0);
+    assert_true(json_array_size(json_object_get(plan, "conflict")) >= 1);
+    assert_null(json_object_get(plan, "after"));
+    json_decref(plan);
+
+    /* A new app beside the one that runs: what runs nowhere yet costs nothing before. */
+    plan = planned(fixture, "app: shop", "app: shop-two", "optimal", 1);
+    move = move_of(plan, "start");
+    assert_true(money(json_object_get(plan, "before"), "bill") == bill);
+    assert_true(money(move, "bill_change") > 0.99 * bill);
+    json_decref(plan);
+
+    struct message_request drop = request_for("shop", "");
+    str_format(drop.kind, sizeof(drop.kind), "delete");
+    plan = ctl(fixture, "plan", drop);
+    move = move_of(plan, "remove");
+    assert_string_equal(string(move, "to"), "");
+    assert_true(money(move, "bill_change") < -0.99 * bill);
+    assert_true(money(json_object_get(plan, "after"), "bill") == 0);
+    json_decref(plan);
+
+    /* None of it was applied. */
+    json_t *info = ctl(fixture, "info", (struct message_request){0});
+    assert_int_equal(number(info, "apps"), 1);
+    json_decref(info);
+}
+
+/* What no site can hold is explained too. */
+static void a_workload_without_a_place_is_explained(void **state)
+{
+    struct fixture *fixture = *state;
+    both_nodes_up(fixture);
+    char *text = app_with("cpu: 250m", "cpu: 100");
+    json_decref(ctl(fixture, "apply", (struct message_request){.document = text}));
+    free(text);
+    await_item(fixture, "apps", "name", "shop", NULL, NULL);
+    json_t *explanation = ctl(fixture, "explain", request_for("shop", "source"));
+    assert_string_equal(string(explanation, "site"), "");
+    assert_non_null(strstr(string(explanation, "here"), "nowhere"));
+    size_t index;
+    json_t *candidate;
+    json_array_foreach(json_object_get(explanation, "candidates"), index, candidate)
+    {
+        assert_true(json_is_false(json_object_get(candidate, "allowed")));
+        assert_true(string(candidate, "rule")[0] != 0);
+    }
+    json_decref(explanation);
+    int64_t until_us = clock_mono_now().us + WAIT_US;
+    bool told = false;
+    while (!told && clock_mono_now().us < until_us) {
+        json_t *info = ctl(fixture, "info", (struct message_request){0});
+        told = strstr(string(info, "plan"), "infeasible") != NULL;
+        json_decref(info);
+        pump(fixture);
+    }
+    assert_true(told);
+}
+
 static void a_scheduler_killed_in_a_handoff_ends_it(void **state)
 {
     struct fixture *fixture = *state;
@@ -246,7 +414,10 @@ int main(int argc, char **argv)
         TEST(control_answers_and_refuses),
         TEST(a_second_scheduler_is_refused),
         TEST(acknowledged_applies_survive),
+        TEST(a_record_that_replays_otherwise_stops_the_start),
         TEST(a_retag_is_planned_carried_out_and_explained),
+        TEST(plans_tell_every_kind_of_change),
+        TEST(a_workload_without_a_place_is_explained),
         TEST(a_scheduler_killed_in_a_handoff_ends_it),
         TEST(a_silent_node_is_lost_and_comes_back),
         TEST(a_node_cannot_speak_for_another),

@@ -158,6 +158,24 @@ static void every_opening_raises_the_term(void **state)
     }
 }
 
+static void a_holder_may_raise_the_term(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t term = 0;
+    struct error err = {0};
+    struct journal *journal = opened(fixture->path, &term);
+    assert_int_equal(append(journal, 2, &err), 0);
+    assert_int_equal(journal_raise(journal, &term, &err), 0);
+    assert_int_equal(term, 2);
+    assert_int_equal(append(journal, 1, &err), 0);
+    struct seen seen = replayed(journal, 0);
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.last_term, 2);
+    journal_close(journal);
+    journal_close(opened(fixture->path, &term));
+    assert_int_equal(term, 3);
+}
+
 static void a_second_holder_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -406,10 +424,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(records_survive_a_reopening),     TEST(every_opening_raises_the_term),
-        TEST(a_second_holder_is_refused),      TEST(a_killed_writer_loses_nothing_acknowledged),
-        TEST(a_refused_append_leaves_no_half), TEST(a_file_that_is_no_journal_is_refused),
-        TEST(damage_is_named_with_its_record), TEST(the_newest_snapshot_is_read_back),
+        TEST(records_survive_a_reopening),
+        TEST(every_opening_raises_the_term),
+        TEST(a_holder_may_raise_the_term),
+        TEST(a_second_holder_is_refused),
+        TEST(a_killed_writer_loses_nothing_acknowledged),
+        TEST(a_refused_append_leaves_no_half),
+        TEST(a_file_that_is_no_journal_is_refused),
+        TEST(damage_is_named_with_its_record),
+        TEST(the_newest_snapshot_is_read_back),
         TEST(a_foreign_writer_is_named),
 #undef TEST
     };
