@@ -157,10 +157,10 @@ void instance_resume(struct node *node, struct node_instance *instance)
 void instance_stop(struct node *node, struct node_instance *instance)
 {
     instance->record.want = NODE_WANT_GONE;
+    instance->record.error_code = 0; /* asked for, its end is no failure any more */
     instance->todo |= TODO_PERSIST;
     if (instance->record.state == INSTANCE_STOPPING || instance->record.state == INSTANCE_STOPPED)
         return;
-    instance->record.error_code = 0;
     instance->act_at = NODE_NEVER;
     if (!instance->alive) {
         set_state(instance, INSTANCE_STOPPED);
