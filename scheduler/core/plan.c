@@ -100,7 +100,8 @@ static bool accept(struct core *core, const struct core_plan *plan)
             int site = world_site(state->world, choice->site);
             if (site < 0 ||
                 !core_place_find(core, choice->namespace_, choice->app, choice->workload, &place) ||
-                place.app->deleting || place.state->site == site)
+                place.app->deleting || place.state->site == site ||
+                !core_site_allowed(state->world, place.workload, site))
                 continue;
             enum handoff_reason reason = REASON_SAVING;
             bool is_forced = forced(core, &place, &reason);

@@ -71,7 +71,10 @@ void sim_node_crash(struct sim *sim, int index)
     node_destroy(node->core);
     node->core = NULL;
     node->life++;
-    struct sim_event *up = sim_push(sim, 200 * US_PER_MS, SIM_AGENT_UP);
+    /* The adversary sometimes keeps it away for longer than policy.node_timeout: then the node is
+     * lost, what runs there is replaced, and all of it comes back. */
+    bool away = sim->options.adversary && sim_random(sim, 4) == 0;
+    struct sim_event *up = sim_push(sim, away ? 8 * US_PER_S : 200 * US_PER_MS, SIM_AGENT_UP);
     up->node = index;
 }
 

@@ -45,7 +45,8 @@ void sim_scheduler_crash(struct sim *sim)
     sim->core = NULL;
     sim->liveness = NULL;
     sim->scheduler_life++;
-    (void)sim_push(sim, 300 * US_PER_MS, SIM_SCHEDULER_UP);
+    bool away = sim->options.adversary && sim_random(sim, 4) == 0;
+    (void)sim_push(sim, away ? 9 * US_PER_S : 300 * US_PER_MS, SIM_SCHEDULER_UP);
 }
 
 /* One step as production makes it: append, step, then the effects one by one. */

@@ -76,6 +76,7 @@ static const struct line rough[] = {{ACT_APPLY, "gcp"}, {ACT_RETAG, "aws"}, {ACT
                                     {ACT_RETAG, "gcp"}, {ACT_RETAG, "aws"}, {ACT_DELETE, ""},
                                     {ACT_END, ""}};
 
+static bool all_are_there(const struct sim *sim);
 static void ask(struct sim *sim, const struct line *line);
 static bool is_quiet(struct sim *sim, const struct line *line);
 
@@ -96,7 +97,7 @@ void script_look(struct sim *sim)
     (void)sim_push(sim, 50 * US_PER_MS, SIM_CLIENT);
     if (line->act == ACT_END) {
         /* The last messages have their time; then nothing may be left. */
-        if (sim->now_us > sim->asked_us + 20 * US_PER_S) {
+        if (sim->now_us > sim->asked_us + 20 * US_PER_S && all_are_there(sim)) {
             sim_check_end(sim, true);
             sim->finished = true;
         }
@@ -153,11 +154,24 @@ static void ask(struct sim *sim, const struct line *line)
     sim_scheduler_take(sim, &event);
 }
 
+/* Nobody is away: what runs on a lost node is out of reach until it returns. */
+static bool all_are_there(const struct sim *sim)
+{
+    if (sim->core == NULL)
+        return false;
+    const struct core_state *state = core_state(sim->core);
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (sim->nodes[i].core == NULL || i >= state->node_count || !state->nodes[i].up)
+            return false;
+    }
+    return true;
+}
+
 /* The scheduler has nothing under way, and things are where they were asked to be. */
 static bool is_quiet(struct sim *sim, const struct line *line)
 {
     /* What an accident has ended a moment ago the scheduler cannot know yet. */
-    if (sim->core == NULL || sim->now_us < sim->excused_us)
+    if (!all_are_there(sim) || sim->now_us < sim->excused_us)
         return false;
     const struct core_state *state = core_state(sim->core);
     if (state->handoff_count > 0 || state->solving || state->changed.us != 0)

@@ -4,6 +4,7 @@
  *     test_fault                        everything
  *     test_fault point 1234             one crash point, with every step printed
  *     test_fault seed 77                one seed of the adversary, likewise
+ *     test_fault seeds 5000             so many seeds, for a long look
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,11 +87,10 @@ static void test_crash_at_every_point(void **state)
     assert_int_equal(broken, 0);
 }
 
-static void test_adversary(void **state)
+static int run_seeds(uint64_t count)
 {
-    (void)state;
     int broken = 0;
-    for (uint64_t seed = 1; seed <= SEEDS && broken < 5; seed++) {
+    for (uint64_t seed = 1; seed <= count && broken < 5; seed++) {
         run_seed(seed, false);
         if (sim.broken[0] != 0) {
             broken++;
@@ -98,7 +98,13 @@ static void test_adversary(void **state)
         }
         sim_free(&sim);
     }
-    assert_int_equal(broken, 0);
+    return broken;
+}
+
+static void test_adversary(void **state)
+{
+    (void)state;
+    assert_int_equal(run_seeds(SEEDS), 0);
 }
 
 /* With a fault planted in one of the machines, the harness must turn red. */
@@ -124,6 +130,8 @@ int main(int argc, char **argv)
 {
     int64_t number = 0;
     if (argc == 3 && str_to_i64(argv[2], &number) == 0) {
+        if (str_equal(argv[1], "seeds"))
+            return run_seeds((uint64_t)number) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         if (str_equal(argv[1], "point"))
             (void)run_calm(number, true);
         else
