@@ -86,6 +86,7 @@ static inline bool brute_force(const struct problem *problem, int best[FIXTURE_P
     int site[FIXTURE_PARTS] = {0};
     bool found = false;
     int at = 0;
+    *ret_cost = 0; /* gcc at -O2 does not see that the first comparison comes after `found` */
     while (at >= 0) {
         if (problem_broken_rule(problem, site) < 0) {
             nusd cost = problem_cost(problem, site);
