@@ -239,7 +239,7 @@ void rig_artifact(struct message_spec *spec, const char *path)
 int rig_order(struct rig *rig, enum node_verb verb, const char *instance,
               const struct message_spec *spec)
 {
-    struct message_command command = {.verb = verb, .epoch = rig->epoch};
+    struct message_command command = {.verb = (int)verb, .epoch = rig->epoch};
     struct message_answer answer;
     struct strbuf text;
     struct arena arena;

@@ -179,7 +179,7 @@ static void command(struct world *world, enum node_verb verb, int index, bool la
     struct node_event event = {.kind = NODE_EV_COMMAND};
     struct message_command *message = &event.command;
     uint64_t back = late ? draw(world, 6) : 0;
-    message->verb = verb;
+    message->verb = (int)verb;
     name_of(index, message->instance);
     message->epoch = (struct epoch){1, world->epoch > back ? world->epoch - back : 0};
     if (!late)

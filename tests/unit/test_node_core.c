@@ -60,7 +60,7 @@ static struct message_spec spec_of(enum ready_kind ready, bool contract)
                                 .stop_timeout_us = 3 * US_PER_S,
                                 .restarts_max = 2,
                                 .restart_backoff_us = US_PER_S};
-    spec.ready.kind = ready;
+    spec.ready.kind = (int)ready;
     spec.ready.period_us = 100;
     str_format(spec.namespace_, sizeof(spec.namespace_), "shop");
     str_format(spec.app, sizeof(spec.app), "web");
@@ -71,7 +71,7 @@ static struct message_spec spec_of(enum ready_kind ready, bool contract)
 
 static struct message_command command_of(struct bench *bench, enum node_verb verb)
 {
-    struct message_command command = {.verb = verb, .epoch = bench->epoch};
+    struct message_command command = {.verb = (int)verb, .epoch = bench->epoch};
     str_format(command.id, sizeof(command.id), "c%d", bench->next_id++);
     str_format(command.instance, sizeof(command.instance), "i1");
     return command;
