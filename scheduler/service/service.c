@@ -46,6 +46,7 @@ static void on_bus_state(void *context, bool connected)
 }
 
 static void on_bus_state(void *context, bool connected);
+static void tell_bus_trouble(struct service *service);
 static void read_signals(struct service *service);
 static void tick(struct service *service);
 static int sleep_ms(const struct service *service);
@@ -322,6 +323,7 @@ static int serve(struct service *service, struct error *err)
         return error_set(err, ERR_IO, errno, "wait for events");
     read_signals(service);
     (void)bus_dispatch(service->bus, SERVICE_ROUND_MAX);
+    tell_bus_trouble(service);
     (void)solver_dispatch(service->solver);
     service_nodes_overdue(service);
 #ifdef SERVICE_METRICS
@@ -329,6 +331,23 @@ static int serve(struct service *service, struct error *err)
 #endif
     tick(service);
     return service_round(service, err);
+}
+
+/* What happened beside the handlers: messages lost to a full queue (reports among them are found
+ * out by their sequence), and publishes that the server's permissions forbid. */
+static void tell_bus_trouble(struct service *service)
+{
+    struct bus_stats stats = bus_stats(service->bus);
+    if (stats.dropped > service->bus_told.dropped)
+        log_event(LOG_WARN, "bus.dropped", "count=%" PRIu64 " queue=%d",
+                  stats.dropped - service->bus_told.dropped, LIMIT_BUS_QUEUE);
+    if (stats.denied > service->bus_told.denied) {
+        char trouble[LIMIT_TEXT_BYTES];
+        bus_trouble(service->bus, trouble, sizeof(trouble));
+        log_event(LOG_ERROR, "bus.denied", "count=%" PRIu64 " reason=\"%s\"",
+                  stats.denied - service->bus_told.denied, trouble);
+    }
+    service->bus_told = stats;
 }
 
 static void read_signals(struct service *service)

@@ -70,6 +70,7 @@ struct service {
     struct core_effects *effects;
     uint64_t generation; /* of the core: grows when it is rebuilt, and references into it die */
     struct bus *bus;
+    struct bus_stats bus_told; /* as far as trouble has been logged */
     struct micro *micro;
     struct solver *solver;
     struct metrics *metrics;
