@@ -1,0 +1,195 @@
+#include <inttypes.h>
+
+#include "scheduler/cli/client.h"
+#include "scheduler/cli/plan.h"
+#include "scheduler/cli/show.h"
+#include "scheduler/cli/table.h"
+
+#define DECISIONS_SHOWN 5
+
+struct explain_options {
+    bool lines;
+};
+
+static int run_explain(struct cli *cli, void *options, const struct option_words *words,
+                       struct error *err);
+static int write_explanation(const struct cli *cli, const json_t *json, bool lines,
+                             struct strbuf *out, struct error *err);
+static int write_candidates(const json_t *json, bool color, struct strbuf *out, struct error *err);
+static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color);
+static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err);
+static void write_decisions(const json_t *json, bool color, struct strbuf *out);
+
+static const struct option_row rows[] = {
+    {"lines", 0, OPTION_FLAG, NULL, "the ledger of the workload as well, line by line",
+     offsetof(struct explain_options, lines), 0, 0},
+};
+
+const struct command command_explain = {
+    .name = "explain",
+    .synopsis = "[NAMESPACE/]APP/WORKLOAD [--lines]",
+    .summary = "Why a workload is where it is, what else was considered, what would change it",
+    .examples = "  berth explain shop/source\n"
+                "  berth explain team-a/shop/front --lines\n"
+                "  berth explain shop/source --json | jq '.candidates[] | {site, gap}'\n",
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .options_bytes = sizeof(struct explain_options),
+    .words_min = 1,
+    .words_max = 1,
+    .words = {WORD_WORKLOAD},
+    .run = run_explain,
+};
+
+static int run_explain(struct cli *cli, void *options, const struct option_words *words,
+                       struct error *err)
+{
+    const struct explain_options *given = options;
+    struct reference reference;
+    int rc = reference_workload(words->items[0], &reference, err);
+    CLEANUP(cleanup_client) struct client *client = NULL;
+    if (rc == 0)
+        rc = client_open(cli, &client, err);
+    if (rc < 0)
+        return rc;
+    struct message_request request;
+    struct client_reply reply;
+    client_request_init(&request, &reference);
+    rc = client_call(client, "explain", &request, &reply, err);
+    if (rc < 0)
+        return rc;
+    if (cli->common.json) {
+        rc = client_print(&reply, err);
+    } else {
+        struct strbuf out;
+        strbuf_init(&out, CLI_TEXT_BYTES);
+        rc = write_explanation(cli, reply.json, given->lines, &out, err);
+        if (rc == 0)
+            rc = cli_print(&out, err);
+        strbuf_done(&out);
+    }
+    client_reply_done(&reply);
+    return rc;
+}
+
+static int write_explanation(const struct cli *cli, const json_t *json, bool lines,
+                             struct strbuf *out, struct error *err)
+{
+    char since[SHOW_BYTES];
+    const char *site = json_text(json, "site");
+    const char *node = json_text(json, "node");
+    text_styled(out, cli->color, STYLE_BOLD, "%s/%s/%s", json_text(json, "namespace"),
+                json_text(json, "app"), json_text(json, "workload"));
+    if (site[0] == 0)
+        strbuf_puts(out, " runs nowhere");
+    else
+        text_styled(out, cli->color, STYLE_PLAIN, " is at %s", site);
+    if (site[0] != 0 && node[0] != 0)
+        text_styled(out, cli->color, STYLE_PLAIN, ", node %s, since %s", node,
+                    show_instant(json_number(json, "since_us"), since));
+    strbuf_puts(out, "\n");
+    strbuf_puts(out, "\n");
+    text_styled(out, cli->color, STYLE_PLAIN, "Why here:  %s\n", json_text(json, "here"));
+    text_styled(out, cli->color, STYLE_PLAIN, "Why now:   %s\n", json_text(json, "now"));
+    int rc = write_candidates(json, cli->color, out, err);
+    if (rc < 0)
+        return rc;
+    write_list("What would change its mind:", json_object_get(json, "change"), out, cli->color);
+    rc = write_estimates(json, cli->color, out, err);
+    write_decisions(json, cli->color, out);
+    if (rc == 0 && lines) {
+        strbuf_puts(out, "\n");
+        rc = plan_lines_write(json_object_get(json, "lines"), cli->color, out, err);
+    }
+    return rc;
+}
+
+static int write_candidates(const json_t *json, bool color, struct strbuf *out, struct error *err)
+{
+    struct table table;
+    char text[SHOW_BYTES];
+    table_init(&table, "CONSIDERED|>BILL/MONTH|>SCORE|>MORE THAN CHOSEN|CHOSEN");
+    table.indent = 1;
+    size_t index;
+    json_t *each;
+    json_array_foreach(json_object_get(json, "candidates"), index, each)
+    {
+        bool chosen = json_truth(each, "chosen");
+        bool allowed = json_truth(each, "allowed");
+        enum style style = chosen ? STYLE_GREEN : allowed ? STYLE_PLAIN : STYLE_DIM;
+        table_cell(&table, style, "%s", json_text(each, "site"));
+        table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "bill"), text) : "-");
+        table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "score"), text) : "-");
+        table_cell(&table, style, "%s",
+                   !allowed || chosen ? "" : show_money_change(json_text(each, "gap"), text));
+        table_cell(&table, style, "%s", chosen ? "✔" : allowed ? "" : json_text(each, "rule"));
+    }
+    strbuf_puts(out, "\n");
+    int rc = table_write(&table, color, out, err);
+    table_done(&table);
+    return rc;
+}
+
+static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color)
+{
+    size_t index;
+    json_t *each;
+    if (json_array_size(list) == 0)
+        return;
+    strbuf_printf(out, "\n%s\n", head);
+    json_array_foreach(list, index, each)
+    {
+        text_styled(out, color, STYLE_PLAIN, "  - %s\n", json_string_value(each));
+    }
+}
+
+static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err)
+{
+    const json_t *list = json_object_get(json, "estimates");
+    if (json_array_size(list) == 0)
+        return 0;
+    struct table table;
+    char value[SHOW_BYTES];
+    char age[SHOW_BYTES];
+    table_init(&table, "ESTIMATE|AT|>VALUE|FROM");
+    table.indent = 1;
+    size_t index;
+    json_t *each;
+    json_array_foreach(list, index, each)
+    {
+        const char *kind = json_text(each, "kind");
+        table_cell(&table, STYLE_PLAIN, "%s", kind);
+        table_cell(&table, STYLE_PLAIN, "%s", json_text(each, "site"));
+        table_cell(&table, STYLE_PLAIN, "%s",
+                   show_estimate(kind, json_number(each, "value"), value));
+        if (json_truth(each, "measured"))
+            table_cell(&table, STYLE_PLAIN, "measured, %s ago",
+                       show_duration(json_number(each, "age_us"), age));
+        else
+            table_cell(&table, STYLE_DIM, "the document's prior");
+    }
+    strbuf_puts(out, "\n");
+    int rc = table_write(&table, color, out, err);
+    table_done(&table);
+    return rc;
+}
+
+static void write_decisions(const json_t *json, bool color, struct strbuf *out)
+{
+    const json_t *list = json_object_get(json, "decisions");
+    size_t count = json_array_size(list);
+    if (count == 0)
+        return;
+    strbuf_puts(out, "\nLast decisions:\n");
+    for (size_t i = 0; i < count && i < DECISIONS_SHOWN; i++) {
+        const json_t *each = json_array_get(list, i);
+        char at[SHOW_BYTES];
+        const char *from = json_text(each, "from_site");
+        const char *to = json_text(each, "to_site");
+        text_styled(out, color, STYLE_DIM, "  %s  ", show_instant(json_number(each, "at_us"), at));
+        text_styled(out, color, STYLE_PLAIN, "%s → %s (%s): %s\n", from[0] == 0 ? "-" : from,
+                    to[0] == 0 ? "-" : to, json_text(each, "reason"), json_text(each, "text"));
+    }
+    if (count > DECISIONS_SHOWN)
+        strbuf_printf(out, "  and %zu older: berth get decisions\n", count - DECISIONS_SHOWN);
+}

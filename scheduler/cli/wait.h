@@ -1,0 +1,35 @@
+/*
+ * wait: following what a change leads to, until everything it touches runs as asked: no plan is
+ * being made, no handoff is under way, every workload has all its replicas ready (and carries the
+ * tag that was asked for). Each handoff's states are printed with their instants as they come.
+ *
+ * What was asked for and cannot be (an infeasible plan, a handoff that went back) is an error with
+ * the reason. One thread.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "scheduler/cli/client.h"
+
+struct wait {
+    struct reference reference; /* app "": everything */
+    struct reference_tag tag;   /* key "": none is waited for */
+    bool gone;                  /* until the app is not there any more */
+    int64_t begin_us;           /* scheduler time: older handoffs are not shown */
+    int64_t timeout_us;
+    bool quiet;
+    bool color;
+    json_t *handoffs; /* of this wait, as last seen; wait_done releases it */
+};
+
+/* Before the change is sent: remembers what is old. */
+int wait_begin(struct wait *wait, struct client *client, struct error *err) WARN_UNUSED;
+/* After it was accepted. */
+int wait_run(struct wait *wait, struct client *client, struct error *err) WARN_UNUSED;
+void wait_done(struct wait *wait);
+
+/* "2 handoffs: 2 done" of what was seen. */
+void wait_summary(const struct wait *wait, struct strbuf *out);
+/* True when a handoff's state is one that it ends in. */
+bool handoff_has_ended(const char *state);
