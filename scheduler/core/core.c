@@ -181,6 +181,15 @@ static void started(struct core *core, const struct core_event *event)
     if (state->epoch.term < state->term)
         state->epoch.term = state->term;
     core_commands_renew(core, NULL);
+    /* Much may have happened meanwhile. No deadline is held against anybody before every node has
+     * had the time to say hello or to be found lost. */
+    int64_t heard_us = state->now.us + CORE_HEARD_US;
+    if (state->world != NULL)
+        heard_us += state->world->policy.node_timeout_us;
+    for (int i = 0; i < state->handoff_count; i++) {
+        if (state->handoffs[i].deadline.us < heard_us)
+            state->handoffs[i].deadline.us = heard_us;
+    }
     if (state->solving) {
         state->solving = false;
         core_inputs_changed(core, false);

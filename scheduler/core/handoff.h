@@ -6,7 +6,8 @@
  *
  * What is true in each state, and what a crash of the scheduler there leaves behind (always: the
  * journal has the state; the command of that state is sent again):
- *   planned    nothing has been sent; waits for a slot of policy.moves_max. Crash: still planned.
+ *   planned    nothing has been sent; the move of a running copy waits for a slot of
+ *              policy.moves_max, a start or a removal for nobody. Crash: still planned.
  *   staging    the target fetches and verifies the artifact; no process. Crash: STAGE again.
  *   starting   a new process may exist, not ready; the old one serves. Crash: START again.
  *   ready      the new one says it serves; both serve; nobody has proven that traffic finds it.

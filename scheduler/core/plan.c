@@ -16,6 +16,8 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
                       struct core_instance *present);
 static void begin(struct core *core, const struct core_place *place, int replica,
                   struct core_instance *present, enum handoff_reason reason);
+static bool rests(const struct core *core, const struct core_place *place,
+                  const struct core_instance *present);
 static void diff_unwanted(struct core *core);
 static bool is_new_side(const struct core *core, const struct core_instance *instance);
 static bool passed(const struct core *core, int64_t us);
@@ -274,13 +276,27 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
         begin(core, place, replica, NULL, REASON_START);
     else if (present->lost)
         begin(core, place, replica, present, REASON_NODE_LOST);
-    else if (core_instance_is_settled(present))
-        begin(core, place, replica, present, REASON_FAILED);
-    else if (state->nodes[present->node_index].site_index != site)
+    else if (core_instance_is_settled(present)) {
+        if (!rests(core, place, present))
+            begin(core, place, replica, present, REASON_FAILED);
+    } else if (state->nodes[present->node_index].site_index != site)
         begin(core, place, replica, present,
               place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
     else if (present->spec_hash != place->spec_hash)
         begin(core, place, replica, present, REASON_VERSION);
+}
+
+/* One that its node has just given up after its restarts is not started anew at once: the workload
+ * itself may be at fault, and would then come and go as fast as it fails. */
+static bool rests(const struct core *core, const struct core_place *place,
+                  const struct core_instance *present)
+{
+    int64_t until_us = present->since.us + CORE_RETRY_US;
+    if (present->state != INSTANCE_FAILED || core->state.now.us >= until_us)
+        return false;
+    if (place->state->retry.us < until_us)
+        place->state->retry.us = until_us;
+    return true;
 }
 
 static void begin(struct core *core, const struct core_place *place, int replica,

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "scheduler/core/handoff.h"
 #include "tests/unit/core_fixture.h"
 
 static const char *const at_aws[] = {"source", "aws/us-east-1", NULL};
@@ -254,6 +255,25 @@ static void test_drain_past_its_deadline_goes_forward(void **state)
     assert_int_equal(fixture_alive(f), 2);
 }
 
+/* A scheduler that was away past the deadline hears the nodes before it decides. */
+static void test_a_restart_decides_nothing_unheard(void **state)
+{
+    struct fixture *f = *state;
+    begin_move(f);
+    fixture_run(f, 300 * US_PER_MS);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_HELD);
+    struct fixture_instance *fresh = fixture_serving(f, "source");
+    fresh->state = INSTANCE_FAILED; /* while nobody listened */
+    f->now_us += 60 * US_PER_S;
+    struct core_event started = {.kind = CORE_STARTED, .started.term = 2};
+    fixture_step(f, &started);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_HELD);
+    f->now_us += US_PER_S;
+    fixture_hello(f, fixture_node(f, "aws"));
+    assert_string_equal(site_of(f, "source"), "gcp/us-central1");
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_BACK);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -271,6 +291,7 @@ int main(void)
         TEST(test_new_version_in_place),
         TEST(test_without_contract_is_not_proven),
         TEST(test_drain_past_its_deadline_goes_forward),
+        TEST(test_a_restart_decides_nothing_unheard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
