@@ -146,7 +146,7 @@ int store_erase(struct store *store, const char *instance, struct epoch epoch, s
 
 int store_instance_fd(struct store *store, const char *instance, struct error *err)
 {
-    int fd;
+    int fd = -1;
     int rc = open_folder(store->instances_fd, instance, &fd, err);
     return rc < 0 ? rc : fd;
 }

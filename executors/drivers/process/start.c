@@ -15,6 +15,8 @@ static void put(struct strbuf *out, const char *key, const char *value);
 static void put_number(struct strbuf *out, const char *key, int64_t value);
 static int take(struct start *start, const char *key, const char *value, struct error *err);
 static int write_all(int fd, const char *data, size_t bytes);
+static int replace(int folder_fd, const char *name, const void *data, size_t bytes, unsigned mode,
+                   bool durable, struct error *err);
 
 int start_write(int folder_fd, const struct start *start, struct error *err)
 {
@@ -38,7 +40,7 @@ int start_write(int folder_fd, const struct start *start, struct error *err)
         put(&out, "env", start->env[i]);
     int rc = strbuf_error(&out, err);
     if (rc == 0)
-        rc = start_file_replace(folder_fd, START_FILE, out.text, out.bytes, 0600, err);
+        rc = replace(folder_fd, START_FILE, out.text, out.bytes, 0600, false, err);
     strbuf_done(&out);
     return rc;
 }
@@ -106,25 +108,7 @@ int start_exit_read(int folder_fd, int *ret_exit_code, int64_t *ret_life, struct
 int start_file_replace(int folder_fd, const char *name, const void *data, size_t bytes,
                        unsigned mode, struct error *err)
 {
-    char beside[LIMIT_PATH_BYTES];
-    str_format(beside, sizeof(beside), "%.1000s.new", name);
-    int fd = openat(folder_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, (mode_t)mode);
-    if (fd < 0)
-        return error_set(err, ERR_IO, errno, "create '%s'", beside);
-    int why = write_all(fd, data, bytes) < 0 || fsync(fd) < 0 ? errno : 0;
-    if (close(fd) < 0 && why == 0)
-        why = errno;
-    if (why == 0 && renameat(folder_fd, beside, folder_fd, name) < 0)
-        why = errno;
-    if (why != 0) {
-        (void)unlinkat(folder_fd, beside, 0);
-        return error_set(err, ERR_IO, why, "write '%s'", name);
-    }
-    /* The rename itself is only durable with its folder. An O_PATH descriptor cannot be synced. */
-    CLEANUP(cleanup_close) int again = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (again < 0 || fsync(again) < 0)
-        return error_set(err, ERR_IO, errno, "sync the folder of '%s'", name);
-    return 0;
+    return replace(folder_fd, name, data, bytes, mode, true, err);
 }
 
 int start_file_load(int folder_fd, const char *name, size_t bytes_max, char **ret_text,
@@ -226,5 +210,31 @@ static int write_all(int fd, const char *data, size_t bytes)
         data += done;
         bytes -= (size_t)done;
     }
+    return 0;
+}
+
+static int replace(int folder_fd, const char *name, const void *data, size_t bytes, unsigned mode,
+                   bool durable, struct error *err)
+{
+    char beside[LIMIT_PATH_BYTES];
+    str_format(beside, sizeof(beside), "%.1000s.new", name);
+    int fd = openat(folder_fd, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, (mode_t)mode);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "create '%s'", beside);
+    int why = write_all(fd, data, bytes) < 0 || (durable && fsync(fd) < 0) ? errno : 0;
+    if (close(fd) < 0 && why == 0)
+        why = errno;
+    if (why == 0 && renameat(folder_fd, beside, folder_fd, name) < 0)
+        why = errno;
+    if (why != 0) {
+        (void)unlinkat(folder_fd, beside, 0);
+        return error_set(err, ERR_IO, why, "write '%s'", name);
+    }
+    if (!durable)
+        return 0;
+    /* The rename itself is only durable with its folder. An O_PATH descriptor cannot be synced. */
+    CLEANUP(cleanup_close) int again = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (again < 0 || fsync(again) < 0)
+        return error_set(err, ERR_IO, errno, "sync the folder of '%s'", name);
     return 0;
 }

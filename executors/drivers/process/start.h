@@ -37,6 +37,7 @@ struct start {
     char *text;                     /* owns what args and env point to; freed by start_done */
 };
 
+/* Whole or absent to a reader, but not synced: after a crash of the machine there is no shim. */
 int start_write(int folder_fd, const struct start *start, struct error *err) WARN_UNUSED;
 int start_read(int folder_fd, struct start *ret_start, struct error *err) WARN_UNUSED;
 void start_done(struct start *start);
