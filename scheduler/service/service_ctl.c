@@ -208,6 +208,8 @@ static int verb_info(struct service *service, uint64_t token, const struct messa
     json_int(&json, "nodes_up", up);
     json_int(&json, "apps", state->app_count);
     json_string(&json, "plan", state->plan_text);
+    /* Inputs that no plan has answered yet: tools that wait for a change look at it. */
+    json_bool(&json, "planning", state->changed.us != 0 || state->solving);
     json_close(&json, '}');
     respond_json(service, token, request->id, 0, &body, err);
     return 0;
