@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "base/bus/jetstream.h"
+#include "base/bus/subjects.h"
 #include "base/str.h"
 #include "tests/live/node_rig.h"
 
@@ -190,6 +192,29 @@ static void test_script(void **state)
     assert_false(rig_is_alive(pid));
 }
 
+static void test_object_store(void **state)
+{
+    (void)state;
+    static const char script[] = "#!/bin/sh\necho $$ > pid\nexec sleep 1000\n# from the store\n";
+    struct error err = {0};
+    struct message_spec spec = rig_spec(NULL);
+    const char *path = write_file("stored", script, sizeof(script) - 1);
+    if (object_bucket_ensure(rig.bus, BUCKET_ARTIFACTS, &err) < 0 ||
+        object_put_file(rig.bus, BUCKET_ARTIFACTS, "stored", path, spec.digest, &err) < 0)
+        fail_msg("object: %s", err.text);
+    assert_int_equal(unlink(path), 0);
+    str_format(spec.artifact, sizeof(spec.artifact), "object:" BUCKET_ARTIFACTS "/stored");
+    spec.contract = false;
+    spec.ready.kind = READY_NONE;
+    assert_int_equal(rig_order(&rig, NODE_START, "stored", &spec), 0);
+    rig_await(&rig, "stored", INSTANCE_READY);
+    (void)rig_pid(&rig, "stored", "pid");
+    str_format(spec.artifact, sizeof(spec.artifact), "object:" BUCKET_ARTIFACTS "/absent");
+    memset(spec.digest + 7, 'c', 64);
+    assert_int_equal(rig_order(&rig, NODE_STAGE, "unstored", &spec), 0);
+    assert_int_equal(rig_await(&rig, "unstored", INSTANCE_FAILED)->error_code, ERR_NOT_FOUND);
+}
+
 static void test_foreign_driver_and_bad_environment(void **state)
 {
     (void)state;
@@ -236,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_output_is_rotated),
         cmocka_unit_test(test_script),
+        cmocka_unit_test(test_object_store),
         cmocka_unit_test(test_foreign_driver_and_bad_environment),
         cmocka_unit_test(test_tcp_readiness),
     };
