@@ -22,6 +22,9 @@
 
 #include <cmocka.h>
 
+#define PORT_FIRST 15000
+#define PORT_COUNT 16000
+
 static void spawn(struct test_server *server);
 static bool wait_gone(pid_t pid, int tenths);
 
@@ -127,16 +130,25 @@ void test_folder_remove(const char *path)
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Below the range from which the kernel takes the ports of outgoing connections, so that none of
+ * those takes the port between this look and the server's own bind; from the pid on, so that tests
+ * that run at one time look at different ones. */
 int test_port_free(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t bytes = sizeof(address);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    close(fd);
-    return ntohs(address.sin_port);
+    static int next;
+    for (int tries = 0; tries < PORT_COUNT; tries++) {
+        int port = PORT_FIRST + (getpid() * 37 + next++) % PORT_COUNT;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)port),
+                                      .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+        int rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        close(fd);
+        if (rc == 0)
+            return port;
+    }
+    fail_msg("no port between %d and %d is free", PORT_FIRST, PORT_FIRST + PORT_COUNT - 1);
+    return -1;
 }
 
 bool test_port_wait(int port, pid_t pid)
