@@ -14,18 +14,16 @@
 #include "scheduler/core/core.h"
 #include "scheduler/core/handoff.h"
 
-#define CORE_RESEND_US     (1 * US_PER_S)    /* an unanswered command is sent again */
-#define CORE_LIFETIME_US   (30 * US_PER_S)   /* not_after of a command; then a fresh one */
-#define CORE_RECHECK_US    (5 * US_PER_S)    /* a taken command without an effect is repeated */
-#define CORE_PROBE_GAP_US  (100 * US_PER_MS) /* between two probes of one path */
-#define CORE_PROBE_COUNT   3
-#define CORE_PROBE_WAIT_US (1 * US_PER_S)
-#define CORE_STAGE_US      (600 * US_PER_S) /* to fetch and verify an artifact */
-#define CORE_REACH_US      (30 * US_PER_S)  /* from ready to reachable, node_timeout on top */
-#define CORE_HEARD_US                                                          \
-    (2 * US_PER_S) /* beyond node_timeout: a new scheduler has heard all nodes \
-                    */
-#define CORE_GRACE_US         (10 * US_PER_S) /* beyond a deadline that the node itself keeps */
+#define CORE_RESEND_US        (1 * US_PER_S)    /* an unanswered command is sent again */
+#define CORE_LIFETIME_US      (30 * US_PER_S)   /* not_after of a command; then a fresh one */
+#define CORE_RECHECK_US       (5 * US_PER_S)    /* a taken command without an effect is repeated */
+#define CORE_PROBE_GAP_US     (100 * US_PER_MS) /* between two probes of one path */
+#define CORE_PROBE_COUNT      3
+#define CORE_PROBE_WAIT_US    (1 * US_PER_S)
+#define CORE_STAGE_US         (600 * US_PER_S) /* to fetch and verify an artifact */
+#define CORE_REACH_US         (30 * US_PER_S)  /* from ready to reachable, node_timeout on top */
+#define CORE_HEARD_US         (2 * US_PER_S)   /* past node_timeout: by then every node was heard */
+#define CORE_GRACE_US         (10 * US_PER_S)  /* beyond a deadline that the node itself keeps */
 #define CORE_LINGER_MIN_US    (20 * US_PER_MS)
 #define CORE_LINGER_BLIND_US  (100 * US_PER_MS) /* the least when nothing could be measured */
 #define CORE_LINGER_MARGIN_US (5 * US_PER_MS)
