@@ -50,6 +50,10 @@ int client_open(const struct cli *cli, struct client **ret_client, struct error 
     if (rc < 0)
         return error_set(err, ERR_LIMIT, 0, "--url, --seed or --user is too long");
     rc = client_open_at(url, seed, user, common->timeout_us, ret_client, err);
+    if (rc < 0 && folder[0] != 0 && common->url == NULL && folder_holder(folder) == 0)
+        return error_set(err, ERR_UNAVAILABLE, 0,
+                         "nothing runs in %s; start it again with: berth up --dir %s", folder,
+                         folder);
     if (rc == 0)
         str_format((*ret_client)->folder, sizeof((*ret_client)->folder), "%s", folder);
     return rc;

@@ -28,7 +28,7 @@ const char completion_bash[] = "# Completion of `berth` for bash: source <(berth
                                "    mapfile -t COMPREPLY < <(berth __complete \"$COMP_CWORD\" "
                                "\"${COMP_WORDS[@]}\" 2>/dev/null)\n"
                                "    [ ${#COMPREPLY[@]} -gt 0 ] || compopt -o default\n"
-                               "    [[ ${COMPREPLY[0]:-} != */ ]] || compopt -o nospace\n"
+                               "    [[ ${COMPREPLY[0]:-} != *[/=] ]] || compopt -o nospace\n"
                                "}\n"
                                "complete -F _berth berth\n";
 

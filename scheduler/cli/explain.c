@@ -122,7 +122,8 @@ static int write_candidates(const json_t *json, bool color, struct strbuf *out, 
         table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "score"), text) : "-");
         table_cell(&table, style, "%s",
                    !allowed || chosen ? "" : show_money_change(json_text(each, "gap"), text));
-        table_cell(&table, style, "%s", chosen ? "✔" : allowed ? "" : json_text(each, "rule"));
+        table_cell(&table, style, "%s%s%s", chosen ? "✔" : "", chosen && !allowed ? " but " : "",
+                   allowed ? "" : json_text(each, "rule"));
     }
     strbuf_puts(out, "\n");
     int rc = table_write(&table, color, out, err);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,14 +22,22 @@ struct look {
     bool whole;
 };
 
+/* A step that a handoff took since the last look. */
+struct fresh_step {
+    json_t *handoff;
+    const char *state;
+    int64_t at_us;
+    int64_t took_us; /* since the step before; 0: the first */
+};
+
 static int look_take(const struct wait *wait, struct client *client, struct look *ret_look,
                      struct error *err);
 static void look_done(struct look *look);
 static int ask(const struct wait *wait, struct client *client, const char *verb, const char *kind,
                struct client_reply *ret_reply, struct error *err);
 static int show_steps(struct wait *wait, const struct look *look, struct error *err);
-static int show_step(const struct wait *wait, const json_t *handoff, const json_t *step,
-                     int64_t before_us, struct error *err);
+static size_t fresh_steps(const struct wait *wait, json_t *handoff, struct fresh_step *fresh);
+static int show_step(const struct wait *wait, const struct fresh_step *step, struct error *err);
 static bool quiet(const struct wait *wait, const struct look *look);
 static bool satisfied(const struct wait *wait, const struct look *look, char *why, size_t capacity);
 static bool carries(const struct look *look, const char *site, const struct reference_tag *tag);
@@ -157,51 +166,82 @@ static int ask(const struct wait *wait, struct client *client, const char *verb,
     return client_call(client, verb, &request, ret_reply, err);
 }
 
-/* Prints the steps that were not there at the last look, and keeps what was seen. */
+/* Prints the steps that were not there at the last look, in the order of their instants, and keeps
+ * what was seen. */
 static int show_steps(struct wait *wait, const struct look *look, struct error *err)
 {
     const json_t *items = json_object_get(look->handoffs.json, "items");
-    /* The newest come first; they are told in the order in which they began. */
-    for (size_t i = json_array_size(items); i > 0; i--) {
-        json_t *each = json_array_get(items, i - 1);
-        const json_t *steps = json_object_get(each, "steps");
-        const json_t *first = json_array_get(steps, 0);
-        const json_t *known = json_object_get(wait->handoffs, json_text(each, "id"));
-        if (known == NULL && json_number(first, "at_us") < wait->begin_us &&
-            handoff_has_ended(json_text(each, "state")))
-            continue;
-        size_t seen = json_array_size(json_object_get(known, "steps"));
-        for (size_t k = seen; k < json_array_size(steps); k++) {
-            int64_t before_us = k == 0 ? 0 : json_number(json_array_get(steps, k - 1), "at_us");
-            int rc = show_step(wait, each, json_array_get(steps, k), before_us, err);
-            if (rc < 0)
-                return rc;
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(items); i++)
+        count += json_array_size(json_object_get(json_array_get(items, i), "steps"));
+    CLEANUP(cleanup_free) struct fresh_step *fresh = calloc(count + 1, sizeof(*fresh));
+    if (fresh == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory to wait");
+    count = 0;
+    /* The newest come first; of one instant, the one that began first is told first. */
+    for (size_t i = json_array_size(items); i > 0; i--)
+        count += fresh_steps(wait, json_array_get(items, i - 1), &fresh[count]);
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = i; k > 0 && fresh[k].at_us < fresh[k - 1].at_us; k--) {
+            struct fresh_step moved = fresh[k];
+            fresh[k] = fresh[k - 1];
+            fresh[k - 1] = moved;
         }
-        if (json_object_set(wait->handoffs, json_text(each, "id"), each) < 0)
-            return error_set(err, ERR_NO_MEMORY, 0, "no memory to wait");
-    }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = show_step(wait, &fresh[i], err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (json_object_set(wait->handoffs, json_text(fresh[i].handoff, "id"), fresh[i].handoff) <
+            0)
+            rc = error_set(err, ERR_NO_MEMORY, 0, "no memory to wait");
+    return rc;
 }
 
-static int show_step(const struct wait *wait, const json_t *handoff, const json_t *step,
-                     int64_t before_us, struct error *err)
+/* Those of one handoff; how many. */
+static size_t fresh_steps(const struct wait *wait, json_t *handoff, struct fresh_step *fresh)
+{
+    const json_t *steps = json_object_get(handoff, "steps");
+    const json_t *known = json_object_get(wait->handoffs, json_text(handoff, "id"));
+    int64_t first_us = json_number(json_array_get(steps, 0), "at_us");
+    if (known == NULL && first_us < wait->begin_us &&
+        handoff_has_ended(json_text(handoff, "state")))
+        return 0;
+    size_t count = 0;
+    int64_t before_us = 0;
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        int64_t at_us = json_number(step, "at_us");
+        if (i >= json_array_size(json_object_get(known, "steps")))
+            fresh[count++] = (struct fresh_step){
+                .handoff = handoff,
+                .state = json_text(step, "state"),
+                .at_us = at_us,
+                .took_us = before_us == 0 ? 0 : at_us - before_us,
+            };
+        before_us = at_us;
+    }
+    return count;
+}
+
+static int show_step(const struct wait *wait, const struct fresh_step *step, struct error *err)
 {
     if (wait->quiet)
         return 0;
     char at[SHOW_BYTES];
     char took[SHOW_BYTES] = "";
     char replica[32] = "";
-    const char *state = json_text(step, "state");
+    const json_t *handoff = step->handoff;
+    const char *state = step->state;
     const char *from = json_text(handoff, "from_site");
     const char *to = json_text(handoff, "to_site");
-    if (before_us > 0)
-        show_duration(json_number(step, "at_us") - before_us, took);
+    if (step->took_us > 0)
+        show_duration(step->took_us, took);
     if (json_number(handoff, "replica") > 0)
         snprintf(replica, sizeof(replica), "#%" PRId64, json_number(handoff, "replica"));
     struct strbuf out;
     strbuf_init(&out, CLI_TEXT_BYTES);
-    text_styled(&out, wait->color, STYLE_DIM, "%s  ",
-                show_instant(json_number(step, "at_us"), at) + (strlen(at) > 11 ? 11 : 0));
+    show_instant(step->at_us, at);
+    text_styled(&out, wait->color, STYLE_DIM, "%s  ", at + (strlen(at) > 11 ? 11 : 0));
     text_styled(&out, wait->color, STYLE_PLAIN, "%s/%s%s  %s%s%s  ", json_text(handoff, "app"),
                 json_text(handoff, "workload"), replica, from[0] == 0 ? "start at" : from,
                 from[0] == 0 ? " "
