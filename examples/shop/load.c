@@ -202,8 +202,11 @@ static natsStatus open_connection(struct load *load)
         status = natsOptions_SetMaxReconnect(options, -1);
     if (status == NATS_OK && load->seed_path != NULL) {
         char public_key[NKEY_TEXT_BYTES] = "";
-        if (keys_init(&err) < 0 || nkey_file_ensure(load->seed_path, public_key, &err) < 0)
+        if (keys_init(&err) < 0 || nkey_file_public(load->seed_path, public_key, &err) < 0) {
             fprintf(stderr, "shop-load: %s\n", err.text);
+            natsOptions_Destroy(options);
+            return NATS_INVALID_ARG;
+        }
         status = natsOptions_SetNKeyFromSeed(options, public_key, load->seed_path);
     }
     if (status == NATS_OK)

@@ -152,17 +152,13 @@ static natsStatus connect_from_environment(struct service *service)
     if (status == NATS_OK && inbox != NULL)
         status = natsOptions_SetCustomInboxPrefix(options, inbox);
     if (status == NATS_OK && seed_path != NULL) {
-        char seed[NKEY_TEXT_BYTES + 2] = "";
         char public_key[NKEY_TEXT_BYTES] = "";
         struct error err = {0};
-        FILE *file = fopen(seed_path, "re");
-        if (file == NULL || fgets(seed, sizeof seed, file) == NULL)
-            fprintf(stderr, "read %s: %s\n", seed_path, strerror(errno));
-        if (file != NULL)
-            fclose(file);
-        seed[strcspn(seed, "\r\n")] = '\0';
-        if (keys_init(&err) < 0 || nkey_public_of(seed, public_key, &err) < 0)
-            fprintf(stderr, "%s: %s\n", seed_path, err.text);
+        if (keys_init(&err) < 0 || nkey_file_public(seed_path, public_key, &err) < 0) {
+            fprintf(stderr, "%s\n", err.text);
+            natsOptions_Destroy(options);
+            return NATS_INVALID_ARG;
+        }
         status = natsOptions_SetNKeyFromSeed(options, public_key, seed_path);
     }
     if (status == NATS_OK)
