@@ -43,8 +43,11 @@ static void write_move(const struct plan *plan, const struct move *move, struct 
 static void write_why(const struct plan *plan, const struct move *move, nusd score_change,
                       struct json_out *json);
 static void write_conflict(const struct plan *plan, struct json_out *json);
-static nusd sum_of(const struct cost_input *input, const struct cost_report *report, int app,
-                   int workload, bool score, bool migration);
+static nusd sum_of(const struct plan *plan, const struct move *move, bool after, bool score,
+                   bool migration);
+static bool owns(const struct plan *plan, const struct cost_line *line, bool after, int app,
+                 int workload);
+static const struct move *first_move(const struct plan *plan, bool after, int app, int workload);
 static const struct workload *workload_of(const struct plan *plan, const struct move *move,
                                           const struct app **ret_app);
 static int64_t expected_us(const struct plan *plan, const struct move *move);
@@ -260,23 +263,9 @@ static void write_move(const struct plan *plan, const struct move *move, struct 
     const struct world *world = job->input.world;
     const struct app *app;
     const struct workload *workload = workload_of(plan, move, &app);
-    nusd bill = 0;
-    nusd score = 0;
-    nusd once = 0;
-    if (move->after_app >= 0) {
-        bill +=
-            sum_of(&job->input, &plan->after, move->after_app, move->after_workload, false, false);
-        score +=
-            sum_of(&job->input, &plan->after, move->after_app, move->after_workload, true, false);
-        once =
-            sum_of(&job->input, &plan->after, move->after_app, move->after_workload, false, true);
-    }
-    if (move->before_app >= 0 && move->before_workload >= 0) {
-        bill -= sum_of(&job->before, &job->before_report, move->before_app, move->before_workload,
-                       false, false);
-        score -= sum_of(&job->before, &job->before_report, move->before_app, move->before_workload,
-                        true, false);
-    }
+    nusd bill = sum_of(plan, move, true, false, false) - sum_of(plan, move, false, false, false);
+    nusd score = sum_of(plan, move, true, true, false) - sum_of(plan, move, false, true, false);
+    nusd once = sum_of(plan, move, true, false, true);
     json_open(json, NULL, '{');
     json_string(json, "namespace", app->namespace_);
     json_string(json, "app", app->name);
@@ -335,18 +324,45 @@ static void write_why(const struct plan *plan, const struct move *move, nusd sco
     json_string(json, "why", text);
 }
 
-/* Of the lines that touch the workload; a link between two counts for both. */
-static nusd sum_of(const struct cost_input *input, const struct cost_report *report, int app,
-                   int workload, bool score, bool migration)
+/* Of the lines that are this move's, on one side of the plan. A workload's lines are its first
+ * move's, so that all moves together are the difference of the totals. */
+static nusd sum_of(const struct plan *plan, const struct move *move, bool after, bool score,
+                   bool migration)
 {
+    int app = after ? move->after_app : move->before_app;
+    int workload = after ? move->after_workload : move->before_workload;
+    const struct cost_report *report = after ? &plan->after : &plan->job->before_report;
     nusd sum = 0;
+    if (app < 0 || workload < 0 || first_move(plan, after, app, workload) != move)
+        return 0;
     for (int i = 0; i < report->line_count; i++) {
         const struct cost_line *line = &report->lines[i];
-        if ((line->term == TERM_MIGRATION) == migration &&
-            service_line_touches(input, line, app, workload))
+        if ((line->term == TERM_MIGRATION) == migration && owns(plan, line, after, app, workload))
             sum += score ? line->score : line->bill;
     }
     return sum;
+}
+
+/* A link's line stands under its callee; when only the caller moves, it is the caller's. */
+static bool owns(const struct plan *plan, const struct cost_line *line, bool after, int app,
+                 int workload)
+{
+    const struct cost_input *input = after ? &plan->job->input : &plan->job->before;
+    if (line->app == app && line->workload == workload)
+        return true;
+    return service_line_touches(input, line, app, workload) &&
+           first_move(plan, after, line->app, line->workload) == NULL;
+}
+
+static const struct move *first_move(const struct plan *plan, bool after, int app, int workload)
+{
+    for (int i = 0; i < plan->move_count; i++) {
+        const struct move *move = &plan->moves[i];
+        if ((after ? move->after_app : move->before_app) == app &&
+            (after ? move->after_workload : move->before_workload) == workload)
+            return move;
+    }
+    return NULL;
 }
 
 static const struct workload *workload_of(const struct plan *plan, const struct move *move,

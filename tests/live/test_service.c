@@ -129,6 +129,8 @@ static void a_retag_is_planned_carried_out_and_explained(void **state)
     assert_string_equal(string(move, "to"), "aws/us-east-1");
     assert_string_equal(string(move, "reason"), "retag");
     assert_true(number(move, "expected_us") > 0);
+    double change = strtod(string(move, "bill_change"), NULL);
+    assert_true(change > 1.7 && change < 1.9);
     assert_true(json_array_size(json_object_get(plan, "lines")) > 0);
     /* 250m and 64 MiB for 730 h: the dearer site costs what its prices say. */
     const char *before = string(json_object_get(plan, "before"), "bill");
