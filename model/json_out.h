@@ -26,7 +26,10 @@ void json_out_init(struct json_out *json, struct strbuf *text);
 void json_open(struct json_out *json, const char *key, char bracket);
 void json_close(struct json_out *json, char bracket);
 
-void json_string(struct json_out *json, const char *key, const char *text);
+/* jansson exports a json_string of its own, and programs link both: to the linker this is another
+ * name, or service discovery would call this one. */
+void json_string(struct json_out *json, const char *key,
+                 const char *text) __asm__("json_out_string");
 void json_bool(struct json_out *json, const char *key, bool value);
 void json_int(struct json_out *json, const char *key, int64_t value);
 void json_price(struct json_out *json, const char *key, struct decimal value);
