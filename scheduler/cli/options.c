@@ -206,21 +206,21 @@ static void help_wrap(struct strbuf *out, size_t column, const char *text)
 {
     for (; column < HELP_COLUMN; column++)
         strbuf_puts(out, " ");
+    const char *between = "";
     while (*text != 0) {
         size_t bytes = strcspn(text, " ");
-        if (column + bytes > HELP_COLUMNS) {
+        if (column + 1 + bytes > HELP_COLUMNS) {
             strbuf_puts(out, "\n");
             for (column = 0; column < HELP_COLUMN; column++)
                 strbuf_puts(out, " ");
+            between = "";
         }
+        strbuf_puts(out, between);
         strbuf_append(out, text, bytes);
-        column += bytes;
+        column += strlen(between) + bytes;
         text += bytes;
-        if (*text == ' ') {
-            strbuf_puts(out, " ");
-            column++;
-            text++;
-        }
+        text += strspn(text, " ");
+        between = " ";
     }
     strbuf_puts(out, "\n");
 }
