@@ -18,6 +18,7 @@
 
 #define REOPEN_US     (2 * US_PER_S)
 #define CLOSE_WAIT_US (2 * US_PER_S)
+#define SIGN_AGAIN    3
 #define TOKEN_BYTES   48
 
 /* One message on its way from NATS's thread to the owner's; one allocation. */
@@ -129,6 +130,10 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus, struct err
     if (rc == 0)
         rc = options_make(options, bus, err);
     if (rc == 0)
+        rc = connect_now(bus, err);
+    /* nats.c 3.4 leaves a signature out that begins with a zero byte, as one of 256 does, and the
+     * server then refuses a good key. Each try signs something else. Later ones are reopen()'s. */
+    for (int i = 0; i < SIGN_AGAIN && rc == ERR_DENIED && options->seed_path != NULL; i++)
         rc = connect_now(bus, err);
     if (rc < 0) {
         bus_free(bus);

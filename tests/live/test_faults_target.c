@@ -46,12 +46,12 @@ static void test_never_ready(void **state)
     cluster_no_orphans(&cluster);
 }
 
-/* The far side is 400 ms away, so the old copy lingers for a second. */
+/* A round trip to the far side takes 400 ms, so the old copy lingers for half a second. */
 static void test_dies_in_linger(void **state)
 {
     (void)state;
     char before[LIMIT_ID_BYTES], args[700], path[1200];
-    cluster_start(&cluster, &(struct cluster_options){.delay_ms = 400});
+    cluster_start(&cluster, &(struct cluster_options){.delay_ms = 200});
     str_format(args, sizeof(args), "[--die-dir, \"%s\"]", cluster.hub.folder);
     cluster_apply(&cluster,
                   &(struct cluster_app){.program = "test-workload", .args = args, .cloud = "gcp"});
