@@ -13,6 +13,7 @@ struct explained {
     int app;
     int workload;
     int part;
+    bool held; /* it may not move now; the candidates are compared as if it might */
     struct cost_candidate *candidates;
     int candidate_count;
     struct cost_report report;
@@ -25,6 +26,7 @@ static void write_explained(struct service *service, const struct message_reques
 static void write_here(const struct explained *explained, struct json_out *json);
 static void write_now(struct service *service, const struct message_request *request,
                       const struct explained *explained, struct json_out *json);
+static const char *hold_of(const struct core_state *state, const struct message_request *request);
 static void write_candidates(const struct explained *explained, struct json_out *json);
 static void write_changes(const struct explained *explained, struct json_out *json);
 static void write_estimates(struct service *service, const struct explained *explained,
@@ -109,6 +111,10 @@ static int prepare(struct service *service, const struct message_request *reques
         return error_set(err, ERR_NOT_FOUND, 0, "app %s/%s has no workload '%s'",
                          request->namespace_, request->app, request->workload);
     explained.part = cost_part(&explained.input, explained.app, explained.workload);
+    /* A hold passes; what it hides (what the other sites would cost) is what is asked here. */
+    struct workload_state *place = &explained.input.apps[explained.app].states[explained.workload];
+    explained.held = place->site >= 0 && !place->may_move;
+    place->may_move = true;
     rc = service_candidates(&explained.input, explained.site, explained.part, arena,
                             &explained.candidates, &explained.candidate_count, err);
     if (rc == 0)
@@ -178,17 +184,37 @@ static void write_now(struct service *service, const struct message_request *req
 {
     const struct core_state *state = core_state(service->core);
     const struct core_decision *decision = last_decision(state, request);
-    const struct workload_state *place =
-        &explained->input.apps[explained->app].states[explained->workload];
     char text[3 * LIMIT_TEXT_BYTES];
     str_format(text, sizeof(text), "%s%s%s",
                decision != NULL ? decision->text : "no decision has been taken about it yet",
-               place->site >= 0 && !place->may_move
-                   ? "; it stays for now: it moved a short while ago, is moving, is not automatic, "
-                     "or its metrics are too old"
-                   : "",
+               explained->held ? hold_of(state, request) : "",
                state->solving ? "; a plan is being made" : "");
     json_string(json, "now", text);
+}
+
+/* Why it may not move now; the order is that of the core (scheduler/core/input.c). */
+static const char *hold_of(const struct core_state *state, const struct message_request *request)
+{
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *handoff = &state->handoffs[i];
+        if (str_equal(handoff->workload, request->workload) &&
+            str_equal(handoff->app, request->app) &&
+            str_equal(handoff->namespace_, request->namespace_))
+            return "; it is moving";
+    }
+    for (int i = 0; i < state->app_count; i++) {
+        const struct app *app = &state->apps[i].app;
+        int index = app_workload(app, request->workload);
+        if (index < 0 || !str_equal(app->name, request->app) ||
+            !str_equal(app->namespace_, request->namespace_))
+            continue;
+        int64_t moved_us = state->apps[i].workloads[index].moved.us;
+        if (!app->automatic)
+            return "; the app is not automatic: it moves only when told to";
+        if (moved_us != 0 && state->now.us < moved_us + state->world->policy.dwell_us)
+            return "; it moved a short while ago and stays for the dwell";
+    }
+    return "; it stays as long as a measurement of it is older than metric_age_max";
 }
 
 static void write_candidates(const struct explained *explained, struct json_out *json)
