@@ -208,7 +208,7 @@ int digest_fd(int fd, char ret_text[LIMIT_DIGEST_BYTES], struct error *err)
     CLEANUP(cleanup_free) char *block = malloc(READ_BYTES);
     if (block == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a digest");
-    struct digest_state *state;
+    struct digest_state *state = NULL;
     int rc = digest_begin(&state, err);
     if (rc < 0)
         return rc;
