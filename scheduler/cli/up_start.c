@@ -24,6 +24,7 @@
 #define NODE_STOP_US  (90 * US_PER_S) /* its workloads' drain and stop deadlines are within */
 #define WHAT_BYTES    (LIMIT_PATH_BYTES * 2)
 #define TAIL_BYTES    1500
+#define UP_PEERS      15 /* a node measures the way to that many others at most */
 #define WORKLOAD_STOP "--stop-workloads-on-exit"
 
 static int start_server(struct up *up, struct error *err);
@@ -245,6 +246,13 @@ static void node_arguments(const struct up *up, const struct node_argument *node
     if (node->memory_bytes > 0) {
         child_argument(child, "--memory");
         child_argument(child, "%lldB", (long long)node->memory_bytes);
+    }
+    /* The round trips between sites, for worlds that measure their latency. */
+    for (int i = 0; i < up->node_count && i <= UP_PEERS; i++) {
+        if (str_equal(up->nodes[i].name, node->name))
+            continue;
+        child_argument(child, "--peer");
+        child_argument(child, "%s", up->nodes[i].name);
     }
     /* Two `up` on one machine do not share the top group of their workloads. */
     child_argument(child, "--cgroup");
