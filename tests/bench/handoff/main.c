@@ -39,9 +39,8 @@
 #include "tests/live/history.h"
 
 #define MOVES_MAX 200
-#define REST_US   (500 * US_PER_MS) /* before each move: what else the machine does hits both alike \
-                                     */
-#define WAYS 4
+#define REST_US   (500 * US_PER_MS) /* before each move: other load hits both alike */
+#define WAYS      4
 
 struct bench {
     int64_t moves;
