@@ -458,7 +458,7 @@ static void worker_failed(struct worker *worker, const char *why)
 static void worker_hear(struct worker *worker)
 {
     char text[512];
-    ssize_t n;
+    ssize_t n = -1;
     while (worker->errors >= 0 && (n = read(worker->errors, text, sizeof(text))) > 0) {
         for (ssize_t i = 0; i < n; i++) {
             if (worker->said_bytes == sizeof(worker->said)) {
