@@ -51,8 +51,8 @@ static const struct move *first_move(const struct plan *plan, bool after, int ap
 static const struct workload *workload_of(const struct plan *plan, const struct move *move,
                                           const struct app **ret_app);
 static int64_t expected_us(const struct plan *plan, const struct move *move);
-static int64_t median_us(const struct core_state *state, bool from, bool to);
-static int64_t guess_us(const struct plan *plan, const struct move *move);
+static int64_t part_us(const struct core_state *state, enum handoff_state begin,
+                       enum handoff_state end, int64_t deadline_us);
 static int find_app(const struct cost_input *input, const struct app *app);
 static int compare_us(const void *a, const void *b);
 
@@ -376,52 +376,49 @@ static const struct workload *workload_of(const struct plan *plan, const struct 
     return &(*ret_app)->workloads[move->before_workload];
 }
 
-/* The median of the handoffs of that kind that have ended well, if there are any; else a guess from
- * the workload's own deadlines. */
+/* Each part as the handoffs that have ended took for it (the median); a part that none has gone
+ * through is guessed as half of the workload's own deadline for it. Linger and hold pass in full.
+ */
 static int64_t expected_us(const struct plan *plan, const struct move *move)
 {
-    const struct core_state *state = core_state(plan->job->service->core);
-    int64_t median = median_us(state, move->from >= 0, move->to >= 0);
-    return median >= 0 ? median : guess_us(plan, move);
-}
-
-static int64_t median_us(const struct core_state *state, bool from, bool to)
-{
-    int64_t took[CORE_ENDED];
-    size_t count = 0;
-    uint64_t kept = state->ended_count < CORE_ENDED ? state->ended_count : CORE_ENDED;
-    for (uint64_t i = 0; i < kept; i++) {
-        const struct core_handoff *handoff = &state->ended[i];
-        if (handoff->state != HANDOFF_STATE_DONE || (handoff->from[0] != 0) != from ||
-            (handoff->to[0] != 0) != to || handoff->entered[HANDOFF_STATE_DONE].us == 0 ||
-            handoff->entered[HANDOFF_STATE_PLANNED].us == 0)
-            continue;
-        took[count++] =
-            handoff->entered[HANDOFF_STATE_DONE].us - handoff->entered[HANDOFF_STATE_PLANNED].us;
-    }
-    if (count == 0)
-        return -1;
-    qsort(took, count, sizeof(took[0]), compare_us);
-    return took[count / 2];
-}
-
-/* Half of each deadline that has to pass, and what always passes in full: linger and hold. */
-static int64_t guess_us(const struct plan *plan, const struct move *move)
-{
     const struct service_job *job = plan->job;
+    const struct core_state *state = core_state(job->service->core);
     const struct app *app;
     const struct workload *workload = workload_of(plan, move, &app);
     int64_t us = 0;
     if (move->to >= 0)
-        us += workload->start_timeout_us / 2;
-    if (move->from >= 0)
-        us += workload->drain_timeout_us / 2 + workload->stop_timeout_us / 2;
+        us += part_us(state, HANDOFF_STATE_STAGING, HANDOFF_STATE_REACHABLE,
+                      workload->start_timeout_us);
+    if (move->from >= 0) {
+        us +=
+            part_us(state, HANDOFF_STATE_DRAINING, HANDOFF_STATE_HELD, workload->drain_timeout_us);
+        us += part_us(state, HANDOFF_STATE_STOPPING, HANDOFF_STATE_DONE, workload->stop_timeout_us);
+    }
     if (move->from >= 0 && move->to >= 0) {
         bool measured;
         int64_t rtt_us = cost_rtt_us(&job->input, move->from, move->to, &measured);
         us += (rtt_us > 0 ? rtt_us : 0) + GUESS_MARGIN_US + job->input.world->policy.healthy_min_us;
     }
     return us;
+}
+
+/* From entering one state to entering another: the median of those that did both, or a guess. */
+static int64_t part_us(const struct core_state *state, enum handoff_state begin,
+                       enum handoff_state end, int64_t deadline_us)
+{
+    int64_t took[CORE_ENDED];
+    size_t count = 0;
+    uint64_t kept = state->ended_count < CORE_ENDED ? state->ended_count : CORE_ENDED;
+    for (uint64_t i = 0; i < kept; i++) {
+        const struct core_handoff *handoff = &state->ended[i];
+        if (handoff->state == HANDOFF_STATE_DONE && handoff->entered[begin].us != 0 &&
+            handoff->entered[end].us != 0)
+            took[count++] = handoff->entered[end].us - handoff->entered[begin].us;
+    }
+    if (count == 0)
+        return deadline_us / 2;
+    qsort(took, count, sizeof(took[0]), compare_us);
+    return took[count / 2];
 }
 
 static int find_app(const struct cost_input *input, const struct app *app)
