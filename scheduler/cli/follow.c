@@ -30,6 +30,7 @@ struct follow {
     struct reference reference; /* app "": everything */
     uint64_t last;              /* the highest sequence seen */
     uint64_t told;              /* up to here the history has told everything */
+    int signals;                /* a descriptor that Ctrl-C makes readable */
     int rc;
     struct error *err;
 };
@@ -44,6 +45,7 @@ static int print_event(const struct follow *follow, const json_t *event, struct 
 static void on_event(void *context, const struct bus_message *message);
 static void on_log(void *context, const struct bus_message *message);
 static int print_log(const struct follow *follow, const json_t *line, struct error *err);
+static int take_signals(struct follow *follow, struct error *err);
 static int loop(struct follow *follow, bool events, struct error *err);
 static bool wanted(const struct reference *reference, const json_t *event);
 
@@ -98,6 +100,8 @@ static int run_events(struct cli *cli, void *options, const struct option_words 
     const struct events_options *given = options;
     struct follow follow = {.cli = cli, .last = (uint64_t)given->since, .err = err};
     int rc = words->count == 0 ? 0 : reference_any(words->items[0], &follow.reference, err);
+    if (rc == 0 && given->follow)
+        rc = take_signals(&follow, err);
     CLEANUP(cleanup_client) struct client *client = NULL;
     if (rc == 0)
         rc = client_open(cli, &client, err);
@@ -123,6 +127,8 @@ static int run_logs(struct cli *cli, void *options, const struct option_words *w
     (void)options;
     struct follow follow = {.cli = cli, .err = err};
     int rc = reference_any(words->items[0], &follow.reference, err);
+    if (rc == 0)
+        rc = take_signals(&follow, err);
     CLEANUP(cleanup_client) struct client *client = NULL;
     if (rc == 0)
         rc = client_open(cli, &client, err);
@@ -268,18 +274,23 @@ static int print_log(const struct follow *follow, const json_t *line, struct err
     return rc;
 }
 
-/* Until Ctrl-C, or output that nobody reads any more. */
-static int loop(struct follow *follow, bool events, struct error *err)
+/* Before NATS starts its threads, which would otherwise be ended by a signal on our behalf. */
+static int take_signals(struct follow *follow, struct error *err)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return error_set(err, ERR_IO, errno, "block signals");
-    CLEANUP(cleanup_close) int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals < 0)
-        return error_set(err, ERR_IO, errno, "watch signals");
+    follow->signals = sigprocmask(SIG_BLOCK, &set, NULL) < 0
+                          ? -1
+                          : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return follow->signals < 0 ? error_set(err, ERR_IO, errno, "watch signals") : 0;
+}
+
+/* Until Ctrl-C, or output that nobody reads any more. */
+static int loop(struct follow *follow, bool events, struct error *err)
+{
+    CLEANUP(cleanup_close) int signals = follow->signals;
     uint64_t reconnects = bus_stats(follow->client->bus).reconnects;
     for (;;) {
         struct signalfd_siginfo info;

@@ -64,9 +64,9 @@ struct up {
 /* ---- up_prepare.c ---- */
 int up_arguments(const struct cli *cli, const struct up_options *options, struct up *up,
                  struct error *err) WARN_UNUSED;
-/* Folder and lock. */
+/* Ports, folder and lock. */
 int up_folder(struct up *up, struct error *err) WARN_UNUSED;
-/* Ports, keys and configurations. */
+/* Keys and configurations. */
 int up_configure(struct up *up, struct error *err) WARN_UNUSED;
 /* The key file of a user, or NULL. */
 const char *up_key(const struct up *up, enum server_role role, const char *name);

@@ -73,14 +73,8 @@ int up_arguments(const struct cli *cli, const struct up_options *options, struct
 
 int up_folder(struct up *up, struct error *err)
 {
-    int rc = is_ours_or_empty(up->folder, err);
-    if (rc == 0)
-        rc = make_folder(up->folder, err);
-    if (rc == 0)
-        rc = folder_lock(up->folder, &up->lock_fd, err);
-    if (rc == 0)
-        rc = make_folders(up, err);
     char journal[LIMIT_PATH_BYTES];
+    int rc = is_ours_or_empty(up->folder, err);
     if (rc == 0)
         rc = folder_path(up->folder, "state/journal.db", journal, err);
     if (rc < 0)
@@ -91,14 +85,20 @@ int up_folder(struct up *up, struct error *err)
                          "a first start in %s needs --world FILE: sites, prices and latencies, as "
                          "in examples/worlds/demo.yaml",
                          up->folder);
-    return 0;
+    /* What is refused leaves no folder behind. Where another `up` is, its ports are taken, of
+     * course: then the lock's refusal says more. */
+    if (folder_holder(up->folder) == 0)
+        rc = choose_ports(up, err);
+    if (rc == 0)
+        rc = make_folder(up->folder, err);
+    if (rc == 0)
+        rc = folder_lock(up->folder, &up->lock_fd, err);
+    return rc < 0 ? rc : make_folders(up, err);
 }
 
 int up_configure(struct up *up, struct error *err)
 {
-    int rc = choose_ports(up, err);
-    if (rc == 0)
-        rc = make_users(up, err);
+    int rc = make_users(up, err);
     if (rc == 0)
         rc = write_hub(up, err);
     for (int i = 0; rc == 0 && i < up->leaf_count; i++)

@@ -261,6 +261,9 @@ static int open_bus(struct service *service, const struct service_options *optio
                          options->nats_url);
     rc = stream_ensure(service->bus, STREAM_EVENTS, SUBJECT_EVENT_ALL, EVENTS_AGE_US,
                        EVENTS_BYTES_MAX, err);
+    /* The only user who may make a bucket; whoever puts artifacts into it may not. */
+    if (rc == 0)
+        rc = object_bucket_ensure(service->bus, BUCKET_ARTIFACTS, err);
     return rc < 0 ? rc : watch(service, bus_fd(service->bus), err);
 }
 

@@ -1,0 +1,297 @@
+#!/usr/bin/env bash
+# test_cli.sh BIN SCRATCH: the whole of Berth by its command line, with the real programs: up, plan,
+# apply, get, retag, explain, events, delete, down; what is refused; and that nothing is left
+# running or written outside the folder. Waits are the program's own, or poll with a generous limit.
+set -euo pipefail
+
+bin=$(cd "${1:?usage: test_cli.sh BIN SCRATCH}" && pwd)
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BERTH_NATS_SERVER=${BERTH_NATS_SERVER:-$("$source/script/nats-server")}
+export BERTH_NATS_SERVER
+work=$(mktemp -d "${2:?usage: test_cli.sh BIN SCRATCH}/cli.XXXXXX")
+dir=$work/berth
+mkdir "$work/home" "$work/tmp" "$work/here"
+export HOME=$work/home TMPDIR=$work/tmp NO_COLOR=1
+unset BERTH_DIR
+cd "$work/here"
+
+foreground=''
+clean_up() {
+    local status=$?
+    [ -z "$foreground" ] || kill "$foreground" 2>/dev/null || true
+    "$bin/berth" down --dir "$dir" >/dev/null 2>&1 || true
+    if [ "$status" -ne 0 ]; then
+        tail -n 20 "$dir"/log/*.log 2>/dev/null || true
+        printf 'test_cli: failed; %s\n' "${step:-}"
+    fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+
+fail() { printf 'test_cli: %s: %s\n' "$step" "$*"; exit 1; }
+
+# run STATUS COMMAND...: the exit status is that one; $out has what it said.
+run() {
+    local wanted=$1 status=0
+    shift
+    step="berth $*"
+    out=$("$bin/berth" "$@" 2>&1 </dev/null) || status=$?
+    [ "$status" -eq "$wanted" ] || fail "ended with $status, wanted $wanted: $out"
+}
+says() {
+    local text
+    for text in "$@"; do
+        grep -qF -- "$text" <<<"$out" || fail "does not say '$text' but: $out"
+    done
+}
+says_not() { ! grep -qF -- "$1" <<<"$out" || fail "says '$1': $out"; }
+
+# until_true COMMAND...: at most a minute.
+until_true() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        if "$@"; then return 0; fi
+        sleep 0.1
+    done
+    fail "never came true: $*"
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+pid_of() { sed -n "/\"name\": \"$1\"/{n;s/.*: \\([0-9]*\\),*/\\1/p}" "$dir/berth.json" | tail -n 1; }
+# What runs with this folder on its command line.
+left_over() { grep -lF "$work" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" || true; }
+is_quiet() {
+    local file
+    for file in $(left_over); do
+        tr '\0' ' ' <"$file" 2>/dev/null | grep -qvF test_cli.sh && return 1
+    done
+    return 0
+}
+
+cat >app.yaml <<END
+app: one
+workloads:
+  - name: source
+    run: {driver: process, artifact: "file:$bin/shop-source"}
+    contract: true
+    ready: {kind: contract}
+    resources: {cpu: 100m, memory: 64MiB}
+    require: {cloud: gcp}
+    calls: 1/s
+users:
+  - {name: visitors, site: client/web}
+links:
+  - {from: visitors, to: source, calls: 1/s, request: 100B, response: 1KB}
+END
+world=$source/examples/worlds/demo.yaml
+
+# ---- before anything runs ----
+run 1 get nodes
+says 'berth up --world'
+run 1 down --dir "$work/here"
+says 'nothing runs in'
+run 1 up --dir "$dir"
+says 'needs --world FILE'
+run 1 up --dir "$dir" --world "$world" --node n1=gcp/us-centrel1
+says 'no site gcp/us-centrel1' 'did you mean gcp/us-central1?'
+run 1 up --dir "$dir" --world "$world" --node n1=edge/nyc,leaf=far
+says 'add --leaf far'
+run 1 up --dir "$work" --world "$world" --free-ports
+says 'other things than'
+run 1 upp
+says 'did you mean up?'
+run 1 apply -f app.yaml
+says 'berth up --world'
+printf 'app: x\nworkload: []\n' >wrong.yaml
+run 1 apply -f wrong.yaml
+says 'wrong.yaml:2: workload' 'did you mean "workloads"?' '2 mistakes'
+BERTH_NATS_SERVER=/bin/echo run 1 up --dir "$dir" --world "$world" --free-ports
+says 'does not answer --version'
+
+# ---- up ----
+run 0 up --dir "$dir" --world "$world" --free-ports --detach --leaf far --node e1=edge/nyc \
+    --node g1=gcp/us-central1,mcpu=2000,memory=1GiB --node a1=aws/us-east-1,leaf=far
+says 'Berth is up' 'node a1' 'leaf far' 'berth down'
+url=$(sed -n 's/^  "url": "\(.*\)",$/\1/p' "$dir/berth.json")
+[ "$(stat -c %a "$dir")" = 700 ] || fail 'the folder is open to others'
+for key in scheduler operator system client-default workloads-default node-e1 node-g1 node-a1 \
+    leaf-far; do
+    [ "$(stat -c %a "$dir/keys/$key")" = 600 ] || fail "the key $key is open to others"
+done
+run 1 up --dir "$dir" --world "$world" --free-ports
+says 'in use by another `berth up`' 'berth down --dir'
+port=${url##*:}
+run 1 up --dir "$work/second" --world "$world" --port "$port"
+says "port $port" 'is taken' '--free-ports'
+
+run 0 get nodes --dir "$dir"
+says 'e1' 'g1' 'aws/us-east-1' '0 of 2' '1 GiB'
+run 0 info --dir "$dir"
+says 'demo' 'nodes up' "$url"
+export BERTH_DIR=$dir
+run 0 keys
+says 'operator' '_INBOX.o.operator' "$dir/keys/operator"
+run 1 get nodez
+says 'did you mean nodes?'
+run 1 get node nope
+says 'berth get nodes lists them'
+run 0 get sites -o wide
+says 'cloud=aws' 'edge/nyc'
+run 0 get prices
+says 'aws-internet' '0.09'
+run 0 get world -o yaml
+says 'world: demo'
+run 0 cost
+says 'nothing runs'
+run 0 plan
+says 'No changes.'
+
+# ---- who may ask ----
+run 1 get nodes --url "$url" --seed "$dir/keys/client-default" --user operator --timeout 3s
+printf 'not a key\n' >"$work/here/bad.seed"
+chmod 600 "$work/here/bad.seed"
+run 1 get nodes --url "$url" --seed "$work/here/bad.seed" --timeout 3s
+rm -f "$work/here/bad.seed"
+
+# ---- plan, apply ----
+run 2 plan -f app.yaml
+says 'Plan: 1 move' 'default/one/source' 'gcp/us-central1' 'egress' 'Proven' '--plan-version'
+version=$(sed -n 's/.*--plan-version \([0-9]*\).*/\1/p' <<<"$out")
+run 1 apply -f app.yaml --plan-version $((version + 5))
+says 'plan'
+run 0 apply -f app.yaml --plan-version "$version" --wait
+says 'app default/one accepted' 'ready' 'done' '1 handoff done'
+run 0 plan
+says 'No changes.'
+run 0 get apps
+says 'gcp/us-central1' '1/1' 'running' 'cloud=gcp'
+run 0 get instances one/source
+says 'g1' 'ready'
+run 0 get instances one -o wide
+says 'serve'
+run 0 get app one -o yaml
+says 'app: one' 'cloud: gcp' 'sha256:'
+sed 's/cloud: gcp/cloud: azure/' app.yaml >azure.yaml
+run 1 plan -f azure.yaml
+says 'azure'
+run 1 retag one/source cloud=azure
+says 'azure'
+run 1 retag one/sauce cloud=aws
+says 'sauce'
+run 1 retag one cloud=aws
+says 'write APP/WORKLOAD'
+
+# ---- retag ----
+run 2 plan --retag one/source cloud=aws
+says '~  default/one/source' 'aws/us-east-1' 'overlap' 'berth retag one/source cloud=aws --wait'
+says_not 'drain not proven'
+run 0 retag one/source cloud=aws --wait
+says 'planned' 'staging' 'starting' 'ready' 'reachable' 'lingering' 'draining' 'held' 'stopping' \
+    'done' '1 handoff done'
+run 0 get apps --json
+says '"site":"aws/us-east-1"'
+run 0 get handoffs one/source -o wide
+says 'retag' 'yes'
+run 0 explain one/source
+says 'is at aws/us-east-1' 'Why here:' 'Why now:' '✔' 'needs tag cloud=aws'
+run 0 explain one/source --json
+says '"candidates":['
+run 0 cost one
+says 'a month'
+run 0 events one/source
+says 'handoff.step' 'app.retagged'
+run 0 get decisions
+says 'retag'
+run 0 __complete 2 berth explain one/
+[ "$out" = one/source ] || fail "completes to: $out"
+
+# ---- events and logs, followed ----
+step='berth events -f'
+"$bin/berth" events -f --json >events.out 2>&1 </dev/null &
+foreground=$!
+until_true grep -q app.retagged events.out
+run 0 retag one/source cloud=gcp --wait --json
+says '"state":"done"'
+until_true grep -q '"state":"done","text":"took' events.out
+kill "$foreground"
+step='berth events -f, ended'
+wait "$foreground" || fail "ended with $?: $(cat events.out)"
+foreground=''
+[ "$(sort events.out | uniq -d | wc -l)" -eq 0 ] || fail "an event came twice: $(sort events.out |
+    uniq -d)"
+
+# ---- what dies comes back ----
+step='the scheduler killed'
+old=$(pid_of scheduler)
+kill -9 "$old"
+scheduler_is_new() { local new; new=$(pid_of scheduler); [ -n "$new" ] && [ "$new" != "$old" ] &&
+    [ "$new" != 0 ]; }
+until_true scheduler_is_new
+until_true "$bin/berth" info
+until_true grep -q 'scheduler was killed by signal 9' "$dir/log/up.log"
+run 0 get apps
+says '1/1'
+
+# ---- artifacts ----
+run 0 artifact put source-1 "$bin/shop-source"
+says 'object:artifacts/source-1' 'sha256:'
+run 0 artifact ls
+says 'source-1'
+sed 's/app: one/app: two/' app.yaml >two.yaml
+run 0 apply -f two.yaml --upload --wait
+run 0 get app two -o yaml
+says 'object:artifacts/shop-source-'
+run 0 artifact rm source-1
+run 0 artifact ls
+says_not 'source-1'
+says 'shop-source-'
+
+# ---- delete, down ----
+run 2 plan --delete two
+says '-  default/two/source'
+run 0 delete two --wait
+run 0 get apps
+says_not 'two'
+pids=$(sed -n 's/.*"pid": \([0-9]*\),*/\1/p' "$dir/berth.json")
+run 0 down
+for pid in $pids; do
+    until_true gone "$pid"
+done
+until_true is_quiet
+run 1 get nodes
+says 'nothing runs in'
+run 1 down
+says 'nothing runs in'
+
+# ---- up again: the journal, the keys and the app are there; in the foreground, until Ctrl-C ----
+key=$(sha256sum "$dir/keys/operator")
+step='berth up, again'
+"$bin/berth" up --free-ports --leaf far --node e1=edge/nyc --node g1=gcp/us-central1 \
+    --node a1=aws/us-east-1,leaf=far >up.out 2>&1 </dev/null &
+foreground=$!
+until_true grep -q 'Ctrl-C here stops everything' up.out
+[ "$key" = "$(sha256sum "$dir/keys/operator")" ] || fail 'the keys are other ones'
+app_is_ready() { "$bin/berth" get apps 2>/dev/null | grep -q '1/1'; }
+until_true app_is_ready
+kill -INT "$foreground"
+wait "$foreground" || fail "ended with $?: $(cat up.out)"
+foreground=''
+until_true is_quiet
+
+# ---- SIGKILL of `up` leaves nothing either ----
+step='berth up, killed'
+"$bin/berth" up --free-ports --node g1=gcp/us-central1 >up.out 2>&1 </dev/null &
+foreground=$!
+until_true grep -q 'Ctrl-C here stops everything' up.out
+kill -9 "$foreground"
+wait "$foreground" 2>/dev/null || true
+foreground=''
+until_true is_quiet
+
+# ---- nothing outside ----
+step='what is left'
+[ -z "$(ls -A "$work/home" "$work/tmp" | grep -v "^$work" | grep . || true)" ] ||
+    fail "something was written to \$HOME or \$TMPDIR: $(ls -A "$work/home" "$work/tmp")"
+[ "$(ls "$work" | sort | tr '\n' ' ')" = 'berth here home tmp ' ] || fail "$(ls "$work")"
+[ "$(ls -A | sort | tr '\n' ' ')" = \
+    'app.yaml azure.yaml events.out two.yaml up.out wrong.yaml ' ] || fail "$(ls -A)"
+echo 'test_cli: done'
