@@ -140,8 +140,15 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
     char text[LIMIT_TEXT_BYTES];
     switch (state) {
     case HANDOFF_STATE_REACHABLE:
-        CORE_TEXT(text, "reached from %d places, lingers %lld us%s", handoff->vantage_count,
-                  (long long)handoff->linger_us, handoff->proven ? "" : " (not proven)");
+        if (handoff->proven)
+            CORE_TEXT(text, "every vantage (%d) got an answer with its identity",
+                      handoff->vantage_count);
+        else
+            CORE_TEXT(text, "not proven: it does not speak the workload contract");
+        break;
+    case HANDOFF_STATE_LINGERING:
+        CORE_TEXT(text, "both serve for %lld ms, the slowest round trip and a margin",
+                  (long long)(handoff->linger_us / 1000));
         break;
     case HANDOFF_STATE_PLANNED:
     case HANDOFF_STATE_RETURNING:
@@ -149,8 +156,8 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
         CORE_TEXT(text, "%s", handoff->text);
         break;
     case HANDOFF_STATE_DONE:
-        CORE_TEXT(text, "took %lld us",
-                  (long long)(now_us - handoff->entered[HANDOFF_STATE_PLANNED].us));
+        CORE_TEXT(text, "took %lld ms",
+                  (long long)((now_us - handoff->entered[HANDOFF_STATE_PLANNED].us) / 1000));
         break;
     default:
         CORE_TEXT(text, "%s%s%s", handoff->from_site, handoff->to[0] != 0 ? " -> " : "",
