@@ -106,14 +106,8 @@ void core_on_apply(struct core *core, const struct core_event *event)
         core_reply(core, event, err.code, err.text);
         return;
     }
-    struct core_storage *storage = calloc(1, sizeof(*storage));
     struct core_app made;
-    if (storage == NULL) {
-        core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
-        return;
-    }
-    arena_init(&storage->arena, APP_BYTES_MAX);
-    if (take_app(core, storage, app, &made) < 0) {
+    if (core_app_make(core, app, &made) < 0) {
         core_reply(core, event, ERR_NO_MEMORY, "the app does not fit in memory");
         return;
     }
@@ -153,6 +147,15 @@ void core_on_retag(struct core *core, const struct core_event *event)
         return;
     }
     place(core, event, &made);
+}
+
+int core_app_make(struct core *core, const struct app *app, struct core_app *ret_app)
+{
+    struct core_storage *storage = calloc(1, sizeof(*storage));
+    if (storage == NULL)
+        return ERR_NO_MEMORY;
+    arena_init(&storage->arena, APP_BYTES_MAX);
+    return take_app(core, storage, app, ret_app);
 }
 
 /* A core_app of a copy of `app`, in `storage`, which is freed on failure. */

@@ -6,9 +6,9 @@
  * The core has no clock, socket, file, SQL, thread or random source: instants come in with events,
  * actions go out as effects. The same bytes of events give the same effects and the same
  * core_hash, in production, in the simulator and in the fault harness. The shell's duty: append the
- * event to the journal, durably, before any effect of its step leaves; on restart replay the
- * journal and compare hashes, then feed CORE_STARTED, upon which the core sends again every command
- * that has no answer yet.
+ * event to the journal, durably, before any effect of its step leaves; on restart restore the last
+ * image (image.h), replay the journal from there and compare hashes, then feed CORE_STARTED, upon
+ * which the core sends again every command that has no answer yet.
  *
  * Time: an instant is scheduler time in microseconds since 1970, made monotone by the shell (it
  * never goes backwards, also across restarts). core_deadline says when to send a CORE_TICK.

@@ -110,6 +110,8 @@ struct core_place {
 bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
                      struct core_place *ret_place);
 void core_apps_sweep(struct core *core); /* apps being deleted whose instances are gone */
+/* A core_app of a copy of `app`, placed nowhere; there has to be a world. */
+int core_app_make(struct core *core, const struct app *app, struct core_app *ret_app) WARN_UNUSED;
 void core_app_free(struct core_app *app);
 int core_world_copy(const struct world *world, struct arena *arena,
                     struct world *ret_world) WARN_UNUSED;

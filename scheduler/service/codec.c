@@ -1,62 +1,13 @@
 #include "scheduler/service/codec.h"
 
-#include <limits.h>
-#include <stddef.h>
 #include <string.h>
 
-#include "base/wire/wire.h"
 #include "model/app.h"
 #include "model/world.h"
+#include "scheduler/service/codec_internal.h"
 
 /* A record holds at most one canonical document, escaped inside a JSON string. */
 #define CODEC_BYTES_MAX (16 * (size_t)LIMIT_DOC_BYTES)
-
-#define OPT          WIRE_OPTIONAL
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define AT(s, m)     .offset = offsetof(struct s, m), .size = sizeof(((struct s *)0)->m)
-
-/* Members of unions and of nested structs have names of C that no JSON wants, hence these beside
- * wire.h's macros. */
-#define STR(s, m, n)                                          \
-    {                                                         \
-        .name = (n), .kind = WIRE_STR, .flags = OPT, AT(s, m) \
-    }
-#define U64(s, m, n)                                          \
-    {                                                         \
-        .name = (n), .kind = WIRE_U64, .flags = OPT, AT(s, m) \
-    }
-#define FLAG(s, m, n)                                          \
-    {                                                          \
-        .name = (n), .kind = WIRE_BOOL, .flags = OPT, AT(s, m) \
-    }
-#define I64(s, m, n)                                                                              \
-    {                                                                                             \
-        .name = (n), .kind = WIRE_I64, .flags = OPT, .min = INT64_MIN, .max = INT64_MAX, AT(s, m) \
-    }
-#define I32(s, m, n)                                                                          \
-    {                                                                                         \
-        .name = (n), .kind = WIRE_I32, .flags = OPT, .min = INT_MIN, .max = INT_MAX, AT(s, m) \
-    }
-#define WORD(s, m, n, w)                                       \
-    {                                                          \
-        .name = (n), .kind = WIRE_ENUM, .words = (w), AT(s, m) \
-    }
-#define PART(s, m, n, sh)                                         \
-    {                                                             \
-        .name = (n), .kind = WIRE_STRUCT, .shape = (sh), AT(s, m) \
-    }
-#define LIST(s, m, counter, n, most, sh)                                             \
-    {                                                                                \
-        .name = (n), .kind = WIRE_ARRAY, .flags = OPT, .shape = (sh), .max = (most), \
-        .offset = offsetof(struct s, m), .size = sizeof(*((struct s *)0)->m),        \
-        .count_offset = offsetof(struct s, counter)                                  \
-    }
-#define SHAPE(variable, type_name, s, table)                             \
-    static const struct wire_shape variable = {.type = (type_name),      \
-                                               .version = 1,             \
-                                               .size = sizeof(struct s), \
-                                               .fields = (table),        \
-                                               .field_count = COUNT(table)}
 
 /* The words as the tables want them: ended by NULL, which the core's own lists need not be. */
 static const char *const kind_words[] = {
@@ -70,7 +21,7 @@ static const char *const effect_words[] = {
     [CORE_REPLY] = "reply", [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
     [CORE_SOLVE] = "solve", [CORE_PUBLISH] = "publish", [CORE_PUBLISH + 1] = NULL,
 };
-static const char *const status_words[] = {
+const char *const codec_status_words[] = {
     [SOLVE_OPTIMAL] = "optimal", [SOLVE_FEASIBLE] = "feasible", [SOLVE_INFEASIBLE] = "infeasible",
     [SOLVE_NONE] = "none",       [SOLVE_NONE + 1] = NULL,
 };
@@ -101,57 +52,57 @@ struct document_event {
 #define NO_PREFIX
 
 static const struct wire_field head_fields[] = {HEAD(core_event, NO_PREFIX)};
-SHAPE(head_shape, "core.event", core_event, head_fields);
+static const SHAPE(head_shape, "core.event", core_event, head_fields);
 
 static const struct wire_field started_fields[] = {
     HEAD(core_event, NO_PREFIX),
     U64(core_event, started.term, "term"),
 };
-SHAPE(started_shape, "core.event", core_event, started_fields);
+static const SHAPE(started_shape, "core.event", core_event, started_fields);
 
 static const struct wire_field document_fields[] = {
     HEAD(document_event, head.),
     U64(document_event, version, "version"),
     {.name = "document", .kind = WIRE_TEXT, .max = LIMIT_DOC_BYTES, AT(document_event, document)},
 };
-SHAPE(document_shape, "core.event", document_event, document_fields);
+static const SHAPE(document_shape, "core.event", document_event, document_fields);
 
 static const struct wire_field target_fields[] = {
     HEAD(core_event, NO_PREFIX),        STR(core_event, target.namespace_, "namespace"),
     STR(core_event, target.app, "app"), STR(core_event, target.workload, "workload"),
     STR(core_event, target.key, "key"), STR(core_event, target.value, "value"),
 };
-SHAPE(target_shape, "core.event", core_event, target_fields);
+static const SHAPE(target_shape, "core.event", core_event, target_fields);
 
 static const struct wire_field hello_fields[] = {
     HEAD(core_event, NO_PREFIX),
     PART(core_event, hello, "hello", &message_hello_shape),
 };
-SHAPE(hello_shape, "core.event", core_event, hello_fields);
+static const SHAPE(hello_shape, "core.event", core_event, hello_fields);
 
 static const struct wire_field lost_fields[] = {
     HEAD(core_event, NO_PREFIX),
     STR(core_event, node, "node"),
 };
-SHAPE(lost_shape, "core.event", core_event, lost_fields);
+static const SHAPE(lost_shape, "core.event", core_event, lost_fields);
 
 static const struct wire_field answer_fields[] = {
     HEAD(core_event, NO_PREFIX),
     PART(core_event, answer, "answer", &message_answer_shape),
 };
-SHAPE(answer_shape, "core.event", core_event, answer_fields);
+static const SHAPE(answer_shape, "core.event", core_event, answer_fields);
 
 static const struct wire_field report_fields[] = {
     HEAD(core_event, NO_PREFIX),
     PART(core_event, report, "report", &message_report_shape),
 };
-SHAPE(report_shape, "core.event", core_event, report_fields);
+static const SHAPE(report_shape, "core.event", core_event, report_fields);
 
 static const struct wire_field probed_fields[] = {
     HEAD(core_event, NO_PREFIX),
     PART(core_event, probed, "probed", &message_probed_shape),
 };
-SHAPE(probed_shape, "core.event", core_event, probed_fields);
+static const SHAPE(probed_shape, "core.event", core_event, probed_fields);
 
 static const struct wire_field estimate_fields[] = {
     WORD(estimate, kind, "kind", estimate_words),
@@ -163,14 +114,14 @@ static const struct wire_field estimate_fields[] = {
     I64(estimate, value, "value"),
     I64(estimate, at_us, "at_us"),
 };
-SHAPE(estimate_shape, "estimate", estimate, estimate_fields);
+const SHAPE(codec_estimate_shape, "estimate", estimate, estimate_fields);
 
 static const struct wire_field estimates_fields[] = {
     HEAD(core_event, NO_PREFIX),
     LIST(core_event, estimates.list, estimates.count, "estimates", LIMIT_METRIC_SERIES,
-         &estimate_shape),
+         &codec_estimate_shape),
 };
-SHAPE(estimates_shape, "core.event", core_event, estimates_fields);
+static const SHAPE(estimates_shape, "core.event", core_event, estimates_fields);
 
 static const struct wire_field choice_fields[] = {
     STR(core_plan_choice, namespace_, "namespace"),
@@ -178,13 +129,13 @@ static const struct wire_field choice_fields[] = {
     STR(core_plan_choice, workload, "workload"),
     STR(core_plan_choice, site, "site"),
 };
-SHAPE(choice_shape, "choice", core_plan_choice, choice_fields);
+static const SHAPE(choice_shape, "choice", core_plan_choice, choice_fields);
 
 static const struct wire_field plan_fields[] = {
     HEAD(core_event, NO_PREFIX),
     U64(core_event, plan.solve, "solve"),
     U64(core_event, plan.version, "version"),
-    WORD(core_event, plan.status, "status", status_words),
+    WORD(core_event, plan.status, "status", codec_status_words),
     LIST(core_event, plan.choices, plan.choice_count, "choices", LIMIT_APPS *LIMIT_APP_WORKLOADS,
          &choice_shape),
     I64(core_event, plan.score_stay_nusd, "score_stay_nusd"),
@@ -194,41 +145,41 @@ static const struct wire_field plan_fields[] = {
     I64(core_event, plan.bill_plan_nusd, "bill_plan_nusd"),
     STR(core_event, plan.text, "text"),
 };
-SHAPE(plan_shape, "core.event", core_event, plan_fields);
+static const SHAPE(plan_shape, "core.event", core_event, plan_fields);
 
 static const struct wire_field reply_fields[] = {
     WORD(core_effect, kind, "kind", effect_words), STR(core_effect, reply.request, "request"),
     I32(core_effect, reply.code, "code"),          STR(core_effect, reply.text, "text"),
     U64(core_effect, reply.version, "version"),
 };
-SHAPE(reply_shape, "core.effect", core_effect, reply_fields);
+static const SHAPE(reply_shape, "core.effect", core_effect, reply_fields);
 
 static const struct wire_field command_fields[] = {
     WORD(core_effect, kind, "kind", effect_words),
     STR(core_effect, command.node, "node"),
     PART(core_effect, command.message, "command", &message_command_shape),
 };
-SHAPE(command_shape, "core.effect", core_effect, command_fields);
+static const SHAPE(command_shape, "core.effect", core_effect, command_fields);
 
 static const struct wire_field probe_fields[] = {
     WORD(core_effect, kind, "kind", effect_words), STR(core_effect, probe.id, "id"),
     STR(core_effect, probe.instance, "instance"),  STR(core_effect, probe.subject, "subject"),
     I32(core_effect, probe.count, "count"),        I64(core_effect, probe.timeout_us, "timeout_us"),
 };
-SHAPE(probe_shape, "core.effect", core_effect, probe_fields);
+static const SHAPE(probe_shape, "core.effect", core_effect, probe_fields);
 
 static const struct wire_field solve_fields[] = {
     WORD(core_effect, kind, "kind", effect_words),
     U64(core_effect, solve.solve, "solve"),
     U64(core_effect, solve.version, "version"),
 };
-SHAPE(solve_shape, "core.effect", core_effect, solve_fields);
+static const SHAPE(solve_shape, "core.effect", core_effect, solve_fields);
 
 static const struct wire_field publish_fields[] = {
     WORD(core_effect, kind, "kind", effect_words),
     PART(core_effect, publish, "event", &message_event_shape),
 };
-SHAPE(publish_shape, "core.effect", core_effect, publish_fields);
+static const SHAPE(publish_shape, "core.effect", core_effect, publish_fields);
 /* clang-format on */
 
 static const struct wire_shape *const event_shapes[] = {

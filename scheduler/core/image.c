@@ -1,0 +1,219 @@
+#include "scheduler/core/image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "model/world.h"
+#include "scheduler/core/internal.h"
+
+static int check_counts(const struct core_state *state, struct error *err);
+static int restore_world(struct core *core, const struct core_state *state, struct error *err);
+static int restore_app(struct core *core, const struct core_app *app, struct error *err);
+static int restore_nodes(struct core *core, const struct core_state *state, struct error *err);
+static int restore_instances(struct core *core, const struct core_state *state, struct error *err);
+static int restore_handoffs(struct core *core, const struct core_state *state, struct error *err);
+static void copy_rows(void *to, const void *from, int count, size_t bytes_each);
+
+static void cleanup_core(struct core **core)
+{
+    core_destroy(*core);
+}
+
+void core_image_take(const struct core *core, struct core_image *ret_image)
+{
+    BERTH_ASSERT(!core->removed && core->effects == NULL, "an image in the middle of a step");
+    *ret_image = (struct core_image){
+        .state = core->state,
+        .changed_first = core->changed_first,
+        .solve_retry = core->solve_retry,
+        .clock_checked = core->clock_checked,
+        .diff = core->diff,
+        .tidy = core->tidy,
+        .starved = core->starved,
+    };
+}
+
+int core_ring_kept(uint64_t count, int capacity)
+{
+    return count < (uint64_t)capacity ? (int)count : capacity;
+}
+
+int core_restore(const struct core_image *image, struct core **ret_core, struct error *err)
+{
+    const struct core_state *from = &image->state;
+    CLEANUP(cleanup_core) struct core *core = NULL;
+    int rc = check_counts(from, err);
+    if (rc == 0)
+        rc = core_create(&core, err);
+    if (rc == 0)
+        rc = restore_world(core, from, err);
+    for (int i = 0; i < from->app_count && rc == 0; i++)
+        rc = restore_app(core, &from->apps[i], err);
+    if (rc == 0)
+        rc = restore_nodes(core, from, err);
+    if (rc == 0)
+        rc = restore_instances(core, from, err);
+    if (rc == 0)
+        rc = restore_handoffs(core, from, err);
+    if (rc < 0)
+        return rc;
+    /* All scalars, then back the tables, which are the new core's own. */
+    struct core_state own = core->state;
+    struct core_state *state = &core->state;
+    *state = *from;
+    state->world = own.world;
+    state->apps = own.apps;
+    state->nodes = own.nodes;
+    state->instances = own.instances;
+    state->handoffs = own.handoffs;
+    state->ended = own.ended;
+    state->commands = own.commands;
+    state->estimates = own.estimates;
+    state->decisions = own.decisions;
+    copy_rows(state->ended, from->ended, core_ring_kept(from->ended_count, CORE_ENDED),
+              sizeof(*state->ended));
+    copy_rows(state->commands, from->commands, from->command_count, sizeof(*state->commands));
+    copy_rows(state->estimates, from->estimates, from->estimate_count, sizeof(*state->estimates));
+    copy_rows(state->decisions, from->decisions,
+              core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
+    core->changed_first = image->changed_first;
+    core->solve_retry = image->solve_retry;
+    core->clock_checked = image->clock_checked;
+    core->diff = image->diff;
+    core->tidy = image->tidy;
+    core->starved = image->starved;
+    *ret_core = TAKE(core);
+    return 0;
+}
+
+static int check_counts(const struct core_state *state, struct error *err)
+{
+    const struct {
+        const char *what;
+        int count;
+        int most;
+    } tables[] = {
+        {"apps", state->app_count, LIMIT_APPS},
+        {"nodes", state->node_count, LIMIT_NODES},
+        {"instances", state->instance_count, LIMIT_INSTANCES},
+        {"handoffs", state->handoff_count, LIMIT_HANDOFFS},
+        {"commands", state->command_count, LIMIT_COMMANDS},
+        {"estimates", state->estimate_count, CORE_ESTIMATES_MAX},
+    };
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        if (tables[i].count < 0 || tables[i].count > tables[i].most)
+            return error_set(err, ERR_LIMIT, 0, "an image with %d %s: a core holds 0 to %d",
+                             tables[i].count, tables[i].what, tables[i].most);
+    }
+    for (int i = 0; i < state->command_count; i++) {
+        if (state->commands[i].id[0] == 0)
+            return error_set(err, ERR_INVALID, 0, "command %d of the image has no id", i);
+    }
+    if (state->world == NULL && state->app_count > 0)
+        return error_set(err, ERR_INVALID, 0, "the image has %d apps but no world",
+                         state->app_count);
+    return 0;
+}
+
+static int restore_world(struct core *core, const struct core_state *state, struct error *err)
+{
+    if (state->world == NULL)
+        return 0;
+    if (core_world_copy(state->world, &core->world_arena, &core->world) < 0)
+        return error_set(err, ERR_NO_MEMORY, 0, "the world does not fit in memory");
+    core->state.world = &core->world;
+    core->world_hash = world_hash(&core->world);
+    return 0;
+}
+
+static int restore_app(struct core *core, const struct core_app *app, struct error *err)
+{
+    struct core_state *state = &core->state;
+    int sites = state->world->site_count;
+    struct core_app made;
+    if (core_app_find(core, app->app.namespace_, app->app.name) != NULL)
+        return error_set(err, ERR_INVALID, 0, "the image has app %s/%s twice", app->app.namespace_,
+                         app->app.name);
+    for (int i = 0; i < app->app.workload_count; i++) {
+        int site = app->workloads[i].site;
+        if (site < -1 || site >= sites)
+            return error_set(err, ERR_INVALID, 0,
+                             "workload %s of the image is at site %d, but its world has %d",
+                             app->app.workloads[i].name, site, sites);
+    }
+    if (core_app_make(core, &app->app, &made) < 0)
+        return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", app->app.name);
+    made.version = app->version;
+    made.deleting = app->deleting;
+    for (int i = 0; i < made.app.workload_count; i++) {
+        bool *site_blocked = made.workloads[i].site_blocked;
+        made.workloads[i] = app->workloads[i];
+        made.workloads[i].site_blocked = site_blocked;
+        memcpy(site_blocked, app->workloads[i].site_blocked, (size_t)sites * sizeof(bool));
+    }
+    state->apps[state->app_count++] = made;
+    return 0;
+}
+
+static int restore_nodes(struct core *core, const struct core_state *state, struct error *err)
+{
+    for (int i = 0; i < state->node_count; i++) {
+        const char *name = state->nodes[i].name;
+        if (!name_is_valid(name) || core_node_find(core, name) != NULL)
+            return error_set(err, ERR_INVALID, 0,
+                             "node %d of the image is \"%s\": no name, or there twice", i, name);
+        struct core_node *node = &core->state.nodes[core->state.node_count++];
+        *node = state->nodes[i];
+        node->site_index = state->world == NULL ? -1 : world_site(state->world, node->site);
+    }
+    return 0;
+}
+
+/* In the order of the table: of two with one id the scheduler's own comes first. */
+static int restore_instances(struct core *core, const struct core_state *state, struct error *err)
+{
+    for (int i = 0; i < state->instance_count; i++) {
+        const struct core_instance *from = &state->instances[i];
+        if (from->id[0] == 0 || core_instance_find(core, from->id, from->node) != NULL)
+            return error_set(err, ERR_INVALID, 0,
+                             "instance %d of the image is \"%s\": no id, or there twice", i,
+                             from->id);
+        struct core_instance *to = core_instance_add(core, from->id, from->namespace_, from->app,
+                                                     from->workload, from->replica, from->node);
+        if (to == NULL)
+            return error_set(err, ERR_INVALID, 0,
+                             "instance %s of the image is at node \"%s\", which it does not have",
+                             from->id, from->node);
+        int node_index = to->node_index;
+        *to = *from;
+        to->node_index = node_index;
+    }
+    return 0;
+}
+
+static int restore_handoffs(struct core *core, const struct core_state *state, struct error *err)
+{
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *from = &state->handoffs[i];
+        if (from->id[0] == 0 || core_handoff_find(core, from->id) != NULL ||
+            (from->from[0] == 0 && from->to[0] == 0))
+            return error_set(err, ERR_INVALID, 0,
+                             "handoff %d of the image is \"%s\": no id, no side, or there twice", i,
+                             from->id);
+        if (from->state == HANDOFF_STATE_DONE || from->state == HANDOFF_STATE_BACK ||
+            from->vantage_count < 0 || from->vantage_count > CORE_VANTAGES)
+            return error_set(err, ERR_INVALID, 0,
+                             "handoff %s of the image is in state %s with %d vantages: no handoff "
+                             "under way is",
+                             from->id, handoff_state_words[from->state], from->vantage_count);
+        core->state.handoffs[core->state.handoff_count++] = *from;
+    }
+    return 0;
+}
+
+static void copy_rows(void *to, const void *from, int count, size_t bytes_each)
+{
+    if (count > 0)
+        memcpy(to, from, (size_t)count * bytes_each);
+}
