@@ -56,7 +56,9 @@ until_true() {
     fail "never came true: $*"
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
-pid_of() { sed -n "/\"name\": \"$1\"/{n;s/.*: \\([0-9]*\\),*/\\1/p}" "$dir/berth.json" | tail -n 1; }
+pid_of() {
+    sed -n "/\"name\": \"$1\"/{n;s/.*: \([0-9]*\),*/\1/p}" "$dir/berth.json" | tail -n 1
+}
 # What runs with this folder on its command line.
 left_over() { grep -lF "$work" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" || true; }
 is_quiet() {
