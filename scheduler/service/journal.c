@@ -15,7 +15,13 @@
 
 /* "BRTH" in the file's header, so that another program's database is recognised as such. */
 #define JOURNAL_APPLICATION 0x42525448
-#define JOURNAL_SCHEMA      1
+#define JOURNAL_SCHEMA      2
+
+/* The only version that wrote schema 1, which did not say who wrote. */
+#define JOURNAL_FIRST_VERSION "0.1.0"
+
+/* Who wrote: `version` appended record `seq` and all up to the next row's. */
+#define JOURNAL_WRITERS "CREATE TABLE writer(seq INTEGER PRIMARY KEY, version TEXT NOT NULL);"
 
 /* Somebody may look into the journal with a tool of SQLite's; a writer among them may hold us up
  * this long before an append is refused. */
@@ -28,6 +34,7 @@ struct journal {
     sqlite3_stmt *insert;
     uint64_t term;
     uint64_t last;
+    bool signed_; /* the table of writers says that this version appends */
 };
 
 static int lock_take(struct journal *journal, struct error *err);
@@ -36,6 +43,9 @@ static int schema_ensure(struct journal *journal, struct error *err);
 static int term_raise(struct journal *journal, struct error *err);
 static int prepare(struct journal *journal, struct error *err);
 static int directory_sync(const char *path, struct error *err);
+static int writer_sign(struct journal *journal, struct error *err);
+static int snapshot_put(struct journal *journal, uint64_t seq, const void *bytes, size_t count,
+                        struct error *err);
 static int insert_record(struct journal *journal, const struct journal_record *record,
                          struct error *err);
 static int visit_row(struct journal *journal, sqlite3_stmt *row, uint64_t seq_expected,
@@ -112,6 +122,8 @@ int journal_append(struct journal *journal, struct journal_record *records, int 
     int rc = run(journal, "BEGIN IMMEDIATE", "begin a batch", err);
     if (rc < 0)
         return rc;
+    if (!journal->signed_)
+        rc = writer_sign(journal, err);
     for (int i = 0; i < count && rc == 0; i++) {
         records[i].seq = journal->last + 1 + (uint64_t)i;
         records[i].term = journal->term;
@@ -121,6 +133,7 @@ int journal_append(struct journal *journal, struct journal_record *records, int 
         rc = run(journal, "COMMIT", "commit a batch", err);
     if (rc == 0) {
         journal->last += (uint64_t)count;
+        journal->signed_ = true;
         return 0;
     }
     /* SQLite rolls back by itself after some errors; what it says here is no news beside the first
@@ -137,6 +150,25 @@ int journal_snapshot(struct journal *journal, uint64_t seq, const void *bytes, s
         return error_set(err, ERR_INVALID, 0,
                          "a snapshot for record %" PRIu64 ", but the last is %" PRIu64, seq,
                          journal->last);
+    int rc = run(journal, "BEGIN IMMEDIATE", "begin a snapshot", err);
+    if (rc < 0)
+        return rc;
+    rc = snapshot_put(journal, seq, bytes, count, err);
+    if (rc == 0)
+        rc = run(journal,
+                 "DELETE FROM snapshot WHERE seq NOT IN "
+                 "(SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)",
+                 "drop old snapshots", err);
+    if (rc == 0)
+        rc = run(journal, "COMMIT", "commit a snapshot", err);
+    if (rc < 0 && sqlite3_get_autocommit(journal->db) == 0)
+        (void)sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+static int snapshot_put(struct journal *journal, uint64_t seq, const void *bytes, size_t count,
+                        struct error *err)
+{
     CLEANUP(cleanup_statement) sqlite3_stmt *put = NULL;
     if (sqlite3_prepare_v2(journal->db,
                            "INSERT OR REPLACE INTO snapshot(seq, bytes, sum) VALUES(?1, ?2, ?3)",
@@ -150,14 +182,16 @@ int journal_snapshot(struct journal *journal, uint64_t seq, const void *bytes, s
     return 0;
 }
 
-int journal_snapshot_read(struct journal *journal, uint64_t *ret_seq, void **ret_bytes,
-                          size_t *ret_count, struct error *err)
+int journal_snapshot_read(struct journal *journal, uint64_t below, uint64_t *ret_seq,
+                          void **ret_bytes, size_t *ret_count, struct error *err)
 {
     CLEANUP(cleanup_statement) sqlite3_stmt *get = NULL;
     if (sqlite3_prepare_v2(journal->db,
-                           "SELECT seq, bytes, sum FROM snapshot ORDER BY seq DESC LIMIT 1", -1,
-                           &get, NULL) != SQLITE_OK)
+                           "SELECT seq, bytes, sum FROM snapshot WHERE seq < ?1 "
+                           "ORDER BY seq DESC LIMIT 1",
+                           -1, &get, NULL) != SQLITE_OK)
         return fail(journal, "read the snapshot", err);
+    (void)sqlite3_bind_int64(get, 1, below > INT64_MAX ? INT64_MAX : (int64_t)below);
     int step = sqlite3_step(get);
     if (step != SQLITE_ROW && step != SQLITE_DONE)
         return fail(journal, "read the snapshot", err);
@@ -166,20 +200,19 @@ int journal_snapshot_read(struct journal *journal, uint64_t *ret_seq, void **ret
     *ret_count = 0;
     if (step == SQLITE_DONE)
         return 0;
+    *ret_seq = (uint64_t)sqlite3_column_int64(get, 0);
     const void *stored = sqlite3_column_blob(get, 1);
     size_t count = (size_t)sqlite3_column_bytes(get, 1);
     if (hash_bytes(HASH_SEED, stored, count) != (uint64_t)sqlite3_column_int64(get, 2))
         return error_set(err, ERR_CORRUPT, 0,
-                         "the snapshot at record %lld of journal '%s' does not match its checksum; "
-                         "restore the file from a backup, or delete that row of table snapshot: "
-                         "the records before it are replayed then",
-                         (long long)sqlite3_column_int64(get, 0), journal->path);
+                         "the snapshot at record %" PRIu64
+                         " of journal '%s' does not match its checksum",
+                         *ret_seq, journal->path);
     void *copy = malloc(count + 1);
     if (copy == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a snapshot of %zu bytes", count);
     if (count > 0)
         memcpy(copy, stored, count);
-    *ret_seq = (uint64_t)sqlite3_column_int64(get, 0);
     *ret_bytes = copy;
     *ret_count = count;
     return 0;
@@ -211,6 +244,36 @@ int journal_replay(struct journal *journal, uint64_t seq, journal_visitor *visit
                          "journal '%s' ends at record %" PRIu64 ", but %" PRIu64
                          " had been written; restore the file from a backup",
                          journal->path, seq, journal->last);
+    return 0;
+}
+
+int journal_foreign(struct journal *journal, uint64_t seq, uint64_t *ret_seq,
+                    char ret_version[LIMIT_NAME_BYTES], struct error *err)
+{
+    CLEANUP(cleanup_statement) sqlite3_stmt *get = NULL;
+    if (sqlite3_prepare_v2(journal->db,
+                           "SELECT max(w.seq, ?1 + 1), w.version FROM writer w "
+                           "WHERE w.version <> '" BERTH_VERSION "' AND max(w.seq, ?1 + 1) < "
+                           "coalesce((SELECT min(n.seq) FROM writer n WHERE n.seq > w.seq), ?2 + 1)"
+                           " ORDER BY w.seq LIMIT 1",
+                           -1, &get, NULL) != SQLITE_OK)
+        return fail(journal, "read who wrote", err);
+    (void)sqlite3_bind_int64(get, 1, (int64_t)seq);
+    (void)sqlite3_bind_int64(get, 2, (int64_t)journal->last);
+    int step = sqlite3_step(get);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        return fail(journal, "read who wrote", err);
+    *ret_seq = 0;
+    ret_version[0] = 0;
+    if (step == SQLITE_DONE)
+        return 0;
+    *ret_seq = (uint64_t)sqlite3_column_int64(get, 0);
+    const char *version = (const char *)sqlite3_column_text(get, 1);
+    if (version == NULL || str_copy(ret_version, LIMIT_NAME_BYTES, version) < 0)
+        return error_set(err, ERR_CORRUPT, 0,
+                         "journal '%s' does not tell which version wrote record %" PRIu64
+                         "; restore the file from a backup",
+                         journal->path, *ret_seq);
     return 0;
 }
 
@@ -295,11 +358,18 @@ static int schema_ensure(struct journal *journal, struct error *err)
             " at_us INTEGER NOT NULL, event TEXT NOT NULL, effects TEXT NOT NULL,"
             " state_hash INTEGER NOT NULL, sum INTEGER NOT NULL);"
             "CREATE TABLE snapshot(seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL,"
-            " sum INTEGER NOT NULL);"
+            " sum INTEGER NOT NULL);" JOURNAL_WRITERS
             "PRAGMA application_id=1112691784;" /* JOURNAL_APPLICATION */
-            "PRAGMA user_version=1;"            /* JOURNAL_SCHEMA */
+            "PRAGMA user_version=2;"            /* JOURNAL_SCHEMA */
             "COMMIT";
         rc = run(journal, create, "create the tables", err);
+    } else if (schema == 1) {
+        static const char raise[] = "BEGIN IMMEDIATE;" JOURNAL_WRITERS
+                                    "INSERT INTO writer SELECT 1, '" JOURNAL_FIRST_VERSION "'"
+                                    " WHERE EXISTS(SELECT 1 FROM record);"
+                                    "PRAGMA user_version=2;" /* JOURNAL_SCHEMA */
+                                    "COMMIT";
+        rc = run(journal, raise, "raise the schema to 2", err);
     }
     int64_t last = 0;
     if (rc == 0)
@@ -347,6 +417,19 @@ static int directory_sync(const char *path, struct error *err)
     if (fsync(fd) < 0)
         return error_set(err, ERR_IO, errno, "sync the directory '%s'", directory);
     return 0;
+}
+
+/* With the first batch of this process, in its transaction: the row is there when the records are.
+ */
+static int writer_sign(struct journal *journal, struct error *err)
+{
+    char sql[256];
+    str_format(sql, sizeof(sql),
+               "INSERT OR REPLACE INTO writer SELECT %" PRIu64 ", '" BERTH_VERSION "' WHERE "
+               "coalesce((SELECT version FROM writer ORDER BY seq DESC LIMIT 1), '') <> "
+               "'" BERTH_VERSION "'",
+               journal->last + 1);
+    return run(journal, sql, "sign a batch", err);
 }
 
 static int insert_record(struct journal *journal, const struct journal_record *record,

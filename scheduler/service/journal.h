@@ -9,7 +9,10 @@
  * was, returns ERR_IO, and the caller must not let any effect of the batch leave.
  *
  * Snapshots: journal_snapshot stores the state's bytes with the sequence they stand for; replay
- * starts at the newest. Owner's thread only. Measured: see tests/bench/journal.
+ * starts at the newest. The two newest are kept, and every record. The journal knows which version
+ * of Berth wrote which record (journal_foreign), since old events must not run through new logic: a
+ * new version starts from a snapshot behind the last record of the old one. Owner's thread only.
+ * Measured: see tests/bench/journal.
  */
 #pragma once
 
@@ -17,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 
 struct journal;
 
@@ -40,9 +44,14 @@ int journal_append(struct journal *journal, struct journal_record *records, int 
                    struct error *err) WARN_UNUSED;
 int journal_snapshot(struct journal *journal, uint64_t seq, const void *bytes, size_t count,
                      struct error *err) WARN_UNUSED;
-/* The newest snapshot; *ret_bytes malloc'd, NULL and seq 0 when there is none. */
-int journal_snapshot_read(struct journal *journal, uint64_t *ret_seq, void **ret_bytes,
-                          size_t *ret_count, struct error *err) WARN_UNUSED;
+/* The newest snapshot of a record before `below`; *ret_bytes malloc'd, NULL and seq 0 when there is
+ * none. With ERR_CORRUPT *ret_seq says which one it was, so that an older one can be tried. */
+int journal_snapshot_read(struct journal *journal, uint64_t below, uint64_t *ret_seq,
+                          void **ret_bytes, size_t *ret_count, struct error *err) WARN_UNUSED;
+/* The first record after `seq` that another version wrote, and which; 0 and "" when there is none.
+ */
+int journal_foreign(struct journal *journal, uint64_t seq, uint64_t *ret_seq,
+                    char ret_version[LIMIT_NAME_BYTES], struct error *err) WARN_UNUSED;
 typedef int journal_visitor(void *context, const struct journal_record *record, struct error *err);
 /* Every record after `seq`, in order, until the visitor returns non-zero (returned). */
 int journal_replay(struct journal *journal, uint64_t seq, journal_visitor *visitor, void *context,

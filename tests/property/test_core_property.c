@@ -1,7 +1,8 @@
 /*
  * Random events, well-formed and not, against the core. Whatever comes in whatever order: its own
  * assertions hold, its deadline lies in the future, and a second core that is fed the journal has
- * the same hash and the same effects after every step.
+ * the same hash and the same effects after every step; also when that one ended and was restored
+ * from an image of itself, as plain data or through the bytes of a snapshot.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,9 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "scheduler/core/image.h"
+#include "scheduler/service/codec.h"
+#include "scheduler/service/codec_image.h"
 #include "tests/unit/core_fixture.h"
 
 #define SEEDS 40
@@ -29,6 +33,10 @@ struct run {
     struct message_command sent[64]; /* commands seen, to answer some of them */
     char sent_to[64][LIMIT_NAME_BYTES];
     int sent_count;
+    struct strbuf text;
+    struct strbuf twin_text;
+    struct arena arena;                /* of one image */
+    int restored[HANDOFF_STATE_COUNT]; /* handoffs under way in images, by state */
 };
 
 static uint64_t pick(struct run *run, uint64_t below)
@@ -215,23 +223,61 @@ static void remember(struct run *run, const struct core_effects *effects)
     }
 }
 
-static void same_effects(const struct core_effects *a, const struct core_effects *b)
+static void same_effects(struct run *run)
 {
-    assert_int_equal(a->count, b->count);
-    for (int i = 0; i < a->count; i++) {
-        assert_int_equal(a->list[i].kind, b->list[i].kind);
-        if (a->list[i].kind == CORE_COMMAND)
-            assert_string_equal(a->list[i].command.message.id, b->list[i].command.message.id);
-        if (a->list[i].kind == CORE_PUBLISH)
-            assert_string_equal(a->list[i].publish.text, b->list[i].publish.text);
+    strbuf_reset(&run->text);
+    strbuf_reset(&run->twin_text);
+    codec_effects_write(run->f->effects, &run->text);
+    codec_effects_write(run->effects, &run->twin_text);
+    assert_int_equal(strbuf_error(&run->text, NULL), 0);
+    assert_string_equal(strbuf_text(&run->text), strbuf_text(&run->twin_text));
+}
+
+/* The twin ends, and goes on as what its image becomes. */
+static void restore_twin(struct run *run, bool as_bytes)
+{
+    struct core_image image;
+    struct core_image read;
+    struct core *restored = NULL;
+    struct error err = {0};
+    core_image_take(run->twin, &image);
+    for (int i = 0; i < image.state.handoff_count; i++)
+        run->restored[image.state.handoffs[i].state]++;
+    if (as_bytes) {
+        arena_reset(&run->arena);
+        strbuf_reset(&run->text);
+        if (codec_image_write(&image, &run->arena, &run->text, &err) < 0 ||
+            strbuf_error(&run->text, &err) < 0 ||
+            codec_image_read(strbuf_text(&run->text), run->text.bytes, &run->arena, &read, &err) <
+                0)
+            fail_msg("%s", err.text);
+        image = read;
     }
+    if (core_restore(&image, &restored, &err) < 0)
+        fail_msg("%s", err.text);
+    if (as_bytes) {
+        core_image_take(restored, &image);
+        strbuf_reset(&run->twin_text);
+        assert_int_equal(codec_image_write(&image, &run->arena, &run->twin_text, &err), 0);
+        assert_string_equal(strbuf_text(&run->text), strbuf_text(&run->twin_text));
+    }
+    assert_true(core_hash(restored) == core_hash(run->twin));
+    assert_true(core_deadline(restored).us == core_deadline(run->twin).us);
+    core_destroy(run->twin);
+    run->twin = restored;
 }
 
 static void one_run(struct run *run, uint64_t seed)
 {
     static struct fixture fixture;
     struct error err;
+    int restored[HANDOFF_STATE_COUNT];
+    memcpy(restored, run->restored, sizeof(restored));
     memset(run, 0, sizeof(*run));
+    memcpy(run->restored, restored, sizeof(restored));
+    strbuf_init(&run->text, CODEC_IMAGE_BYTES);
+    strbuf_init(&run->twin_text, CODEC_IMAGE_BYTES);
+    arena_init(&run->arena, (size_t)1 << 30);
     fixture_init(&fixture);
     run->f = &fixture;
     run->random = hash_u64(HASH_SEED, seed);
@@ -257,7 +303,9 @@ static void one_run(struct run *run, uint64_t seed)
         if (core_hash(fixture.core) != core_hash(run->twin))
             fail_msg("seed %llu, step %d (%s): the hashes differ", (unsigned long long)seed, i,
                      core_event_words[event.kind]);
-        same_effects(fixture.effects, run->effects);
+        same_effects(run);
+        if (pick(run, 16) == 0)
+            restore_twin(run, pick(run, 2) == 0);
         remember(run, fixture.effects);
         if (core_deadline(fixture.core).us <= fixture.now_us)
             fail_msg("seed %llu, step %d (%s): a deadline in the past", (unsigned long long)seed, i,
@@ -265,6 +313,9 @@ static void one_run(struct run *run, uint64_t seed)
     }
     core_destroy(run->twin);
     core_effects_destroy(run->effects);
+    strbuf_done(&run->text);
+    strbuf_done(&run->twin_text);
+    arena_done(&run->arena);
     fixture_done(&fixture);
 }
 
@@ -274,6 +325,10 @@ static void test_any_events_in_any_order(void **state)
     static struct run run;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         one_run(&run, seed);
+    /* Restored in the middle of handoffs too, or this has shown little. */
+    assert_true(run.restored[HANDOFF_STATE_STAGING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_STARTING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_READY] > 0);
 }
 
 int main(void)

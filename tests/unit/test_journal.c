@@ -328,7 +328,7 @@ static void a_file_that_is_no_journal_is_refused(void **state)
 
     uint64_t term = 0;
     journal_close(opened(fixture->path, &term));
-    sql(fixture->path, "PRAGMA user_version=2");
+    sql(fixture->path, "PRAGMA user_version=3");
     assert_int_equal(open_rc(fixture->path, &err), ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "newer"));
 
@@ -376,7 +376,7 @@ static void the_newest_snapshot_is_read_back(void **state)
     uint64_t seq = 99;
     void *bytes = &seq;
     size_t count = 99;
-    assert_int_equal(journal_snapshot_read(journal, &seq, &bytes, &count, &err), 0);
+    assert_int_equal(journal_snapshot_read(journal, UINT64_MAX, &seq, &bytes, &count, &err), 0);
     assert_int_equal(seq, 0);
     assert_null(bytes);
     assert_int_equal(count, 0);
@@ -389,7 +389,7 @@ static void the_newest_snapshot_is_read_back(void **state)
     journal_close(journal);
 
     journal = opened(fixture->path, &term);
-    assert_int_equal(journal_snapshot_read(journal, &seq, &bytes, &count, &err), 0);
+    assert_int_equal(journal_snapshot_read(journal, UINT64_MAX, &seq, &bytes, &count, &err), 0);
     assert_int_equal(seq, 9);
     assert_int_equal(count, 11);
     assert_memory_equal(bytes, "nine, again", 11);
@@ -398,7 +398,82 @@ static void the_newest_snapshot_is_read_back(void **state)
 
     sql(fixture->path, "UPDATE snapshot SET bytes = x'00' WHERE seq = 9");
     journal = opened(fixture->path, &term);
-    assert_int_equal(journal_snapshot_read(journal, &seq, &bytes, &count, &err), ERR_CORRUPT);
+    seq = 0;
+    assert_int_equal(journal_snapshot_read(journal, UINT64_MAX, &seq, &bytes, &count, &err),
+                     ERR_CORRUPT);
+    assert_int_equal(seq, 9); /* known, so that the one before can be asked for */
+    assert_int_equal(journal_snapshot_read(journal, seq, &seq, &bytes, &count, &err), 0);
+    assert_int_equal(seq, 4);
+    assert_memory_equal(bytes, "four\0!", 6);
+    free(bytes);
+
+    /* Two are kept. */
+    assert_int_equal(journal_snapshot(journal, 8, "eight", 5, &err), 0);
+    assert_int_equal(journal_snapshot_read(journal, 8, &seq, &bytes, &count, &err), 0);
+    assert_int_equal(seq, 0);
+    assert_null(bytes);
+    journal_close(journal);
+}
+
+/* Records of other versions are told apart from ours, wherever a replay begins. */
+static void records_of_another_version_are_known(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t term = 0;
+    uint64_t seq = 99;
+    char version[LIMIT_NAME_BYTES] = "?";
+    struct error err = {0};
+    struct journal *journal = opened(fixture->path, &term);
+    assert_int_equal(journal_foreign(journal, 0, &seq, version, &err), 0);
+    assert_int_equal(seq, 0);
+    assert_int_equal(append(journal, 5, &err), 0);
+    assert_int_equal(append(journal, 1, &err), 0);
+    assert_int_equal(journal_foreign(journal, 0, &seq, version, &err), 0);
+    assert_int_equal(seq, 0);
+    assert_string_equal(version, "");
+    journal_close(journal);
+
+    sql(fixture->path, "UPDATE writer SET version = '0.0.9'");
+    journal = opened(fixture->path, &term);
+    assert_int_equal(journal_foreign(journal, 0, &seq, version, &err), 0);
+    assert_int_equal(seq, 1);
+    assert_string_equal(version, "0.0.9");
+    assert_int_equal(journal_foreign(journal, 5, &seq, version, &err), 0);
+    assert_int_equal(seq, 6);
+    assert_int_equal(journal_foreign(journal, 6, &seq, version, &err), 0);
+    assert_int_equal(seq, 0);
+    /* Ours from here on, by the first record and not by opening. */
+    assert_int_equal(append(journal, 3, &err), 0);
+    assert_int_equal(journal_foreign(journal, 5, &seq, version, &err), 0);
+    assert_int_equal(seq, 6);
+    assert_int_equal(journal_foreign(journal, 6, &seq, version, &err), 0);
+    assert_int_equal(seq, 0);
+    journal_close(journal);
+}
+
+/* The first schema did not say who wrote; it was 0.1.0. */
+static void the_first_schema_is_raised(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t term = 0;
+    uint64_t seq = 0;
+    char version[LIMIT_NAME_BYTES] = "";
+    struct error err = {0};
+    struct journal *journal = opened(fixture->path, &term);
+    assert_int_equal(append(journal, 2, &err), 0);
+    journal_close(journal);
+    sql(fixture->path, "DROP TABLE writer");
+    sql(fixture->path, "PRAGMA user_version=1");
+    journal = opened(fixture->path, &term);
+    assert_int_equal(replayed(journal, 0).count, 2);
+    assert_int_equal(append(journal, 1, &err), 0);
+    assert_int_equal(journal_foreign(journal, 0, &seq, version, &err), 0);
+    if (strcmp(BERTH_VERSION, "0.1.0") == 0) {
+        assert_int_equal(seq, 0);
+    } else {
+        assert_int_equal(seq, 1);
+        assert_string_equal(version, "0.1.0");
+    }
     journal_close(journal);
 }
 
@@ -433,6 +508,8 @@ int main(void)
         TEST(a_file_that_is_no_journal_is_refused),
         TEST(damage_is_named_with_its_record),
         TEST(the_newest_snapshot_is_read_back),
+        TEST(records_of_another_version_are_known),
+        TEST(the_first_schema_is_raised),
         TEST(a_foreign_writer_is_named),
 #undef TEST
     };
