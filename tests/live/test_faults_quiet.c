@@ -37,6 +37,9 @@ static void test_nothing_moves(void **state)
     cluster_start(&cluster, NULL);
     cluster_apply(&cluster, &(struct cluster_app){.program = "test-workload", .cloud = "gcp"});
     cluster_settled(&cluster, "gcp/us-central1");
+    /* What is looked for at the end can be seen at all: a shim, a workload and its cgroup. */
+    assert_true(cluster_orphans(&cluster, false) >= 2);
+    assert_true(cluster_cgroups(&cluster, false) >= 1);
     /* Without the tag both sites will do. */
     cluster_retag(&cluster, "");
     cluster_load_start(&cluster, 300);
