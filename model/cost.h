@@ -6,14 +6,13 @@
  *   device_cpu   CPU time on client sites x weight; no bill
  *   edge         reserved resources x edge prices; score x 1/max(hit ratio, floor) for a workload
  *                with a cache
- *   datacentre   reserved resources x (1 + overhead) x prices x the share of calls that reaches it
- *                (all, or the callers' misses)
- *   latency      calls x (round trip + factor) x weight; no bill
- *   egress       bytes x tiered price, per (account, rule), request and response ways
- *   migration    one-off: state and artifact bytes x egress + the overlap of both copies; spread
- *                over the horizon in the score; its bill is the one-off amount, once
- * cost_problem builds the solver's problem from the same functions, so that the sum of the lines'
- * scores of a placement equals problem_cost of it to the rounding of each line.
+ *   datacentre   reserved resources x (1 + overhead) x prices; score x the share of calls that
+ * reaches it (all, or the callers' misses) latency      calls x (round trip + factor) x weight; no
+ * bill egress       bytes x tiered price, per (account, rule), request and response ways migration
+ * one-off: state and artifact bytes x egress + the overlap of both copies; spread over the horizon
+ * in the score; its bill is the one-off amount, once cost_problem builds the solver's problem from
+ * the same functions, so that the sum of the lines' scores of a placement equals problem_cost of it
+ * to the rounding of each line.
  *
  * Pure: integers in, integers out, memory from the arena. Any thread.
  */

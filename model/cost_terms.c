@@ -17,9 +17,12 @@ struct share {
 };
 
 static void add_compute(const struct cost_context *context, struct cost_line line, int part,
-                        struct share share, struct cost_sink *sink);
+                        struct share billed, struct share reached, struct cost_sink *sink);
+static __int128 compute_factor(int64_t overhead_ppm, struct share share);
 static const char *compute_note(const struct cost_context *context, int part, int site,
-                                struct share share, char out[LIMIT_NAME_BYTES]);
+                                struct share billed, struct share reached,
+                                char out[LIMIT_NAME_BYTES * 2]);
+static const char *share_text(struct share share, char out[UNITS_TEXT_BYTES]);
 static void add_device_cpu(const struct cost_context *context, struct cost_line line, int part,
                            struct cost_sink *sink);
 static void add_latency(const struct cost_context *context, const struct cost_link_info *link,
@@ -85,14 +88,14 @@ void cost_terms_unary(const struct cost_context *context, int part, int site,
         break;
     case TIER_EDGE:
         line.term = TERM_EDGE;
-        add_compute(context, line, part, whole, sink);
+        add_compute(context, line, part, whole, whole, sink);
         break;
     default:
         line.term = TERM_DATACENTRE;
         if (info->all_weight > 0) {
             whole = (struct share){info->plain_weight, info->all_weight};
         }
-        add_compute(context, line, part, whole, sink);
+        add_compute(context, line, part, whole, whole, sink);
         break;
     }
 }
@@ -109,9 +112,11 @@ void cost_terms_link(const struct cost_context *context, int link, int from, int
                                  .link = info->link,
                                  .site = to,
                                  .peer_site = from};
-        struct share share = {(__int128)info->weight * cost_travel_ppm(context, info, from),
-                              (__int128)callee->all_weight * PPM};
-        add_compute(context, line, info->to_part, share, sink);
+        /* What is reserved is billed whether calls reach it or not; the links divide it. */
+        struct share billed = {info->weight, callee->all_weight};
+        struct share reached = {(__int128)info->weight * cost_travel_ppm(context, info, from),
+                                (__int128)callee->all_weight * PPM};
+        add_compute(context, line, info->to_part, billed, reached, sink);
     }
     if (from != to) {
         add_latency(context, info, from, to, sink);
@@ -165,7 +170,7 @@ int cost_link_uses(const struct cost_context *context, int link, int from, int t
 /* Reserved CPU and memory for a month, a line each. Only the data centre carries the overhead of
  * what cannot be filled; only the edge's score is divided by the hit ratio. */
 static void add_compute(const struct cost_context *context, struct cost_line line, int part,
-                        struct share share, struct cost_sink *sink)
+                        struct share billed, struct share reached, struct cost_sink *sink)
 {
     const struct site *site = &context->world->sites[line.site];
     const struct workload *what = context->parts[part].what;
@@ -175,10 +180,9 @@ static void add_compute(const struct cost_context *context, struct cost_line lin
                           : hit_ppm > floor_ppm                 ? hit_ppm
                                                                 : floor_ppm;
     int64_t overhead_ppm = line.term == TERM_DATACENTRE ? site->overhead_ppm : 0;
-    __int128 factor =
-        (((__int128)PPM + overhead_ppm) * 1000 * share.numerator + share.denominator / 2) /
-        share.denominator;
-    if (share.numerator == 0) {
+    unsigned __int128 bill_factor = (unsigned __int128)compute_factor(overhead_ppm, billed);
+    unsigned __int128 score_factor = (unsigned __int128)compute_factor(overhead_ppm, reached);
+    if (billed.numerator == 0) {
         return;
     }
     for (int resource = 0; resource < RESOURCE_COUNT; resource++) {
@@ -186,50 +190,66 @@ static void add_compute(const struct cost_context *context, struct cost_line lin
         int64_t reserve = what->reserve[resource];
         unsigned __int128 hours =
             (unsigned __int128)reserve * (unsigned)what->replicas * HOURS_PER_MONTH;
+        uint64_t per = (uint64_t)(resource_per[resource] * BILLION);
         unsigned __int128 quantity;
+        nusd reached_bill;
         if (reserve == 0) {
             continue;
         }
-        if (__builtin_mul_overflow(hours, (unsigned __int128)factor, &quantity) ||
-            money_of(price, (uint64_t)(resource_per[resource] * BILLION), quantity, &line.bill) <
-                0 ||
-            money_scale(line.bill, context->world->weights.compute_ppm, divisor_ppm, &line.score) <
-                0) {
+        if (__builtin_mul_overflow(hours, bill_factor, &quantity) ||
+            money_of(price, per, quantity, &line.bill) < 0 ||
+            money_of(price, per, hours * score_factor, &reached_bill) < 0 ||
+            money_scale(reached_bill, context->world->weights.compute_ppm, divisor_ppm,
+                        &line.score) < 0) {
             sink->failed = true;
             continue;
         }
         char amount[UNITS_TEXT_BYTES];
         char price_text[DECIMAL_TEXT_BYTES];
-        char note[LIMIT_NAME_BYTES];
+        char note[LIMIT_NAME_BYTES * 2];
         set_text(sink, &line, "%d x %s x %d h x $%s per %s%s", what->replicas,
                  amount_of((enum resource)resource, reserve, amount), HOURS_PER_MONTH,
                  decimal_format(price, price_text), resource_units[resource],
-                 compute_note(context, part, line.site, share, note));
+                 compute_note(context, part, line.site, billed, reached, note));
         cost_sink_add(sink, &line);
     }
 }
 
 /* What multiplies a reservation beside its price, in words. */
+/* (1 + overhead) x share, in billionths. */
+static __int128 compute_factor(int64_t overhead_ppm, struct share share)
+{
+    return (((__int128)PPM + overhead_ppm) * 1000 * share.numerator + share.denominator / 2) /
+           share.denominator;
+}
+
 static const char *compute_note(const struct cost_context *context, int part, int site,
-                                struct share share, char out[LIMIT_NAME_BYTES])
+                                struct share billed, struct share reached,
+                                char out[LIMIT_NAME_BYTES * 2])
 {
     const struct site *where = &context->world->sites[site];
     int64_t hit_ppm = context->parts[part].hit_ppm[site];
     char overhead[UNITS_TEXT_BYTES];
     char part_text[UNITS_TEXT_BYTES];
+    char reached_text[UNITS_TEXT_BYTES];
     out[0] = '\0';
     if (where->tier == TIER_EDGE && hit_ppm >= 0) {
-        str_format(out, LIMIT_NAME_BYTES, "; score / hit ratio %s",
+        str_format(out, LIMIT_NAME_BYTES * 2, "; score / hit ratio %s",
                    units_format_ratio(hit_ppm, part_text));
     } else if (where->tier == TIER_CLOUD) {
-        bool all = share.numerator == share.denominator;
-        str_format(out, LIMIT_NAME_BYTES, ", + %s overhead%s%s",
-                   units_format_ratio(where->overhead_ppm, overhead), all ? "" : ", x calls ",
-                   all ? ""
-                       : units_format_ratio((int64_t)(share.numerator * PPM / share.denominator),
-                                            part_text));
+        bool whole = billed.numerator == billed.denominator;
+        bool all = reached.numerator * billed.denominator == billed.numerator * reached.denominator;
+        str_format(out, LIMIT_NAME_BYTES * 2, ", + %s overhead%s%s%s%s",
+                   units_format_ratio(where->overhead_ppm, overhead),
+                   whole ? "" : ", for its share ", whole ? "" : share_text(billed, part_text),
+                   all ? "" : "; score x calls ", all ? "" : share_text(reached, reached_text));
     }
     return out;
+}
+
+static const char *share_text(struct share share, char out[UNITS_TEXT_BYTES])
+{
+    return units_format_ratio((int64_t)(share.numerator * PPM / share.denominator), out);
 }
 
 static void add_device_cpu(const struct cost_context *context, struct cost_line line, int part,

@@ -98,8 +98,9 @@ static void test_compute_terms(void **state)
     /* cache at the edge: 1 vCPU x $0.1 x 730 h = $73; 4 GiB x $0.01 x 730 h = $29.2; score / 0.8 */
     assert_nusd(report.total.bill_term[TERM_EDGE], INT64_C(102200000000));
     assert_nusd(report.total.score_term[TERM_EDGE], INT64_C(127750000000));
-    /* origin: ($0.04 + $0.005) x 730 h x 1.25 x 20 % of calls = $8.2125 */
-    assert_nusd(report.total.bill_term[TERM_DATACENTRE], INT64_C(8212500000));
+    /* origin is reserved whole: ($0.04 + $0.005) x 730 h x 1.25; 20 % of the calls reach it */
+    assert_nusd(report.total.bill_term[TERM_DATACENTRE], INT64_C(41062500000));
+    assert_nusd(report.total.score_term[TERM_DATACENTRE], INT64_C(8212500000));
     /* 100/s x 2,628,000 s x 10 ms + 20/s x 2,628,000 s x 42 ms = 2,628,000 + 2,207,520 s */
     assert_nusd(report.total.score_term[TERM_LATENCY], INT64_C(4835520000));
     assert_nusd(report.total.bill_term[TERM_LATENCY], 0);
