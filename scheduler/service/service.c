@@ -50,7 +50,6 @@ static void tell_bus_trouble(struct service *service);
 static void read_signals(struct service *service);
 static void tick(struct service *service);
 static int sleep_ms(const struct service *service);
-static bool version_is_older(const char *version, const char *than);
 
 static void cleanup_service(struct service **service)
 {
@@ -65,6 +64,8 @@ int service_open(const struct service_options *options, struct service **ret_ser
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the scheduler");
     service->epoll_fd = -1;
     service->signal_fd = -1;
+    service->snapshot_records =
+        options->snapshot_records > 0 ? options->snapshot_records : SERVICE_SNAPSHOT_RECORDS;
     arena_init(&service->round, SERVICE_ROUND_BYTES);
     int rc = open_parts(service, options, err);
     if (rc < 0)
@@ -80,6 +81,9 @@ int service_run(struct service *service, struct error *err)
         if (rc < 0)
             return rc;
     }
+    /* A clean stop: the next start, of this version or a newer one, has nothing to replay. */
+    if (!service->refusing)
+        service_snapshot_take(service);
     log_event(LOG_INFO, "scheduler.stop", "term=%" PRIu64 " seq=%" PRIu64, service->term,
               journal_last(service->journal));
     return 0;
@@ -201,9 +205,9 @@ static int open_record(struct service *service, const struct service_options *op
     service->epoch_mono = clock_mono_now();
     service->started_us = wall_us;
     log_event(LOG_INFO, "journal.open",
-              "path=%s term=%" PRIu64 " records=%" PRIu64
+              "path=%s term=%" PRIu64 " records=%" PRIu64 " replayed=%" PRIu64
               " acknowledged=\"after a commit with synchronous=FULL on this disk\"",
-              path, service->term, journal_last(service->journal));
+              path, service->term, journal_last(service->journal), service->replayed);
     return 0;
 }
 
@@ -249,7 +253,7 @@ static int open_bus(struct service *service, const struct service_options *optio
     service->jetstream = server.jetstream;
     log_event(LOG_INFO, "nats.server", "version=%s jetstream=%s authenticated=%s", server.version,
               server.jetstream ? "yes" : "no", server.auth_required ? "yes" : "no");
-    if (version_is_older(server.version, NATS_VERSION_FINE))
+    if (service_version_is_older(server.version, NATS_VERSION_FINE))
         log_event(LOG_WARN, "nats.old",
                   "version=%s advice=\"before %s a stream can vanish or be purged by other "
                   "accounts: use a newer nats-server\"",
@@ -398,8 +402,7 @@ static int sleep_ms(const struct service *service)
     return wait_us <= 0 ? 0 : (int)((wait_us + US_PER_MS - 1) / US_PER_MS);
 }
 
-/* Compares the numbers of "2.10.27" and "2.9.10-beta"; what is no number counts as 0. */
-static bool version_is_older(const char *version, const char *than)
+bool service_version_is_older(const char *version, const char *than)
 {
     for (int i = 0; i < 3; i++) {
         char *version_end = NULL;

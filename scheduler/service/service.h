@@ -6,11 +6,17 @@
  * commit, then let the effects leave. Control requests are answered after the commit. Everything
  * that blocks (solving) is in other processes. docs/control.md describes the control interface.
  *
+ * A start replays the journal from its newest usable snapshot, which is taken at a clean stop
+ * (SIGTERM, SIGINT) and every snapshot_records records. Records of another version of Berth are not
+ * replayed: an upgrade begins with a clean stop of the old version, and is refused without one.
+ *
  * A journal that refuses (a full disk) stops no workload: nothing of the round leaves, the core is
  * rebuilt from the journal, changes are refused with ERR_IO until an append succeeds again. Signals
  * are taken through a signalfd: service_open blocks SIGTERM and SIGINT. One service per process.
  */
 #pragma once
+
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -19,10 +25,11 @@ struct service;
 struct service_options {
     const char *state_dir; /* journal.db lives there */
     const char *nats_url;
-    const char *seed_path;   /* nkey seed of the scheduler user */
-    const char *solver_path; /* NULL: beside the program */
-    const char *world_path;  /* applied at start when the journal has no world yet; NULL: none */
-    const char *name;        /* of its user on the bus, for the inbox; NULL: "scheduler" */
+    const char *seed_path;     /* nkey seed of the scheduler user */
+    const char *solver_path;   /* NULL: beside the program */
+    const char *world_path;    /* applied at start when the journal has no world yet; NULL: none */
+    uint64_t snapshot_records; /* between two snapshots; 0: 10,000 */
+    const char *name;          /* of its user on the bus, for the inbox; NULL: "scheduler" */
 };
 
 int service_open(const struct service_options *options, struct service **ret_service,

@@ -199,6 +199,8 @@ static int verb_info(struct service *service, uint64_t token, const struct messa
     json_int(&json, "state_version", (int64_t)state->version);
     json_int(&json, "input_version", (int64_t)state->input_version);
     json_int(&json, "journal_seq", (int64_t)journal_last(service->journal));
+    json_int(&json, "snapshot_seq", (int64_t)service->snapshot_seq);
+    json_int(&json, "replayed", (int64_t)service->replayed);
     json_string(&json, "journal", service->refusing ? service->refusing_text : "ok");
     json_string(&json, "world", state->world == NULL ? "" : state->world->name);
     json_string(&json, "nats_server", service->nats_version);

@@ -35,14 +35,15 @@
 #define SERVICE_EVENTS_KEPT 4096 /* published events in memory, for `berth events` */
 #define SERVICE_REPLIES_KEPT \
     1024 /* answers to changes, so that a repeated request gets the first */
-#define SERVICE_PENDING_MAX  1024 /* requests without an answer yet */
-#define SERVICE_ROUND_MAX    512  /* messages taken before a commit */
-#define SERVICE_ROUND_BYTES  ((size_t)1 << 30)
-#define SERVICE_JOB_BYTES    ((size_t)1 << 30)
-#define SERVICE_RECORD_BYTES ((size_t)64 << 20)
-#define SERVICE_BODY_BYTES   ((size_t)LIMIT_WIRE_BYTES)
-#define SERVICE_RETRY_US     US_PER_S       /* between two tries at a journal that refuses */
-#define SERVICE_ANSWER_US    (5 * US_PER_S) /* after which a node's answer is not waited for */
+#define SERVICE_PENDING_MAX      1024 /* requests without an answer yet */
+#define SERVICE_ROUND_MAX        512  /* messages taken before a commit */
+#define SERVICE_ROUND_BYTES      ((size_t)1 << 30)
+#define SERVICE_JOB_BYTES        ((size_t)1 << 30)
+#define SERVICE_RECORD_BYTES     ((size_t)64 << 20)
+#define SERVICE_BODY_BYTES       ((size_t)LIMIT_WIRE_BYTES)
+#define SERVICE_SNAPSHOT_RECORDS 10000
+#define SERVICE_RETRY_US         US_PER_S       /* between two tries at a journal that refuses */
+#define SERVICE_ANSWER_US        (5 * US_PER_S) /* after which a node's answer is not waited for */
 
 /* A control request that waits for the commit of what it asked for. */
 struct service_pending {
@@ -66,6 +67,10 @@ struct service_probe;
 struct service {
     struct journal *journal;
     uint64_t term;
+    uint64_t snapshot_records; /* taken after so many records; see service.h */
+    uint64_t snapshot_seq;     /* the record that the last usable snapshot stands for; 0: none */
+    uint64_t snapshot_tried;   /* as the one before, or of one that could not be written */
+    uint64_t replayed;         /* records, when the core was last made from the journal */
     struct core *core;
     struct core_effects *effects;
     uint64_t generation; /* of the core: grows when it is rebuilt, and references into it die */
@@ -116,8 +121,24 @@ void service_cut(char out[LIMIT_TEXT_BYTES], const char *text);
  */
 bool service_submit(struct service *service, const struct core_event *event);
 
+/* Compares the numbers of "2.10.27" and "2.9.10-beta"; what is no number counts as 0. */
+bool service_version_is_older(const char *version, const char *than);
+
+/* ---- service_snapshot.c ---- */
+/* After a whole round only: the core is where the journal is. A failure is logged and costs
+ * nothing but a longer replay. */
+void service_snapshot_take(struct service *service);
+void service_snapshot_due(struct service *service); /* takes one when enough was recorded since */
+/* Makes the core, the answers and the events of the newest usable snapshot, and says which record
+ * it stands for; an empty core and 0 when there is none. */
+int service_snapshot_restore(struct service *service, uint64_t *ret_seq,
+                             struct error *err) WARN_UNUSED;
+/* Refuses when records after `seq` were written by another version. */
+int service_snapshot_versions(struct service *service, uint64_t seq, struct error *err) WARN_UNUSED;
+
 /* ---- service_round.c ---- */
-/* Rebuilds the core from the journal; the events ring and the answers are filled on the way. */
+/* Rebuilds the core from the journal: the newest snapshot and the records after it; the events ring
+ * and the answers are filled on the way. */
 int service_replay(struct service *service, struct error *err) WARN_UNUSED;
 /* Steps, appends, lets effects leave. An error ends the service. */
 int service_round(struct service *service, struct error *err) WARN_UNUSED;

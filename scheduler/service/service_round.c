@@ -31,13 +31,17 @@ int service_replay(struct service *service, struct error *err)
     service->generation++;
     service->event_count = 0;
     service->answer_count = 0;
-    int rc = core_create(&service->core, err);
+    uint64_t seq = 0;
+    int rc = service_snapshot_restore(service, &seq, err);
+    if (rc == 0)
+        rc = service_snapshot_versions(service, seq, err);
     if (rc < 0)
         return rc;
     struct replay replay = {.service = service};
     arena_init(&replay.arena, SERVICE_ROUND_BYTES);
-    rc = journal_replay(service->journal, 0, replay_record, &replay, err);
+    rc = journal_replay(service->journal, seq, replay_record, &replay, err);
     arena_done(&replay.arena);
+    service->replayed = journal_last(service->journal) - seq;
     return rc;
 }
 
@@ -66,6 +70,7 @@ int service_round(struct service *service, struct error *err)
         return begin_refusing(service, &why, err);
     send_all(service, outs, records);
     arena_reset(&service->round);
+    service_snapshot_due(service);
     return 0;
 }
 

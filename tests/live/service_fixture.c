@@ -23,6 +23,7 @@
 #include "base/bus/subjects.h"
 #include "base/clock.h"
 #include "base/keys/keys.h"
+#include "base/str.h"
 #include "base/wire/messages.h"
 #include "scheduler/service/service.h"
 #include "tests/live/server.h"
@@ -277,6 +278,9 @@ int scheduler_main(int argc, char **argv)
         .world_path = arguments[3],
         .solver_path = BERTH_BINARY_DIR "/bin/berth-solve",
     };
+    const char *records = getenv(SNAPSHOT_RECORDS_ENV);
+    if (records != NULL && str_to_u64(records, &options.snapshot_records) < 0)
+        return 1;
     struct service *service = NULL;
     struct error err = {0};
     int rc = service_open(&options, &service, &err);

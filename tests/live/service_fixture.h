@@ -19,6 +19,9 @@
 #define WAIT_US (60 * US_PER_S) /* generous: conditions are polled */
 #define COPIES  16
 
+/* In the scheduler's environment: service_options.snapshot_records. */
+#define SNAPSHOT_RECORDS_ENV "BERTH_TEST_SNAPSHOT_RECORDS"
+
 struct fixture;
 
 /* A node: what runs on it, as it would report it. */

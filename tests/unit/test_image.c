@@ -1,0 +1,258 @@
+#include "scheduler/core/image.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "scheduler/core/core.h"
+#include "scheduler/service/codec_image.h"
+#include "tests/unit/core_fixture.h"
+
+static const char *const at_aws[] = {"web", "edge/nyc", "source", "aws/us-east-1", NULL};
+
+static struct fixture fixture;
+static struct arena arena;
+static struct strbuf text;
+
+static int setup(void **state)
+{
+    fixture_init(&fixture);
+    fixture_start(&fixture);
+    arena_init(&arena, (size_t)256 << 20);
+    strbuf_init(&text, CODEC_IMAGE_BYTES);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    arena_done(&arena);
+    strbuf_done(&text);
+    return 0;
+}
+
+/* The image's bytes are in `text`. */
+static void write_image(const struct core_image *image)
+{
+    struct error err = {0};
+    strbuf_reset(&text);
+    if (codec_image_write(image, &arena, &text, &err) < 0 || strbuf_error(&text, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static struct core_image read_image(const char *bytes)
+{
+    struct core_image image;
+    struct error err = {0};
+    if (codec_image_read(bytes, strlen(bytes), &arena, &image, &err) < 0)
+        fail_msg("%s", err.text);
+    return image;
+}
+
+/* The fixture goes on with a core made from the bytes of its own. */
+static void restart(struct fixture *f)
+{
+    struct core_image image;
+    struct core *restored = NULL;
+    struct error err = {0};
+    core_image_take(f->core, &image);
+    write_image(&image);
+    image = read_image(strbuf_text(&text));
+    if (core_restore(&image, &restored, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(core_hash(restored) == core_hash(f->core));
+    assert_true(core_deadline(restored).us == core_deadline(f->core).us);
+    core_destroy(f->core);
+    f->core = restored;
+}
+
+static void begin_move(struct fixture *f)
+{
+    fixture_retag(f, "source", "aws");
+    fixture_run(f, 1100 * US_PER_MS);
+    fixture_plan(f, at_aws, INT64_MAX, 900);
+}
+
+static void an_empty_core_has_an_image(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    core_destroy(f->core);
+    assert_int_equal(core_create(&f->core, &err), 0);
+    restart(f);
+    assert_null(core_state(f->core)->world);
+    assert_int_equal(core_state(f->core)->app_count, 0);
+}
+
+/* In each state that waits for somebody: the restored core waits for the same, and ends it. */
+static void a_handoff_goes_on_in_the_restored_core(void **state)
+{
+    static const struct {
+        enum handoff_state at;
+        enum node_verb verb; /* the one whose effect is kept back */
+    } stops[] = {
+        {HANDOFF_STATE_STAGING, NODE_STAGE},  {HANDOFF_STATE_STARTING, NODE_START},
+        {HANDOFF_STATE_READY, NODE_PROBE},    {HANDOFF_STATE_LINGERING, NODE_FORGET},
+        {HANDOFF_STATE_DRAINING, NODE_DRAIN}, {HANDOFF_STATE_HELD, NODE_FORGET},
+        {HANDOFF_STATE_STOPPING, NODE_STOP},
+    };
+    for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+        struct fixture *f = *state;
+        for (int k = 0; k < f->node_count; k++)
+            f->nodes[k].ignored = 1u << stops[i].verb;
+        begin_move(f);
+        for (int k = 0; k < 1000; k++) {
+            const struct core_handoff *handoff = fixture_handoff(f, "source");
+            assert_non_null(handoff);
+            if (handoff->state == stops[i].at)
+                break;
+            fixture_run(f, 10 * US_PER_MS);
+        }
+        assert_int_equal(fixture_handoff(f, "source")->state, stops[i].at);
+        restart(f);
+        assert_int_equal(fixture_handoff(f, "source")->state, stops[i].at);
+        for (int k = 0; k < f->node_count; k++)
+            f->nodes[k].ignored = 0;
+        fixture_run(f, 60 * US_PER_S);
+        assert_null(fixture_handoff(f, "source"));
+        assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+        assert_string_equal(f->nodes[fixture_serving(f, "source")->node].name, "aws");
+        assert_int_equal(fixture_alive(f), 2);
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+/* What people read and no hash covers. */
+static void what_is_only_read_is_restored_too(void **state)
+{
+    struct fixture *f = *state;
+    begin_move(f);
+    fixture_run(f, 60 * US_PER_S);
+    struct core *before = f->core;
+    struct core_image image;
+    struct core *restored = NULL;
+    struct error err;
+    core_image_take(before, &image);
+    write_image(&image);
+    image = read_image(strbuf_text(&text));
+    assert_int_equal(core_restore(&image, &restored, &err), 0);
+    const struct core_state *a = core_state(before);
+    const struct core_state *b = core_state(restored);
+    assert_true(a->ended_count > 0 && a->decision_count > 0);
+    assert_int_equal(a->ended_count, b->ended_count);
+    assert_int_equal(a->decision_count, b->decision_count);
+    for (uint64_t i = 0; i < a->ended_count; i++) {
+        assert_string_equal(a->ended[i].id, b->ended[i].id);
+        assert_string_equal(a->ended[i].to_node, b->ended[i].to_node);
+        assert_string_equal(a->ended[i].text, b->ended[i].text);
+        assert_memory_equal(a->ended[i].entered, b->ended[i].entered, sizeof(a->ended[i].entered));
+    }
+    for (uint64_t i = 0; i < a->decision_count; i++) {
+        assert_string_equal(a->decisions[i].to_site, b->decisions[i].to_site);
+        assert_string_equal(a->decisions[i].text, b->decisions[i].text);
+        assert_true(a->decisions[i].score_after_nusd == b->decisions[i].score_after_nusd);
+    }
+    assert_string_equal(a->plan_text, b->plan_text);
+    assert_true(a->plan_bound_nusd == b->plan_bound_nusd);
+    assert_string_equal(a->world->name, b->world->name);
+    core_destroy(restored);
+}
+
+static void refused(struct core_image image, int code, const char *word)
+{
+    struct core *restored = NULL;
+    struct error err = {0};
+    assert_int_equal(core_restore(&image, &restored, &err), code);
+    assert_null(restored);
+    if (strstr(err.text, word) == NULL)
+        fail_msg("\"%s\" does not name \"%s\"", err.text, word);
+}
+
+static void an_image_that_no_core_had_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    f->nodes[fixture_node(f, "aws")].ignored = 1u << NODE_STAGE;
+    begin_move(f);
+    struct core_image whole;
+    core_image_take(f->core, &whole);
+    write_image(&whole);
+
+    struct core_image image = read_image(strbuf_text(&text));
+    str_format(image.state.instances[0].node, LIMIT_NAME_BYTES, "nowhere");
+    refused(image, ERR_INVALID, "nowhere");
+    image = read_image(strbuf_text(&text));
+    image.state.instances[1] = image.state.instances[0];
+    refused(image, ERR_INVALID, "twice");
+    image = read_image(strbuf_text(&text));
+    image.state.nodes[1] = image.state.nodes[0];
+    refused(image, ERR_INVALID, "twice");
+    image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].site = 99;
+    refused(image, ERR_INVALID, "99");
+    image = read_image(strbuf_text(&text));
+    image.state.world = NULL;
+    refused(image, ERR_INVALID, "no world");
+    image = read_image(strbuf_text(&text));
+    image.state.node_count = LIMIT_NODES + 1;
+    refused(image, ERR_LIMIT, "nodes");
+    image = read_image(strbuf_text(&text));
+    image.state.commands[0].id[0] = 0;
+    refused(image, ERR_INVALID, "command 0");
+    image = read_image(strbuf_text(&text));
+    assert_true(image.state.handoff_count > 0);
+    image.state.handoffs[0].state = HANDOFF_STATE_DONE;
+    refused(image, ERR_INVALID, "done");
+    image = read_image(strbuf_text(&text));
+    image.state.handoffs[0].from[0] = 0;
+    image.state.handoffs[0].to[0] = 0;
+    refused(image, ERR_INVALID, "no side");
+}
+
+static void wrong_bytes(const char *from, const char *to, const char *word)
+{
+    const char *whole = strbuf_text(&text);
+    const char *at = strstr(whole, from);
+    assert_non_null(at);
+    struct strbuf wrong;
+    struct core_image image;
+    struct error err = {0};
+    strbuf_init(&wrong, CODEC_IMAGE_BYTES);
+    strbuf_append(&wrong, whole, (size_t)(at - whole));
+    strbuf_puts(&wrong, to);
+    strbuf_puts(&wrong, at + strlen(from));
+    assert_true(codec_image_read(strbuf_text(&wrong), wrong.bytes, &arena, &image, &err) < 0);
+    if (strstr(err.text, word) == NULL)
+        fail_msg("\"%s\" does not name \"%s\"", err.text, word);
+    strbuf_done(&wrong);
+}
+
+static void bytes_that_are_no_image_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct core_image image;
+    core_image_take(f->core, &image);
+    write_image(&image);
+    wrong_bytes("{\"v\":1", "{\"v\":2", "newer");
+    wrong_bytes("core.image", "core.event", "core.event");
+    wrong_bytes("\"ended_count\":", "\"ended_count\":1", "ended handoffs");
+    wrong_bytes("\"want\":\"serve\"", "\"want\":\"more\"", "instances[0].want");
+    wrong_bytes("\\\"app\\\":\\\"shop\\\"", "\\\"app\\\":\\\"Shop!\\\"", "Shop!");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(an_empty_core_has_an_image),          TEST(a_handoff_goes_on_in_the_restored_core),
+        TEST(what_is_only_read_is_restored_too),   TEST(an_image_that_no_core_had_is_refused),
+        TEST(bytes_that_are_no_image_are_refused),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
