@@ -88,7 +88,7 @@ static int connect_now(struct bus *bus, struct error *err);
 static void reopen(struct bus *bus);
 static void bus_free(struct bus *bus);
 static void poke(const struct bus *bus);
-static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
+static void on_message(natsConnection *connection, natsSubscription *nats, natsMsg *message,
                        void *closure);
 static void on_complete(void *closure);
 static void on_disconnected(natsConnection *connection, void *closure);
