@@ -361,6 +361,8 @@ static void test_restart_with_backoff(void **state)
         ends(bench, 3);
         assert_int_equal(state_of(bench), INSTANCE_BACKOFF);
         assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.exit_code, 3);
+        assert_string_equal(effect(bench, NODE_FX_REPORT)->report.instance.detail,
+                            "ended by itself with status 3");
         assert_non_null(effect(bench, NODE_FX_CLEAR));
         result(bench, NODE_EV_CLEARED, 0, "");
         assert_null(effect(bench, NODE_FX_SPAWN));

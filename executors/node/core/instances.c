@@ -619,6 +619,8 @@ static void fail(struct node_instance *instance, int code, const char *text)
     set_state(instance, INSTANCE_FAILED);
 }
 
+#define ENDED "ended by itself"
+
 /* The process ended without having been told to: the next start, or the end of patience. The window
  * is a fixed one that begins with the first end in it. */
 static void count_end(struct node *node, struct node_instance *instance)
@@ -632,8 +634,10 @@ static void count_end(struct node *node, struct node_instance *instance)
     }
     instance->state_by = NODE_NEVER;
     set_state(instance, INSTANCE_BACKOFF);
+    char text[LIMIT_TEXT_BYTES];
     if (instance->window_ends >= spec->restarts_max) {
-        char text[LIMIT_TEXT_BYTES];
+        if (str_starts(instance->record.detail, ENDED))
+            set_detail(instance, "");
         str_format(text, sizeof(text), "ended with %d after %d restarts%s%.150s",
                    instance->record.exit_code, instance->window_ends,
                    instance->record.detail[0] != 0 ? ": " : "", instance->record.detail);
@@ -642,6 +646,8 @@ static void count_end(struct node *node, struct node_instance *instance)
         instance->act_at = NODE_NEVER;
         return;
     }
+    str_format(text, sizeof(text), ENDED " with status %d", instance->record.exit_code);
+    set_detail(instance, text);
     instance->window_ends++;
     instance->record.restarts++;
     if (instance->backoff_us > NODE_BACKOFF_MAX_US)
