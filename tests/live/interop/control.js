@@ -18,7 +18,8 @@ async function collect(answers) {
 
 async function ask(nc, verb, fields) {
     const request = { v: 1, type: 'ctl.request', id: `js-${verb}`, ...fields };
-    const answer = await nc.request(`berth.v1.ctl.${verb}`, JSON.stringify(request), { timeout: 10000 });
+    const answer = await nc.request(
+        `berth.v1.ctl.${verb}`, JSON.stringify(request), { timeout: 10000 });
     const reply = answer.json();
     assert.strictEqual(reply.type, 'ctl.reply');
     assert.strictEqual(reply.id, request.id);
@@ -34,7 +35,8 @@ async function main() {
     const infos = await collect(await client.info('berth'));
     assert.strictEqual(infos.length, 1);
     const subjects = infos[0].endpoints.map((endpoint) => endpoint.subject);
-    for (const verb of ['info', 'apply', 'delete', 'retag', 'plan', 'explain', 'get', 'cost', 'events']) {
+    const verbs = ['info', 'apply', 'delete', 'retag', 'plan', 'explain', 'get', 'cost', 'events'];
+    for (const verb of verbs) {
         assert.ok(subjects.includes(`berth.v1.ctl.${verb}`), `${verb} is not among ${subjects}`);
     }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_control.sh BIN SCRATCH: `berth up`, then control.js against the scheduler that runs. 77 (skipped)
-# without node and npm, which script/bootstrap installs.
+# test_control.sh BIN SCRATCH: `berth up`, then control.js against the scheduler that runs. Exits with
+# 77 (skipped) without node and npm, which script/bootstrap installs.
 set -euo pipefail
 
 bin=$(cd "${1:?usage: test_control.sh BIN SCRATCH}" && pwd)
@@ -18,7 +18,7 @@ clean_up() {
     exit $status
 }
 trap clean_up EXIT
-"$bin/berth" up --dir "$work/berth" --detach --free-ports --world "$source/examples/worlds/demo.yaml" \
-    --node edge=edge/nyc
+"$bin/berth" up --dir "$work/berth" --detach --free-ports --node edge=edge/nyc \
+    --world "$source/examples/worlds/demo.yaml"
 url=$(sed -n "s|^ *\"url\": \"\([^\"]*\)\".*|\1|p" "$work/berth/berth.json" | head -n 1)
 node "$here/control.js" "$url" "$work/berth/keys/operator" _INBOX.o.operator
