@@ -237,7 +237,7 @@ static void same_effects(struct run *run)
 static void restore_twin(struct run *run, bool as_bytes)
 {
     struct core_image image;
-    struct core_image read;
+    struct core_image read = {0};
     struct core *restored = NULL;
     struct error err = {0};
     core_image_take(run->twin, &image);
