@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_control.sh BIN SCRATCH: `berth up`, then control.js against the scheduler that runs. Exits with
-# 77 (skipped) without node and npm, which script/bootstrap installs.
+# test_control.sh BIN SCRATCH: `berth up`, then control.js against the scheduler that runs. Exits
+# with 77 (skipped) without node and npm, which script/bootstrap installs.
 set -euo pipefail
 
 bin=$(cd "${1:?usage: test_control.sh BIN SCRATCH}" && pwd)
