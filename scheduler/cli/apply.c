@@ -22,6 +22,7 @@ struct apply_options {
 };
 
 struct change_options { /* of delete and retag */
+    int64_t plan_version;
     int64_t wait_timeout_us;
     bool wait;
 };
@@ -59,6 +60,9 @@ static const struct option_row apply_rows[] = {
 };
 
 static const struct option_row change_rows[] = {
+    {"plan-version", 0, OPTION_INT, "N",
+     "only if the state is still the one that `berth plan` was made from",
+     offsetof(struct change_options, plan_version), 1, INT64_MAX},
     {"wait", 'w', OPTION_FLAG, NULL, "follow the handoffs until everything runs as asked",
      offsetof(struct change_options, wait), 0, 0},
     {"wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)",
@@ -84,7 +88,7 @@ const struct command command_apply = {
 
 const struct command command_delete = {
     .name = "delete",
-    .synopsis = "[NAMESPACE/]APP [--wait]",
+    .synopsis = "[NAMESPACE/]APP [--wait] [--plan-version N]",
     .summary = "Stop an app and forget it",
     .text =
         "Its workloads are drained, then stopped. `berth plan --delete APP` shows what it saves.\n",
@@ -100,7 +104,7 @@ const struct command command_delete = {
 
 const struct command command_retag = {
     .name = "retag",
-    .synopsis = "[NAMESPACE/]APP/WORKLOAD KEY=VALUE [--wait]",
+    .synopsis = "[NAMESPACE/]APP/WORKLOAD KEY=VALUE [--wait] [--plan-version N]",
     .summary = "Change a tag that a workload's site must carry, and move it there",
     .text =
         "The running workload moves without a lost request: the new copy starts, is reached from\n"
@@ -176,6 +180,7 @@ static int run_delete(struct cli *cli, void *options, const struct option_words 
         return rc;
     struct message_request request;
     client_request_init(&request, &reference);
+    request.version = (uint64_t)given->plan_version;
     struct wait wait = {.reference = reference, .gone = true, .timeout_us = given->wait_timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 2];
     str_format(sentence, sizeof(sentence), "app %s/%s is being deleted", reference.namespace_,
@@ -202,6 +207,7 @@ static int run_retag(struct cli *cli, void *options, const struct option_words *
     client_request_init(&request, &reference);
     memcpy(request.key, tag.key, sizeof(request.key));
     memcpy(request.value, tag.value, sizeof(request.value));
+    request.version = (uint64_t)given->plan_version;
     struct wait wait = {.reference = reference, .tag = tag, .timeout_us = given->wait_timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 3];
     str_format(sentence, sizeof(sentence), "%s/%s/%s: %s %s%s%s", reference.namespace_,

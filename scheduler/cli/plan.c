@@ -431,9 +431,14 @@ static void write_next(const struct plan_options *given, const struct option_wor
                       " --wait\n",
                       given->file, json_number(plan, "state_version"));
     else if (given->retag != NULL)
-        strbuf_printf(out, "\nTo do it: berth retag %s %s --wait\n", given->retag, words->items[0]);
+        strbuf_printf(out,
+                      "\nTo carry out exactly this: berth retag %s %s --plan-version %" PRId64
+                      " --wait\n",
+                      given->retag, words->items[0], json_number(plan, "state_version"));
     else if (given->delete_app != NULL)
-        strbuf_printf(out, "\nTo do it: berth delete %s --wait\n", given->delete_app);
+        strbuf_printf(
+            out, "\nTo carry out exactly this: berth delete %s --plan-version %" PRId64 " --wait\n",
+            given->delete_app, json_number(plan, "state_version"));
 }
 
 /* Moves are made side by side, as far as the world's policy allows: the longest says the most. */

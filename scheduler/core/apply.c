@@ -12,6 +12,7 @@
 
 static int take_app(struct core *core, struct core_storage *storage, const struct app *app,
                     struct core_app *ret_app);
+static bool is_stale(struct core *core, const struct core_event *event, uint64_t version);
 static int make_tables(struct core_app *app, int site_count);
 static void inherit(const struct core_app *before, struct core_app *after);
 static void place(struct core *core, const struct core_event *event, struct core_app *made);
@@ -95,13 +96,8 @@ void core_on_apply(struct core *core, const struct core_event *event)
                    "there is no world yet; load one before the first apply");
         return;
     }
-    if (event->apply.version != 0 && event->apply.version != state->version) {
-        char text[LIMIT_TEXT_BYTES];
-        CORE_TEXT(text, "the plan was made from version %llu, and now it is %llu; make a new plan",
-                  (unsigned long long)event->apply.version, (unsigned long long)state->version);
-        core_reply(core, event, ERR_STALE, text);
+    if (is_stale(core, event, event->apply.version))
         return;
-    }
     if (app_check(app, state->world, &err) < 0) {
         core_reply(core, event, err.code, err.text);
         return;
@@ -114,8 +110,23 @@ void core_on_apply(struct core *core, const struct core_event *event)
     place(core, event, &made);
 }
 
+/* A plan is applied only to the state that it was made from: what has changed since may have
+ * changed the answer. Replies when it is refused. */
+static bool is_stale(struct core *core, const struct core_event *event, uint64_t version)
+{
+    char text[LIMIT_TEXT_BYTES];
+    if (version == 0 || version == core->state.version)
+        return false;
+    CORE_TEXT(text, "the plan was made from version %llu, and now it is %llu; make a new plan",
+              (unsigned long long)version, (unsigned long long)core->state.version);
+    core_reply(core, event, ERR_STALE, text);
+    return true;
+}
+
 void core_on_retag(struct core *core, const struct core_event *event)
 {
+    if (is_stale(core, event, event->target.version))
+        return;
     struct core_app *before = core_app_find(core, event->target.namespace_, event->target.app);
     if (before == NULL || before->deleting) {
         char text[LIMIT_TEXT_BYTES];
@@ -245,6 +256,8 @@ static void inherit(const struct core_app *before, struct core_app *after)
 
 void core_on_delete(struct core *core, const struct core_event *event)
 {
+    if (is_stale(core, event, event->target.version))
+        return;
     struct core_app *app = core_app_find(core, event->target.namespace_, event->target.app);
     if (app == NULL || app->deleting) {
         char text[LIMIT_TEXT_BYTES];

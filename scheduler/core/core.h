@@ -88,6 +88,7 @@ struct core_event {
             char workload[LIMIT_NAME_BYTES]; /* RETAG */
             char key[LIMIT_NAME_BYTES];      /* RETAG */
             char value[LIMIT_NAME_BYTES];    /* RETAG */
+            uint64_t version;                /* as of apply */
         } target;                            /* DELETE, RETAG */
         struct message_hello hello;
         char node[LIMIT_NAME_BYTES]; /* NODE_LOST */

@@ -68,9 +68,13 @@ static const struct wire_field document_fields[] = {
 static const SHAPE(document_shape, "core.event", document_event, document_fields);
 
 static const struct wire_field target_fields[] = {
-    HEAD(core_event, NO_PREFIX),        STR(core_event, target.namespace_, "namespace"),
-    STR(core_event, target.app, "app"), STR(core_event, target.workload, "workload"),
-    STR(core_event, target.key, "key"), STR(core_event, target.value, "value"),
+    HEAD(core_event, NO_PREFIX),
+    STR(core_event, target.namespace_, "namespace"),
+    STR(core_event, target.app, "app"),
+    STR(core_event, target.workload, "workload"),
+    STR(core_event, target.key, "key"),
+    STR(core_event, target.value, "value"),
+    U64(core_event, target.version, "version"),
 };
 static const SHAPE(target_shape, "core.event", core_event, target_fields);
 

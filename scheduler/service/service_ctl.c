@@ -252,6 +252,7 @@ static int verb_delete(struct service *service, uint64_t token,
     memcpy(event.request, request->id, sizeof(event.request));
     memcpy(event.target.namespace_, request->namespace_, sizeof(event.target.namespace_));
     memcpy(event.target.app, request->app, sizeof(event.target.app));
+    event.target.version = request->version;
     return wait_for(service, token, &event, err);
 }
 
@@ -279,6 +280,7 @@ static int verb_retag(struct service *service, uint64_t token,
     memcpy(event.request, request->id, sizeof(event.request));
     memcpy(event.target.namespace_, request->namespace_, sizeof(event.target.namespace_));
     memcpy(event.target.app, request->app, sizeof(event.target.app));
+    event.target.version = request->version;
     memcpy(event.target.workload, request->workload, sizeof(event.target.workload));
     memcpy(event.target.key, request->key, sizeof(event.target.key));
     memcpy(event.target.value, request->value, sizeof(event.target.value));

@@ -85,6 +85,7 @@ static void small_events_survive(void **state)
     str_format(event.target.workload, sizeof(event.target.workload), "source");
     str_format(event.target.key, sizeof(event.target.key), "cloud");
     str_format(event.target.value, sizeof(event.target.value), "aws");
+    event.target.version = 12;
     struct core_event read = round_trip(&event);
     assert_memory_equal(&read.target, &event.target, sizeof(read.target));
     event.kind = CORE_DELETE;

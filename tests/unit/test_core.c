@@ -62,6 +62,24 @@ static void test_a_plan_is_applied_only_to_its_state(void **state)
     event.apply.version = core_state(f->core)->version;
     fixture_step(f, &event);
     assert_int_equal(f->reply_code, 0);
+
+    struct core_event retag = {.kind = CORE_RETAG, .request = "r"};
+    str_format(retag.target.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(retag.target.app, LIMIT_NAME_BYTES, "shop");
+    str_format(retag.target.workload, LIMIT_NAME_BYTES, "%s", f->app.workloads[0].name);
+    str_format(retag.target.key, LIMIT_NAME_BYTES, "cloud");
+    str_format(retag.target.value, LIMIT_NAME_BYTES, "aws");
+    uint64_t version = core_state(f->core)->version;
+    retag.target.version = version - 1;
+    fixture_step(f, &retag);
+    assert_int_equal(f->reply_code, ERR_STALE);
+    struct core_event gone = {.kind = CORE_DELETE, .request = "r", .target = retag.target};
+    fixture_step(f, &gone);
+    assert_int_equal(f->reply_code, ERR_STALE);
+    assert_true(core_state(f->core)->version == version);
+    retag.target.version = version;
+    fixture_step(f, &retag);
+    assert_int_equal(f->reply_code, 0);
 }
 
 static void test_the_same_apply_twice_changes_nothing(void **state)
