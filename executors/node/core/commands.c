@@ -81,7 +81,7 @@ void command_take(struct node *node, const struct message_command *command)
                 instance->record.epoch = command->epoch;
             memcpy(instance->record.last_command, command->id, sizeof(command->id));
             instance->record.last_code = verdict.code;
-            instance->todo |= TODO_PERSIST;
+            instance->work |= WORK_PERSIST;
             answer_of(node, instance, command, &verdict, &answer);
             remember(node, command, &answer);
             instance_flush(node, instance, &answer);
@@ -334,7 +334,7 @@ static void take_forget(struct node *node, struct node_instance *instance,
     instance->record.epoch = epoch;
     instance->record.want = NODE_WANT_GONE;
     memcpy(instance->record.last_command, command->id, sizeof(command->id));
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     answer_of(node, instance, command, &verdict, &answer);
     remember(node, command, &answer);
     instance_flush(node, instance, &answer);

@@ -1,6 +1,6 @@
 /*
  * instances: how one instance lives. Each function takes one thing that happened and leaves the
- * record, the deadlines and `todo` as they must be; instance_flush at the end emits it.
+ * record, the deadlines and `work` as they must be; instance_flush at the end emits it.
  */
 #include "executors/node/core/node_state.h"
 
@@ -81,7 +81,7 @@ void instance_stage(struct node *node, struct node_instance *instance)
     if (instance->fetching)
         instance->fetch_stale = true;
     else
-        instance->todo |= TODO_FETCH;
+        instance->work |= WORK_FETCH;
     instance->fetching = true;
 }
 
@@ -90,7 +90,7 @@ void instance_start(struct node *node, struct node_instance *instance)
     if (instance->record.state != INSTANCE_STAGED && instance->record.state != INSTANCE_STAGING)
         instance_stage(node, instance);
     instance->record.want = NODE_WANT_SERVE;
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     if (instance->record.state == INSTANCE_STAGED)
         begin_spawn(node, instance);
 }
@@ -99,7 +99,7 @@ void instance_drain(struct node *node, struct node_instance *instance)
 {
     bool resuming = instance->record.want == NODE_WANT_SERVE;
     instance->record.want = NODE_WANT_HELD;
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
@@ -133,7 +133,7 @@ void instance_resume(struct node *node, struct node_instance *instance)
 {
     bool resuming = instance->record.want == NODE_WANT_SERVE;
     instance->record.want = NODE_WANT_SERVE;
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
@@ -158,7 +158,7 @@ void instance_stop(struct node *node, struct node_instance *instance)
 {
     instance->record.want = NODE_WANT_GONE;
     instance->record.error_code = 0; /* asked for, its end is no failure any more */
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     if (instance->record.state == INSTANCE_STOPPING || instance->record.state == INSTANCE_STOPPED)
         return;
     instance->act_at = NODE_NEVER;
@@ -183,7 +183,7 @@ void instance_fetched(struct node *node, struct node_instance *instance, int cod
         return;
     if (stale) {
         instance->fetching = true;
-        instance->todo |= TODO_FETCH;
+        instance->work |= WORK_FETCH;
         return;
     }
     if (code != 0) {
@@ -264,7 +264,7 @@ void instance_judged(struct node *node, struct node_instance *instance, bool rea
         return;
     if (stale) {
         instance->judging = true;
-        instance->todo |= TODO_JUDGE;
+        instance->work |= WORK_JUDGE;
         return;
     }
     if (ready) {
@@ -284,7 +284,7 @@ void instance_exited(struct node *node, struct node_instance *instance, int exit
         return;
     instance->ended = true;
     instance->record.exit_code = exit_code < -1 || exit_code > 255 ? -1 : exit_code;
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
     begin_clear(instance);
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_STARTING:
@@ -314,7 +314,7 @@ void instance_cleared(struct node *node, struct node_instance *instance, int cod
     if (code != 0) {
         /* Something of it is left: never claim it is gone, try again. */
         set_detail(instance, text);
-        instance->todo |= TODO_REPORT;
+        instance->work |= WORK_REPORT;
         instance->clear_at = after(node->now, NODE_CLEAR_RETRY_US);
         return;
     }
@@ -368,7 +368,7 @@ void instance_tick(struct node *node, struct node_instance *instance)
                 instance_drain(node, instance);
         } else if (!instance->judging) {
             instance->judging = true;
-            instance->todo |= TODO_JUDGE;
+            instance->work |= WORK_JUDGE;
         }
     }
     if (instance->state_by > now)
@@ -468,15 +468,15 @@ void instance_flush(struct node *node, struct node_instance *instance,
                     const struct message_answer *answer)
 {
     const char *id = instance->record.instance;
-    unsigned todo = instance->todo;
-    instance->todo = 0;
-    if ((todo & TODO_PERSIST) != 0) {
+    unsigned work = instance->work;
+    instance->work = 0;
+    if ((work & WORK_PERSIST) != 0) {
         instance->order = ++node->order;
         node_emit(node, NODE_FX_PERSIST, id)->record = instance->record;
     }
     if (answer != NULL)
         node_emit(node, NODE_FX_ANSWER, id)->answer = *answer;
-    if ((todo & TODO_REPORT) != 0) {
+    if ((work & WORK_REPORT) != 0) {
         struct message_report *report = &node_emit(node, NODE_FX_REPORT, id)->report;
         memcpy(report->node, node->name, sizeof(report->node));
         memcpy(report->boot_id, node->boot_id, sizeof(report->boot_id));
@@ -484,22 +484,22 @@ void instance_flush(struct node *node, struct node_instance *instance,
         report->boot_us = node->now;
         instance_describe(instance, &report->instance);
     }
-    if ((todo & TODO_FETCH) != 0)
+    if ((work & WORK_FETCH) != 0)
         node_emit(node, NODE_FX_FETCH, id)->spec = &instance->record.spec;
-    if ((todo & TODO_CLEAR) != 0) {
+    if ((work & WORK_CLEAR) != 0) {
         node_emit(node, NODE_FX_CLEAR, id);
         return; /* the rest would speak to a process that is being killed */
     }
-    if ((todo & TODO_SPAWN) != 0)
+    if ((work & WORK_SPAWN) != 0)
         node_emit(node, NODE_FX_SPAWN, id)->spec = &instance->record.spec;
-    if ((todo & TODO_SAY) != 0) {
+    if ((work & WORK_SAY) != 0) {
         struct node_effect *effect = node_emit(node, NODE_FX_SAY, id);
         effect->say.what = instance->say;
         effect->say.deadline_us = instance->state_by;
     }
-    if ((todo & TODO_TERM) != 0)
+    if ((work & WORK_TERM) != 0)
         node_emit(node, NODE_FX_TERM, id);
-    if ((todo & TODO_JUDGE) != 0)
+    if ((work & WORK_JUDGE) != 0)
         node_emit(node, NODE_FX_JUDGE, id)->spec = &instance->record.spec;
 }
 
@@ -528,7 +528,7 @@ static void set_state(struct node_instance *instance, enum instance_state state)
     if (instance->record.state == (int)state)
         return;
     instance->record.state = (int)state;
-    instance->todo |= TODO_PERSIST | TODO_REPORT;
+    instance->work |= WORK_PERSIST | WORK_REPORT;
 }
 
 static void set_detail(struct node_instance *instance, const char *text)
@@ -537,7 +537,7 @@ static void set_detail(struct node_instance *instance, const char *text)
         return;
     if (str_copy(instance->record.detail, sizeof(instance->record.detail), text) < 0)
         str_format(instance->record.detail, sizeof(instance->record.detail), "%.250s", text);
-    instance->todo |= TODO_PERSIST;
+    instance->work |= WORK_PERSIST;
 }
 
 static void begin_spawn(struct node *node, struct node_instance *instance)
@@ -552,7 +552,7 @@ static void begin_spawn(struct node *node, struct node_instance *instance)
     instance->state_by =
         after(node->now, or_default(instance->record.spec.start_timeout_us, NODE_START_US));
     set_state(instance, INSTANCE_STARTING);
-    instance->todo |= TODO_SPAWN | TODO_PERSIST;
+    instance->work |= WORK_SPAWN | WORK_PERSIST;
 }
 
 static void begin_judging(struct node *node, struct node_instance *instance)
@@ -571,7 +571,7 @@ static void begin_judging(struct node *node, struct node_instance *instance)
     case READY_COMMAND:
         if (!instance->judging) {
             instance->judging = true;
-            instance->todo |= TODO_JUDGE;
+            instance->work |= WORK_JUDGE;
         }
         return;
     }
@@ -589,7 +589,7 @@ static void begin_stopping(struct node *node, struct node_instance *instance)
     if (instance->record.spec.contract)
         say(instance, SAY_STOP);
     else
-        instance->todo |= TODO_TERM;
+        instance->work |= WORK_TERM;
 }
 
 static void begin_clear(struct node_instance *instance)
@@ -600,7 +600,7 @@ static void begin_clear(struct node_instance *instance)
     if (instance->clearing)
         return;
     instance->clearing = true;
-    instance->todo |= TODO_CLEAR | TODO_PERSIST;
+    instance->work |= WORK_CLEAR | WORK_PERSIST;
 }
 
 static void become_ready(struct node_instance *instance)
@@ -659,7 +659,7 @@ static void count_end(struct node *node, struct node_instance *instance)
 static void say(struct node_instance *instance, enum node_say what)
 {
     instance->say = what;
-    instance->todo |= TODO_SAY;
+    instance->work |= WORK_SAY;
 }
 
 /* What another try would not heal. */

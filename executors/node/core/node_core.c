@@ -259,7 +259,7 @@ static void settle_unsure(struct node *node)
         if (state == INSTANCE_STAGING) {
             instance->unsure = false;
             instance->fetching = true;
-            instance->todo |= TODO_FETCH;
+            instance->work |= WORK_FETCH;
         } else if (state == INSTANCE_STAGED || instance_is_over(instance)) {
             instance->unsure = false;
         } else {

@@ -3,7 +3,7 @@
  * instances.c, record.c) and by nobody else.
  *
  * How a step works: an event changes an instance through the functions of instances.c, which only
- * alter its record and collect what is to be done in `todo`. instance_flush then emits, always in
+ * alter its record and collect what is to be done in `work`. instance_flush then emits, always in
  * this order: PERSIST (if the record changed), the answer (if a command is being taken), the report
  * (if the state changed), the actions. So nothing leaves before the disk knows why.
  *
@@ -30,14 +30,14 @@
 
 /* What is to be done for an instance at the end of the step. */
 enum node_todo {
-    TODO_PERSIST = 1 << 0,
-    TODO_REPORT = 1 << 1,
-    TODO_FETCH = 1 << 2,
-    TODO_SPAWN = 1 << 3,
-    TODO_SAY = 1 << 4,
-    TODO_TERM = 1 << 5,
-    TODO_CLEAR = 1 << 6,
-    TODO_JUDGE = 1 << 7,
+    WORK_PERSIST = 1 << 0,
+    WORK_REPORT = 1 << 1,
+    WORK_FETCH = 1 << 2,
+    WORK_SPAWN = 1 << 3,
+    WORK_SAY = 1 << 4,
+    WORK_TERM = 1 << 5,
+    WORK_CLEAR = 1 << 6,
+    WORK_JUDGE = 1 << 7,
 };
 
 struct node_instance {
@@ -45,7 +45,7 @@ struct node_instance {
     struct node_record record;
     struct arena arena; /* the spec's arrays */
     uint64_t order;     /* of the last change: the smallest is the oldest */
-    unsigned todo;
+    unsigned work;
     enum node_say say;
     bool unsure;      /* after a restart: nobody has said yet whether its process lives */
     bool fetching;    /* a FETCH is out */
