@@ -76,8 +76,9 @@ void up_stop(struct up *up)
     int first_node = up->first_node > 0 ? up->first_node : count;
     int scheduler = up->scheduler_child > 0 ? up->scheduler_child : count;
     int first_leaf = up->first_leaf > 0 ? up->first_leaf : count;
-    children_stop_together(&up->children, first_node, count);
+    /* The scheduler first: it would start again elsewhere what the nodes are about to stop. */
     children_stop_together(&up->children, scheduler, first_node);
+    children_stop_together(&up->children, first_node, count);
     children_stop_together(&up->children, first_leaf, scheduler);
     children_stop_together(&up->children, 0, first_leaf);
     children_done(&up->children);
