@@ -225,11 +225,12 @@ static int write_conflict(const json_t *plan, bool color, struct strbuf *out)
     bool infeasible = str_equal(json_text(plan, "status"), "infeasible");
     text_styled(out, color, STYLE_RED, "%s",
                 infeasible ? "No placement keeps all rules." : "There is no plan.");
-    strbuf_printf(out, " %s\n", json_text(plan, "text"));
     const json_t *conflict = json_object_get(plan, "conflict");
-    if (json_array_size(conflict) > 0)
+    if (json_array_size(conflict) == 0)
+        strbuf_printf(out, " %s\n", json_text(plan, "text"));
+    else
         strbuf_puts(out,
-                    "\nThese cannot hold together, and without any one of them the rest can:\n");
+                    "\n\nThese cannot hold together, and without any one of them the rest can:\n");
     size_t index;
     json_t *each;
     json_array_foreach(conflict, index, each)
