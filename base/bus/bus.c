@@ -18,6 +18,7 @@
 
 #define REOPEN_US     (2 * US_PER_S)
 #define CLOSE_WAIT_US (2 * US_PER_S)
+#define END_MS        2000 /* for a round trip to the server when a subscription is freed */
 #define SIGN_AGAIN    3
 #define TOKEN_BYTES   48
 
@@ -730,9 +731,19 @@ static void sweep(struct bus *bus)
             continue;
         }
         *at = each->next;
-        natsSubscription_Destroy(each->nats);
+        bus_subscription_end(bus->connection, each->nats);
         free(each);
     }
+}
+
+void bus_subscription_end(natsConnection *connection, natsSubscription *subscription)
+{
+    if (subscription == NULL)
+        return;
+    (void)natsSubscription_Unsubscribe(subscription); /* fails when it has ended: as good */
+    natsStatus status = natsConnection_FlushTimeout(connection, END_MS);
+    if (status != NATS_TIMEOUT)
+        natsSubscription_Destroy(subscription);
 }
 
 /* Waits until nats.c will not call back for this subscription, or (NULL) for any of them and for

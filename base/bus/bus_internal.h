@@ -11,6 +11,13 @@
 
 natsConnection *bus_nats(const struct bus *bus);
 
+/* Ends a subscription and frees it, once the thread that reads the connection is past it:
+ * nats.c 3.4 may still be looking at a message of it, and then locks freed memory (fixed in 3.6.1).
+ * The answer to a ping comes by that thread after all that the server had sent. Blocks for that
+ * round trip, at most 2 s; without an answer the subscription is left: the lesser evil. NULL is
+ * accepted. */
+void bus_subscription_end(natsConnection *connection, natsSubscription *subscription);
+
 /* Returns the error code that belongs to a status, with "sentence: what nats.c says" in *err. */
 int bus_status_error(natsStatus status, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -80,12 +80,15 @@ static void cleanup_json(json_t **json)
     json_decref(*json);
 }
 
-static void cleanup_subscription(natsSubscription **subscription)
+/* A private inbox, ended with its scope. */
+struct inbox {
+    natsConnection *connection;
+    natsSubscription *nats;
+};
+
+static void cleanup_inbox(struct inbox *inbox)
 {
-    if (*subscription == NULL)
-        return;
-    (void)natsSubscription_Unsubscribe(*subscription); /* stopped before it is destroyed */
-    natsSubscription_Destroy(*subscription);
+    bus_subscription_end(inbox->connection, inbox->nats);
 }
 
 /* ---- streams ----------------------------------------------------------------------------------
@@ -252,12 +255,12 @@ static int window_get(struct bus *bus, const char *stream, const char *filter, u
     char subject[LIMIT_SUBJECT_BYTES];
     char inbox_subject[LIMIT_SUBJECT_BYTES];
     char request[LIMIT_SUBJECT_BYTES * 2];
-    CLEANUP(cleanup_subscription) natsSubscription *inbox = NULL;
+    CLEANUP(cleanup_inbox) struct inbox inbox = {.connection = bus_nats(bus)};
     if (!bus_connected(bus))
         return error_set(err, ERR_UNAVAILABLE, 0, "cannot read '%s': not connected", stream);
     str_format(subject, sizeof(subject), "$JS.API.DIRECT.GET.%.128s", stream);
     bus_inbox(bus, inbox_subject, sizeof(inbox_subject));
-    natsStatus status = natsConnection_SubscribeSync(&inbox, bus_nats(bus), inbox_subject);
+    natsStatus status = natsConnection_SubscribeSync(&inbox.nats, inbox.connection, inbox_subject);
     for (int i = 0; status == NATS_OK && i < count; i++) {
         str_format(request, sizeof(request), "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%.300s\"}",
                    from + (uint64_t)i, filter);
@@ -266,7 +269,7 @@ static int window_get(struct bus *bus, const char *stream, const char *filter, u
     }
     if (status != NATS_OK)
         return bus_status_error(status, err, "cannot read '%s'", stream);
-    int rc = window_collect(inbox, stream, count, timeout_us, window, err);
+    int rc = window_collect(inbox.nats, stream, count, timeout_us, window, err);
     if (rc < 0)
         window_done(window);
     return rc;
@@ -593,13 +596,13 @@ static int chunks_put(struct bus *bus, const char *bucket, int fd, struct meta *
 {
     char subject[LIMIT_SUBJECT_BYTES];
     char inbox_subject[LIMIT_SUBJECT_BYTES];
-    CLEANUP(cleanup_subscription) natsSubscription *inbox = NULL;
+    CLEANUP(cleanup_inbox) struct inbox inbox = {.connection = bus_nats(bus)};
     CLEANUP(cleanup_free) char *chunk = malloc(OBJECT_CHUNK_BYTES);
     if (chunk == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a chunk");
     str_format(subject, sizeof(subject), "$O.%s.C.%s", bucket, meta->nuid);
     bus_inbox(bus, inbox_subject, sizeof(inbox_subject));
-    natsStatus status = natsConnection_SubscribeSync(&inbox, bus_nats(bus), inbox_subject);
+    natsStatus status = natsConnection_SubscribeSync(&inbox.nats, inbox.connection, inbox_subject);
     if (status != NATS_OK)
         return bus_status_error(status, err, "cannot send to '%s'", bucket);
     struct digest_state *digest;
@@ -618,15 +621,15 @@ static int chunks_put(struct bus *bus, const char *bucket, int fd, struct meta *
         digest_add(digest, chunk, (size_t)got);
         meta->bytes += got;
         meta->chunks++;
-        rc = chunk_send(bus, inbox, subject, chunk, (size_t)got, err);
+        rc = chunk_send(bus, inbox.nats, subject, chunk, (size_t)got, err);
         open++;
         if (rc == 0)
-            rc = acks_wait(inbox, &open, WINDOW - 1, err);
+            rc = acks_wait(inbox.nats, &open, WINDOW - 1, err);
         if (rc < 0)
             break;
     }
     if (rc == 0)
-        rc = acks_wait(inbox, &open, 0, err);
+        rc = acks_wait(inbox.nats, &open, 0, err);
     digest_end(digest, ret_digest);
     return rc < 0 ? rc : digest_to_store(ret_digest, meta->digest);
 }

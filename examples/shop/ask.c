@@ -68,6 +68,7 @@ void ask_close(struct asker *asker)
     if (asker == NULL)
         return;
     natsSubscription_Unsubscribe(asker->subscription);
+    natsConnection_FlushTimeout(asker->connection, 1000);
     natsSubscription_Destroy(asker->subscription);
     pthread_mutex_destroy(&asker->lock);
     free(asker);

@@ -138,6 +138,7 @@ int main(int argc, char **argv)
     int failed = load.history_path != NULL ? write_history(&load) : 0;
     int64_t lost = load.request_count - load.answered - load.refused;
     natsSubscription_Unsubscribe(load.subscription);
+    natsConnection_FlushTimeout(load.connection, 1000);
     natsSubscription_Destroy(load.subscription);
     natsConnection_Close(load.connection);
     natsConnection_Destroy(load.connection);

@@ -194,12 +194,13 @@ static void drain_all(struct service *service, int64_t deadline_ms)
         return;
     natsSubscription_DrainTimeout(service->subscription, deadline_ms);
     natsSubscription_WaitForDrainCompletion(service->subscription, deadline_ms);
-    natsSubscription_Destroy(service->subscription);
-    service->subscription = NULL;
     natsSubscription_Unsubscribe(service->at_subscription);
-    natsSubscription_Destroy(service->at_subscription);
-    service->at_subscription = NULL;
+    /* Past this, no thread of nats.c is at a message of what is freed here. */
     natsConnection_FlushTimeout(service->connection, 1000);
+    natsSubscription_Destroy(service->subscription);
+    natsSubscription_Destroy(service->at_subscription);
+    service->subscription = NULL;
+    service->at_subscription = NULL;
 }
 
 static int serve(struct service *service, int signals)
