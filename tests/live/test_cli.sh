@@ -184,7 +184,8 @@ says 'write APP/WORKLOAD'
 
 # ---- retag ----
 run 2 plan --retag one/source cloud=aws
-says '~  default/one/source' 'aws/us-east-1' 'overlap' 'berth retag one/source cloud=aws --plan-version'
+says '~  default/one/source' 'aws/us-east-1' 'overlap' \
+    'berth retag one/source cloud=aws --plan-version'
 says_not 'drain not proven'
 run 0 retag one/source cloud=aws --wait
 says 'planned' 'staging' 'starting' 'ready' 'reachable' 'lingering' 'draining' 'held' 'stopping' \
