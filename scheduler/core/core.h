@@ -15,7 +15,7 @@
  *
  * Memory: tables sized at core_create; each app and the world live in an arena of their own; an
  * event's memory belongs to the caller and is copied. A step that would pass a limit refuses its
- * event with a reply and changes nothing. One thread. About 2 us per report, 1 KB per instance.
+ * event with a reply and changes nothing. One thread.
  *
  * What it does: an apply, a lost node, a changed estimate mark the inputs as changed; when they are
  * quiet for policy.settle_us one CORE_SOLVE goes out; its CORE_PLAN is compared with what runs;
