@@ -30,6 +30,14 @@
 #define LIMIT_ACCOUNTS       64        /* provider accounts of a world */
 #define LIMIT_SEGMENTS       64        /* user segments of an app */
 #define LIMIT_VARIANTS       8         /* variants of a workload */
+#define LIMIT_CURVE          16        /* points of a hit curve */
+#define LIMIT_MEASURES       32        /* named measures of a site or a workload */
+#define LIMIT_CUSTOM_TERMS   16        /* custom terms of a world */
+#define LIMIT_FORMULA_BYTES  512       /* the text of one formula */
+#define LIMIT_FORMULA_NODES  128       /* its operands and operators */
+#define LIMIT_QUIET          8         /* quiet hours of a policy */
+#define LIMIT_FAMILY         5         /* parts of one split workload: choices grow as 2^(n-1) */
+#define LIMIT_CHOICES        8192      /* (site, variant, sharers) of one part */
 #define LIMIT_RESOURCES      4         /* cpu, memory, and two for later */
 #define LIMIT_HANDOFFS       1024      /* handoffs under way at once */
 #define LIMIT_INSTANCES      8192      /* instances a scheduler remembers */

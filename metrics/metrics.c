@@ -499,6 +499,8 @@ static bool value_of(const struct metrics *metrics, const struct group *group,
     case ESTIMATE_RTT_US:
         *ret_value = rtt_us;
         return rtt_us != INT64_MAX;
+    case ESTIMATE_LATENCY_P99_US:
+    case ESTIMATE_METER_BYTES: /* the ledger tells it */
     case ESTIMATE_COUNT:
         break;
     }

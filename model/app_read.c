@@ -56,10 +56,12 @@ int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, stru
 {
     struct reader reader = {doc, arena, false};
     const struct doc_node *root = doc_root(doc);
-    struct app app = {.namespace_ = "default", .automatic = true};
+    struct app app = {.namespace_ = "default", .moves = MOVES_AUTO};
     doc_name(doc, root, "app", DOC_REQUIRED, app.name);
     doc_name(doc, root, "namespace", 0, app.namespace_);
-    doc_bool(doc, root, "automatic", 0, &app.automatic);
+    int moves = MOVES_AUTO;
+    doc_word(doc, root, "moves", 0, app_moves_words, 3, &moves);
+    app.moves = (enum app_moves)moves;
     read_workloads(&reader, root, &app);
     read_segments(&reader, root, &app);
     read_links(&reader, root, &app);
@@ -315,6 +317,7 @@ static void read_cache(struct reader *reader, const struct doc_node *node,
 {
     struct doc *doc = reader->doc;
     workload->hit_ppm = -1;
+    workload->segment = -1;
     const struct doc_node *cache = doc_map(doc, node, "cache", 0);
     if (cache == NULL) {
         return;

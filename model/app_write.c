@@ -34,7 +34,7 @@ static void write_app(const struct app *app, struct json_out *json)
     json_open(json, NULL, '{');
     json_string(json, "app", app->name);
     json_string(json, "namespace", app->namespace_);
-    json_bool(json, "automatic", app->automatic);
+    json_string(json, "moves", app_moves_words[app->moves]);
     json_open(json, "workloads", '[');
     for (int i = 0; i < app->workload_count; i++) {
         write_workload(&app->workloads[i], json);

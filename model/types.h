@@ -34,6 +34,20 @@ extern const char *const tier_words[];
 
 enum resource { RESOURCE_CPU, RESOURCE_MEMORY, RESOURCE_COUNT }; /* milli-CPUs, bytes */
 
+/* A named figure of a site or a workload that formulas of custom terms may use (formula.h): carbon
+ * intensity, watts per vCPU, a licence fee. The unit is part of the name's meaning: formulas check
+ * it. */
+struct measure {
+    char name[LIMIT_NAME_BYTES];
+    struct decimal value;
+    char unit[LIMIT_NAME_BYTES]; /* "g/kWh", as formula.h reads units */
+};
+
+struct measures {
+    struct measure *list; /* names unique */
+    int count;
+};
+
 struct account {
     char name[LIMIT_NAME_BYTES];
     char provider[LIMIT_NAME_BYTES];
@@ -48,10 +62,15 @@ struct site {
     bool located; /* a position is declared */
     int64_t latitude_udeg;
     int64_t longitude_udeg;
-    struct tags tags;            /* implied too: cloud=<provider>, tier=<tier>, region=<region> */
-    struct decimal cpu_price;    /* USD per vCPU-hour */
-    struct decimal memory_price; /* USD per GiB-hour */
-    int64_t overhead_ppm;        /* of a shape that cannot be filled: resources cost 1 + this */
+    struct tags tags;             /* implied too: cloud=<provider>, tier=<tier>, region=<region> */
+    struct decimal cpu_price;     /* USD per vCPU-hour */
+    struct decimal memory_price;  /* USD per GiB-hour */
+    struct decimal storage_price; /* USD per GiB-month */
+    int64_t speed_ppm;            /* of its CPUs: a call takes its CPU time / speed here; PPM: 1 */
+    bool has_cpu_weight;          /* a client site: its own weight of a CPU second */
+    struct decimal cpu_weight;    /* USD per second, in the score */
+    struct measures measures;     /* for custom terms */
+    int64_t overhead_ppm;         /* of a shape that cannot be filled: resources cost 1 + this */
     int64_t capacity[RESOURCE_COUNT]; /* declared; -1: what the site's live nodes offer */
     char source[LIMIT_TEXT_BYTES];    /* where the figures come from */
 };
@@ -84,8 +103,24 @@ struct weights {
     struct decimal latency_usd_per_second; /* of one call's waiting */
     struct decimal device_cpu_usd_per_second;
     int64_t compute_ppm;
+    int64_t storage_ppm;
     int64_t egress_ppm;
     int64_t migration_ppm;
+};
+
+/* A term of the world's own: a formula over named measures (formula.h), in USD per month. */
+struct custom_term {
+    char name[LIMIT_NAME_BYTES];
+    char formula[LIMIT_FORMULA_BYTES];
+    bool billed; /* else it counts in the score only */
+    int64_t weight_ppm;
+    char source[LIMIT_TEXT_BYTES];
+};
+
+/* Minutes of the UTC day, [from, to); `from` > `to` spans midnight. */
+struct quiet_hours {
+    int from_min;
+    int to_min;
 };
 
 /* When a move pays, and how often things may move. */
@@ -100,6 +135,13 @@ struct policy {
     int64_t healthy_min_us;    /* HELD: how long the old copy waits to be resumed */
     int64_t node_timeout_us;   /* silence after which a node is lost */
     int64_t metric_age_max_us; /* older estimates may hold a move back but never cause one */
+    int64_t confidence_ppm;    /* a saving must be at least that certain to cause a move */
+    int64_t prior_error_ppm;   /* one standard error of a prior, of its value */
+    int64_t prior_weight_us;   /* a prior counts as much as a rate observed for that long */
+    int moves_per_day;         /* moves that only save, in any 24 h, of all apps; 0: no limit */
+    int64_t check_after_us;    /* a move's realised saving is judged that long after it; 0: never */
+    struct quiet_hours *quiet; /* only forced moves then */
+    int quiet_count;
 };
 
 struct world {
@@ -114,11 +156,16 @@ struct world {
     bool latency_measured; /* `latency: measured`: declared values are only the prior */
     int64_t *rtt_us;       /* [from * site_count + to], -1 unknown; symmetric unless stated */
     int64_t *factor_us;    /* added per call on that path, the same index */
+    int64_t *us_per_mib;   /* added per MiB that a call carries on that path; 0 unless stated */
+    struct custom_term *terms;
+    int term_count;
     struct weights weights;
     struct policy policy;
 };
 
-enum workload_kind { KIND_SERVICE, KIND_JOB, KIND_FUNCTION };
+/* KIND_DATA: a data set: heavy bytes with a place. It is in the workloads' list so that links,
+ * rules and the solver treat it as what it is, a part to be placed; nothing of it is run. */
+enum workload_kind { KIND_SERVICE, KIND_JOB, KIND_FUNCTION, KIND_DATA };
 enum handoff_class { HANDOFF_OVERLAP, HANDOFF_EXCLUSIVE, HANDOFF_STATEFUL };
 extern const char *const workload_kind_words[];
 extern const char *const handoff_class_words[];
@@ -137,7 +184,27 @@ struct variant {
         char value[LIMIT_PATH_BYTES];
     } * env;
     int env_count;
-    int64_t cpu_ns_per_call; /* prior; 0: not stated */
+    int64_t cpu_ns_per_call;         /* prior; 0: not stated */
+    int64_t reserve[RESOURCE_COUNT]; /* per replica; -1: the workload's */
+    unsigned tiers;                  /* as the workload's, narrowing it; 0: any */
+    int64_t request_bytes;           /* of its calls, instead of the link's; -1: the link's */
+    int64_t response_bytes;
+};
+
+/* The hit ratio that a cache reaches when it serves so many calls; linear between points, constant
+ * beyond them. Rates and ratios ascend. */
+struct hit_point {
+    int64_t calls_mhz;
+    int64_t hit_ppm;
+};
+
+/* What only a data set has. */
+struct data_set {
+    int64_t bytes;
+    int copies;        /* kept at its site, billed each; 1: what the provider's price includes */
+    int64_t dedup_ppm; /* of its bytes that are stored once anyway */
+    int64_t update_bytes_s;   /* bytes per second that change, sent from the primary to replicas */
+    char at[LIMIT_REF_BYTES]; /* where it is now; "": nowhere yet */
 };
 
 struct readiness {
@@ -162,8 +229,18 @@ struct workload {
     char pin[LIMIT_REF_BYTES]; /* "" or the only site */
     int64_t calls_mhz;         /* prior: calls served, all replicas together */
     int64_t hit_ppm;           /* prior: its cache's hits; -1: it has no cache */
-    int64_t state_bytes;       /* moved with it */
-    int64_t artifact_bytes;    /* 0: not known */
+    struct hit_point *curve;   /* hits by the rate that one site serves; instead of hit_ppm */
+    int curve_count;
+    int64_t warm_calls;       /* misses that fill a cold cache after a move */
+    struct data_set data;     /* KIND_DATA */
+    struct measures measures; /* for custom terms */
+    /* One of several parts that a document's workload with `split: true` was divided into: one per
+     * segment that uses it (of a data set: per reader). Parts of one family at one site with one
+     * variant share its instances (or its stored bytes). */
+    char family[LIMIT_NAME_BYTES]; /* the document's name; "": not divided */
+    int segment;                   /* whose part it is; -1: not divided, or a data set's reader */
+    int64_t state_bytes;           /* moved with it */
+    int64_t artifact_bytes;        /* 0: not known */
     struct readiness ready;
     int64_t start_timeout_us;
     int64_t drain_timeout_us;
@@ -175,7 +252,8 @@ struct workload {
 struct segment {
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES]; /* where their traffic comes from: a client site */
-    char device[LIMIT_NAME_BYTES];
+    char
+        device[LIMIT_NAME_BYTES]; /* a word for people: "strong"; the client site has the figures */
 };
 
 enum link_end { LINK_WORKLOAD, LINK_SEGMENT };
@@ -197,10 +275,17 @@ struct apart {
     int count;
 };
 
+/* What may move an app beside `apply` and `retag` and what is forced: AUTO: savings that pay;
+ * SUGGEST: nothing, but `berth suggest` says what would; OFF: nothing. */
+enum app_moves { MOVES_AUTO, MOVES_SUGGEST, MOVES_OFF };
+extern const char *const app_moves_words[];
+
 struct app {
     char namespace_[LIMIT_NAME_BYTES];
     char name[LIMIT_NAME_BYTES];
-    bool automatic; /* moves by itself; else only by apply and retag */
+    enum app_moves moves;
+    bool has_weights; /* its own, instead of the world's */
+    struct weights weights;
     struct workload *workloads;
     int workload_count;
     struct segment *segments;
@@ -209,6 +294,15 @@ struct app {
     int link_count;
     struct apart *aparts;
     int apart_count;
+};
+
+/* Where a part runs, or could: a site (-1: nowhere), a variant (index), and the workload (index in
+ * its app) whose instances serve it: itself, or the first part of its family among those that share
+ * its site and variant. */
+struct placement {
+    int site;
+    int variant;
+    int lead;
 };
 
 /* A measured, quantised value; it replaces the prior. */
@@ -222,6 +316,8 @@ enum estimate_kind {
     ESTIMATE_MCPU,           /* used, per replica */
     ESTIMATE_MEMORY_BYTES,   /* used, per replica */
     ESTIMATE_RTT_US,         /* between two sites: site and peer */
+    ESTIMATE_LATENCY_P99_US, /* of the service time */
+    ESTIMATE_METER_BYTES, /* month to date on an egress meter: account in `site`, rule in `peer` */
     ESTIMATE_COUNT
 };
 extern const char *const estimate_kind_words[];
@@ -234,5 +330,7 @@ struct estimate {
     char site[LIMIT_REF_BYTES];
     char peer[LIMIT_REF_BYTES];
     int64_t value;
-    int64_t at_us; /* scheduler time when it was true */
+    int64_t at_us;       /* scheduler time when it was true */
+    int64_t spread;      /* one standard error, in the value's unit; 0: exact */
+    int64_t observed_us; /* how long it has been observed for, at most a day; 0: not told */
 };

@@ -130,6 +130,7 @@ static void read_site(struct reader *reader, const struct doc_node *node, struct
     read_site_account(reader, node, world, site);
     read_geo(reader, node, site);
     read_price(reader, node, site);
+    site->speed_ppm = PPM;
     doc_ratio(doc, node, "overhead", 0, &site->overhead_ppm);
     read_capacity(reader, node, site);
     doc_string(doc, node, "source", 0, site->source, sizeof(site->source));
@@ -344,7 +345,8 @@ static void read_latency(struct reader *reader, const struct doc_node *root, str
     int cells = world->site_count * world->site_count;
     world->rtt_us = read_array(reader, cells, sizeof(int64_t));
     world->factor_us = read_array(reader, cells, sizeof(int64_t));
-    if (world->rtt_us == NULL || world->factor_us == NULL) {
+    world->us_per_mib = read_array(reader, cells, sizeof(int64_t));
+    if (world->rtt_us == NULL || world->factor_us == NULL || world->us_per_mib == NULL) {
         return;
     }
     for (int i = 0; i < cells; i++) {
@@ -477,6 +479,11 @@ static void read_policy(struct reader *reader, const struct doc_node *root, stru
         .healthy_min_us = 10 * US_PER_S,
         .node_timeout_us = 5 * US_PER_S,
         .metric_age_max_us = 60 * US_PER_S,
+        .confidence_ppm = 900000,
+        .prior_error_ppm = 300000,
+        .prior_weight_us = 3600 * US_PER_S,
+        .moves_per_day = 0,
+        .check_after_us = 3600 * US_PER_S,
     };
     const struct doc_node *node = doc_map(doc, root, "policy", 0);
     if (node != NULL) {

@@ -350,8 +350,7 @@ static void app_row(const json_t *item, bool wide, struct table *table)
         table_cell(table, STYLE_PLAIN, "%s", strbuf_text(&tags));
         strbuf_done(&tags);
         if (wide)
-            table_cell(table, STYLE_DIM, "%s",
-                       json_truth(item, "automatic") ? "by itself" : "only when told");
+            table_cell(table, STYLE_DIM, "%s", json_text(item, "moves"));
     }
 }
 

@@ -6,17 +6,18 @@
 #include "base/str.h"
 #include "scheduler/core/internal.h"
 
-const char *const core_event_words[] = {"started",   "world", "apply",  "delete", "retag",
-                                        "hello",     "lost",  "answer", "report", "probed",
-                                        "estimates", "plan",  "tick",   NULL};
-const char *const core_effect_words[] = {"reply", "command", "probe", "solve", "publish", NULL};
+const char *const core_event_words[] = {"started",   "world", "apply",   "delete", "retag",
+                                        "hello",     "lost",  "answer",  "report", "probed",
+                                        "estimates", "plan",  "checked", "tick",   NULL};
+const char *const core_effect_words[] = {"reply",   "command", "probe", "solve",
+                                         "publish", "check",   NULL};
 const char *const handoff_state_words[] = {
 #define HANDOFF_STATE_WORD(name, word) word,
     HANDOFF_STATE_MAP(HANDOFF_STATE_WORD)
 #undef HANDOFF_STATE_WORD
         NULL};
-const char *const handoff_reason_words[] = {"start",     "remove", "retag",   "saving",
-                                            "node-lost", "failed", "version", NULL};
+const char *const handoff_reason_words[] = {"start",  "remove",  "retag",  "saving", "node-lost",
+                                            "failed", "version", "regret", NULL};
 
 /* Passes of one step before it must be quiet: each pass only goes on when the one before changed
  * something, and every change is a step of a handoff's life, of which there are few. */
@@ -166,6 +167,7 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_PLAN:
         core_on_plan(core, event);
         break;
+    case CORE_CHECKED:
     case CORE_TICK:
         break;
     }

@@ -44,6 +44,7 @@ enum core_event_kind {
     CORE_PROBED,    /* from a node, or from the shell's own probe (node "") */
     CORE_ESTIMATES, /* changed, quantised */
     CORE_PLAN,      /* the solver's answer to CORE_SOLVE */
+    CORE_CHECKED,   /* the shell's answer to CORE_CHECK */
     CORE_TICK,
 };
 extern const char *const core_event_words[];
@@ -53,6 +54,16 @@ struct core_plan_choice {
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
+    int variant;
+    char lead[LIMIT_NAME_BYTES]; /* the workload whose instances serve it: itself, or of its family
+                                  */
+    /* Of a choice that differs from what runs, and is not forced (cost_saving.h): */
+    int group;                 /* choices of one group only pay together; -1: none */
+    int64_t score_saving_nusd; /* of its whole group, per month, without the one-off part */
+    int64_t bill_saving_nusd;
+    int64_t once_nusd;      /* the group's one-off bill */
+    int64_t spread_nusd;    /* one standard error of the score's saving */
+    int64_t confidence_ppm; /* that it pays within the horizon */
 };
 
 struct core_plan {
@@ -100,6 +111,16 @@ struct core_event {
             int count;
         } estimates;
         struct core_plan plan;
+        struct {
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES];
+            uint64_t check; /* the CORE_CHECK it answers */
+            bool known;     /* false: it cannot be told (stale measurements); asked again */
+            int64_t score_saving_nusd; /* by present measurements: there minus here, per month */
+            int64_t bill_saving_nusd;
+            int64_t spread_nusd;
+        } checked;
     };
 };
 
@@ -109,6 +130,7 @@ enum core_effect_kind {
     CORE_PROBE,   /* the shell probes from its own connection (the hub's side of the traffic) */
     CORE_SOLVE,   /* build the problem with core_cost_input, solve, answer with CORE_PLAN */
     CORE_PUBLISH, /* to the events stream */
+    CORE_CHECK,   /* what a move has saved by present measurements; answer with CORE_CHECKED */
 };
 extern const char *const core_effect_words[];
 
@@ -138,6 +160,14 @@ struct core_effect {
             uint64_t version;
         } solve;
         struct message_event publish;
+        struct {
+            uint64_t check;
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES];
+            char site[LIMIT_REF_BYTES]; /* where it was */
+            int variant;
+        } check;
     };
 };
 

@@ -64,7 +64,7 @@ static int fill_app(const struct core *core, const struct app *app, const struct
             continue;
         state->site = known->workloads[index].site;
         state->site_blocked = known->workloads[index].site_blocked;
-        state->may_move = state->site < 0 || (app->automatic && may_move(core, known, index));
+        state->may_move = state->site < 0 || (app->moves == MOVES_AUTO && may_move(core, known, index));
     }
     return 0;
 }

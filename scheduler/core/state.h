@@ -89,6 +89,7 @@ enum handoff_reason {
     REASON_NODE_LOST,
     REASON_FAILED,  /* the instance was given up by its node */
     REASON_VERSION, /* a new spec */
+    REASON_REGRET,  /* a move that did not pay goes back */
 };
 extern const char *const handoff_reason_words[];
 
@@ -125,8 +126,39 @@ struct core_handoff {
     char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
 };
 
+/* A move that was to save, until its saving has been checked. */
+struct core_trial {
+    int site; /* where it was; -1: no trial */
+    int variant;
+    struct instant due;           /* of the check; 0 while the handoff is under way */
+    uint64_t check;               /* the CORE_CHECK under way; 0: none */
+    int64_t score_predicted_nusd; /* per month */
+    int64_t bill_predicted_nusd;
+    int64_t spread_nusd;
+};
+
+/* A site that did not pay: not tried again until what it was judged by has changed. */
+#define CORE_VETO_INPUTS 8
+struct core_veto {
+    int site; /* -1: none */
+    struct instant since;
+    uint64_t app_version; /* of the app and the world, as they were */
+    uint64_t world_version;
+    struct core_veto_input {
+        enum estimate_kind kind;
+        char site[LIMIT_REF_BYTES];
+        int64_t value;
+    } inputs[CORE_VETO_INPUTS];
+    int input_count;
+};
+#define CORE_VETOES 4 /* of one workload; the oldest goes first */
+
 struct core_workload {
-    int site;             /* chosen by the last plan; -1 none */
+    int site;    /* chosen by the last plan; -1 none */
+    int variant; /* the same */
+    int lead;    /* the workload whose instances serve it; its own index otherwise */
+    struct core_trial trial;
+    struct core_veto vetoes[CORE_VETOES];
     struct instant moved; /* end of the last move; 0 never */
     bool *site_blocked;   /* [site]: no node of it could take a replica; cleared by changes */
     int failures;         /* handoffs that went back, since the last success; back-off of retries */
@@ -168,10 +200,20 @@ struct core_decision {
     int64_t score_after_nusd;
     int64_t bill_before_nusd;
     int64_t bill_after_nusd;
+    int64_t score_saving_nusd; /* predicted for this move's group, per month; as of the plan */
+    int64_t bill_saving_nusd;
+    int64_t once_nusd;
+    int64_t spread_nusd;
+    int64_t confidence_ppm;
+    bool checked; /* the realised saving is known */
+    struct instant checked_at;
+    int64_t score_realised_nusd; /* per month, by the measurements at the check */
+    int64_t bill_realised_nusd;
     char text[LIMIT_TEXT_BYTES];
 };
-#define CORE_DECISIONS 256
-#define CORE_ENDED     512 /* ended handoffs kept */
+#define CORE_DECISIONS  256
+#define CORE_MOVES_KEPT 64  /* instants of the last moves that only saved, for the budget */
+#define CORE_ENDED      512 /* ended handoffs kept */
 
 struct core_state {
     uint64_t term;
@@ -196,7 +238,11 @@ struct core_state {
     int estimate_count;
     struct core_decision *decisions; /* a ring, as ended */
     uint64_t decision_count;
-    uint64_t solve; /* id of the last CORE_SOLVE */
+    struct instant saving_moves[CORE_MOVES_KEPT]; /* a ring, by saving_move_count */
+    uint64_t saving_move_count;
+    uint64_t world_version; /* grows with every world */
+    uint64_t check;         /* id of the last CORE_CHECK */
+    uint64_t solve;         /* id of the last CORE_SOLVE */
     bool solving;
     struct instant changed;           /* of the inputs; 0: nothing new */
     char plan_text[LIMIT_TEXT_BYTES]; /* of the last plan: "optimal", or why there is none */

@@ -14,7 +14,8 @@ int core_world_copy(const struct world *world, struct arena *arena, struct world
         copy_list(arena, world->egress_count, sizeof(*copy.egress), world->egress, &copy.egress) <
             0 ||
         copy_list(arena, pairs, sizeof(*copy.rtt_us), world->rtt_us, &copy.rtt_us) < 0 ||
-        copy_list(arena, pairs, sizeof(*copy.factor_us), world->factor_us, &copy.factor_us) < 0)
+        copy_list(arena, pairs, sizeof(*copy.factor_us), world->factor_us, &copy.factor_us) < 0 ||
+        copy_list(arena, pairs, sizeof(*copy.us_per_mib), world->us_per_mib, &copy.us_per_mib) < 0)
         return ERR_NO_MEMORY;
     for (int i = 0; i < copy.site_count; i++) {
         struct tags *tags = &copy.sites[i].tags;

@@ -55,6 +55,7 @@ void service_out_send(struct service *service, const struct service_out *out, ui
 {
     switch (out->effect->kind) {
     case CORE_REPLY: /* service_answer's */
+    case CORE_CHECK:
         return;
     case CORE_COMMAND:
         send_command(service, out);

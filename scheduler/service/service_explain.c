@@ -209,8 +209,8 @@ static const char *hold_of(const struct core_state *state, const struct message_
             !str_equal(app->namespace_, request->namespace_))
             continue;
         int64_t moved_us = state->apps[i].workloads[index].moved.us;
-        if (!app->automatic)
-            return "; the app is not automatic: it moves only when told to";
+        if (app->moves != MOVES_AUTO)
+            return "; the app's moves are not automatic: it moves only when told to";
         if (moved_us != 0 && state->now.us < moved_us + state->world->policy.dwell_us)
             return "; it moved a short while ago and stays for the dwell";
     }

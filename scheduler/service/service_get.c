@@ -206,7 +206,7 @@ static void get_apps(const struct service *service, const struct message_request
         json_open(json, NULL, '{');
         json_string(json, "namespace", app->app.namespace_);
         json_string(json, "name", app->app.name);
-        json_bool(json, "automatic", app->app.automatic);
+        json_string(json, "moves", app_moves_words[app->app.moves]);
         json_bool(json, "deleting", app->deleting);
         json_int(json, "version", (int64_t)app->version);
         json_open(json, "workloads", '[');

@@ -313,6 +313,9 @@ static void write_why(const struct plan *plan, const struct move *move, nusd sco
     case REASON_VERSION:
         str_format(text, sizeof(text), "its program or its settings change, at %s", to);
         break;
+    case REASON_REGRET:
+        str_format(text, sizeof(text), "its last move did not pay: back to %s", to);
+        break;
     case REASON_SAVING:
         if (score_change < 0)
             str_format(text, sizeof(text), "its score falls by %s a month at %s",

@@ -122,6 +122,8 @@ static bool deliver(struct sim *sim, const struct core_effect *effect)
     case CORE_REPLY:
         take_reply(sim, effect);
         return false;
+    case CORE_CHECK:
+        return false;
     case CORE_COMMAND:
         for (int i = 0; i < SIM_NODES; i++) {
             if (str_equal(sim->nodes[i].name, effect->command.node))

@@ -198,6 +198,7 @@ static void make(struct run *run, struct core_event *event)
     case CORE_PLAN:
         make_plan(run, event);
         break;
+    case CORE_CHECKED:
     case CORE_TICK:
         break;
     }

@@ -213,6 +213,8 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
             fixture->solve = effect->solve.solve;
             fixture->solve_version = effect->solve.version;
             break;
+        case CORE_CHECK:
+            break;
         case CORE_PUBLISH:
             fixture->publish_count++;
             memcpy(fixture->last_publish, effect->publish.name, sizeof(fixture->last_publish));

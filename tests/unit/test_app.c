@@ -13,7 +13,7 @@
 static const char full[] =
     "app: shop\n"
     "namespace: prod\n"
-    "automatic: false\n"
+    "moves: off\n"
     "workloads:\n"
     "  - name: source\n"
     "    replicas: 3\n"
@@ -89,7 +89,7 @@ static void test_every_field(void **state)
     arena_init(&arena, 64 << 20);
     parse(full, &arena, &app);
     assert_string_equal(app.namespace_, "prod");
-    assert_false(app.automatic);
+    assert_int_equal(app.moves, MOVES_OFF);
     const struct workload *source = &app.workloads[app_workload(&app, "source")];
     assert_int_equal(source->replicas, 3);
     assert_int_equal(source->variant_count, 2);

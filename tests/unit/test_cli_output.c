@@ -221,7 +221,7 @@ static void test_get_tables(void **state)
 {
     (void)state;
     CLEANUP(cleanup_json)
-    json_t *apps = json_loads("[{\"namespace\":\"team-a\",\"name\":\"shop\",\"automatic\":true,"
+    json_t *apps = json_loads("[{\"namespace\":\"team-a\",\"name\":\"shop\",\"moves\":\"auto\","
                               "\"workloads\":[{\"name\":\"w\",\"site\":\"\",\"replicas\":2,"
                               "\"ready\":1,\"require\":{\"cloud\":\"aws\"},\"state\":\"starting\"}"
                               "]}]",

@@ -127,11 +127,11 @@ static void test_estimates_replace_priors(void **state)
     int edge = fixture_site(&f, "edge/one");
     int cloud = fixture_site(&f, "aws/one");
     const struct estimate list[] = {
-        {ESTIMATE_HIT_PPM, "default", "plain", "cache", "edge/one", "", 500000, 7},
-        {ESTIMATE_HIT_PPM, "default", "plain", "cache", "edge/one", "", 400000, 5},
-        {ESTIMATE_CALLS_MHZ, "default", "plain", "cache", "edge/one", "", 50000, 7},
-        {ESTIMATE_HIT_PPM, "default", "other", "cache", "edge/one", "", 100000, 9},
-        {ESTIMATE_RTT_US, "", "", "", "aws/one", "edge/one", 90000, 7},
+        {ESTIMATE_HIT_PPM, "default", "plain", "cache", "edge/one", "", 500000, 7, 0, 0},
+        {ESTIMATE_HIT_PPM, "default", "plain", "cache", "edge/one", "", 400000, 5, 0, 0},
+        {ESTIMATE_CALLS_MHZ, "default", "plain", "cache", "edge/one", "", 50000, 7, 0, 0},
+        {ESTIMATE_HIT_PPM, "default", "other", "cache", "edge/one", "", 100000, 9, 0, 0},
+        {ESTIMATE_RTT_US, "", "", "", "aws/one", "edge/one", 90000, 7, 0, 0},
     };
     f.input.estimates = (struct estimates){list, 5};
     bool measured = false;
@@ -277,9 +277,9 @@ static const char *inference_at(const char *app, int64_t hit_ppm, const char *cl
     assert_int_equal(app_retag(&f.app, "source", "cloud", cloud, &f.arena, &retagged, &f.err), 0);
     f.cost_app.app = &retagged;
     const struct estimate list[] = {
-        {ESTIMATE_HIT_PPM, "default", "shop", "inference", "edge/nyc", "", hit_ppm, 1},
-        {ESTIMATE_CALLS_MHZ, "default", "shop", "inference", "edge/nyc", "", calls_mhz, 1},
-        {ESTIMATE_CALLS_MHZ, "default", "shop", "front", "edge/nyc", "", calls_mhz, 1},
+        {ESTIMATE_HIT_PPM, "default", "shop", "inference", "edge/nyc", "", hit_ppm, 1, 0, 0},
+        {ESTIMATE_CALLS_MHZ, "default", "shop", "inference", "edge/nyc", "", calls_mhz, 1, 0, 0},
+        {ESTIMATE_CALLS_MHZ, "default", "shop", "front", "edge/nyc", "", calls_mhz, 1, 0, 0},
     };
     f.input.estimates = (struct estimates){list, 3};
     f.states[app_workload(&f.app, "front")].site = fixture_site(&f, "edge/nyc");
