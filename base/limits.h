@@ -38,6 +38,7 @@
 #define LIMIT_QUIET          8         /* quiet hours of a policy */
 #define LIMIT_FAMILY         5         /* parts of one split workload: choices grow as 2^(n-1) */
 #define LIMIT_CHOICES        8192      /* (site, variant, sharers) of one part */
+#define LIMIT_USES           64        /* meters that one choice, or one pair of choices, meets */
 #define LIMIT_RESOURCES      4         /* cpu, memory, and two for later */
 #define LIMIT_HANDOFFS       1024      /* handoffs under way at once */
 #define LIMIT_INSTANCES      8192      /* instances a scheduler remembers */
@@ -53,5 +54,8 @@
 #define LIMIT_BUS_QUEUE_BYTES (64 << 20) /* and their bytes, as a message may have a whole MiB */
 #define LIMIT_METRIC_SERIES   65536      /* (workload, site) series with windows in memory */
 #define LIMIT_SAMPLES_BATCH   1024       /* samples in one metrics batch */
-#define LIMIT_SOCKET_LINE     512        /* a line of the workload contract */
-#define LIMIT_LOG_LINE        16384      /* a log line of a workload; longer ones are split */
+#define LIMIT_SKETCHES_BATCH  256        /* sketches in one metrics batch */
+/* of one sketch: at an error of 0.54 % they cover a range of 1 to 2^32 */
+#define LIMIT_SKETCH_BUCKETS 2048
+#define LIMIT_SOCKET_LINE    512   /* a line of the workload contract */
+#define LIMIT_LOG_LINE       16384 /* a log line of a workload; longer ones are split */

@@ -12,7 +12,7 @@
 #define SERIES_SLOTS   (2 * LIMIT_METRIC_SERIES) /* open addressing, at most half full */
 #define GROUPS_MAX     (LIMIT_METRIC_SERIES / 8)
 #define NODES_MAX      LIMIT_NODES
-#define SAMPLE_KINDS   (SAMPLE_RTT_US + 1)
+#define SAMPLE_KINDS   SAMPLE_COUNT
 #define RATE_MAX       INT64_C(100000000)    /* events per second of one instance */
 #define BYTES_RATE_MAX INT64_C(100000000000) /* 100 GB/s */
 #define CPUS_MAX       1024
@@ -73,6 +73,7 @@ struct metrics {
     struct metrics_refusal refusal;
 };
 
+static struct message_sample named(const struct message_sample *sample);
 static bool fresh_batch(struct metrics *metrics, const char *node,
                         const struct message_batch *batch);
 static void take_sample(struct metrics *metrics, const char *node, const char *site,
@@ -143,7 +144,8 @@ void metrics_take(struct metrics *metrics, const char *node, const char *site,
     if (!fresh_batch(metrics, node, batch))
         return;
     for (int i = 0; i < batch->sample_count; i++) {
-        const struct message_sample *sample = &batch->samples[i];
+        const struct message_sample told = named(&batch->samples[i]);
+        const struct message_sample *sample = &told;
         if (sample->kind < 0 || sample->kind >= SAMPLE_KINDS || sample->value < 0)
             refuse(metrics, "node %s: %s is %lld; no reading is below 0", node,
                    sample->kind >= 0 && sample->kind < SAMPLE_KINDS
@@ -175,6 +177,18 @@ int64_t metrics_deadline_us(const struct metrics *metrics, int64_t now_us)
 struct metrics_refusal metrics_refused(const struct metrics *metrics)
 {
     return metrics->refusal;
+}
+
+/* Names that were not told are "". */
+static struct message_sample named(const struct message_sample *sample)
+{
+    struct message_sample copy = *sample;
+    const char **const texts[] = {&copy.namespace_, &copy.app,  &copy.workload, &copy.instance,
+                                  &copy.segment,    &copy.peer, &copy.site};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (*texts[i] == NULL)
+            *texts[i] = "";
+    return copy;
 }
 
 /* A repeated or older batch of the same boot is dropped whole: its differences are known already.
@@ -247,6 +261,7 @@ static void take_rtt(struct metrics *metrics, const char *node, const char *site
         return;
     }
     struct message_sample nobody = {.kind = SAMPLE_RTT_US};
+    nobody = named(&nobody);
     struct group *group = group_of(metrics, &nobody, site, peer, now_us);
     if (group != NULL)
         add_rtt(metrics, group, sample->value, now_us);

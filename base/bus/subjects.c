@@ -49,6 +49,12 @@ void subject_metrics(const char *node, char out[LIMIT_SUBJECT_BYTES])
     str_format(out, LIMIT_SUBJECT_BYTES, "berth.v1.metrics.%s", node);
 }
 
+void subject_probe_metrics(const char *probe, char out[LIMIT_SUBJECT_BYTES])
+{
+    check_token(probe, "probe");
+    str_format(out, LIMIT_SUBJECT_BYTES, "berth.v1.probe.%s.metrics", probe);
+}
+
 void subject_event(const char *ns, const char *app, const char *workload,
                    char out[LIMIT_SUBJECT_BYTES])
 {

@@ -7,8 +7,10 @@
  *     berth.v1.node.<node>.cmd                  scheduler -> node, only
  *     berth.v1.node.<node>.{hello,beat,report,probed}  node -> scheduler, only that node
  *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round
- * trips) berth.v1.metrics.<node>                   samples berth.v1.event.<ns>.<app>.<workload> the
- * events stream ("_" for a missing part) berth.v1.log.<ns>.<app>.<workload>.<replica>
+ * trips) berth.v1.metrics.<node>                   samples
+ *     berth.v1.probe.<probe>.metrics            samples of a probe
+ *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
+ *     berth.v1.log.<ns>.<app>.<workload>.<replica>
  *     berth.v1.at.<ns>.<workload>.<instance>    that very instance (probes)
  *     svc.<ns>.>                                the workloads' own traffic
  *     _INBOX.<kind>.<name>.>                    answers; only that user may listen there
@@ -19,14 +21,15 @@
 
 #include "base/limits.h"
 
-#define SUBJECT_CTL_ALL     "berth.v1.ctl.>"
-#define SUBJECT_NODE_HELLO  "berth.v1.node.*.hello"
-#define SUBJECT_NODE_BEAT   "berth.v1.node.*.beat"
-#define SUBJECT_NODE_REPORT "berth.v1.node.*.report"
-#define SUBJECT_NODE_PROBED "berth.v1.node.*.probed"
-#define SUBJECT_METRICS_ALL "berth.v1.metrics.*"
-#define SUBJECT_EVENT_ALL   "berth.v1.event.>"
-#define SUBJECT_LOG_ALL     "berth.v1.log.>"
+#define SUBJECT_CTL_ALL        "berth.v1.ctl.>"
+#define SUBJECT_NODE_HELLO     "berth.v1.node.*.hello"
+#define SUBJECT_NODE_BEAT      "berth.v1.node.*.beat"
+#define SUBJECT_NODE_REPORT    "berth.v1.node.*.report"
+#define SUBJECT_NODE_PROBED    "berth.v1.node.*.probed"
+#define SUBJECT_METRICS_ALL    "berth.v1.metrics.*"
+#define SUBJECT_METRICS_PROBES "berth.v1.probe.*.metrics"
+#define SUBJECT_EVENT_ALL      "berth.v1.event.>"
+#define SUBJECT_LOG_ALL        "berth.v1.log.>"
 
 #define STREAM_EVENTS    "berth_events" /* the stream that keeps SUBJECT_EVENT_ALL */
 #define BUCKET_ARTIFACTS "artifacts"    /* the object store of the workloads' files */
@@ -34,6 +37,8 @@
 void subject_ctl(const char *verb, char out[LIMIT_SUBJECT_BYTES]);
 void subject_node(const char *node, const char *what, char out[LIMIT_SUBJECT_BYTES]);
 void subject_metrics(const char *node, char out[LIMIT_SUBJECT_BYTES]);
+/* A probe is a user of its own, whose samples may be about any site. */
+void subject_probe_metrics(const char *probe, char out[LIMIT_SUBJECT_BYTES]);
 void subject_event(const char *ns, const char *app, const char *workload,
                    char out[LIMIT_SUBJECT_BYTES]);
 void subject_log(const char *ns, const char *app, const char *workload, int replica,

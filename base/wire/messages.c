@@ -28,9 +28,9 @@ const char *const ready_kind_words[] = {"none", "contract", "tcp", "http", "nats
 const char *const node_verb_words[] = {"stage", "start", "drain",  "resume",
                                        "stop",  "probe", "forget", NULL};
 
-const char *const sample_kind_words[] = {"cpu_ns",         "memory_bytes", "requests", "errors",
-                                         "hits",           "misses",       "bytes_in", "bytes_out",
-                                         "latency_us_sum", "rtt_us",       NULL};
+const char *const sample_kind_words[] = {
+    "cpu_ns",   "memory_bytes", "requests",       "errors", "hits",       "misses",
+    "bytes_in", "bytes_out",    "latency_us_sum", "rtt_us", "latency_us", NULL};
 
 int epoch_compare(struct epoch a, struct epoch b)
 {
@@ -181,26 +181,57 @@ static const struct wire_field message_beat_fields[] = {
 };
 SHAPE(message_beat_shape, "node.beat", message_beat);
 
+#define NAME_TEXT(s, m) WIRE_FIELD_TEXT(s, m, OPT, LIMIT_NAME_BYTES - 1)
+#define NAMESPACE_TEXT(s)                                                       \
+    {                                                                           \
+        .name = "namespace", .kind = WIRE_TEXT, .flags = OPT,                   \
+        .offset = offsetof(struct s, namespace_), .size = sizeof(const char *), \
+        .max = LIMIT_NAME_BYTES - 1                                             \
+    }
+
 static const struct wire_field message_sample_fields[] = {
     WIRE_FIELD_ENUM(message_sample, kind, 0, sample_kind_words),
-    WIRE_FIELD_STR_AS(message_sample, namespace_, "namespace", OPT),
-    WIRE_FIELD_STR(message_sample, app, OPT),
-    WIRE_FIELD_STR(message_sample, workload, OPT),
-    WIRE_FIELD_STR(message_sample, instance, OPT),
-    WIRE_FIELD_STR(message_sample, peer, OPT),
+    NAMESPACE_TEXT(message_sample),
+    NAME_TEXT(message_sample, app),
+    NAME_TEXT(message_sample, workload),
+    WIRE_FIELD_TEXT(message_sample, instance, OPT, LIMIT_ID_BYTES - 1),
+    NAME_TEXT(message_sample, segment),
+    WIRE_FIELD_TEXT(message_sample, peer, OPT, LIMIT_REF_BYTES - 1),
+    WIRE_FIELD_TEXT(message_sample, site, OPT, LIMIT_REF_BYTES - 1),
     WIRE_FIELD_U64(message_sample, life, OPT),
     WIRE_FIELD_I64(message_sample, value, 0, INT64_MIN, INT64_MAX),
 };
 SHAPE(message_sample_shape, "sample", message_sample);
 
+static const struct wire_field message_sketch_fields[] = {
+    WIRE_FIELD_ENUM(message_sketch, kind, 0, sample_kind_words),
+    NAMESPACE_TEXT(message_sketch),
+    NAME_TEXT(message_sketch, app),
+    NAME_TEXT(message_sketch, workload),
+    WIRE_FIELD_TEXT(message_sketch, instance, OPT, LIMIT_ID_BYTES - 1),
+    NAME_TEXT(message_sketch, segment),
+    WIRE_FIELD_TEXT(message_sketch, peer, OPT, LIMIT_REF_BYTES - 1),
+    WIRE_FIELD_TEXT(message_sketch, site, OPT, LIMIT_REF_BYTES - 1),
+    WIRE_FIELD_I32(message_sketch, scale, OPT, -10, 20),
+    WIRE_FIELD_I32(message_sketch, offset, OPT, INT_MIN, INT_MAX),
+    WIRE_FIELD_I64(message_sketch, zero_count, OPT, 0, INT64_MAX),
+    WIRE_FIELD_I64(message_sketch, count, 0, 0, INT64_MAX),
+    WIRE_FIELD_I64(message_sketch, sum, OPT, 0, INT64_MAX),
+    WIRE_FIELD_COUNTS(message_sketch, counts, count_count, OPT, LIMIT_SKETCH_BUCKETS),
+};
+SHAPE(message_sketch_shape, "sketch", message_sketch);
+
 static const struct wire_field message_batch_fields[] = {
     WIRE_FIELD_STR(message_batch, node, 0),
     WIRE_FIELD_STR(message_batch, site, OPT),
     WIRE_FIELD_STR(message_batch, boot_id, 0),
+    WIRE_FIELD_STR(message_batch, source, OPT),
     WIRE_FIELD_I64(message_batch, boot_us, 0, 0, INT64_MAX),
     WIRE_FIELD_U64(message_batch, seq, OPT),
     WIRE_FIELD_ARRAY(message_batch, samples, sample_count, OPT, LIMIT_SAMPLES_BATCH,
                      &message_sample_shape),
+    WIRE_FIELD_ARRAY(message_batch, sketches, sketch_count, OPT, LIMIT_SKETCHES_BATCH,
+                     &message_sketch_shape),
 };
 SHAPE(message_batch_shape, "node.metrics", message_batch);
 
@@ -243,10 +274,10 @@ static const struct wire_field message_reply_fields[] = {
 SHAPE(message_reply_shape, "ctl.reply", message_reply);
 
 const struct wire_shape *const message_shapes[] = {
-    &message_spec_shape,   &message_command_shape, &message_answer_shape, &message_instance_shape,
-    &message_report_shape, &message_probed_shape,  &message_hello_shape,  &message_beat_shape,
-    &message_sample_shape, &message_batch_shape,   &message_event_shape,  &message_request_shape,
-    &message_reply_shape,
+    &message_spec_shape,    &message_command_shape, &message_answer_shape, &message_instance_shape,
+    &message_report_shape,  &message_probed_shape,  &message_hello_shape,  &message_beat_shape,
+    &message_sample_shape,  &message_sketch_shape,  &message_batch_shape,  &message_event_shape,
+    &message_request_shape, &message_reply_shape,
 };
 /* clang-format on */
 const int message_shape_count = (int)COUNT(message_shapes);

@@ -215,31 +215,64 @@ enum sample_kind {
     SAMPLE_BYTES_OUT,      /* counter: response bytes */
     SAMPLE_LATENCY_US_SUM, /* counter: request latency, summed; over REQUESTS it is the mean */
     SAMPLE_RTT_US,         /* gauge: round trip from this node to `peer` (a node or "hub") */
+    SAMPLE_LATENCY_US,     /* of single requests: only as a sketch, never as a sample */
+    SAMPLE_COUNT
 };
 extern const char *const sample_kind_words[];
 
-/* One reading. `life` changes when a counter's process was restarted, so a reset is seen. */
+/* One reading. `life` changes when a counter's process was restarted, so a reset is seen. Texts are
+ * in the arena that it was decoded into, NULL or "" when there is none; their limits are those of
+ * names (instance: of ids; site and peer: of references). */
 struct message_sample {
     int kind; /* enum sample_kind */
-    char namespace_[LIMIT_NAME_BYTES];
-    char app[LIMIT_NAME_BYTES];
-    char workload[LIMIT_NAME_BYTES];
-    char instance[LIMIT_ID_BYTES];
-    char peer[LIMIT_NAME_BYTES];
+    const char *namespace_;
+    const char *app;
+    const char *workload;
+    const char *instance;
+    const char *segment; /* the part of the users that it is about; "": not told, all of them */
+    const char *peer;    /* RTT: a node, "hub", or (from a probe) a site */
+    const char *site;    /* believed only from a probe: a node's own site is what its hello said */
     uint64_t life;
     int64_t value;
 };
 extern const struct wire_shape message_sample_shape;
 
-/* node -> scheduler, berth.v1.metrics.<node>, every second or as configured. */
+/* How single values (of one unit, whole numbers) were distributed since the batch before: a base-2
+ * exponential histogram as in OpenTelemetry, positive range only. counts[i] is of the values in
+ * (base^(offset + i), base^(offset + i + 1)] with base = 2^(2^-scale); metrics/sketch.h makes and
+ * reads it. A difference, not a total: so a lost batch loses its values and nothing else. */
+struct message_sketch {
+    int kind; /* enum sample_kind: LATENCY_US or RTT_US */
+    const char *namespace_;
+    const char *app;
+    const char *workload;
+    const char *instance;
+    const char *segment;
+    const char *peer;
+    const char *site;
+    int scale;
+    int offset; /* the index of counts[0]; may be negative */
+    int64_t zero_count;
+    int64_t count; /* all of them: zero_count and every one of counts */
+    int64_t sum;
+    int64_t *counts;
+    int count_count;
+};
+extern const struct wire_shape message_sketch_shape;
+
+/* node -> scheduler, berth.v1.metrics.<node>, every second or as configured; probe -> scheduler,
+ * berth.v1.probe.<probe>.metrics. */
 struct message_batch {
-    char node[LIMIT_NAME_BYTES];
+    char node[LIMIT_NAME_BYTES]; /* or the probe's name */
     char site[LIMIT_REF_BYTES];
     char boot_id[BOOT_ID_BYTES];
+    char source[LIMIT_TEXT_BYTES]; /* what it was read from, for people: "scrape http://..."; "" */
     int64_t boot_us;
     uint64_t seq;
     struct message_sample *samples;
     int sample_count;
+    struct message_sketch *sketches;
+    int sketch_count;
 };
 extern const struct wire_shape message_batch_shape;
 

@@ -47,6 +47,8 @@ static int decode_nusd(struct wire_decoder *decoder, const struct wire_place *pl
                        const json_t *json, void *at);
 static int decode_array(struct wire_decoder *decoder, const struct wire_place *place,
                         const struct wire_field *field, const json_t *json, void *object);
+static int decode_counts(struct wire_decoder *decoder, const struct wire_place *place,
+                         const struct wire_field *field, const json_t *json, void *object);
 static int check_head(const struct wire_shape *shape, const json_t *root, struct error *err);
 static int refuse(const struct wire_decoder *decoder, const struct wire_place *place, int code,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -176,6 +178,24 @@ static void encode_array(const struct wire_field *field, const void *at, const v
     strbuf_puts(out, "]");
 }
 
+static void encode_counts(const struct wire_field *field, const void *at, const void *object,
+                          struct strbuf *out)
+{
+    const int64_t *items;
+    int count;
+    memcpy(&items, at, sizeof(items));
+    memcpy(&count, (const char *)object + field->count_offset, sizeof(count));
+    BERTH_ASSERT(count >= 0 && count <= field->max, "%s has %d elements, at most %" PRId64,
+                 field->name, count, field->max);
+    strbuf_puts(out, "[");
+    for (int i = 0; i < count; i++) {
+        BERTH_ASSERT(items[i] >= 0, "%s[%d] is %" PRId64 ", a count below 0", field->name, i,
+                     items[i]);
+        strbuf_printf(out, i == 0 ? "%" PRId64 : ",%" PRId64, items[i]);
+    }
+    strbuf_puts(out, "]");
+}
+
 static void encode_i64(const struct wire_field *field, int64_t value, struct strbuf *out)
 {
     BERTH_ASSERT(value >= field->min && value <= field->max,
@@ -254,6 +274,9 @@ static void encode_value(const struct wire_field *field, const void *at, const v
     case WIRE_ARRAY:
         encode_array(field, at, object, out);
         return;
+    case WIRE_COUNTS:
+        encode_counts(field, at, object, out);
+        return;
     }
     BERTH_ASSERT(false, "%s has kind %d", field->name, (int)field->kind);
 }
@@ -282,7 +305,8 @@ static bool field_is_zero(const struct wire_field *field, const void *object)
             if (!field_is_zero(&field->shape->fields[i], at))
                 return false;
         return true;
-    case WIRE_ARRAY: {
+    case WIRE_ARRAY:
+    case WIRE_COUNTS: {
         int count;
         memcpy(&count, (const char *)object + field->count_offset, sizeof(count));
         return count == 0;
@@ -410,6 +434,8 @@ static int decode_field(struct wire_decoder *decoder, const struct wire_place *p
         return decode_struct(decoder, place, field->shape, json, at);
     case WIRE_ARRAY:
         return decode_array(decoder, place, field, json, object);
+    case WIRE_COUNTS:
+        return decode_counts(decoder, place, field, json, object);
     }
     BERTH_ASSERT(false, "%s has kind %d", field->name, (int)field->kind);
     return ERR_UNSUPPORTED;
@@ -535,6 +561,33 @@ static int decode_array(struct wire_decoder *decoder, const struct wire_place *p
                                items + i * field->size);
         if (rc < 0)
             return rc;
+    }
+    int counted = (int)count;
+    memcpy((char *)object + field->offset, &items, sizeof(items));
+    memcpy((char *)object + field->count_offset, &counted, sizeof(counted));
+    return 0;
+}
+
+static int decode_counts(struct wire_decoder *decoder, const struct wire_place *place,
+                         const struct wire_field *field, const json_t *json, void *object)
+{
+    if (!json_is_array(json))
+        return refuse(decoder, place, ERR_INVALID, "must be a list");
+    size_t count = json_array_size(json);
+    if (count > (size_t)field->max)
+        return refuse(decoder, place, ERR_LIMIT, "has %zu elements, at most %" PRId64 " are taken",
+                      count, field->max);
+    if (count == 0)
+        return 0;
+    int64_t *items = arena_array(decoder->arena, count, sizeof(*items));
+    if (items == NULL)
+        return refuse(decoder, place, ERR_NO_MEMORY, "no memory for %zu elements", count);
+    for (size_t i = 0; i < count; i++) {
+        struct wire_place here = {.up = place, .name = NULL, .index = (int)i};
+        const json_t *item = json_array_get(json, i);
+        if (!json_is_integer(item) || json_integer_value(item) < 0)
+            return refuse(decoder, &here, ERR_INVALID, "must be an integer from 0");
+        items[i] = json_integer_value(item);
     }
     int counted = (int)count;
     memcpy((char *)object + field->offset, &items, sizeof(items));

@@ -39,6 +39,7 @@ enum wire_kind {
     WIRE_NUSD,   /* nusd (__int128), as a decimal string of nano-dollars */
     WIRE_STRUCT, /* a struct in place, by shape */
     WIRE_ARRAY,  /* pointer at offset, int count at count_offset, at most max, by shape */
+    WIRE_COUNTS, /* as WIRE_ARRAY, of int64_t from 0: [0,12,3] */
 };
 
 enum { WIRE_OPTIONAL = 1 };
@@ -122,6 +123,12 @@ struct wire_shape {
         .name = #m, .kind = WIRE_ARRAY, .flags = (f), .offset = offsetof(struct s, m),    \
         .size = sizeof(*((struct s *)0)->m), .count_offset = offsetof(struct s, counter), \
         .max = (count_max), .shape = (shape_ptr)                                          \
+    }
+
+#define WIRE_FIELD_COUNTS(s, m, counter, f, count_max)                                           \
+    {                                                                                            \
+        .name = #m, .kind = WIRE_COUNTS, .flags = (f), .offset = offsetof(struct s, m),          \
+        .size = sizeof(int64_t), .count_offset = offsetof(struct s, counter), .max = (count_max) \
     }
 
 /* Appends the JSON; failures (a string not terminated, a number or an enum out of range) are bugs.

@@ -126,7 +126,7 @@ void publish_metrics(struct agent *agent)
         struct message_sample *one = &batch.samples[batch.sample_count++];
         one->kind = SAMPLE_RTT_US;
         one->value = trip->rtt_us;
-        memcpy(one->peer, trip->peer, sizeof(one->peer));
+        one->peer = trip->peer;
         trip->rtt_us = -1;
     }
     subject_metrics(agent->options.name, subject);
@@ -180,8 +180,8 @@ static void sample(struct message_batch *batch, const struct slot *slot, int kin
     one->kind = kind;
     one->value = value;
     one->life = (uint64_t)slot->life;
-    memcpy(one->namespace_, slot->namespace_, sizeof(one->namespace_));
-    memcpy(one->app, slot->app, sizeof(one->app));
-    memcpy(one->workload, slot->workload, sizeof(one->workload));
-    memcpy(one->instance, slot->instance, sizeof(one->instance));
+    one->namespace_ = slot->namespace_;
+    one->app = slot->app;
+    one->workload = slot->workload;
+    one->instance = slot->instance;
 }

@@ -28,7 +28,7 @@ struct rig {
     int hellos;
     int logs;
     char last_log[256];
-    int64_t counters[SAMPLE_RTT_US + 1]; /* of the last batch */
+    int64_t counters[SAMPLE_COUNT]; /* of the last batch */
     struct message_probed probed;
 };
 

@@ -62,6 +62,16 @@ static void fill(const struct wire_shape *shape, char *object, int seed)
             memcpy(object + field->count_offset, &count, sizeof(count));
             break;
         }
+        case WIRE_COUNTS: {
+            int count = 3;
+            int64_t *items = arena_array(&arena, 3, sizeof(*items));
+            assert_non_null(items);
+            items[0] = seed;
+            items[2] = INT64_MAX;
+            memcpy(at, &items, sizeof(items));
+            memcpy(object + field->count_offset, &count, sizeof(count));
+            break;
+        }
         }
     }
 }
@@ -154,12 +164,13 @@ static void test_words(void **state)
     assert_int_equal(words(instance_state_words), INSTANCE_FAILED + 1);
     assert_int_equal(words(ready_kind_words), READY_COMMAND + 1);
     assert_int_equal(words(node_verb_words), NODE_FORGET + 1);
-    assert_int_equal(words(sample_kind_words), SAMPLE_RTT_US + 1);
+    assert_int_equal(words(sample_kind_words), SAMPLE_COUNT);
     assert_string_equal(instance_state_words[INSTANCE_HELD], "held");
     assert_string_equal(ready_kind_words[READY_NATS], "nats");
     assert_string_equal(node_verb_words[NODE_PROBE], "probe");
     assert_string_equal(sample_kind_words[SAMPLE_MISSES], "misses");
     assert_string_equal(sample_kind_words[SAMPLE_LATENCY_US_SUM], "latency_us_sum");
+    assert_string_equal(sample_kind_words[SAMPLE_LATENCY_US], "latency_us");
 }
 
 static void test_epochs(void **state)

@@ -42,12 +42,13 @@ static int tear_down(void **state)
 
 static struct message_sample sample_of(const struct world_of_one *one, int kind, int64_t value)
 {
-    struct message_sample sample = {.kind = kind, .life = one->life, .value = value};
-    str_format(sample.namespace_, sizeof sample.namespace_, "default");
-    str_format(sample.app, sizeof sample.app, "shop");
-    str_format(sample.workload, sizeof sample.workload, "inference");
-    str_format(sample.instance, sizeof sample.instance, "inference-0-1");
-    return sample;
+    return (struct message_sample){.kind = kind,
+                                   .namespace_ = "default",
+                                   .app = "shop",
+                                   .workload = "inference",
+                                   .instance = "inference-0-1",
+                                   .life = one->life,
+                                   .value = value};
 }
 
 static const char *site_of_peer(void *context, const char *node)
@@ -226,7 +227,7 @@ static void test_round_trips_keep_the_shortest(void **state)
     for (int i = 0; i < 12; i++) {
         one->now_us += SECOND;
         struct message_sample rtt = sample_of(one, SAMPLE_RTT_US, i % 3 == 0 ? 80000 : 95000);
-        str_format(rtt.peer, sizeof rtt.peer, "hub");
+        rtt.peer = "hub";
         send(one, &rtt, 1);
     }
     int count = metrics_changed(one->metrics, one->now_us, out, 64);

@@ -23,6 +23,8 @@ static void test_tree(void **state)
     assert_string_equal(out, "berth.v1.node.n1.cmd");
     subject_metrics("n1", out);
     assert_string_equal(out, "berth.v1.metrics.n1");
+    subject_probe_metrics("p1", out);
+    assert_string_equal(out, "berth.v1.probe.p1.metrics");
     subject_event("default", "shop", "web", out);
     assert_string_equal(out, "berth.v1.event.default.shop.web");
     subject_event("default", "", NULL, out);
