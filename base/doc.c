@@ -512,6 +512,12 @@ bool doc_rate(struct doc *doc, const struct doc_node *map, const char *key, int 
     return unit_field(doc, map, key, flags, units_rate, out_mhz);
 }
 
+bool doc_byte_rate(struct doc *doc, const struct doc_node *map, const char *key, int flags,
+                   int64_t *out_bytes_s)
+{
+    return unit_field(doc, map, key, flags, units_byte_rate, out_bytes_s);
+}
+
 bool doc_ratio(struct doc *doc, const struct doc_node *map, const char *key, int flags,
                int64_t *out_ppm)
 {

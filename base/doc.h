@@ -92,6 +92,8 @@ bool doc_duration(struct doc *doc, const struct doc_node *map, const char *key, 
                   int64_t *out_us);
 bool doc_rate(struct doc *doc, const struct doc_node *map, const char *key, int flags,
               int64_t *out_mhz);
+bool doc_byte_rate(struct doc *doc, const struct doc_node *map, const char *key, int flags,
+                   int64_t *out_bytes_s);
 bool doc_ratio(struct doc *doc, const struct doc_node *map, const char *key, int flags,
                int64_t *out_ppm);
 /* One of `count` words; *out is its index; the problem lists them and the nearest. */

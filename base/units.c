@@ -114,6 +114,40 @@ int units_rate(const char *text, int64_t *ret_mhz, struct error *err)
                    : units_error(err, rc, text, "a rate", "200/s or 12/min (/s, /min, /h, /day)");
 }
 
+int units_byte_rate(const char *text, int64_t *ret_bytes_s, struct error *err)
+{
+    static const char *const examples = "2MiB/s or 1.5GB/day (bytes per /s, /min, /h or /day)";
+    static const char *const what = "a number of bytes per time";
+    static const struct {
+        const char *name;
+        int64_t seconds;
+    } periods[] = {{"/s", 1}, {"/min", 60}, {"/h", 3600}, {"/day", 86400}};
+    char number[64];
+    size_t bytes = strcspn(text, "/");
+    int64_t seconds = 0;
+    for (size_t i = 0; i < COUNT(periods); i++) {
+        seconds = strcmp(text + bytes, periods[i].name) == 0 ? periods[i].seconds : seconds;
+    }
+    if (seconds == 0 || bytes >= sizeof(number)) {
+        return units_error(err, ERR_INVALID, text, what, examples);
+    }
+    memcpy(number, text, bytes);
+    number[bytes] = '\0';
+    int64_t volume = 0;
+    int rc = quantity(number, bytes_units, COUNT(bytes_units), &volume);
+    if (rc == 0 && volume > 0 && volume <= seconds / 2) {
+        rc = ERR_INVALID; /* it would round to nothing */
+    }
+    if (rc < 0) {
+        return units_error(err, rc, text, what, examples);
+    }
+    int64_t whole = volume / seconds;
+    int64_t rest = volume % seconds;
+    bool up = rest > seconds - rest || (rest == seconds - rest && whole % 2 != 0);
+    *ret_bytes_s = whole + (up ? 1 : 0);
+    return 0;
+}
+
 int units_ratio(const char *text, int64_t *ret_ppm, struct error *err)
 {
     int rc = quantity(text, ratio_units, COUNT(ratio_units), ret_ppm);

@@ -3,7 +3,8 @@
  *
  * cpu: "250m", "0.5", "2" -> milli-CPUs. bytes: "64MiB", "10 GiB", "512", "1.5KB" -> bytes.
  * duration: "40ms", "2s", "1h30m", "250us" -> microseconds. rate: "200/s", "12/min" -> events
- * per 1000 s (milli-hertz), so that slow rates stay integers. ratio: "0.85", "85%" -> millionths.
+ * per 1000 s (milli-hertz), so that slow rates stay integers. byte rate: "2MiB/s", "1GB/day" ->
+ * bytes per second. ratio: "0.85", "85%" -> millionths.
  * All refuse negatives, blanks in a number and unknown units (ERR_INVALID, naming the units known),
  * and what does not fit (ERR_OVERFLOW). What the smallest unit cannot hold is rounded half to even
  * ("1.1GiB"), but a fraction of the smallest unit itself ("0.5m", "1.5B") and a quantity that would
@@ -19,6 +20,7 @@ int units_cpu(const char *text, int64_t *ret_mcpu, struct error *err) WARN_UNUSE
 int units_bytes(const char *text, int64_t *ret_bytes, struct error *err) WARN_UNUSED;
 int units_duration(const char *text, int64_t *ret_us, struct error *err) WARN_UNUSED;
 int units_rate(const char *text, int64_t *ret_mhz, struct error *err) WARN_UNUSED;
+int units_byte_rate(const char *text, int64_t *ret_bytes_s, struct error *err) WARN_UNUSED;
 int units_ratio(const char *text, int64_t *ret_ppm, struct error *err) WARN_UNUSED;
 
 #define UNITS_TEXT_BYTES 32

@@ -108,6 +108,18 @@ struct weights {
     int64_t migration_ppm;
 };
 
+/* The weights by name: what a document states of them is a set of these bits. */
+enum weight {
+    WEIGHT_LATENCY,
+    WEIGHT_DEVICE_CPU,
+    WEIGHT_COMPUTE,
+    WEIGHT_STORAGE,
+    WEIGHT_EGRESS,
+    WEIGHT_MIGRATION,
+    WEIGHT_COUNT
+};
+extern const char *const weight_words[];
+
 /* A term of the world's own: a formula over named measures (formula.h), in USD per month. */
 struct custom_term {
     char name[LIMIT_NAME_BYTES];
@@ -159,12 +171,15 @@ struct world {
     int64_t *us_per_mib;   /* added per MiB that a call carries on that path; 0 unless stated */
     struct custom_term *terms;
     int term_count;
+    struct measures workload_measures; /* what terms may name of a workload: its unit, and the value
+                                        * for those that state none */
     struct weights weights;
     struct policy policy;
 };
 
 /* KIND_DATA: a data set: heavy bytes with a place. It is in the workloads' list so that links,
- * rules and the solver treat it as what it is, a part to be placed; nothing of it is run. */
+ * rules and the solver treat it as what it is, a part to be placed; nothing of it is run, and its
+ * only variant, "default", is empty. */
 enum workload_kind { KIND_SERVICE, KIND_JOB, KIND_FUNCTION, KIND_DATA };
 enum handoff_class { HANDOFF_OVERLAP, HANDOFF_EXCLUSIVE, HANDOFF_STATEFUL };
 extern const char *const workload_kind_words[];
@@ -284,9 +299,10 @@ struct app {
     char namespace_[LIMIT_NAME_BYTES];
     char name[LIMIT_NAME_BYTES];
     enum app_moves moves;
-    bool has_weights; /* its own, instead of the world's */
-    struct weights weights;
-    struct workload *workloads;
+    bool has_weights;        /* it states some of its own: weights_stated is not 0 */
+    unsigned weights_stated; /* bit per enum weight; the others follow the world: app_weights() */
+    struct weights weights;  /* those stated; the others are 0 */
+    struct workload *workloads; /* data sets come last */
     int workload_count;
     struct segment *segments;
     int segment_count;

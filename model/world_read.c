@@ -1,10 +1,13 @@
 /* Reading a world document; docs/world.md describes its fields. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/str.h"
-#include "model/read.h"
-#include "model/world.h"
+#include "model/measures.h"
+#include "model/weights.h"
+#include "model/world_read.h"
+
+/* What a latency pair states. */
+enum path_figure { RTT, FACTOR, PER_MIB, FIGURES };
 
 static void read_accounts(struct reader *reader, const struct doc_node *root, struct world *world);
 static void read_sites(struct reader *reader, const struct doc_node *root, struct world *world);
@@ -14,6 +17,7 @@ static void read_site_account(struct reader *reader, const struct doc_node *node
                               const struct world *world, struct site *site);
 static void read_geo(struct reader *reader, const struct doc_node *node, struct site *site);
 static void read_price(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_speed(struct reader *reader, const struct doc_node *node, struct site *site);
 static void read_capacity(struct reader *reader, const struct doc_node *node, struct site *site);
 static void read_site_tags(struct reader *reader, const struct doc_node *node, struct site *site);
 static void read_egress(struct reader *reader, const struct doc_node *root, struct world *world);
@@ -29,13 +33,17 @@ static void read_latency_pair(struct reader *reader, const struct doc_node *node
 static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
                          const struct world *world);
 static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
-                     const int ends[2], const int64_t figures[2]);
-static void read_weights(struct reader *reader, const struct doc_node *root,
-                         struct weights *weights);
-static void read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy);
-static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy);
+                     const int ends[2], const int64_t figures[FIGURES]);
 static const char *nearest_site(const struct world *world, const char *name);
 
+static const struct weights weights_default = {
+    .latency_usd_per_second = {1, 6},    /* 0.000001: 1,000 hours of waiting for $3.60 */
+    .device_cpu_usd_per_second = {1, 5}, /* 0.00001: about a cloud's vCPU */
+    .compute_ppm = PPM,
+    .storage_ppm = PPM,
+    .egress_ppm = PPM,
+    .migration_ppm = PPM,
+};
 static const char *const mode_words[] = {"declared", "measured"};
 static const char *const payer_words[] = {"sender", "receiver"};
 static const char *const per_words[] = {"GiB", "GB"};
@@ -57,8 +65,10 @@ int world_from_doc(struct doc *doc, struct arena *arena, struct world *ret_world
     read_sites(&reader, root, &world);
     read_egress(&reader, root, &world);
     read_latency(&reader, root, &world);
-    read_weights(&reader, root, &world.weights);
-    read_policy(&reader, root, &world.policy);
+    world_read_terms(&reader, root, &world);
+    world.weights = weights_default;
+    (void)weights_read(&reader, root, &world.weights); /* those left out have their defaults */
+    world_read_policy(&reader, root, &world.policy);
     doc_close(doc, root);
     int rc = read_finish(&reader, err);
     if (rc < 0) {
@@ -130,11 +140,12 @@ static void read_site(struct reader *reader, const struct doc_node *node, struct
     read_site_account(reader, node, world, site);
     read_geo(reader, node, site);
     read_price(reader, node, site);
-    site->speed_ppm = PPM;
+    read_speed(reader, node, site);
     doc_ratio(doc, node, "overhead", 0, &site->overhead_ppm);
     read_capacity(reader, node, site);
     doc_string(doc, node, "source", 0, site->source, sizeof(site->source));
     read_site_tags(reader, node, site);
+    measures_read(reader, node, "measures", &site->measures);
     doc_close(doc, node);
 }
 
@@ -212,7 +223,24 @@ static void read_price(struct reader *reader, const struct doc_node *node, struc
     if (price != NULL) {
         doc_price(doc, price, "cpu", DOC_REQUIRED, &site->cpu_price);
         doc_price(doc, price, "memory", DOC_REQUIRED, &site->memory_price);
+        doc_price(doc, price, "storage", 0, &site->storage_price);
         doc_close(doc, price);
+    }
+}
+
+/* What its CPUs do in a second, and what a second of them is worth to their owner. */
+static void read_speed(struct reader *reader, const struct doc_node *node, struct site *site)
+{
+    struct doc *doc = reader->doc;
+    site->speed_ppm = PPM;
+    if (doc_ratio(doc, node, "speed", 0, &site->speed_ppm) && site->speed_ppm <= 0) {
+        doc_problem(doc, doc_get(doc, node, "speed", 0),
+                    "a speed is above 0; 1 is the CPU that cpu_per_call was measured on");
+    }
+    site->has_cpu_weight = doc_price(doc, node, "cpu_weight", 0, &site->cpu_weight);
+    if (site->has_cpu_weight && site->tier != TIER_CLIENT) {
+        doc_problem(doc, doc_get(doc, node, "cpu_weight", 0),
+                    "only a site of tier client has a cpu_weight; here price.cpu is paid");
     }
 }
 
@@ -387,10 +415,11 @@ static void read_latency_pair(struct reader *reader, const struct doc_node *node
     } else {
         doc_problem(doc, between, "a pair is two sites, as in [aws/us-east-1, gcp/us-central1]");
     }
-    int64_t figures[2] = {-1, 0};
+    int64_t figures[FIGURES] = {[RTT] = -1};
     char source[LIMIT_TEXT_BYTES];
-    doc_duration(doc, node, "rtt", DOC_REQUIRED, &figures[0]);
-    doc_duration(doc, node, "factor", 0, &figures[1]);
+    doc_duration(doc, node, "rtt", DOC_REQUIRED, &figures[RTT]);
+    doc_duration(doc, node, "factor", 0, &figures[FACTOR]);
+    doc_duration(doc, node, "per_mib", 0, &figures[PER_MIB]);
     doc_string(doc, node, "source", 0, source, sizeof(source));
     doc_close(doc, node);
     if (scalars[0] == NULL || scalars[1] == NULL) {
@@ -430,7 +459,7 @@ static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
 }
 
 static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
-                     const int ends[2], const int64_t figures[2])
+                     const int ends[2], const int64_t figures[FIGURES])
 {
     int cell = ends[0] * world->site_count + ends[1];
     if (world->factor_us[cell] >= 0) {
@@ -438,90 +467,9 @@ static void set_path(struct reader *reader, const struct doc_node *node, struct 
                     world->sites[ends[0]].name, world->sites[ends[1]].name);
         return;
     }
-    world->rtt_us[cell] = figures[0];
-    world->factor_us[cell] = figures[1];
-}
-
-static void read_weights(struct reader *reader, const struct doc_node *root,
-                         struct weights *weights)
-{
-    struct doc *doc = reader->doc;
-    *weights = (struct weights){
-        .latency_usd_per_second = {1, 6},    /* 0.000001: 1,000 hours of waiting for $3.60 */
-        .device_cpu_usd_per_second = {1, 5}, /* 0.00001: about a cloud's vCPU */
-        .compute_ppm = PPM,
-        .egress_ppm = PPM,
-        .migration_ppm = PPM,
-    };
-    const struct doc_node *node = doc_map(doc, root, "weights", 0);
-    if (node == NULL) {
-        return;
-    }
-    doc_price(doc, node, "latency", 0, &weights->latency_usd_per_second);
-    doc_price(doc, node, "device_cpu", 0, &weights->device_cpu_usd_per_second);
-    doc_ratio(doc, node, "compute", 0, &weights->compute_ppm);
-    doc_ratio(doc, node, "egress", 0, &weights->egress_ppm);
-    doc_ratio(doc, node, "migration", 0, &weights->migration_ppm);
-    doc_close(doc, node);
-}
-
-static void read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy)
-{
-    struct doc *doc = reader->doc;
-    int64_t moves = 3;
-    *policy = (struct policy){
-        .horizon_us = 24 * US_PER_HOUR,
-        .dwell_us = 600 * US_PER_S,
-        .saving_min_ppm = PPM / 50,
-        .saving_min = NUSD_PER_USD / 2,
-        .settle_us = 2 * US_PER_S,
-        .hit_floor_ppm = PPM / 100,
-        .healthy_min_us = 10 * US_PER_S,
-        .node_timeout_us = 5 * US_PER_S,
-        .metric_age_max_us = 60 * US_PER_S,
-        .confidence_ppm = 900000,
-        .prior_error_ppm = 300000,
-        .prior_weight_us = 3600 * US_PER_S,
-        .moves_per_day = 0,
-        .check_after_us = 3600 * US_PER_S,
-    };
-    const struct doc_node *node = doc_map(doc, root, "policy", 0);
-    if (node != NULL) {
-        if (doc_duration(doc, node, "horizon", 0, &policy->horizon_us) && policy->horizon_us <= 0) {
-            doc_problem(doc, doc_get(doc, node, "horizon", 0),
-                        "a horizon is longer than nothing: a saving needs time to pay a move");
-        }
-        doc_duration(doc, node, "dwell", 0, &policy->dwell_us);
-        doc_int(doc, node, "moves", 0, 1, LIMIT_HANDOFFS, &moves);
-        doc_duration(doc, node, "settle", 0, &policy->settle_us);
-        if (doc_ratio(doc, node, "hit_floor", 0, &policy->hit_floor_ppm) &&
-            (policy->hit_floor_ppm <= 0 || policy->hit_floor_ppm > PPM)) {
-            doc_problem(doc, doc_get(doc, node, "hit_floor", 0),
-                        "a hit ratio's floor is above 0%% and at most 100%%");
-        }
-        doc_duration(doc, node, "healthy_min", 0, &policy->healthy_min_us);
-        doc_duration(doc, node, "node_timeout", 0, &policy->node_timeout_us);
-        doc_duration(doc, node, "metric_age_max", 0, &policy->metric_age_max_us);
-        read_saving(reader, node, policy);
-        doc_close(doc, node);
-    }
-    policy->moves_max = (int)moves;
-}
-
-static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy)
-{
-    const struct doc_node *saving = doc_map(reader->doc, node, "saving_min", 0);
-    if (saving == NULL) {
-        return;
-    }
-    struct decimal per_month;
-    doc_ratio(reader->doc, saving, "ratio", 0, &policy->saving_min_ppm);
-    if (doc_price(reader->doc, saving, "per_month", 0, &per_month) &&
-        money_of(per_month, 1, 1, &policy->saving_min) < 0) {
-        doc_problem(reader->doc, doc_get(reader->doc, saving, "per_month", 0),
-                    "this amount of money is too large");
-    }
-    doc_close(reader->doc, saving);
+    world->rtt_us[cell] = figures[RTT];
+    world->factor_us[cell] = figures[FACTOR];
+    world->us_per_mib[cell] = figures[PER_MIB];
 }
 
 static const char *nearest_site(const struct world *world, const char *name)

@@ -1,7 +1,9 @@
 /* Writing a world as canonical JSON, which reads back to an equal world. */
 #include "base/str.h"
 #include "model/json_out.h"
+#include "model/measures.h"
 #include "model/read.h"
+#include "model/weights.h"
 #include "model/world.h"
 
 static void write_world(const struct world *world, struct json_out *json);
@@ -9,7 +11,7 @@ static void write_site(const struct world *world, const struct site *site, struc
 static void write_egress_rule(const struct egress_rule *rule, struct json_out *json);
 static void write_latency(const struct world *world, struct json_out *json);
 static void write_path(const struct world *world, int from, int to, struct json_out *json);
-static void write_weights(const struct weights *weights, struct json_out *json);
+static void write_terms(const struct world *world, struct json_out *json);
 static void write_policy(const struct policy *policy, struct json_out *json);
 
 void world_write(const struct world *world, struct strbuf *out)
@@ -51,7 +53,8 @@ static void write_world(const struct world *world, struct json_out *json)
     }
     json_close(json, ']');
     write_latency(world, json);
-    write_weights(&world->weights, json);
+    write_terms(world, json);
+    weights_write(json, &world->weights, WEIGHTS_ALL);
     write_policy(&world->policy, json);
     json_close(json, '}');
 }
@@ -88,7 +91,12 @@ static void write_site(const struct world *world, const struct site *site, struc
         json_open(json, "price", '{');
         json_price(json, "cpu", site->cpu_price);
         json_price(json, "memory", site->memory_price);
+        json_price(json, "storage", site->storage_price);
         json_close(json, '}');
+    }
+    json_millionths(json, "speed", site->speed_ppm);
+    if (site->has_cpu_weight) {
+        json_price(json, "cpu_weight", site->cpu_weight);
     }
     json_millionths(json, "overhead", site->overhead_ppm);
     json_open(json, "capacity", '{');
@@ -99,6 +107,7 @@ static void write_site(const struct world *world, const struct site *site, struc
         json_int(json, "memory", site->capacity[RESOURCE_MEMORY]);
     }
     json_close(json, '}');
+    measures_write(json, "measures", &site->measures);
     if (site->source[0] != '\0') {
         json_string(json, "source", site->source);
     }
@@ -153,7 +162,8 @@ static void write_path(const struct world *world, int from, int to, struct json_
     int there = from * world->site_count + to;
     int back = to * world->site_count + from;
     bool symmetric = world->rtt_us[there] == world->rtt_us[back] &&
-                     world->factor_us[there] == world->factor_us[back];
+                     world->factor_us[there] == world->factor_us[back] &&
+                     world->us_per_mib[there] == world->us_per_mib[back];
     if (symmetric && from > to) {
         return;
     }
@@ -169,18 +179,27 @@ static void write_path(const struct world *world, int from, int to, struct json_
     }
     json_duration(json, "rtt", world->rtt_us[there]);
     json_duration(json, "factor", world->factor_us[there]);
+    json_duration(json, "per_mib", world->us_per_mib[there]);
     json_close(json, '}');
 }
 
-static void write_weights(const struct weights *weights, struct json_out *json)
+static void write_terms(const struct world *world, struct json_out *json)
 {
-    json_open(json, "weights", '{');
-    json_price(json, "latency", weights->latency_usd_per_second);
-    json_price(json, "device_cpu", weights->device_cpu_usd_per_second);
-    json_millionths(json, "compute", weights->compute_ppm);
-    json_millionths(json, "egress", weights->egress_ppm);
-    json_millionths(json, "migration", weights->migration_ppm);
-    json_close(json, '}');
+    measures_write(json, "workload_measures", &world->workload_measures);
+    json_open(json, "terms", '[');
+    for (int i = 0; i < world->term_count; i++) {
+        const struct custom_term *term = &world->terms[i];
+        json_open(json, NULL, '{');
+        json_string(json, "name", term->name);
+        json_string(json, "formula", term->formula);
+        json_string(json, "into", term->billed ? "bill" : "score");
+        json_millionths(json, "weight", term->weight_ppm);
+        if (term->source[0] != '\0') {
+            json_string(json, "source", term->source);
+        }
+        json_close(json, '}');
+    }
+    json_close(json, ']');
 }
 
 static void write_policy(const struct policy *policy, struct json_out *json)
@@ -199,5 +218,19 @@ static void write_policy(const struct policy *policy, struct json_out *json)
     json_duration(json, "healthy_min", policy->healthy_min_us);
     json_duration(json, "node_timeout", policy->node_timeout_us);
     json_duration(json, "metric_age_max", policy->metric_age_max_us);
+    json_millionths(json, "confidence", policy->confidence_ppm);
+    json_millionths(json, "prior_error", policy->prior_error_ppm);
+    json_duration(json, "prior_weight", policy->prior_weight_us);
+    json_int(json, "moves_per_day", policy->moves_per_day);
+    json_duration(json, "check_after", policy->check_after_us);
+    json_open(json, "quiet_hours", '[');
+    for (int i = 0; i < policy->quiet_count; i++) {
+        const struct quiet_hours *quiet = &policy->quiet[i];
+        char hours[LIMIT_NAME_BYTES];
+        str_format(hours, sizeof(hours), "%02d:%02d-%02d:%02d", quiet->from_min / 60,
+                   quiet->from_min % 60, quiet->to_min / 60, quiet->to_min % 60);
+        json_string(json, NULL, hours);
+    }
+    json_close(json, ']');
     json_close(json, '}');
 }

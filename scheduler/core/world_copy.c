@@ -3,6 +3,7 @@
 
 static int copy_list(struct arena *arena, int count, size_t bytes_each, const void *from,
                      void *ret_list);
+static int copy_measures(struct arena *arena, struct measures *measures);
 
 int core_world_copy(const struct world *world, struct arena *arena, struct world *ret_world)
 {
@@ -15,11 +16,17 @@ int core_world_copy(const struct world *world, struct arena *arena, struct world
             0 ||
         copy_list(arena, pairs, sizeof(*copy.rtt_us), world->rtt_us, &copy.rtt_us) < 0 ||
         copy_list(arena, pairs, sizeof(*copy.factor_us), world->factor_us, &copy.factor_us) < 0 ||
-        copy_list(arena, pairs, sizeof(*copy.us_per_mib), world->us_per_mib, &copy.us_per_mib) < 0)
+        copy_list(arena, pairs, sizeof(*copy.us_per_mib), world->us_per_mib, &copy.us_per_mib) <
+            0 ||
+        copy_list(arena, world->term_count, sizeof(*copy.terms), world->terms, &copy.terms) < 0 ||
+        copy_measures(arena, &copy.workload_measures) < 0 ||
+        copy_list(arena, world->policy.quiet_count, sizeof(*copy.policy.quiet), world->policy.quiet,
+                  &copy.policy.quiet) < 0)
         return ERR_NO_MEMORY;
     for (int i = 0; i < copy.site_count; i++) {
         struct tags *tags = &copy.sites[i].tags;
-        if (copy_list(arena, tags->count, sizeof(*tags->list), tags->list, &tags->list) < 0)
+        if (copy_list(arena, tags->count, sizeof(*tags->list), tags->list, &tags->list) < 0 ||
+            copy_measures(arena, &copy.sites[i].measures) < 0)
             return ERR_NO_MEMORY;
     }
     for (int i = 0; i < copy.egress_count; i++) {
@@ -29,6 +36,12 @@ int core_world_copy(const struct world *world, struct arena *arena, struct world
     }
     *ret_world = copy;
     return 0;
+}
+
+static int copy_measures(struct arena *arena, struct measures *measures)
+{
+    return copy_list(arena, measures->count, sizeof(*measures->list), measures->list,
+                     &measures->list);
 }
 
 static int copy_list(struct arena *arena, int count, size_t bytes_each, const void *from,

@@ -25,7 +25,9 @@ static void every_value_has_a_word_of_its_own(void **state)
 {
     (void)state;
     assert_words(tier_words, TIER_COUNT);
-    assert_words(workload_kind_words, KIND_FUNCTION + 1);
+    assert_words(workload_kind_words, KIND_DATA + 1);
+    assert_words(app_moves_words, MOVES_OFF + 1);
+    assert_words(weight_words, WEIGHT_COUNT);
     assert_words(handoff_class_words, HANDOFF_STATEFUL + 1);
     assert_words(estimate_kind_words, ESTIMATE_COUNT);
 }
@@ -39,6 +41,9 @@ static void the_words_stand_in_the_order_of_the_values(void **state)
     assert_string_equal(workload_kind_words[KIND_SERVICE], "service");
     assert_string_equal(workload_kind_words[KIND_JOB], "job");
     assert_string_equal(workload_kind_words[KIND_FUNCTION], "function");
+    assert_string_equal(workload_kind_words[KIND_DATA], "data");
+    assert_string_equal(app_moves_words[MOVES_SUGGEST], "suggest");
+    assert_string_equal(weight_words[WEIGHT_STORAGE], "storage");
     assert_string_equal(handoff_class_words[HANDOFF_OVERLAP], "overlap");
     assert_string_equal(handoff_class_words[HANDOFF_EXCLUSIVE], "exclusive");
     assert_string_equal(handoff_class_words[HANDOFF_STATEFUL], "stateful");
