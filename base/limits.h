@@ -59,3 +59,15 @@
 #define LIMIT_SKETCH_BUCKETS 2048
 #define LIMIT_SOCKET_LINE    512   /* a line of the workload contract */
 #define LIMIT_LOG_LINE       16384 /* a log line of a workload; longer ones are split */
+/* What a probe takes from others (metrics/). */
+#define LIMIT_METRIC_LINE       (64 << 10) /* one line of a metrics page */
+#define LIMIT_METRIC_LABELS     64         /* labels of one series */
+#define LIMIT_METRIC_NAME_BYTES 256        /* a metric's name, terminated */
+#define LIMIT_HISTOGRAM_BUCKETS 256        /* buckets of one classic histogram */
+#define LIMIT_PAGE_BYTES        (64 << 20) /* one metrics page, unpacked */
+#define LIMIT_PAGE_SERIES       262144     /* series of one metrics page */
+#define LIMIT_OTLP_BYTES        (8 << 20)  /* the body of one OTLP request, unpacked */
+#define LIMIT_PROBE_TARGETS     16384      /* pages that one probe scrapes */
+#define LIMIT_PROBE_PATHS       1024       /* ways whose latency one probe measures */
+#define LIMIT_PROBE_RENAMES     64         /* metrics that one target's configuration names itself */
+#define LIMIT_PROBE_SERIES      (1 << 20)  /* series with a meaning that one probe follows */

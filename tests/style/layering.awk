@@ -26,7 +26,7 @@ BEGIN {
     # licence reaches every program that includes it.
     places["glpk.h"] = "model/solve/"
     places["sqlite3.h"] = "scheduler/service/ metrics/ tests/"
-    places["curl/curl.h"] = "executors/probe/ tests/"
+    places["curl/curl.h"] = "metrics/probe/ tests/"
 
     # All that the pure machines see of the C library, themselves and through what they include.
     n = split("stdbool.h stddef.h stdint.h inttypes.h limits.h stdarg.h stdalign.h string.h " \
