@@ -65,8 +65,6 @@ bool formula_name_at(const char *text, int index, char out[LIMIT_NAME_BYTES * 2]
 
 /* Checks a unit's spelling: "g/kWh", "USD/month", "1". */
 int formula_unit_check(const char *unit, struct error *err) WARN_UNUSED;
-/* A measure's name, without "site.": 1 to 63 of [a-z0-9_], a letter first. */
-bool formula_measure_is_valid(const char *name);
 
 struct formula_value formula_value_of(struct decimal value);
 struct formula_value formula_value_ratio(int64_t numerator,
