@@ -38,6 +38,7 @@ void core_on_world(struct core *core, const struct core_event *event)
     core->world_hash = hash;
     world_swap(core, &arena, &world);
     core->state.version++;
+    core->state.world_version++;
     core_inputs_changed(core, true);
     char text[LIMIT_TEXT_BYTES];
     CORE_TEXT(text, "world %s with %d sites", world.name, world.site_count);
@@ -188,6 +189,10 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
     for (int i = 0; i < made.app.workload_count; i++) {
         storage->spec_hash[i] = workload_spec_hash(&made.app.workloads[i]);
         made.workloads[i].site = -1;
+        made.workloads[i].lead = i;
+        made.workloads[i].trial.site = -1;
+        for (int k = 0; k < CORE_VETOES; k++)
+            made.workloads[i].vetoes[k].site = -1;
     }
     *ret_app = made;
     return 0;

@@ -18,6 +18,11 @@ const char *const handoff_state_words[] = {
         NULL};
 const char *const handoff_reason_words[] = {"start",  "remove",  "retag",  "saving", "node-lost",
                                             "failed", "version", "regret", NULL};
+const char *const core_verdict_words[] = {
+#define CORE_VERDICT_WORD(name, word) word,
+    CORE_VERDICT_MAP(CORE_VERDICT_WORD)
+#undef CORE_VERDICT_WORD
+        NULL};
 
 /* Passes of one step before it must be quiet: each pass only goes on when the one before changed
  * something, and every change is a step of a handoff's life, of which there are few. */

@@ -12,6 +12,38 @@ static uint64_t hash_epoch(uint64_t hash, struct epoch epoch)
     return hash_u64(hash_u64(hash, epoch.term), epoch.n);
 }
 
+static uint64_t hash_trial(uint64_t hash, const struct core_workload *workload)
+{
+    const struct core_trial *trial = &workload->trial;
+    if (trial->site >= 0) {
+        hash = hash_i64(hash, trial->site);
+        hash = hash_i64(hash, trial->variant);
+        hash = hash_i64(hash, trial->due.us);
+        hash = hash_i64(hash, trial->until.us);
+        hash = hash_u64(hash, trial->check);
+        hash = hash_u64(hash, trial->plan);
+        hash = hash_i64(hash, trial->group);
+        hash = hash_i64(hash, trial->score_predicted_nusd);
+        hash = hash_i64(hash, trial->bill_predicted_nusd);
+        hash = hash_i64(hash, trial->spread_nusd);
+    }
+    for (int i = 0; i < CORE_VETOES; i++) {
+        const struct core_veto *veto = &workload->vetoes[i];
+        if (veto->site < 0)
+            continue;
+        hash = hash_i64(hash, veto->site);
+        hash = hash_i64(hash, veto->since.us);
+        hash = hash_u64(hash, veto->app_version);
+        hash = hash_u64(hash, veto->world_version);
+        for (int k = 0; k < veto->input_count; k++) {
+            hash = hash_u64(hash, (uint64_t)veto->inputs[k].kind);
+            hash = hash_str(hash, veto->inputs[k].site);
+            hash = hash_i64(hash, veto->inputs[k].value);
+        }
+    }
+    return hash;
+}
+
 static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_count)
 {
     hash = hash_u64(hash, ((const struct core_storage *)app->storage)->hash);
@@ -20,6 +52,9 @@ static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_cou
     for (int i = 0; i < app->app.workload_count; i++) {
         const struct core_workload *workload = &app->workloads[i];
         hash = hash_i64(hash, workload->site);
+        hash = hash_i64(hash, workload->variant);
+        hash = hash_i64(hash, workload->lead);
+        hash = hash_trial(hash, workload);
         hash = hash_i64(hash, workload->moved.us);
         hash = hash_i64(hash, workload->failures);
         hash = hash_i64(hash, workload->retry.us);
@@ -120,7 +155,9 @@ static uint64_t hash_estimate(uint64_t hash, const struct estimate *estimate)
     hash = hash_str(hash, estimate->site);
     hash = hash_str(hash, estimate->peer);
     hash = hash_i64(hash, estimate->value);
-    return hash_i64(hash, estimate->at_us);
+    hash = hash_i64(hash, estimate->at_us);
+    hash = hash_i64(hash, estimate->spread);
+    return hash_i64(hash, estimate->observed_us);
 }
 
 uint64_t core_hash(const struct core *core)
@@ -147,6 +184,14 @@ uint64_t core_hash(const struct core *core)
         hash = hash_estimate(hash, &state->estimates[i]);
     hash = hash_u64(hash, state->ended_count);
     hash = hash_u64(hash, state->decision_count);
+    uint64_t kept =
+        state->saving_move_count < CORE_MOVES_KEPT ? state->saving_move_count : CORE_MOVES_KEPT;
+    for (uint64_t i = 0; i < kept; i++)
+        hash = hash_i64(hash, state->saving_moves[i].us);
+    hash = hash_u64(hash, state->saving_move_count);
+    hash = hash_i64(hash, state->moves_due.us);
+    hash = hash_u64(hash, state->world_version);
+    hash = hash_u64(hash, state->check);
     hash = hash_u64(hash, state->solve * 2 + state->solving);
     hash = hash_i64(hash, state->changed.us);
     hash = hash_i64(hash, core->changed_first.us);

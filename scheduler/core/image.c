@@ -10,6 +10,7 @@
 static int check_counts(const struct core_state *state, struct error *err);
 static int restore_world(struct core *core, const struct core_state *state, struct error *err);
 static int restore_app(struct core *core, const struct core_app *app, struct error *err);
+static int check_workloads(const struct core_app *app, int sites, struct error *err);
 static int restore_nodes(struct core *core, const struct core_state *state, struct error *err);
 static int restore_instances(struct core *core, const struct core_state *state, struct error *err);
 static int restore_handoffs(struct core *core, const struct core_state *state, struct error *err);
@@ -135,13 +136,9 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
     if (core_app_find(core, app->app.namespace_, app->app.name) != NULL)
         return error_set(err, ERR_INVALID, 0, "the image has app %s/%s twice", app->app.namespace_,
                          app->app.name);
-    for (int i = 0; i < app->app.workload_count; i++) {
-        int site = app->workloads[i].site;
-        if (site < -1 || site >= sites)
-            return error_set(err, ERR_INVALID, 0,
-                             "workload %s of the image is at site %d, but its world has %d",
-                             app->app.workloads[i].name, site, sites);
-    }
+    int rc = check_workloads(app, sites, err);
+    if (rc < 0)
+        return rc;
     if (core_app_make(core, &app->app, &made) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", app->app.name);
     made.version = app->version;
@@ -153,6 +150,43 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
         memcpy(site_blocked, app->workloads[i].site_blocked, (size_t)sites * sizeof(bool));
     }
     state->apps[state->app_count++] = made;
+    return 0;
+}
+
+/* Indices that the core will follow have to lead somewhere. */
+static int check_workloads(const struct core_app *app, int sites, struct error *err)
+{
+    for (int i = 0; i < app->app.workload_count; i++) {
+        const struct core_workload *workload = &app->workloads[i];
+        const char *name = app->app.workloads[i].name;
+        int worst = workload->site;
+        if (workload->trial.site >= sites || workload->trial.site < -1)
+            worst = workload->trial.site;
+        for (int k = 0; k < CORE_VETOES; k++) {
+            if (workload->vetoes[k].site >= sites || workload->vetoes[k].site < -1)
+                worst = workload->vetoes[k].site;
+            if (workload->vetoes[k].input_count < 0 ||
+                workload->vetoes[k].input_count > CORE_VETO_INPUTS)
+                return error_set(err, ERR_INVALID, 0, "a veto of %s in the image has %d inputs",
+                                 name, workload->vetoes[k].input_count);
+        }
+        if (worst < -1 || worst >= sites)
+            return error_set(err, ERR_INVALID, 0,
+                             "workload %s of the image is at site %d, but its world has %d", name,
+                             worst, sites);
+        if (workload->lead < 0 || workload->lead > i)
+            return error_set(err, ERR_INVALID, 0,
+                             "workload %s of the image is served by workload %d of its app, which "
+                             "does not come before it",
+                             name, workload->lead);
+        int variants = app->app.workloads[i].variant_count;
+        if (workload->variant < 0 || (workload->variant > 0 && workload->variant >= variants) ||
+            (workload->trial.site >= 0 && workload->trial.variant != 0 &&
+             (workload->trial.variant < 0 || workload->trial.variant >= variants)))
+            return error_set(err, ERR_INVALID, 0,
+                             "workload %s of the image runs variant %d, and it has %d", name,
+                             workload->variant, variants);
+    }
     return 0;
 }
 

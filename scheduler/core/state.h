@@ -130,8 +130,11 @@ struct core_handoff {
 struct core_trial {
     int site; /* where it was; -1: no trial */
     int variant;
-    struct instant due;           /* of the check; 0 while the handoff is under way */
-    uint64_t check;               /* the CORE_CHECK under way; 0: none */
+    struct instant due;   /* of the check; 0 while the handoff is under way */
+    struct instant until; /* then it ends unjudged */
+    uint64_t check;       /* the CORE_CHECK under way; 0: none */
+    uint64_t plan;        /* the solve and its group: moves of one group are judged as one */
+    int group;
     int64_t score_predicted_nusd; /* per month */
     int64_t bill_predicted_nusd;
     int64_t spread_nusd;
@@ -187,8 +190,30 @@ struct core_command {
     bool answered; /* taken (or refused for now), but its effect is not seen yet */
 };
 
-/* Why something was or was not moved; the last CORE_DECISIONS are kept. */
+/* What became of a choice that differs from what runs. */
+#define CORE_VERDICT_MAP(X)                                                                \
+    X(TAKEN, "taken")                                                                      \
+    X(DATA, "data")            /* heavy bytes are moved by people: a suggestion */         \
+    X(HELD, "held")            /* its app wants no automatic moves */                      \
+    X(VETOED, "vetoed")        /* it was there, it did not pay, and nothing has changed */ \
+    X(NO_SAVING, "no-saving")  /* the group's saving is none, or the whole plan's */       \
+    X(SLOW_PAYBACK, "payback") /* its one-off cost is not earned within the horizon */     \
+    X(UNSURE, "unsure")        /* less certain than policy.confidence */                   \
+    X(QUIET, "quiet")          /* quiet hours: due when they end */                        \
+    X(BUDGET, "budget")        /* policy.moves_per_day is used up: due when one comes free */
+
+enum core_verdict {
+#define CORE_VERDICT_ENUM(name, word) VERDICT_##name,
+    CORE_VERDICT_MAP(CORE_VERDICT_ENUM)
+#undef CORE_VERDICT_ENUM
+        VERDICT_COUNT
+};
+extern const char *const core_verdict_words[];
+
+/* Why something was or was not moved; the last CORE_DECISIONS are kept. A refusal that repeats the
+ * workload's last decision takes that one's place. */
 struct core_decision {
+    enum core_verdict verdict;
     struct instant at;
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
@@ -240,9 +265,10 @@ struct core_state {
     uint64_t decision_count;
     struct instant saving_moves[CORE_MOVES_KEPT]; /* a ring, by saving_move_count */
     uint64_t saving_move_count;
-    uint64_t world_version; /* grows with every world */
-    uint64_t check;         /* id of the last CORE_CHECK */
-    uint64_t solve;         /* id of the last CORE_SOLVE */
+    struct instant moves_due; /* what quiet hours or the budget held back is due then; 0: nothing */
+    uint64_t world_version;   /* grows with every world */
+    uint64_t check;           /* id of the last CORE_CHECK */
+    uint64_t solve;           /* id of the last CORE_SOLVE */
     bool solving;
     struct instant changed;           /* of the inputs; 0: nothing new */
     char plan_text[LIMIT_TEXT_BYTES]; /* of the last plan: "optimal", or why there is none */

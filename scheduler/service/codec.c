@@ -15,17 +15,18 @@ static const char *const kind_words[] = {
     [CORE_DELETE] = "delete",       [CORE_RETAG] = "retag",         [CORE_HELLO] = "hello",
     [CORE_NODE_LOST] = "node_lost", [CORE_ANSWER] = "answer",       [CORE_REPORT] = "report",
     [CORE_PROBED] = "probed",       [CORE_ESTIMATES] = "estimates", [CORE_PLAN] = "plan",
-    [CORE_TICK] = "tick",           [CORE_TICK + 1] = NULL,
+    [CORE_CHECKED] = "checked",     [CORE_TICK] = "tick",           [CORE_TICK + 1] = NULL,
 };
 static const char *const effect_words[] = {
-    [CORE_REPLY] = "reply", [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
-    [CORE_SOLVE] = "solve", [CORE_PUBLISH] = "publish", [CORE_PUBLISH + 1] = NULL,
+    [CORE_REPLY] = "reply",  [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
+    [CORE_SOLVE] = "solve",  [CORE_PUBLISH] = "publish", [CORE_CHECK] = "check",
+    [CORE_CHECK + 1] = NULL,
 };
 const char *const codec_status_words[] = {
     [SOLVE_OPTIMAL] = "optimal", [SOLVE_FEASIBLE] = "feasible", [SOLVE_INFEASIBLE] = "infeasible",
     [SOLVE_NONE] = "none",       [SOLVE_NONE + 1] = NULL,
 };
-static const char *const estimate_words[] = {
+const char *const codec_estimate_words[] = {
     [ESTIMATE_CALLS_MHZ] = "calls_mhz",
     [ESTIMATE_CPU_NS] = "cpu_ns",
     [ESTIMATE_HIT_PPM] = "hit_ppm",
@@ -35,6 +36,8 @@ static const char *const estimate_words[] = {
     [ESTIMATE_MCPU] = "mcpu",
     [ESTIMATE_MEMORY_BYTES] = "memory_bytes",
     [ESTIMATE_RTT_US] = "rtt_us",
+    [ESTIMATE_LATENCY_P99_US] = "latency_p99_us",
+    [ESTIMATE_METER_BYTES] = "meter_bytes",
     [ESTIMATE_COUNT] = NULL,
 };
 
@@ -109,7 +112,7 @@ static const struct wire_field probed_fields[] = {
 static const SHAPE(probed_shape, "core.event", core_event, probed_fields);
 
 static const struct wire_field estimate_fields[] = {
-    WORD(estimate, kind, "kind", estimate_words),
+    WORD(estimate, kind, "kind", codec_estimate_words),
     STR(estimate, namespace_, "namespace"),
     STR(estimate, app, "app"),
     STR(estimate, workload, "workload"),
@@ -117,6 +120,8 @@ static const struct wire_field estimate_fields[] = {
     STR(estimate, peer, "peer"),
     I64(estimate, value, "value"),
     I64(estimate, at_us, "at_us"),
+    I64(estimate, spread, "spread"),
+    I64(estimate, observed_us, "observed_us"),
 };
 const SHAPE(codec_estimate_shape, "estimate", estimate, estimate_fields);
 
@@ -132,6 +137,14 @@ static const struct wire_field choice_fields[] = {
     STR(core_plan_choice, app, "app"),
     STR(core_plan_choice, workload, "workload"),
     STR(core_plan_choice, site, "site"),
+    I32(core_plan_choice, variant, "variant"),
+    STR(core_plan_choice, lead, "lead"),
+    I32(core_plan_choice, group, "group"),
+    I64(core_plan_choice, score_saving_nusd, "score_saving_nusd"),
+    I64(core_plan_choice, bill_saving_nusd, "bill_saving_nusd"),
+    I64(core_plan_choice, once_nusd, "once_nusd"),
+    I64(core_plan_choice, spread_nusd, "spread_nusd"),
+    I64(core_plan_choice, confidence_ppm, "confidence_ppm"),
 };
 static const SHAPE(choice_shape, "choice", core_plan_choice, choice_fields);
 
@@ -150,6 +163,19 @@ static const struct wire_field plan_fields[] = {
     STR(core_event, plan.text, "text"),
 };
 static const SHAPE(plan_shape, "core.event", core_event, plan_fields);
+
+static const struct wire_field checked_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    STR(core_event, checked.namespace_, "namespace"),
+    STR(core_event, checked.app, "app"),
+    STR(core_event, checked.workload, "workload"),
+    U64(core_event, checked.check, "check"),
+    FLAG(core_event, checked.known, "known"),
+    I64(core_event, checked.score_saving_nusd, "score_saving_nusd"),
+    I64(core_event, checked.bill_saving_nusd, "bill_saving_nusd"),
+    I64(core_event, checked.spread_nusd, "spread_nusd"),
+};
+static const SHAPE(checked_shape, "core.event", core_event, checked_fields);
 
 static const struct wire_field reply_fields[] = {
     WORD(core_effect, kind, "kind", effect_words), STR(core_effect, reply.request, "request"),
@@ -184,6 +210,14 @@ static const struct wire_field publish_fields[] = {
     PART(core_effect, publish, "event", &message_event_shape),
 };
 static const SHAPE(publish_shape, "core.effect", core_effect, publish_fields);
+
+static const struct wire_field check_fields[] = {
+    WORD(core_effect, kind, "kind", effect_words),   U64(core_effect, check.check, "check"),
+    STR(core_effect, check.namespace_, "namespace"), STR(core_effect, check.app, "app"),
+    STR(core_effect, check.workload, "workload"),    STR(core_effect, check.site, "site"),
+    I32(core_effect, check.variant, "variant"),
+};
+static const SHAPE(check_shape, "core.effect", core_effect, check_fields);
 /* clang-format on */
 
 static const struct wire_shape *const event_shapes[] = {
@@ -193,12 +227,12 @@ static const struct wire_shape *const event_shapes[] = {
     [CORE_NODE_LOST] = &lost_shape,      [CORE_ANSWER] = &answer_shape,
     [CORE_REPORT] = &report_shape,       [CORE_PROBED] = &probed_shape,
     [CORE_ESTIMATES] = &estimates_shape, [CORE_PLAN] = &plan_shape,
-    [CORE_TICK] = &head_shape,
+    [CORE_CHECKED] = &checked_shape,     [CORE_TICK] = &head_shape,
 };
 
 static const struct wire_shape *const effect_shapes[] = {
     [CORE_REPLY] = &reply_shape, [CORE_COMMAND] = &command_shape, [CORE_PROBE] = &probe_shape,
-    [CORE_SOLVE] = &solve_shape, [CORE_PUBLISH] = &publish_shape,
+    [CORE_SOLVE] = &solve_shape, [CORE_PUBLISH] = &publish_shape, [CORE_CHECK] = &check_shape,
 };
 
 static void write_document(const struct core_event *event, struct strbuf *out);

@@ -12,8 +12,23 @@ struct image_site {
     int site; /* index in the world */
 };
 
+struct image_veto {
+    struct core_veto veto;
+    struct core_veto_input *inputs;
+    int input_count;
+};
+
+struct image_moment {
+    int64_t us;
+};
+
 struct image_workload {
     struct core_workload state;
+    int lead_back;            /* its index minus its lead's: 0 is itself, as in older snapshots */
+    struct core_trial *trial; /* one or none */
+    int trial_count;
+    struct image_veto *vetoes;
+    int veto_count;
     struct image_site *blocked;
     int blocked_count;
 };
@@ -41,7 +56,9 @@ struct image_record {
     int handoff_count;
     struct image_handoff *ended; /* in the ring's places */
     int ended_kept;
-    int decisions_kept; /* of image.state.decisions */
+    int decisions_kept;         /* of image.state.decisions */
+    struct image_moment *moves; /* in the ring's places */
+    int moves_kept;
 };
 
 static const char *const want_words[] = {
@@ -140,6 +157,11 @@ static const struct wire_field command_fields[] = {
 static const SHAPE(command_shape, "core.command", core_command, command_fields);
 
 static const struct wire_field decision_fields[] = {
+    {.name = "verdict",
+     .kind = WIRE_ENUM,
+     .flags = OPT,
+     .words = core_verdict_words,
+     AT(core_decision, verdict)},
     I64(core_decision, at.us, "at_us"),
     STR(core_decision, namespace_, "namespace"),
     STR(core_decision, app, "app"),
@@ -151,6 +173,15 @@ static const struct wire_field decision_fields[] = {
     I64(core_decision, score_after_nusd, "score_after_nusd"),
     I64(core_decision, bill_before_nusd, "bill_before_nusd"),
     I64(core_decision, bill_after_nusd, "bill_after_nusd"),
+    I64(core_decision, score_saving_nusd, "score_saving_nusd"),
+    I64(core_decision, bill_saving_nusd, "bill_saving_nusd"),
+    I64(core_decision, once_nusd, "once_nusd"),
+    I64(core_decision, spread_nusd, "spread_nusd"),
+    I64(core_decision, confidence_ppm, "confidence_ppm"),
+    FLAG(core_decision, checked, "checked"),
+    I64(core_decision, checked_at.us, "checked_at_us"),
+    I64(core_decision, score_realised_nusd, "score_realised_nusd"),
+    I64(core_decision, bill_realised_nusd, "bill_realised_nusd"),
     STR(core_decision, text, "text"),
 };
 static const SHAPE(decision_shape, "core.decision", core_decision, decision_fields);
@@ -158,8 +189,45 @@ static const SHAPE(decision_shape, "core.decision", core_decision, decision_fiel
 static const struct wire_field site_fields[] = {I32(image_site, site, "site")};
 static const SHAPE(site_shape, "core.site", image_site, site_fields);
 
+static const struct wire_field moment_fields[] = {I64(image_moment, us, "us")};
+static const SHAPE(moment_shape, "core.moment", image_moment, moment_fields);
+
+static const struct wire_field trial_fields[] = {
+    I32(core_trial, site, "site"),
+    I32(core_trial, variant, "variant"),
+    I64(core_trial, due.us, "due_us"),
+    I64(core_trial, until.us, "until_us"),
+    U64(core_trial, check, "check"),
+    U64(core_trial, plan, "plan"),
+    I32(core_trial, group, "group"),
+    I64(core_trial, score_predicted_nusd, "score_predicted_nusd"),
+    I64(core_trial, bill_predicted_nusd, "bill_predicted_nusd"),
+    I64(core_trial, spread_nusd, "spread_nusd"),
+};
+static const SHAPE(trial_shape, "core.trial", core_trial, trial_fields);
+
+static const struct wire_field veto_input_fields[] = {
+    WORD(core_veto_input, kind, "kind", codec_estimate_words),
+    STR(core_veto_input, site, "site"),
+    I64(core_veto_input, value, "value"),
+};
+static const SHAPE(veto_input_shape, "core.veto_input", core_veto_input, veto_input_fields);
+
+static const struct wire_field veto_fields[] = {
+    I32(image_veto, veto.site, "site"),
+    I64(image_veto, veto.since.us, "since_us"),
+    U64(image_veto, veto.app_version, "app_version"),
+    U64(image_veto, veto.world_version, "world_version"),
+    LIST(image_veto, inputs, input_count, "inputs", CORE_VETO_INPUTS, &veto_input_shape),
+};
+static const SHAPE(veto_shape, "core.veto", image_veto, veto_fields);
+
 static const struct wire_field workload_fields[] = {
     I32(image_workload, state.site, "site"),
+    I32(image_workload, state.variant, "variant"),
+    I32(image_workload, lead_back, "lead_back"),
+    LIST(image_workload, trial, trial_count, "trial", 1, &trial_shape),
+    LIST(image_workload, vetoes, veto_count, "vetoes", CORE_VETOES, &veto_shape),
     I64(image_workload, state.moved.us, "moved_us"),
     LIST(image_workload, blocked, blocked_count, "blocked", LIMIT_SITES, &site_shape),
     I32(image_workload, state.failures, "failures"),
@@ -203,6 +271,11 @@ static const struct wire_field image_fields[] = {
     LIST(image_record, image.state.decisions, decisions_kept, "decisions", CORE_DECISIONS,
          &decision_shape),
     U64(image_record, image.state.decision_count, "decision_count"),
+    LIST(image_record, moves, moves_kept, "saving_moves", CORE_MOVES_KEPT, &moment_shape),
+    U64(image_record, image.state.saving_move_count, "saving_move_count"),
+    I64(image_record, image.state.moves_due.us, "moves_due_us"),
+    U64(image_record, image.state.world_version, "world_version"),
+    U64(image_record, image.state.check, "check"),
     U64(image_record, image.state.solve, "solve"),
     FLAG(image_record, image.state.solving, "solving"),
     I64(image_record, image.state.changed.us, "changed_us"),
@@ -223,14 +296,19 @@ static int write_apps(const struct core_state *state, struct arena *scratch,
                       struct image_record *record, struct error *err);
 static int write_workloads(const struct core_app *app, int site_count, struct arena *scratch,
                            struct image_app *ret_app);
+static int write_workload(const struct core_workload *workload, int index, struct arena *scratch,
+                          struct image_workload *to);
 static struct image_handoff *write_handoffs(struct core_handoff *handoffs, int count,
                                             struct arena *scratch);
 static int document_of(const struct world *world, const struct app *app, struct arena *scratch,
                        const char **ret_document, struct error *err);
 static int read_app(const struct image_app *from, int site_count, struct arena *arena,
                     struct core_app *ret_app, struct error *err);
-static int read_workload(const struct image_workload *from, int site_count, struct arena *arena,
-                         struct core_workload *ret_workload, struct error *err);
+static int read_workload(const struct image_workload *from, int index, int site_count,
+                         struct arena *arena, struct core_workload *ret_workload,
+                         struct error *err);
+static void read_trials(const struct image_workload *from, int index,
+                        struct core_workload *ret_workload);
 static struct core_handoff *read_handoffs(const struct image_handoff *from, int count,
                                           struct arena *arena);
 static int ring_check(const char *what, uint64_t count, int capacity, int kept, struct error *err);
@@ -248,8 +326,12 @@ int codec_image_write(const struct core_image *image, struct arena *scratch, str
     record->ended_kept = core_ring_kept(state->ended_count, CORE_ENDED);
     record->ended = write_handoffs(state->ended, record->ended_kept, scratch);
     record->decisions_kept = core_ring_kept(state->decision_count, CORE_DECISIONS);
-    if (record->handoffs == NULL || record->ended == NULL)
+    record->moves_kept = core_ring_kept(state->saving_move_count, CORE_MOVES_KEPT);
+    record->moves = arena_array(scratch, CORE_MOVES_KEPT, sizeof(*record->moves));
+    if (record->handoffs == NULL || record->ended == NULL || record->moves == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a snapshot's handoffs");
+    for (int i = 0; i < record->moves_kept; i++)
+        record->moves[i].us = state->saving_moves[i].us;
     int rc = 0;
     if (state->world != NULL)
         rc = document_of(state->world, NULL, scratch, &record->world, err);
@@ -291,7 +373,8 @@ static int write_workloads(const struct core_app *app, int site_count, struct ar
     ret_app->workload_count = count;
     for (int i = 0; i < count; i++) {
         struct image_workload *to = &ret_app->workloads[i];
-        to->state = app->workloads[i];
+        if (write_workload(&app->workloads[i], i, scratch, to) < 0)
+            return ERR_NO_MEMORY;
         to->blocked = arena_array(scratch, (size_t)site_count + 1, sizeof(*to->blocked));
         if (to->blocked == NULL)
             return ERR_NO_MEMORY;
@@ -299,6 +382,27 @@ static int write_workloads(const struct core_app *app, int site_count, struct ar
             if (app->workloads[i].site_blocked[k])
                 to->blocked[to->blocked_count++].site = k;
         }
+    }
+    return 0;
+}
+
+/* All but the blocked sites. */
+static int write_workload(const struct core_workload *workload, int index, struct arena *scratch,
+                          struct image_workload *to)
+{
+    to->state = *workload;
+    to->lead_back = index - workload->lead;
+    to->trial = &to->state.trial;
+    to->trial_count = workload->trial.site < 0 ? 0 : 1;
+    to->vetoes = arena_array(scratch, CORE_VETOES, sizeof(*to->vetoes));
+    if (to->vetoes == NULL)
+        return ERR_NO_MEMORY;
+    for (int i = 0; i < CORE_VETOES; i++) {
+        struct core_veto *veto = &to->state.vetoes[i];
+        if (veto->site < 0)
+            continue;
+        to->vetoes[to->veto_count++] = (struct image_veto){
+            .veto = *veto, .inputs = veto->inputs, .input_count = veto->input_count};
     }
     return 0;
 }
@@ -351,6 +455,11 @@ int codec_image_read(const char *text, size_t bytes, struct arena *arena,
     if (rc == 0)
         rc = ring_check("decisions", state->decision_count, CORE_DECISIONS, record->decisions_kept,
                         err);
+    if (rc == 0)
+        rc =
+            ring_check("moves", state->saving_move_count, CORE_MOVES_KEPT, record->moves_kept, err);
+    for (int i = 0; rc == 0 && i < record->moves_kept; i++)
+        state->saving_moves[i].us = record->moves[i].us;
     if (rc == 0 && record->world != NULL && record->world[0] != 0) {
         rc = world_parse("snapshot", record->world, strlen(record->world), arena, world, err);
         state->world = world;
@@ -387,15 +496,16 @@ static int read_app(const struct image_app *from, int site_count, struct arena *
     if (app.workloads == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for app %s", app.app.name);
     for (int i = 0; i < from->workload_count && rc == 0; i++)
-        rc = read_workload(&from->workloads[i], site_count, arena, &app.workloads[i], err);
+        rc = read_workload(&from->workloads[i], i, site_count, arena, &app.workloads[i], err);
     *ret_app = app;
     return rc;
 }
 
-static int read_workload(const struct image_workload *from, int site_count, struct arena *arena,
-                         struct core_workload *ret_workload, struct error *err)
+static int read_workload(const struct image_workload *from, int index, int site_count,
+                         struct arena *arena, struct core_workload *ret_workload, struct error *err)
 {
     *ret_workload = from->state;
+    read_trials(from, index, ret_workload);
     ret_workload->site_blocked = arena_array(arena, (size_t)site_count + 1, sizeof(bool));
     if (ret_workload->site_blocked == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a workload's sites");
@@ -408,6 +518,25 @@ static int read_workload(const struct image_workload *from, int site_count, stru
         ret_workload->site_blocked[site] = true;
     }
     return 0;
+}
+
+static void read_trials(const struct image_workload *from, int index,
+                        struct core_workload *ret_workload)
+{
+    ret_workload->lead = index - from->lead_back;
+    ret_workload->trial = (struct core_trial){.site = -1};
+    if (from->trial_count > 0)
+        ret_workload->trial = from->trial[0];
+    for (int i = 0; i < CORE_VETOES; i++) {
+        struct core_veto *veto = &ret_workload->vetoes[i];
+        *veto = (struct core_veto){.site = -1};
+        if (i >= from->veto_count)
+            continue;
+        *veto = from->vetoes[i].veto;
+        veto->input_count = from->vetoes[i].input_count;
+        for (int k = 0; k < veto->input_count; k++)
+            veto->inputs[k] = from->vetoes[i].inputs[k];
+    }
 }
 
 /* NULL: no memory. */

@@ -58,5 +58,6 @@
                                   .fields = (table),        \
                                   .field_count = COUNT(table)}
 
-extern const char *const codec_status_words[]; /* enum solve_status */
+extern const char *const codec_status_words[];   /* enum solve_status */
+extern const char *const codec_estimate_words[]; /* enum estimate_kind */
 extern const struct wire_shape codec_estimate_shape;

@@ -249,6 +249,7 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
             str_format(choice->workload, LIMIT_NAME_BYTES, "%s", app->workloads[w].name);
             str_format(choice->site, LIMIT_REF_BYTES, "%s",
                        sim->world.sites[best[cost_part(&input, i, w)]].name);
+            choice->group = -1;
         }
     }
 }

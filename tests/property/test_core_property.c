@@ -159,13 +159,36 @@ static void make_plan(struct run *run, struct core_event *event)
         str_format(run->choices[i].app, LIMIT_NAME_BYTES, "shop");
         str_format(run->choices[i].workload, LIMIT_NAME_BYTES, i == 0 ? "web" : "source");
         str_format(run->choices[i].site, LIMIT_REF_BYTES, "%s", site_name(run));
+        run->choices[i].group = (int)pick(run, 3) - 1;
+        run->choices[i].score_saving_nusd = (int64_t)pick(run, 2000) - 500;
+        run->choices[i].once_nusd = (int64_t)pick(run, 4);
+        run->choices[i].confidence_ppm = (int64_t)pick(run, 4) * 300000 + 100000;
     }
+}
+
+static void make_checked(struct run *run, struct core_event *event)
+{
+    static const char *const names[] = {"web", "source", "gone"};
+    str_format(event->checked.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(event->checked.app, LIMIT_NAME_BYTES, "shop");
+    str_format(event->checked.workload, LIMIT_NAME_BYTES, "%s", names[pick(run, 3)]);
+    event->checked.check = core_state(run->f->core)->check - pick(run, 4) / 3;
+    event->checked.known = pick(run, 4) != 0;
+    event->checked.score_saving_nusd = (int64_t)pick(run, 2000) - 1000;
+    event->checked.bill_saving_nusd = (int64_t)pick(run, 2000) - 1000;
+    event->checked.spread_nusd = (int64_t)pick(run, 100);
 }
 
 static void make(struct run *run, struct core_event *event)
 {
     memset(event, 0, sizeof(*event));
-    event->kind = (enum core_event_kind)pick(run, CORE_TICK + 1);
+    /* Reports more often than the rest, and what ends handoffs less: it takes several to bring one
+     * far. */
+    uint64_t kind = pick(run, CORE_TICK + 3);
+    bool ends = kind == CORE_DELETE || kind == CORE_NODE_LOST || kind == CORE_RETAG;
+    if (kind > CORE_TICK || (ends && pick(run, 4) != 0))
+        kind = CORE_REPORT;
+    event->kind = (enum core_event_kind)kind;
     switch (event->kind) {
     case CORE_STARTED:
         event->started.term = core_state(run->f->core)->term + 1;
@@ -199,6 +222,8 @@ static void make(struct run *run, struct core_event *event)
         make_plan(run, event);
         break;
     case CORE_CHECKED:
+        make_checked(run, event);
+        break;
     case CORE_TICK:
         break;
     }

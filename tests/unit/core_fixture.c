@@ -350,6 +350,7 @@ void fixture_plan(struct fixture *fixture, const char *const *pairs, int64_t sta
         str_format(choice->app, LIMIT_NAME_BYTES, "shop");
         str_format(choice->workload, LIMIT_NAME_BYTES, "%s", pairs[2 * i]);
         str_format(choice->site, LIMIT_REF_BYTES, "%s", pairs[2 * i + 1]);
+        choice->group = -1;
     }
     fixture->solve = 0;
     fixture_step(fixture, &event);

@@ -150,6 +150,8 @@ static void every_estimate_survives(void **state)
         list[i].kind = (enum estimate_kind)i;
         list[i].value = 1000 + i;
         list[i].at_us = 5 * i;
+        list[i].spread = 2000 + i;
+        list[i].observed_us = 3000 + i;
         str_format(list[i].site, sizeof(list[i].site), "aws/us-east-1");
     }
     struct core_event event = event_of(CORE_ESTIMATES);
@@ -160,6 +162,8 @@ static void every_estimate_survives(void **state)
     for (int i = 0; i < ESTIMATE_COUNT; i++) {
         assert_int_equal(read.estimates.list[i].kind, i);
         assert_int_equal(read.estimates.list[i].value, 1000 + i);
+        assert_int_equal(read.estimates.list[i].spread, 2000 + i);
+        assert_int_equal(read.estimates.list[i].observed_us, 3000 + i);
     }
     event.estimates.count = 0;
     assert_int_equal(round_trip(&event).estimates.count, 0);
@@ -170,7 +174,18 @@ static void every_plan_survives(void **state)
     (void)state;
     struct core_plan_choice choices[2] = {
         {.namespace_ = "default", .app = "shop", .workload = "source", .site = "aws/us-east-1"},
-        {.namespace_ = "default", .app = "shop", .workload = "front", .site = "edge/nyc-3"},
+        {.namespace_ = "default",
+         .app = "shop",
+         .workload = "front",
+         .site = "edge/nyc-3",
+         .variant = 3,
+         .lead = "front--n1",
+         .group = -1,
+         .score_saving_nusd = INT64_MIN,
+         .bill_saving_nusd = INT64_MAX,
+         .once_nusd = 41,
+         .spread_nusd = 42,
+         .confidence_ppm = 950000},
     };
     for (int status = 0; status <= SOLVE_NONE; status++) {
         struct core_event event = event_of(CORE_PLAN);
@@ -193,8 +208,30 @@ static void every_plan_survives(void **state)
         assert_int_equal(read.plan.bound_nusd, INT64_MIN);
         assert_int_equal(read.plan.choice_count, event.plan.choice_count);
         if (read.plan.choice_count > 0)
-            assert_string_equal(read.plan.choices[1].site, "edge/nyc-3");
+            assert_memory_equal(&read.plan.choices[1], &choices[1], sizeof(choices[1]));
     }
+}
+
+static void every_check_survives(void **state)
+{
+    (void)state;
+    struct core_event event = event_of(CORE_CHECKED);
+    str_format(event.checked.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(event.checked.app, LIMIT_NAME_BYTES, "shop");
+    str_format(event.checked.workload, LIMIT_NAME_BYTES, "source");
+    event.checked.check = UINT64_MAX;
+    event.checked.known = true;
+    event.checked.score_saving_nusd = -1;
+    event.checked.bill_saving_nusd = INT64_MIN;
+    event.checked.spread_nusd = INT64_MAX;
+    struct core_event read = round_trip(&event);
+    assert_string_equal(read.checked.namespace_, "default");
+    assert_string_equal(read.checked.app, "shop");
+    assert_string_equal(read.checked.workload, "source");
+    assert_true(read.checked.check == UINT64_MAX && read.checked.known);
+    assert_int_equal(read.checked.score_saving_nusd, -1);
+    assert_true(read.checked.bill_saving_nusd == INT64_MIN);
+    assert_true(read.checked.spread_nusd == INT64_MAX);
 }
 
 static struct doc *document(const char *path)
@@ -244,7 +281,7 @@ static void effects_are_one_list(void **state)
     assert_string_equal(strbuf_text(&first), "[]");
 
     struct message_env env[1] = {{.name = "BERTH", .value = "x"}};
-    effects->count = 5;
+    effects->count = 6;
     effects->list[0].kind = CORE_REPLY;
     effects->list[0].reply.code = -4;
     effects->list[1].kind = CORE_COMMAND;
@@ -258,6 +295,9 @@ static void effects_are_one_list(void **state)
     effects->list[3].solve.solve = 9;
     effects->list[4].kind = CORE_PUBLISH;
     str_format(effects->list[4].publish.name, LIMIT_NAME_BYTES, "plan.made");
+    effects->list[5].kind = CORE_CHECK;
+    effects->list[5].check.check = 77;
+    str_format(effects->list[5].check.site, LIMIT_REF_BYTES, "edge/nyc");
     strbuf_reset(&first);
     codec_effects_write(effects, &first);
     static const char *const wanted[] = {
@@ -265,6 +305,7 @@ static void effects_are_one_list(void **state)
         "\"kind\":\"command\"", "\"verb\":\"start\"",
         "\"name\":\"BERTH\"",   "\"kind\":\"probe\"",
         "\"solve\":9",          "\"name\":\"plan.made\"",
+        "\"kind\":\"check\"",   "\"check\":77",
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if (strstr(strbuf_text(&first), wanted[i]) == NULL)
@@ -338,6 +379,7 @@ int main(void)
         TEST(messages_of_nodes_survive),
         TEST(every_estimate_survives),
         TEST(every_plan_survives),
+        cmocka_unit_test(every_check_survives),
         TEST(documents_survive_through_their_readers),
         TEST(effects_are_one_list),
         TEST(what_is_no_event_is_refused),

@@ -164,6 +164,39 @@ static void what_is_only_read_is_restored_too(void **state)
     core_destroy(restored);
 }
 
+static void fill_workload(struct core_workload *workload)
+{
+    workload->moved.us = 11;
+    workload->failures = 12;
+    workload->retry.us = INT64_MAX;
+    workload->reason = REASON_REGRET;
+    workload->site_blocked[2] = true;
+    workload->variant = 0;
+    workload->lead = 0;
+    workload->trial = (struct core_trial){.site = 3,
+                                          .due = {31},
+                                          .until = {32},
+                                          .check = 33,
+                                          .plan = 34,
+                                          .group = 35,
+                                          .score_predicted_nusd = INT64_MIN,
+                                          .bill_predicted_nusd = INT64_MAX,
+                                          .spread_nusd = 36};
+    for (int i = 0; i < CORE_VETOES; i++) {
+        struct core_veto *veto = &workload->vetoes[i];
+        veto->site = i;
+        veto->since.us = 41 + i;
+        veto->app_version = 51;
+        veto->world_version = UINT64_MAX;
+        veto->input_count = 1 + i;
+        for (int k = 0; k < veto->input_count; k++) {
+            veto->inputs[k].kind = (enum estimate_kind)(ESTIMATE_METER_BYTES - k);
+            str_format(veto->inputs[k].site, LIMIT_REF_BYTES, "edge/nyc");
+            veto->inputs[k].value = 61 + k;
+        }
+    }
+}
+
 /* Values that no short run leads to, each other than zero, which the codec leaves out. */
 static void fill(struct core_image *image)
 {
@@ -185,12 +218,7 @@ static void fill(struct core_image *image)
                                                      .old_tries = 1 + i};
     for (int i = 0; i < HANDOFF_STATE_COUNT; i++)
         handoff->entered[i].us = 100 + i;
-    struct core_workload *workload = &image->state.apps[0].workloads[1];
-    workload->moved.us = 11;
-    workload->failures = 12;
-    workload->retry.us = INT64_MAX;
-    workload->reason = REASON_FAILED;
-    workload->site_blocked[2] = true;
+    fill_workload(&image->state.apps[0].workloads[1]);
     image->state.apps[0].deleting = true;
     struct core_decision *decision = &image->state.decisions[0];
     assert_true(image->state.decision_count > 0);
@@ -203,6 +231,24 @@ static void fill(struct core_image *image)
     decision->score_after_nusd = INT64_MAX;
     decision->bill_before_nusd = -1;
     decision->bill_after_nusd = 1;
+    decision->verdict = VERDICT_BUDGET;
+    decision->score_saving_nusd = 71;
+    decision->bill_saving_nusd = 72;
+    decision->once_nusd = 73;
+    decision->spread_nusd = 74;
+    decision->confidence_ppm = 75;
+    decision->checked = true;
+    decision->checked_at.us = 76;
+    decision->score_realised_nusd = 77;
+    decision->bill_realised_nusd = 78;
+    image->state.estimates[0].spread = 81;
+    image->state.estimates[0].observed_us = 82;
+    image->state.saving_move_count = CORE_MOVES_KEPT + 1;
+    for (int i = 0; i < CORE_MOVES_KEPT; i++)
+        image->state.saving_moves[i].us = 91 + i;
+    image->state.moves_due.us = 83;
+    image->state.world_version = 84;
+    image->state.check = 85;
     image->state.plan_bound_nusd = 13;
     image->state.solving = true;
     image->state.epoch.n = UINT64_MAX;
@@ -331,6 +377,21 @@ static void an_image_that_no_core_had_is_refused(void **state)
     image.state.apps[0].workloads[0].site = 99;
     refused(image, ERR_INVALID, "99");
     image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].trial.site = 98;
+    refused(image, ERR_INVALID, "98");
+    image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].vetoes[1].site = 97;
+    refused(image, ERR_INVALID, "97");
+    image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].vetoes[1].input_count = CORE_VETO_INPUTS + 1;
+    refused(image, ERR_INVALID, "9 inputs");
+    image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].lead = 1;
+    refused(image, ERR_INVALID, "before");
+    image = read_image(strbuf_text(&text));
+    image.state.apps[0].workloads[0].variant = 1;
+    refused(image, ERR_INVALID, "variant 1");
+    image = read_image(strbuf_text(&text));
     image.state.world = NULL;
     refused(image, ERR_INVALID, "no world");
     image = read_image(strbuf_text(&text));
@@ -376,6 +437,7 @@ static void bytes_that_are_no_image_are_refused(void **state)
     wrong_bytes("{\"v\":1", "{\"v\":2", "newer");
     wrong_bytes("core.image", "core.event", "core.event");
     wrong_bytes("\"ended_count\":", "\"ended_count\":1", "ended handoffs");
+    wrong_bytes("\"ended_count\":", "\"saving_move_count\":3,\"ended_count\":", "moves");
     wrong_bytes("\"want\":\"serve\"", "\"want\":\"more\"", "instances[0].want");
     wrong_bytes("\\\"app\\\":\\\"shop\\\"", "\\\"app\\\":\\\"Shop!\\\"", "Shop!");
 }
