@@ -158,9 +158,11 @@ const struct variant *core_variant(const struct workload *workload, const struct
 /* Required tags, tier and pin of the workload; what links and capacity forbid is the solver's. */
 bool core_site_allowed(const struct world *world, const struct workload *workload, int site);
 
-/* ---- plan.c ---- */
+/* ---- decide.c: which differences are wanted ---- */
 void core_on_plan(struct core *core, const struct core_event *event);
 void core_solve_due(struct core *core);
+
+/* ---- plan.c: how they are carried out ---- */
 void core_diff(struct core *core);      /* differences become handoffs */
 void core_clock_due(struct core *core); /* dwell and retry times that have passed */
 
