@@ -150,7 +150,7 @@ static int ledger_link(struct ledger *ledger, int link, struct error *err)
     int to = ledger->site[info->to_part];
     bool wanted =
         ledger->only < 0 || ledger->only == info->to_part || ledger->only == info->from_part;
-    struct problem_use uses[PROBLEM_USES];
+    struct problem_use uses[COST_LINK_USES];
     if (from < 0 || to < 0) {
         return 0; /* nothing travels to or from what is nowhere */
     }
@@ -161,8 +161,8 @@ static int ledger_link(struct ledger *ledger, int link, struct error *err)
     if (wanted) {
         cost_terms_link(context, link, from, to, &ledger->sink);
     }
-    for (int k = 0; k < PROBLEM_USES; k++) {
-        bool response = k >= PROBLEM_USES / 2;
+    for (int k = 0; k < COST_LINK_USES; k++) {
+        bool response = k >= COST_LINK_USES / 2;
         struct cost_line line = {.term = TERM_EGRESS,
                                  .app = callee->app,
                                  .workload = callee->workload,

@@ -91,9 +91,12 @@ void cost_terms_migration(const struct cost_context *context, int part, int site
 /* Latency and the callee's share of data-centre compute of a link between two sites. */
 void cost_terms_link(const struct cost_context *context, int link, int from, int to,
                      struct cost_sink *sink);
+/* Requests and responses travel opposite ways, and each way may be billed by its sender and by its
+ * receiver. */
+#define COST_LINK_USES 4
 /* Bytes per month of a link on meters: request to its sender and receiver, then the response. */
 int cost_link_uses(const struct cost_context *context, int link, int from, int to,
-                   struct problem_use uses[PROBLEM_USES], struct error *err) WARN_UNUSED;
+                   struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;
 
 /* What is added to the score of every other site, so that small savings move nothing. */
 nusd cost_stay(const struct cost_context *context, int part);

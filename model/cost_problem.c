@@ -8,12 +8,17 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
                         struct problem *problem);
 static int build_unary(const struct cost_context *context, int part, struct problem *problem,
                        struct error *err);
+static int make_choices(const struct cost_context *context, int part, struct arena *arena,
+                        struct problem_part *out);
+static int user_slots(const struct cost_context *context, int part);
+static int pack_uses(size_t cells, int *use_count, struct problem_use **use);
 static int build_user_link(const struct cost_context *context, int link, struct arena *arena,
                            struct problem *problem, struct error *err);
 static int build_pair(const struct cost_context *context, int link, struct arena *arena,
                       struct problem *problem, struct error *err);
 static int merge_uses(const struct cost_context *context, int part, int site,
-                      const struct problem_use *add, struct problem_use *uses, struct error *err);
+                      const struct problem_use *add, struct problem_use *uses, int use_count,
+                      struct error *err);
 static int add_score(const struct cost_context *context, int part, nusd score, int64_t *cost,
                      struct error *err);
 static nusd own_score(const struct cost_context *context, int part);
@@ -50,6 +55,15 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
                      : build_pair(context, link, arena, &problem, err);
         if (rc < 0) {
             return rc;
+        }
+    }
+    for (int part = 0; part < context->part_count; part++) {
+        struct problem_part *to = &problem.parts[part];
+        if (pack_uses((size_t)to->choice_count, &to->use_count, &to->use) > LIMIT_USES) {
+            return error_set(err, ERR_LIMIT, 0,
+                             "%s: its users' traffic meets more than %d egress meters at one site; "
+                             "merge egress rules or divide the workload",
+                             to->name, LIMIT_USES);
         }
     }
     int rc = cost_rules_build(context, arena, &problem, err);
@@ -100,12 +114,30 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
         struct problem_part *part = &problem->parts[i];
         cost_part_name(context, i, part->name, sizeof(part->name));
         part->current = context->parts[i].state->site;
-        part->cost = arena_array(arena, sites, sizeof(int64_t));
-        if (part->cost == NULL) {
+        if (make_choices(context, i, arena, part) < 0) {
             return ERR_NO_MEMORY;
         }
+    }
+    return 0;
+}
+
+/* One choice for each site, in the sites' order. */
+static int make_choices(const struct cost_context *context, int part, struct arena *arena,
+                        struct problem_part *out)
+{
+    const struct workload *what = context->parts[part].what;
+    size_t count = (size_t)context->site_count;
+    out->choice_count = context->site_count;
+    out->choices = arena_array(arena, count, sizeof(*out->choices));
+    out->cost = arena_array(arena, count, sizeof(*out->cost));
+    if (out->choices == NULL || out->cost == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (int i = 0; i < context->site_count; i++) {
+        struct problem_choice *choice = &out->choices[i];
+        *choice = (struct problem_choice){.site = i, .lead = part};
         for (int r = 0; r < RESOURCE_COUNT; r++) {
-            part->demand[r] = context->parts[i].what->reserve[r] * context->parts[i].what->replicas;
+            choice->demand[r] = what->reserve[r] * what->replicas;
         }
     }
     return 0;
@@ -136,8 +168,10 @@ static int build_user_link(const struct cost_context *context, int link, struct 
 {
     const struct cost_link_info *info = &context->links[link];
     struct problem_part *part = &problem->parts[info->to_part];
-    size_t slots = (size_t)context->site_count * PROBLEM_USES;
+    int slots_each = user_slots(context, info->to_part);
+    size_t slots = (size_t)context->site_count * (size_t)slots_each;
     if (part->use == NULL) {
+        part->use_count = slots_each;
         part->use = arena_array(arena, slots, sizeof(struct problem_use));
         if (part->use == NULL) {
             return no_memory(err);
@@ -147,7 +181,7 @@ static int build_user_link(const struct cost_context *context, int link, struct 
         }
     }
     for (int site = 0; site < context->site_count; site++) {
-        struct problem_use uses[PROBLEM_USES];
+        struct problem_use uses[COST_LINK_USES];
         struct cost_sink sink = {0};
         cost_terms_link(context, link, info->from_site, site, &sink);
         nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
@@ -156,8 +190,8 @@ static int build_user_link(const struct cost_context *context, int link, struct 
             rc = cost_link_uses(context, link, info->from_site, site, uses, err);
         }
         if (rc == 0) {
-            rc = merge_uses(context, info->to_part, site, uses, &part->use[site * PROBLEM_USES],
-                            err);
+            rc = merge_uses(context, info->to_part, site, uses, &part->use[site * slots_each],
+                            slots_each, err);
         }
         if (rc < 0) {
             return rc;
@@ -177,7 +211,8 @@ static int build_pair(const struct cost_context *context, int link, struct arena
         .a = info->from_part,
         .b = info->to_part,
         .cost = arena_array(arena, cells, sizeof(int64_t)),
-        .use = arena_array(arena, cells * PROBLEM_USES, sizeof(struct problem_use)),
+        .use_count = COST_LINK_USES,
+        .use = arena_array(arena, cells * COST_LINK_USES, sizeof(struct problem_use)),
     };
     if (pair->cost == NULL || pair->use == NULL) {
         return no_memory(err);
@@ -190,38 +225,77 @@ static int build_pair(const struct cost_context *context, int link, struct arena
             nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
             int rc = add_score(context, info->to_part, score, &pair->cost[cell], err);
             if (rc == 0) {
-                rc = cost_link_uses(context, link, from, to, &pair->use[cell * PROBLEM_USES], err);
+                rc =
+                    cost_link_uses(context, link, from, to, &pair->use[cell * COST_LINK_USES], err);
             }
             if (rc < 0) {
                 return rc;
             }
         }
     }
+    (void)pack_uses(cells, &pair->use_count, &pair->use);
     return 0;
+}
+
+/* What the links of a part's users can meet at most. */
+static int user_slots(const struct cost_context *context, int part)
+{
+    int slots = 0;
+    for (int i = 0; i < context->link_count; i++) {
+        const struct cost_link_info *link = &context->links[i];
+        slots += link->from_part < 0 && link->to_part == part ? COST_LINK_USES : 0;
+    }
+    return slots < context->meter_count ? slots : context->meter_count;
+}
+
+/* Moves the uses of every cell together, to as many slots as the fullest cell needs; returns those.
+ */
+static int pack_uses(size_t cells, int *use_count, struct problem_use **use)
+{
+    size_t before = (size_t)*use_count;
+    size_t most = 0;
+    for (size_t at = 0; at < cells && before > 0; at++) {
+        size_t used = 0;
+        for (size_t k = 0; k < before; k++) {
+            used += (*use)[at * before + k].meter >= 0;
+        }
+        most = used > most ? used : most;
+    }
+    for (size_t at = 0; at < cells && most > 0; at++) {
+        size_t used = 0;
+        for (size_t k = 0; k < before; k++) {
+            struct problem_use slot = (*use)[at * before + k];
+            if (slot.meter >= 0) {
+                (*use)[at * most + used++] = slot;
+            }
+        }
+        while (used < most) {
+            (*use)[at * most + used++] = (struct problem_use){.meter = -1};
+        }
+    }
+    *use_count = (int)most;
+    *use = most == 0 ? NULL : *use;
+    return (int)most;
 }
 
 /* Several groups of users share a part's slots; bytes on one meter add up. */
 static int merge_uses(const struct cost_context *context, int part, int site,
-                      const struct problem_use *add, struct problem_use *uses, struct error *err)
+                      const struct problem_use *add, struct problem_use *uses, int use_count,
+                      struct error *err)
 {
-    for (int k = 0; k < PROBLEM_USES; k++) {
+    for (int k = 0; k < COST_LINK_USES; k++) {
         int slot = 0;
         if (add[k].meter < 0) {
             continue;
         }
-        while (slot < PROBLEM_USES && uses[slot].meter >= 0 && uses[slot].meter != add[k].meter) {
+        while (slot < use_count && uses[slot].meter >= 0 && uses[slot].meter != add[k].meter) {
             slot++;
         }
-        char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
-        cost_part_name(context, part, name, sizeof(name));
-        if (slot == PROBLEM_USES) {
-            return error_set(err, ERR_LIMIT, 0,
-                             "%s at %s: its users' traffic meets more than %d egress rules; merge "
-                             "rules or divide the workload",
-                             name, context->world->sites[site].name, PROBLEM_USES);
-        }
+        BERTH_ASSERT(slot < use_count, "part %d at site %d: %d slots", part, site, use_count);
         uses[slot].meter = add[k].meter;
         if (__builtin_add_overflow(uses[slot].bytes, add[k].bytes, &uses[slot].bytes)) {
+            char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
+            cost_part_name(context, part, name, sizeof(name));
             return error_set(err, ERR_OVERFLOW, 0, "%s: its users cause more than 8 EiB per month",
                              name);
         }
@@ -261,7 +335,7 @@ static nusd own_score(const struct cost_context *context, int part)
         int from =
             link->from_part < 0 ? link->from_site : context->parts[link->from_part].state->site;
         int to = context->parts[link->to_part].state->site;
-        struct problem_use uses[PROBLEM_USES];
+        struct problem_use uses[COST_LINK_USES];
         if (from < 0 || to < 0) {
             continue;
         }
@@ -276,7 +350,7 @@ static nusd own_score(const struct cost_context *context, int part)
 static nusd uses_score(const struct cost_context *context, const struct problem_use *uses)
 {
     nusd sum = 0;
-    for (int k = 0; k < PROBLEM_USES; k++) {
+    for (int k = 0; k < COST_LINK_USES; k++) {
         if (uses[k].meter >= 0) {
             sum += meter_charge(&context->meters[uses[k].meter], uses[k].bytes);
         }

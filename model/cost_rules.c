@@ -144,7 +144,7 @@ static void add_part_rules(struct rules *rules, int part)
     add_tiers(rules, part, name);
     for (int i = 0; i < info->what->require.count; i++) {
         const struct tag *tag = &info->what->require.list[i];
-        struct problem_rule *rule = add_rule(rules, RULE_SITES, part, -1, count);
+        struct problem_rule *rule = add_rule(rules, RULE_CHOICES, part, -1, count);
         for (int site = 0; rule != NULL && site < count; site++) {
             rule->allowed[site] = site_has_tag(&sites[site], tag->key, tag->value);
         }
@@ -154,7 +154,7 @@ static void add_part_rules(struct rules *rules, int part)
         }
     }
     if (info->what->pin[0] != '\0') {
-        struct problem_rule *rule = add_rule(rules, RULE_SITES, part, -1, count);
+        struct problem_rule *rule = add_rule(rules, RULE_CHOICES, part, -1, count);
         for (int site = 0; rule != NULL && site < count; site++) {
             rule->allowed[site] = str_equal(sites[site].name, info->what->pin);
         }
@@ -164,7 +164,7 @@ static void add_part_rules(struct rules *rules, int part)
         }
     }
     if (info->state->site_blocked != NULL) {
-        struct problem_rule *rule = add_rule(rules, RULE_SITES, part, -1, count);
+        struct problem_rule *rule = add_rule(rules, RULE_CHOICES, part, -1, count);
         for (int site = 0; rule != NULL && site < count; site++) {
             rule->allowed[site] = !info->state->site_blocked[site];
         }
@@ -183,7 +183,7 @@ static void add_tiers(struct rules *rules, int part, const char *name)
     if (tiers == 0) {
         return;
     }
-    struct problem_rule *rule = add_rule(rules, RULE_SITES, part, -1, context->site_count);
+    struct problem_rule *rule = add_rule(rules, RULE_CHOICES, part, -1, context->site_count);
     if (rule == NULL) {
         return;
     }
@@ -212,7 +212,7 @@ static void add_live(struct rules *rules, int part, const char *name)
         dead += has_live_node(context, site) ? 0 : 1;
     }
     struct problem_rule *rule =
-        dead == 0 ? NULL : add_rule(rules, RULE_SITES, part, -1, context->site_count);
+        dead == 0 ? NULL : add_rule(rules, RULE_CHOICES, part, -1, context->site_count);
     if (rule == NULL) {
         return;
     }
@@ -230,7 +230,7 @@ static void add_latency(struct rules *rules, int link)
     int count = context->site_count;
     bool users = info->from_part < 0;
     struct problem_rule *rule =
-        add_rule(rules, users ? RULE_SITES : RULE_PAIR, users ? info->to_part : info->from_part,
+        add_rule(rules, users ? RULE_CHOICES : RULE_PAIR, users ? info->to_part : info->from_part,
                  users ? -1 : info->to_part, users ? count : count * count);
     if (rule == NULL) {
         return;
@@ -351,7 +351,7 @@ static void add_holds(struct rules *rules)
         if (!is_held(rules, part)) {
             continue;
         }
-        struct problem_rule *rule = add_rule(rules, RULE_SITES, part, -1, context->site_count);
+        struct problem_rule *rule = add_rule(rules, RULE_CHOICES, part, -1, context->site_count);
         if (rule == NULL) {
             return;
         }
@@ -426,7 +426,7 @@ static void release_at(struct rules *rules, const struct problem_rule *rule)
     __int128 used = 0;
     for (int part = 0; part < rules->context->part_count; part++) {
         if (rules->fixed[part] == rule->site) {
-            used += rules->problem->parts[part].demand[rule->resource];
+            used += rules->problem->parts[part].choices[rule->site].demand[rule->resource];
         }
     }
     for (int part = 0; used > rule->capacity && part < rules->context->part_count; part++) {

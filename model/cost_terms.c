@@ -144,7 +144,7 @@ void cost_terms_migration(const struct cost_context *context, int part, int site
 }
 
 int cost_link_uses(const struct cost_context *context, int link, int from, int to,
-                   struct problem_use uses[PROBLEM_USES], struct error *err)
+                   struct problem_use uses[COST_LINK_USES], struct error *err)
 {
     const struct cost_link_info *info = &context->links[link];
     int64_t travel = cost_travel_ppm(context, info, from);

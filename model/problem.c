@@ -2,9 +2,10 @@
 
 #include <stddef.h>
 
-static void volumes_add(const struct problem_use *use, size_t cell, int first, nusd *volumes);
+static void volumes_add(const struct problem_use *use, int use_count, size_t cell, int first,
+                        nusd *volumes);
 static bool rule_holds(const struct problem *problem, const struct problem_rule *rule,
-                       const int *site);
+                       const int *choice);
 static nusd charge(const struct problem_meter *meter, nusd bytes);
 
 const char *const solve_status_words[] = {"optimal", "feasible", "infeasible", "none"};
@@ -15,27 +16,26 @@ const char *const solve_status_words[] = {"optimal", "feasible", "infeasible", "
 /* Where a sum of absurd charges stops; berth-solve refuses far less. */
 #define COST_MOST ((nusd)1 << 126)
 
-nusd problem_cost(const struct problem *problem, const int *site)
+nusd problem_cost(const struct problem *problem, const int *choice)
 {
     nusd cost = 0;
     for (int part = 0; part < problem->part_count; part++) {
-        cost += problem->parts[part].cost[site[part]];
+        cost += problem->parts[part].cost[choice[part]];
     }
     for (int i = 0; i < problem->pair_count; i++) {
         const struct problem_pair *pair = &problem->pairs[i];
-        cost +=
-            pair->cost[(size_t)site[pair->a] * (size_t)problem->site_count + (size_t)site[pair->b]];
+        cost += pair->cost[problem_cell(problem, pair->b, choice[pair->a], choice[pair->b])];
     }
     for (int first = 0; first < problem->meter_count; first += METERS_PER_PASS) {
         nusd volumes[METERS_PER_PASS] = {0};
         for (int part = 0; part < problem->part_count; part++) {
-            volumes_add(problem->parts[part].use, (size_t)site[part], first, volumes);
+            volumes_add(problem->parts[part].use, problem->parts[part].use_count,
+                        (size_t)choice[part], first, volumes);
         }
         for (int i = 0; i < problem->pair_count; i++) {
             const struct problem_pair *pair = &problem->pairs[i];
-            size_t cell =
-                (size_t)site[pair->a] * (size_t)problem->site_count + (size_t)site[pair->b];
-            volumes_add(pair->use, cell, first, volumes);
+            size_t cell = problem_cell(problem, pair->b, choice[pair->a], choice[pair->b]);
+            volumes_add(pair->use, pair->use_count, cell, first, volumes);
         }
         for (int i = 0; i < METERS_PER_PASS && first + i < problem->meter_count; i++) {
             nusd more = charge(&problem->meters[first + i], volumes[i]);
@@ -47,14 +47,19 @@ nusd problem_cost(const struct problem *problem, const int *site)
     return cost;
 }
 
-int problem_broken_rule(const struct problem *problem, const int *site)
+int problem_broken_rule(const struct problem *problem, const int *choice)
 {
     for (int i = 0; i < problem->rule_count; i++) {
-        if (!rule_holds(problem, &problem->rules[i], site)) {
+        if (!rule_holds(problem, &problem->rules[i], choice)) {
             return i;
         }
     }
     return -1;
+}
+
+size_t problem_cell(const struct problem *problem, int part_b, int choice_a, int choice_b)
+{
+    return (size_t)choice_a * (size_t)problem->parts[part_b].choice_count + (size_t)choice_b;
 }
 
 nusd meter_charge(const struct problem_meter *meter, int64_t bytes)
@@ -93,13 +98,12 @@ static nusd charge(const struct problem_meter *meter, nusd bytes)
 }
 
 /* Adds the bytes of a cell to volumes[meter - first], for the meters of this pass. */
-static void volumes_add(const struct problem_use *use, size_t cell, int first, nusd *volumes)
+static void volumes_add(const struct problem_use *use, int use_count, size_t cell, int first,
+                        nusd *volumes)
 {
-    if (use == NULL) {
-        return;
-    }
-    for (size_t k = 0; k < PROBLEM_USES; k++) {
-        const struct problem_use *slot = &use[cell * PROBLEM_USES + k];
+    size_t slots = use == NULL ? 0 : (size_t)use_count;
+    for (size_t k = 0; k < slots; k++) {
+        const struct problem_use *slot = &use[cell * slots + k];
         if (slot->meter >= first && slot->meter < first + METERS_PER_PASS) {
             volumes[slot->meter - first] += slot->bytes;
         }
@@ -107,20 +111,21 @@ static void volumes_add(const struct problem_use *use, size_t cell, int first, n
 }
 
 static bool rule_holds(const struct problem *problem, const struct problem_rule *rule,
-                       const int *site)
+                       const int *choice)
 {
     nusd used = 0;
     switch (rule->kind) {
-    case RULE_SITES:
-        return rule->allowed[site[rule->a]];
+    case RULE_CHOICES:
+        return rule->allowed[choice[rule->a]];
     case RULE_PAIR:
-        return rule
-            ->allowed[(size_t)site[rule->a] * (size_t)problem->site_count + (size_t)site[rule->b]];
+        return rule->allowed[problem_cell(problem, rule->b, choice[rule->a], choice[rule->b])];
     case RULE_APART:
         for (int i = 0; i < rule->part_count; i++) {
             for (int j = i + 1; j < rule->part_count; j++) {
-                if (rule->parts[i] != rule->parts[j] &&
-                    site[rule->parts[i]] == site[rule->parts[j]]) {
+                int a = rule->parts[i];
+                int b = rule->parts[j];
+                if (a != b && problem->parts[a].choices[choice[a]].site ==
+                                  problem->parts[b].choices[choice[b]].site) {
                     return false;
                 }
             }
@@ -128,8 +133,9 @@ static bool rule_holds(const struct problem *problem, const struct problem_rule 
         return true;
     case RULE_CAPACITY:
         for (int part = 0; part < problem->part_count; part++) {
-            if (site[part] == rule->site) {
-                used += problem->parts[part].demand[rule->resource];
+            const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
+            if (taken->site == rule->site) {
+                used += taken->demand[rule->resource];
             }
         }
         return used <= rule->capacity;

@@ -1,13 +1,16 @@
 /*
- * problem: the placement problem in numbers, as the solver sees it: parts, sites, costs, rules.
+ * problem: the placement problem in numbers, as the solver sees it: parts, choices, costs, rules.
  *
- * Choose one site for every part; minimise the sum of unary costs, pair costs and meters' charges;
- * subject to every rule. Costs are score in nano-dollars per month (int64). A rule is the only
- * thing that can forbid; each has a sentence, so that an infeasible problem can name an irreducible
- * set of rules that cannot hold together. Names are only for messages; indices mean everything.
+ * Take one choice for every part; minimise the sum of the parts' costs, pair costs and meters'
+ * charges; subject to every rule. A choice is a site and all else that is decided with it: the
+ * variant, and whose instances serve. Costs are score in nano-dollars per month (int64) and may be
+ * negative: a saving. A rule is the only thing that can forbid; each has a sentence, so that an
+ * infeasible problem can name an irreducible set of rules that cannot hold together. Names are only
+ * for messages; indices mean everything.
  *
- * A part is a workload with all its replicas (one variant, one segment set). Arrays live in the
- * arena of the builder; a problem is immutable once built. Any thread may read it.
+ * A part is a workload with all its replicas. Parts may have different numbers of choices, in any
+ * order. Arrays live in the arena of the builder; a problem is immutable once built. Any thread may
+ * read it.
  */
 #pragma once
 
@@ -31,37 +34,45 @@ struct problem_meter {
     int64_t price_nusd[LIMIT_TIERS];  /* per per_bytes */
 };
 
-/* Bytes per month that one choice puts on a meter. A choice has PROBLEM_USES slots: requests and
- * responses travel opposite ways, and each way may be billed by its sender and by its receiver. Two
- * slots of one choice may name the same meter: their bytes add up. */
-#define PROBLEM_USES 4
-
+/* Bytes per month that one choice, or one pair of choices, puts on a meter. A cell has as many
+ * slots as its part or pair says (use_count, at most LIMIT_USES). Two slots of one cell may name
+ * the same meter: their bytes add up. */
 struct problem_use {
     int meter; /* -1: none */
     int64_t bytes;
 };
 
-struct problem_part {
-    char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES]; /* "namespace/app/workload" */
-    int64_t *cost;                                 /* [site] */
-    int64_t demand[RESOURCE_COUNT];                /* replicas x reserve */
-    int current;                                   /* the site where it runs now, or -1 */
-    struct problem_use *use; /* [site * PROBLEM_USES + k], or NULL: none anywhere */
+struct problem_choice {
+    int site;
+    int variant;
+    int lead; /* the part whose instances serve it: itself, or one it shares */
+    int64_t demand[RESOURCE_COUNT]; /* what it takes of its site: replicas x reserve; >= 0 */
 };
 
-/* An interaction of two different parts. */
+struct problem_part {
+    char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES]; /* "namespace/app/workload" */
+    int choice_count;                              /* 1 to LIMIT_CHOICES */
+    struct problem_choice *choices;
+    int64_t *cost;           /* [choice] */
+    int current;             /* the choice where it is now, or -1 */
+    int use_count;           /* slots of each choice; 0: it meets no meter */
+    struct problem_use *use; /* [choice * use_count + k]; NULL when use_count is 0 */
+};
+
+/* An interaction of two different parts. A cell is choice_a * parts[b].choice_count + choice_b. */
 struct problem_pair {
     int a;
     int b;
-    int64_t *cost;           /* [site_a * site_count + site_b] */
-    struct problem_use *use; /* [(site_a * site_count + site_b) * PROBLEM_USES + k] or NULL */
+    int64_t *cost; /* [cell] */
+    int use_count;
+    struct problem_use *use; /* [cell * use_count + k]; NULL when use_count is 0 */
 };
 
 enum rule_kind {
-    RULE_SITES,    /* part `a` may only be at sites with allowed[site] */
-    RULE_PAIR,     /* parts `a`, `b` only at allowed[site_a * site_count + site_b] */
+    RULE_CHOICES,  /* part `a` may only take choices with allowed[choice] */
+    RULE_PAIR,     /* parts `a`, `b` only at allowed[choice_a * parts[b].choice_count + choice_b] */
     RULE_APART,    /* no two of parts[] at one site */
-    RULE_CAPACITY, /* the demands of `resource` at `site` sum to at most `capacity` */
+    RULE_CAPACITY, /* the demands of `resource` of the choices at `site` sum to <= `capacity` */
 };
 
 struct problem_rule {
@@ -90,17 +101,19 @@ struct problem {
     struct problem_rule *rules;
 };
 
-/* The exact score of an assignment site[part], in nano-dollars per month, meters included
+/* The exact score of an assignment choice[part], in nano-dollars per month, meters included
  * (each meter's charge rounded once, half to even). */
-nusd problem_cost(const struct problem *problem, const int *site);
+nusd problem_cost(const struct problem *problem, const int *choice);
 /* Index of the first rule an assignment breaks, or -1. */
-int problem_broken_rule(const struct problem *problem, const int *site);
+int problem_broken_rule(const struct problem *problem, const int *choice);
+/* The index of a pair of choices in the tables of a pair, or of a pair rule, of parts a and b. */
+size_t problem_cell(const struct problem *problem, int part_b, int choice_a, int choice_b);
 /* What `bytes` more cost on a meter that already holds base_bytes. */
 nusd meter_charge(const struct problem_meter *meter, int64_t bytes);
 
 enum solve_status {
     SOLVE_OPTIMAL,    /* proven */
-    SOLVE_FEASIBLE,   /* the budget ran out: site[] holds, bound says how far it may be off */
+    SOLVE_FEASIBLE,   /* the budget ran out: choice[] holds, bound says how far it may be off */
     SOLVE_INFEASIBLE, /* conflict[] is an irreducible set of rules */
     SOLVE_NONE,       /* no answer (budget, or the worker died twice): stay */
 };
@@ -108,7 +121,7 @@ extern const char *const solve_status_words[];
 
 struct solution {
     enum solve_status status;
-    int *site;          /* [part] */
+    int *choice;        /* [part] */
     int64_t cost_nusd;  /* problem_cost of it */
     int64_t bound_nusd; /* no assignment is cheaper; <= cost */
     int64_t nodes;      /* branch-and-bound nodes spent */

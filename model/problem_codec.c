@@ -1,8 +1,8 @@
 /*
  * The frames of problem.h. Everything is little-endian; a text is a 16-bit length and its bytes; a
- * cost table is dense, the meters' uses are sparse (count, then cell * PROBLEM_USES + slot, meter,
- * bytes). A reader never allocates more than a bounded multiple of the bytes it was given: each
- * count is compared with its limit and with what the rest of the frame could hold.
+ * cost table is dense, the meters' uses are sparse (slots per cell, count, then cell * slots +
+ * slot, meter, bytes). A reader never allocates more than a bounded multiple of the bytes it was
+ * given: each count is compared with its limit and with what the rest of the frame could hold.
  */
 #include "model/problem.h"
 
@@ -11,7 +11,7 @@
 
 #include "base/str.h"
 
-#define PROBLEM_MAGIC  UINT32_C(0x31505242) /* "BRP1" */
+#define PROBLEM_MAGIC  UINT32_C(0x32505242) /* "BRP2" */
 #define SOLUTION_MAGIC UINT32_C(0x31535242) /* "BRS1" */
 
 /* Counts that a frame may state. The exact solver is for small problems; these only bound memory.
@@ -21,6 +21,12 @@
 #define METERS_MAX 65536
 #define RULES_MAX  262144
 
+/* Of a choice: site, variant, lead, demands. A part has at least one, and a pair at least one cell.
+ */
+#define CHOICE_BYTES   (12 + 8 * RESOURCE_COUNT)
+#define PART_BYTES_MIN (14 + CHOICE_BYTES + 8 + 4)
+#define PAIR_BYTES_MIN (8 + 8 + 4)
+
 struct reader {
     const unsigned char *at;
     size_t left;
@@ -29,10 +35,13 @@ struct reader {
     bool failed;
 };
 
+static size_t cells_of(const struct problem *problem, int a, int b);
 static void put(struct strbuf *out, uint64_t value, size_t bytes);
 static void put_text(struct strbuf *out, const char *text);
 static void put_costs(struct strbuf *out, const int64_t *costs, size_t count);
-static void put_uses(struct strbuf *out, const struct problem_use *use, size_t cells);
+static void put_part(struct strbuf *out, const struct problem_part *part);
+static void put_uses(struct strbuf *out, const struct problem_use *use, int use_count,
+                     size_t cells);
 static void put_rule(struct strbuf *out, const struct problem *problem,
                      const struct problem_rule *rule);
 static uint64_t get(struct reader *in, size_t bytes);
@@ -42,7 +51,9 @@ static int get_count(struct reader *in, const char *what, int64_t max, size_t by
 static void get_text(struct reader *in, char *out, size_t capacity);
 static void *get_memory(struct reader *in, size_t count, size_t bytes_each);
 static int64_t *get_costs(struct reader *in, size_t count);
-static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count);
+static void get_part(struct reader *in, const struct problem *problem, struct problem_part *part);
+static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count,
+                                    int *ret_use_count);
 static bool *get_allowed(struct reader *in, size_t count);
 static void get_meter(struct reader *in, struct problem_meter *meter);
 static void get_rule(struct reader *in, const struct problem *problem, struct problem_rule *rule);
@@ -50,7 +61,6 @@ static int fail(struct reader *in, int code, const char *what, long long value);
 
 void problem_encode(const struct problem *problem, struct strbuf *out)
 {
-    size_t sites = (size_t)problem->site_count;
     put(out, PROBLEM_MAGIC, 4);
     put(out, (uint64_t)problem->site_count, 4);
     put(out, (uint64_t)problem->meter_count, 4);
@@ -70,19 +80,15 @@ void problem_encode(const struct problem *problem, struct strbuf *out)
         put_costs(out, meter->price_nusd, (size_t)meter->tier_count);
     }
     for (int i = 0; i < problem->part_count; i++) {
-        const struct problem_part *part = &problem->parts[i];
-        put_text(out, part->name);
-        put_costs(out, part->demand, RESOURCE_COUNT);
-        put(out, (uint64_t)(int64_t)part->current, 4);
-        put_costs(out, part->cost, sites);
-        put_uses(out, part->use, sites);
+        put_part(out, &problem->parts[i]);
     }
     for (int i = 0; i < problem->pair_count; i++) {
         const struct problem_pair *pair = &problem->pairs[i];
         put(out, (uint64_t)pair->a, 4);
         put(out, (uint64_t)pair->b, 4);
-        put_costs(out, pair->cost, sites * sites);
-        put_uses(out, pair->use, sites * sites);
+        size_t cells = cells_of(problem, pair->a, pair->b);
+        put_costs(out, pair->cost, cells);
+        put_uses(out, pair->use, pair->use_count, cells);
     }
     for (int i = 0; i < problem->rule_count; i++) {
         put_rule(out, problem, &problem->rules[i]);
@@ -95,13 +101,13 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
     struct reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
     struct problem problem = {0};
     if (get(&in, 4) != PROBLEM_MAGIC && !in.failed) {
-        return error_set(err, ERR_INVALID, 0, "problem frame: it does not start with \"BRP1\"");
+        return error_set(err, ERR_INVALID, 0, "problem frame: it does not start with \"BRP2\"");
     }
     problem.site_count = (int)get_range(&in, 4, "sites", 1, LIMIT_SITES);
     size_t sites = in.failed ? 1 : (size_t)problem.site_count;
     problem.meter_count = get_count(&in, "meters", METERS_MAX, 22);
-    problem.part_count = get_count(&in, "parts", PARTS_MAX, 26 + 8 * sites);
-    problem.pair_count = get_count(&in, "pairs", PAIRS_MAX, 12 + 8 * sites * sites);
+    problem.part_count = get_count(&in, "parts", PARTS_MAX, PART_BYTES_MIN);
+    problem.pair_count = get_count(&in, "pairs", PAIRS_MAX, PAIR_BYTES_MIN);
     problem.rule_count = get_count(&in, "rules", RULES_MAX, 6);
     problem.site_names = get_memory(&in, sites, sizeof(*problem.site_names));
     problem.meters = get_memory(&in, (size_t)problem.meter_count, sizeof(*problem.meters));
@@ -115,14 +121,7 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
         get_meter(&in, &problem.meters[i]);
     }
     for (int i = 0; i < problem.part_count && !in.failed; i++) {
-        struct problem_part *part = &problem.parts[i];
-        get_text(&in, part->name, sizeof(part->name));
-        for (int k = 0; k < RESOURCE_COUNT; k++) {
-            part->demand[k] = get_range(&in, 8, "demand", 0, INT64_MAX);
-        }
-        part->current = (int)get_range(&in, 4, "current site", -1, problem.site_count - 1);
-        part->cost = get_costs(&in, sites);
-        part->use = get_uses(&in, sites, problem.meter_count);
+        get_part(&in, &problem, &problem.parts[i]);
     }
     for (int i = 0; i < problem.pair_count && !in.failed; i++) {
         struct problem_pair *pair = &problem.pairs[i];
@@ -131,8 +130,9 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
         if (!in.failed && pair->a == pair->b) {
             return fail(&in, ERR_INVALID, "pair of a part with itself", pair->a);
         }
-        pair->cost = get_costs(&in, sites * sites);
-        pair->use = get_uses(&in, sites * sites, problem.meter_count);
+        size_t cells = in.failed ? 1 : cells_of(&problem, pair->a, pair->b);
+        pair->cost = get_costs(&in, cells);
+        pair->use = get_uses(&in, cells, problem.meter_count, &pair->use_count);
     }
     for (int i = 0; i < problem.rule_count && !in.failed; i++) {
         get_rule(&in, &problem, &problem.rules[i]);
@@ -149,15 +149,15 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
 
 void solution_encode(const struct solution *solution, int part_count, struct strbuf *out)
 {
-    int sites = solution->site == NULL ? 0 : part_count;
+    int parts = solution->choice == NULL ? 0 : part_count;
     put(out, SOLUTION_MAGIC, 4);
     put(out, (uint64_t)solution->status, 4);
     put(out, (uint64_t)solution->cost_nusd, 8);
     put(out, (uint64_t)solution->bound_nusd, 8);
     put(out, (uint64_t)solution->nodes, 8);
-    put(out, (uint64_t)sites, 4);
-    for (int i = 0; i < sites; i++) {
-        put(out, (uint64_t)solution->site[i], 4);
+    put(out, (uint64_t)parts, 4);
+    for (int i = 0; i < parts; i++) {
+        put(out, (uint64_t)solution->choice[i], 4);
     }
     put(out, (uint64_t)solution->conflict_count, 4);
     for (int i = 0; i < solution->conflict_count; i++) {
@@ -179,13 +179,14 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
     solution.bound_nusd = (int64_t)get(&in, 8);
     solution.nodes = get_range(&in, 8, "nodes", 0, INT64_MAX);
     bool placed = solution.status == SOLVE_OPTIMAL || solution.status == SOLVE_FEASIBLE;
-    int sites = placed ? problem->part_count : 0;
-    (void)get_range(&in, 4, "placed parts", sites, sites);
+    int parts = placed ? problem->part_count : 0;
+    (void)get_range(&in, 4, "placed parts", parts, parts);
     if (placed) {
-        solution.site = get_memory(&in, (size_t)sites, sizeof(*solution.site));
+        solution.choice = get_memory(&in, (size_t)parts, sizeof(*solution.choice));
     }
-    for (int i = 0; i < sites && !in.failed; i++) {
-        solution.site[i] = (int)get_range(&in, 4, "site", 0, problem->site_count - 1);
+    for (int i = 0; i < parts && !in.failed; i++) {
+        solution.choice[i] =
+            (int)get_range(&in, 4, "choice", 0, problem->parts[i].choice_count - 1);
     }
     int conflicts_max = solution.status == SOLVE_INFEASIBLE ? problem->rule_count : 0;
     solution.conflict_count = get_count(&in, "conflicting rules", conflicts_max, 4);
@@ -206,6 +207,11 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
     }
     *ret_solution = solution;
     return 0;
+}
+
+static size_t cells_of(const struct problem *problem, int a, int b)
+{
+    return (size_t)problem->parts[a].choice_count * (size_t)problem->parts[b].choice_count;
 }
 
 static void put(struct strbuf *out, uint64_t value, size_t bytes)
@@ -232,14 +238,35 @@ static void put_costs(struct strbuf *out, const int64_t *costs, size_t count)
     }
 }
 
-static void put_uses(struct strbuf *out, const struct problem_use *use, size_t cells)
+static void put_part(struct strbuf *out, const struct problem_part *part)
 {
+    put_text(out, part->name);
+    put(out, (uint64_t)part->choice_count, 4);
+    put(out, (uint64_t)(int64_t)part->current, 4);
+    for (int i = 0; i < part->choice_count; i++) {
+        const struct problem_choice *choice = &part->choices[i];
+        put(out, (uint64_t)choice->site, 4);
+        put(out, (uint64_t)choice->variant, 4);
+        put(out, (uint64_t)choice->lead, 4);
+        put_costs(out, choice->demand, RESOURCE_COUNT);
+    }
+    put_costs(out, part->cost, (size_t)part->choice_count);
+    put_uses(out, part->use, part->use_count, (size_t)part->choice_count);
+}
+
+static void put_uses(struct strbuf *out, const struct problem_use *use, int use_count, size_t cells)
+{
+    size_t slots = use == NULL ? 0 : cells * (size_t)use_count;
     uint64_t count = 0;
-    for (size_t i = 0; use != NULL && i < cells * PROBLEM_USES; i++) {
+    for (size_t i = 0; i < slots; i++) {
         count += use[i].meter >= 0;
     }
+    put(out, count == 0 ? 0 : (uint64_t)use_count, 4);
+    if (count == 0) {
+        return;
+    }
     put(out, count, 4);
-    for (size_t i = 0; use != NULL && i < cells * PROBLEM_USES; i++) {
+    for (size_t i = 0; i < slots; i++) {
         if (use[i].meter >= 0) {
             put(out, i, 4);
             put(out, (uint64_t)use[i].meter, 4);
@@ -251,18 +278,18 @@ static void put_uses(struct strbuf *out, const struct problem_use *use, size_t c
 static void put_rule(struct strbuf *out, const struct problem *problem,
                      const struct problem_rule *rule)
 {
-    size_t sites = (size_t)problem->site_count;
     put(out, (uint64_t)rule->kind, 4);
     put_text(out, rule->text);
     switch (rule->kind) {
-    case RULE_SITES:
+    case RULE_CHOICES:
         put(out, (uint64_t)rule->a, 4);
-        strbuf_append(out, (const char *)rule->allowed, sites);
+        strbuf_append(out, (const char *)rule->allowed,
+                      (size_t)problem->parts[rule->a].choice_count);
         return;
     case RULE_PAIR:
         put(out, (uint64_t)rule->a, 4);
         put(out, (uint64_t)rule->b, 4);
-        strbuf_append(out, (const char *)rule->allowed, sites * sites);
+        strbuf_append(out, (const char *)rule->allowed, cells_of(problem, rule->a, rule->b));
         return;
     case RULE_APART:
         put(out, (uint64_t)rule->part_count, 4);
@@ -357,17 +384,45 @@ static int64_t *get_costs(struct reader *in, size_t count)
     return costs;
 }
 
-static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count)
+static void get_part(struct reader *in, const struct problem *problem, struct problem_part *part)
 {
-    size_t slots = cells * PROBLEM_USES;
-    int count = get_count(in, "uses", (int64_t)slots, 16);
-    if (count == 0) {
+    get_text(in, part->name, sizeof(part->name));
+    part->choice_count = get_count(in, "choices", LIMIT_CHOICES, CHOICE_BYTES);
+    if (!in->failed && part->choice_count == 0) {
+        (void)fail(in, ERR_INVALID, "choices of a part", 0);
+    }
+    part->current = (int)get_range(in, 4, "current choice", -1, part->choice_count - 1);
+    part->choices = get_memory(in, (size_t)part->choice_count, sizeof(*part->choices));
+    for (int i = 0; i < part->choice_count && !in->failed; i++) {
+        struct problem_choice *choice = &part->choices[i];
+        choice->site = (int)get_range(in, 4, "choice's site", 0, problem->site_count - 1);
+        choice->variant = (int)get_range(in, 4, "choice's variant", 0, INT32_MAX);
+        choice->lead = (int)get_range(in, 4, "choice's lead", 0, problem->part_count - 1);
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            choice->demand[k] = get_range(in, 8, "demand", 0, INT64_MAX);
+        }
+    }
+    part->cost = get_costs(in, (size_t)part->choice_count);
+    part->use = get_uses(in, (size_t)part->choice_count, problem->meter_count, &part->use_count);
+}
+
+static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count,
+                                    int *ret_use_count)
+{
+    int use_count = (int)get_range(in, 4, "uses of a cell", 0, LIMIT_USES);
+    if (in->failed || use_count == 0) {
         return NULL;
+    }
+    size_t slots = cells * (size_t)use_count;
+    int count = get_count(in, "uses", slots < INT32_MAX ? (int64_t)slots : INT32_MAX, 16);
+    if (!in->failed && count == 0) {
+        (void)fail(in, ERR_INVALID, "no use, in cells that have", use_count);
     }
     struct problem_use *use = get_memory(in, slots, sizeof(*use));
     for (size_t i = 0; i < slots && !in->failed; i++) {
         use[i].meter = -1;
     }
+    *ret_use_count = use_count;
     for (int i = 0; i < count && !in->failed; i++) {
         int64_t slot = get_range(in, 4, "use's cell", 0, (int64_t)slots - 1);
         int meter = (int)get_range(in, 4, "use's meter", 0, (int64_t)meter_count - 1);
@@ -415,14 +470,15 @@ static void get_meter(struct reader *in, struct problem_meter *meter)
 
 static void get_rule(struct reader *in, const struct problem *problem, struct problem_rule *rule)
 {
-    size_t sites = (size_t)problem->site_count;
     int64_t part_max = problem->part_count - 1;
     rule->kind = (enum rule_kind)get_range(in, 4, "rule's kind", 0, RULE_CAPACITY);
     get_text(in, rule->text, sizeof(rule->text));
     switch (rule->kind) {
-    case RULE_SITES:
+    case RULE_CHOICES:
         rule->a = (int)get_range(in, 4, "rule's part", 0, part_max);
-        rule->allowed = get_allowed(in, sites);
+        if (!in->failed) {
+            rule->allowed = get_allowed(in, (size_t)problem->parts[rule->a].choice_count);
+        }
         return;
     case RULE_PAIR:
         rule->a = (int)get_range(in, 4, "rule's part", 0, part_max);
@@ -430,7 +486,9 @@ static void get_rule(struct reader *in, const struct problem *problem, struct pr
         if (rule->a == rule->b) {
             (void)fail(in, ERR_INVALID, "pair rule of a part with itself", rule->a);
         }
-        rule->allowed = get_allowed(in, sites * sites);
+        if (!in->failed) {
+            rule->allowed = get_allowed(in, cells_of(problem, rule->a, rule->b));
+        }
         return;
     case RULE_APART:
         rule->part_count = get_count(in, "rule's parts", problem->part_count, 4);

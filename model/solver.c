@@ -256,14 +256,20 @@ static void call_handler(void *context, uint64_t id, const struct solution *solu
     size_t parts = (size_t)call->part_count;
     call->done = true;
     *out = *solution;
-    if (solution->site != NULL) {
-        out->site = arena_copy(call->arena, solution->site, (parts + 1) * sizeof(int));
+    if (solution->choice != NULL) {
+        out->choice = arena_array(call->arena, parts + 1, sizeof(int));
+        if (out->choice != NULL) {
+            memcpy(out->choice, solution->choice, parts * sizeof(int));
+        }
     }
     if (solution->conflict != NULL) {
-        out->conflict = arena_copy(call->arena, solution->conflict,
-                                   ((size_t)solution->conflict_count + 1) * sizeof(int));
+        size_t rules = (size_t)solution->conflict_count;
+        out->conflict = arena_array(call->arena, rules + 1, sizeof(int));
+        if (out->conflict != NULL) {
+            memcpy(out->conflict, solution->conflict, rules * sizeof(int));
+        }
     }
-    bool copied = (solution->site == NULL || out->site != NULL) &&
+    bool copied = (solution->choice == NULL || out->choice != NULL) &&
                   (solution->conflict == NULL || out->conflict != NULL);
     call->rc = copied ? 0 : ERR_NO_MEMORY;
 }
@@ -564,14 +570,14 @@ static int judge(struct job *job, const char *answer, size_t bytes, struct error
     if (rc == 0) {
         rc = solution_decode(answer, bytes, &problem, &job->arena, &job->solution, err);
     }
-    if (rc < 0 || job->solution.site == NULL) {
+    if (rc < 0 || job->solution.choice == NULL) {
         return rc;
     }
-    int broken = problem_broken_rule(&problem, job->solution.site);
+    int broken = problem_broken_rule(&problem, job->solution.choice);
     if (broken >= 0) {
         return error_set(err, ERR_CORRUPT, 0, "it breaks: %s", problem.rules[broken].text);
     }
-    if (problem_cost(&problem, job->solution.site) != job->solution.cost_nusd) {
+    if (problem_cost(&problem, job->solution.choice) != job->solution.cost_nusd) {
         return error_set(err, ERR_CORRUPT, 0, "it states a wrong cost");
     }
     return 0;

@@ -21,7 +21,6 @@ struct conflict {
     int kept_count;
     int *found;
     int found_count;
-    int64_t *zeros;
     struct problem_part *parts;
     struct error *err;
     int rc;
@@ -43,18 +42,24 @@ int solve_conflict(const struct problem *problem, int64_t nodes_max, struct aren
         .rules = arena_array(arena, rules, sizeof(*conflict.rules)),
         .kept = arena_array(arena, rules, sizeof(int)),
         .found = arena_array(arena, rules, sizeof(int)),
-        .zeros = arena_array(arena, (size_t)problem->site_count, sizeof(int64_t)),
         .parts = arena_array(arena, (size_t)problem->part_count + 1, sizeof(*conflict.parts)),
     };
     int *all = arena_array(arena, rules, sizeof(int));
+    int choices = 1;
+    for (int i = 0; i < problem->part_count; i++) {
+        int count = problem->parts[i].choice_count;
+        choices = count > choices ? count : choices;
+    }
+    int64_t *zeros = arena_array(arena, (size_t)choices, sizeof(int64_t));
     if (conflict.rules == NULL || conflict.kept == NULL || conflict.found == NULL ||
-        conflict.zeros == NULL || conflict.parts == NULL || all == NULL) {
+        zeros == NULL || conflict.parts == NULL || all == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d rules", problem->rule_count);
     }
     for (int i = 0; i < problem->part_count; i++) {
         conflict.parts[i] = problem->parts[i];
-        conflict.parts[i].cost = conflict.zeros;
+        conflict.parts[i].cost = zeros;
         conflict.parts[i].use = NULL;
+        conflict.parts[i].use_count = 0;
     }
     for (int i = 0; i < problem->rule_count; i++) {
         all[i] = i;
@@ -127,22 +132,22 @@ static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasibl
         *ret_feasible = false;
         return rc;
     }
-    int *site = arena_array(arena, (size_t)question.part_count + 1, sizeof(int));
+    int *choice = arena_array(arena, (size_t)question.part_count + 1, sizeof(int));
     struct search *search;
     rc = search_create(&reduced, arena, &search, conflict->err);
-    if (site == NULL || rc < 0) {
+    if (choice == NULL || rc < 0) {
         return error_set(conflict->err, ERR_NO_MEMORY, 0, "no memory for a question");
     }
     for (int part = 0; part < question.part_count; part++) {
-        site[part] = -1;
+        choice[part] = -1;
     }
-    if (search_run(search, 16, 200000, site)) {
+    if (search_run(search, 16, 200000, choice)) {
         *ret_feasible = true;
         return 0;
     }
     struct mip_options options = {.nodes_max = conflict->nodes_max, .feasibility = true};
     struct mip_result result;
-    rc = mip_solve(&reduced, &options, arena, false, site, &result, conflict->err);
+    rc = mip_solve(&reduced, &options, arena, false, choice, &result, conflict->err);
     if (rc == 0) {
         conflict->nodes += result.nodes;
         *ret_feasible = result.found || result.outcome == MIP_BUDGET;

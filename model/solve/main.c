@@ -154,7 +154,8 @@ static int export_mps(const char *path)
         rc = reduce_build(&problem, &arena, &reduced, &err);
     }
     if (rc == 0 && reduced.empty) {
-        rc = error_set(&err, ERR_INVALID, 0, "the rules leave a part without a site: no programme");
+        rc = error_set(&err, ERR_INVALID, 0,
+                       "the rules leave a part without a choice: no programme");
     }
     if (rc == 0) {
         rc = mip_export(&reduced, &arena, path, &err);

@@ -18,7 +18,7 @@ struct run {
     struct mip *mip;
     struct search *search;
     const struct mip_options *options;
-    int *site; /* the incumbent */
+    int *choice; /* the incumbent */
     int *trial;
     double *columns;
     bool found;
@@ -29,31 +29,31 @@ struct run {
     double bound_units;
 };
 
-static double unit_of(const struct reduced *reduced, bool have_site);
+static double unit_of(const struct reduced *reduced, bool have_choice);
 static bool relax(struct mip *mip, bool *ret_infeasible);
 static int close_by_reduced_cost(struct mip *mip);
 static void round_off(struct run *run);
 static bool is_proven(const struct mip *mip, bool found);
 static void anneal(struct run *run);
-static bool consider(struct run *run, const int *site);
+static bool consider(struct run *run, const int *choice);
 static void branch(struct run *run);
 static void callback(glp_tree *tree, void *context);
 static void add_cover(struct run *run, glp_tree *tree);
 static void offer(struct run *run, glp_tree *tree);
-static void columns_of(const struct run *run, const int *site, double *out);
-static void columns_of_meters(const struct run *run, const int *site, double *out);
-static bool read_sites(const struct run *run, double (*value)(glp_prob *, int), int *site);
+static void columns_of(const struct run *run, const int *choice, double *out);
+static void columns_of_meters(const struct run *run, const int *choice, double *out);
+static bool read_choices(const struct run *run, double (*value)(glp_prob *, int), int *choice);
 static int term_hook(void *context, const char *text);
 
-static size_t cell(const struct mip *mip, int a, int b)
+static int x_of(const struct mip *mip, int part, int choice)
 {
-    return (size_t)a * (size_t)mip->r->sites + (size_t)b;
+    return mip->x[reduce_node(mip->r, part, choice)];
 }
 
 int mip_solve(struct reduced *reduced, const struct mip_options *options, struct arena *arena,
-              bool have_site, int *site, struct mip_result *ret_result, struct error *err)
+              bool have_choice, int *choice, struct mip_result *ret_result, struct error *err)
 {
-    struct run run = {.options = options, .site = site, .found = have_site};
+    struct run run = {.options = options, .choice = choice, .found = have_choice};
     run.trial = arena_array(arena, (size_t)reduced->parts + 1, sizeof(int));
     int rc = search_create(reduced, arena, &run.search, err);
     if (run.trial == NULL || rc < 0) {
@@ -148,18 +148,15 @@ static int term_hook(void *context, const char *text)
     return 1;
 }
 
-static double unit_of(const struct reduced *reduced, bool have_site)
+static double unit_of(const struct reduced *reduced, bool have_choice)
 {
     double most = 1;
-    if (have_site) {
+    if (have_choice) {
         most = (double)(reduced->cutoff - reduced->constant);
     } else {
-        for (int part = 0; part < reduced->parts; part++) {
-            for (int s = 0; s < reduced->sites; s++) {
-                size_t at = (size_t)part * (size_t)reduced->sites + (size_t)s;
-                double cost = reduced->open[at] ? (double)reduced->node[at] : 0;
-                most = cost > most ? cost : most;
-            }
+        for (size_t at = 0; at < reduced->first[reduced->parts]; at++) {
+            double cost = reduced->open[at] ? (double)reduced->node[at] : 0;
+            most = cost > most ? cost : most;
         }
     }
     return most > 1000 ? most / 1000 : 1;
@@ -199,8 +196,8 @@ static int close_by_reduced_cost(struct mip *mip)
     double room = gap - (glp_get_obj_val(mip->lp) + mip->constant) + SLACK_UNITS;
     int closed = 0;
     for (int part = 0; part < r->parts; part++) {
-        for (int s = 0; s < r->sites; s++) {
-            int x = mip->x[cell(mip, part, s)];
+        for (int s = 0; s < r->count[part]; s++) {
+            int x = x_of(mip, part, s);
             if (x > 0 && glp_get_col_stat(mip->lp, x) == GLP_NL &&
                 glp_get_col_dual(mip->lp, x) > room) {
                 reduce_close(r, part, s);
@@ -210,7 +207,7 @@ static int close_by_reduced_cost(struct mip *mip)
     }
     for (int i = 0; i < r->edge_count; i++) {
         struct edge *edge = &r->edges[i];
-        for (size_t at = 0; at < (size_t)r->sites * (size_t)r->sites; at++) {
+        for (size_t at = 0; at < reduce_cells(r, edge); at++) {
             int y = mip->y[i][at];
             if (y > 0 && edge->open[at] && glp_get_col_stat(mip->lp, y) == GLP_NL &&
                 glp_get_col_dual(mip->lp, y) > room) {
@@ -225,7 +222,7 @@ static int close_by_reduced_cost(struct mip *mip)
 /* The relaxation's largest choice per part, polished. */
 static void round_off(struct run *run)
 {
-    (void)read_sites(run, glp_get_col_prim, run->trial);
+    (void)read_choices(run, glp_get_col_prim, run->trial);
     if (search_run(run->search, 4, 200000, run->trial)) {
         (void)consider(run, run->trial);
     }
@@ -245,9 +242,9 @@ static bool is_proven(const struct mip *mip, bool found)
 static void anneal(struct run *run)
 {
     const struct reduced *r = run->mip->r;
-    int64_t evals = (int64_t)r->parts * r->sites * 60;
+    int64_t evals = (int64_t)r->first[r->parts] * 60;
     for (uint64_t seed = 1, idle = 0; idle < 2 && seed <= 8; seed++) {
-        memcpy(run->trial, run->site, (size_t)r->parts * sizeof(int));
+        memcpy(run->trial, run->choice, (size_t)r->parts * sizeof(int));
         bool better =
             search_anneal(run->search, evals, seed, run->trial) && consider(run, run->trial);
         idle = better ? 0 : idle + 1;
@@ -255,17 +252,17 @@ static void anneal(struct run *run)
 }
 
 /* Takes an assignment that keeps the rules if it is strictly cheaper than the incumbent. */
-static bool consider(struct run *run, const int *site)
+static bool consider(struct run *run, const int *choice)
 {
     struct reduced *r = run->mip->r;
-    if (problem_broken_rule(r->problem, site) >= 0) {
+    if (problem_broken_rule(r->problem, choice) >= 0) {
         return false;
     }
-    int64_t cost = (int64_t)problem_cost(r->problem, site);
+    int64_t cost = (int64_t)problem_cost(r->problem, choice);
     if (run->found && cost >= r->cutoff) {
         return false;
     }
-    memmove(run->site, site, (size_t)r->parts * sizeof(int));
+    memmove(run->choice, choice, (size_t)r->parts * sizeof(int));
     run->found = true;
     r->cutoff = cost;
     return true;
@@ -287,9 +284,9 @@ static void branch(struct run *run)
     options.cb_info = run;
     /* Cells closed since the programme was built. */
     for (int part = 0; part < mip->r->parts; part++) {
-        for (int s = 0; s < mip->r->sites; s++) {
-            int x = mip->x[cell(mip, part, s)];
-            if (x > 0 && !mip->r->open[cell(mip, part, s)]) {
+        for (int s = 0; s < mip->r->count[part]; s++) {
+            int x = x_of(mip, part, s);
+            if (x > 0 && !mip->r->open[reduce_node(mip->r, part, s)]) {
                 glp_set_col_bnds(mip->lp, x, GLP_FX, 0, 0);
             }
         }
@@ -303,7 +300,7 @@ static void branch(struct run *run)
     int rc = glp_intopt(mip->lp, &options);
     BERTH_ASSERT(rc == 0 || rc == GLP_ESTOP, "glp_intopt: %d", rc);
     if (glp_mip_status(mip->lp) == GLP_OPT || glp_mip_status(mip->lp) == GLP_FEAS) {
-        if (read_sites(run, glp_mip_col_val, run->trial)) {
+        if (read_choices(run, glp_mip_col_val, run->trial)) {
             (void)consider(run, run->trial);
         }
     }
@@ -341,7 +338,7 @@ static void add_cover(struct run *run, glp_tree *tree)
 {
     struct mip *mip = run->mip;
     const struct problem *problem = mip->r->problem;
-    if (!read_sites(run, glp_get_col_prim, run->trial)) {
+    if (!read_choices(run, glp_get_col_prim, run->trial)) {
         return;
     }
     int broken = problem_broken_rule(problem, run->trial);
@@ -350,18 +347,28 @@ static void add_cover(struct run *run, glp_tree *tree)
     }
     const struct problem_rule *rule = &problem->rules[broken];
     mip->terms = 0;
+    int taken = 0;
     for (int part = 0; part < mip->r->parts; part++) {
-        int x = mip->x[cell(mip, part, rule->site)];
-        if (run->trial[part] == rule->site && x > 0 &&
-            problem->parts[part].demand[rule->resource] > 0) {
-            mip->terms++;
-            mip->index[mip->terms] = x;
-            mip->value[mip->terms] = 1;
+        const struct problem_choice *chosen = reduce_choice(mip->r, part, run->trial[part]);
+        int64_t demand = chosen->demand[rule->resource];
+        if (chosen->site != rule->site || demand == 0 || mip->fixed[part] >= 0) {
+            continue;
+        }
+        taken++;
+        /* Choices of the part that would take as much there or more are no way out either. */
+        for (int c = 0; c < mip->r->count[part]; c++) {
+            const struct problem_choice *choice = reduce_choice(mip->r, part, c);
+            if (x_of(mip, part, c) > 0 && choice->site == rule->site &&
+                choice->demand[rule->resource] >= demand) {
+                mip->terms++;
+                mip->index[mip->terms] = x_of(mip, part, c);
+                mip->value[mip->terms] = 1;
+            }
         }
     }
     glp_prob *lp = glp_ios_get_prob(tree);
     int row = glp_add_rows(lp, 1);
-    glp_set_row_bnds(lp, row, GLP_UP, 0, mip->terms - 1);
+    glp_set_row_bnds(lp, row, GLP_UP, 0, taken - 1);
     glp_set_mat_row(lp, row, mip->terms, mip->index, mip->value);
     mip->terms = 0;
 }
@@ -371,17 +378,17 @@ static void offer(struct run *run, glp_tree *tree)
 {
     bool improved = false;
     if (run->given && (run->nodes - run->nodes_before) % 16 == 1) {
-        (void)read_sites(run, glp_get_col_prim, run->trial);
+        (void)read_choices(run, glp_get_col_prim, run->trial);
         improved = search_run(run->search, 2, 50000, run->trial) && consider(run, run->trial);
     }
     if (run->found && (improved || !run->given)) {
-        columns_of(run, run->site, run->columns);
+        columns_of(run, run->choice, run->columns);
         (void)glp_ios_heur_sol(tree, run->columns);
     }
     run->given = true;
 }
 
-static void columns_of(const struct run *run, const int *site, double *out)
+static void columns_of(const struct run *run, const int *choice, double *out)
 {
     const struct mip *mip = run->mip;
     int columns = glp_get_num_cols(mip->lp);
@@ -389,19 +396,19 @@ static void columns_of(const struct run *run, const int *site, double *out)
         out[i] = 0;
     }
     for (int part = 0; part < mip->r->parts; part++) {
-        out[mip->x[cell(mip, part, site[part])]] = 1;
+        out[x_of(mip, part, choice[part])] = 1;
     }
     for (int i = 0; i < mip->r->edge_count; i++) {
         const struct edge *edge = &mip->r->edges[i];
-        out[mip->y[i][cell(mip, site[edge->a], site[edge->b])]] = 1;
+        out[mip->y[i][reduce_cell(mip->r, edge, choice[edge->a], choice[edge->b])]] = 1;
     }
     if (!mip->feasibility) {
-        columns_of_meters(run, site, out);
+        columns_of_meters(run, choice, out);
     }
     out[0] = 0;
 }
 
-static void columns_of_meters(const struct run *run, const int *site, double *out)
+static void columns_of_meters(const struct run *run, const int *choice, double *out)
 {
     const struct mip *mip = run->mip;
     const struct reduced *r = mip->r;
@@ -410,11 +417,11 @@ static void columns_of_meters(const struct run *run, const int *site, double *ou
         const struct mip_meter *pieces = &mip->meters[i];
         nusd bytes = -(nusd)meter->volume_min;
         for (int part = 0; part < r->parts; part++) {
-            bytes += reduce_part_bytes(r, meter->meter, part, site[part]);
+            bytes += reduce_part_bytes(r, meter->meter, part, choice[part]);
         }
         for (int k = 0; k < r->edge_count; k++) {
             const struct edge *edge = &r->edges[k];
-            bytes += reduce_edge_bytes(r, meter->meter, edge, site[edge->a], site[edge->b]);
+            bytes += reduce_edge_bytes(r, meter->meter, edge, choice[edge->a], choice[edge->b]);
         }
         double volume = (double)bytes / ((double)meter->volume_max - (double)meter->volume_min);
         int piece = 0;
@@ -431,20 +438,20 @@ static void columns_of_meters(const struct run *run, const int *site, double *ou
     }
 }
 
-/* Each part's site by its largest column; true when every column is integral. */
-static bool read_sites(const struct run *run, double (*value)(glp_prob *, int), int *site)
+/* Each part's choice by its largest column; true when every column is integral. */
+static bool read_choices(const struct run *run, double (*value)(glp_prob *, int), int *choice)
 {
     const struct mip *mip = run->mip;
     bool integral = true;
     for (int part = 0; part < mip->r->parts; part++) {
         double most = -1;
-        site[part] = mip->fixed[part];
-        for (int s = 0; s < mip->r->sites && mip->fixed[part] < 0; s++) {
-            int x = mip->x[cell(mip, part, s)];
+        choice[part] = mip->fixed[part];
+        for (int s = 0; s < mip->r->count[part] && mip->fixed[part] < 0; s++) {
+            int x = x_of(mip, part, s);
             double chosen = x > 0 ? value(mip->lp, x) : -1;
             if (chosen > most) {
                 most = chosen;
-                site[part] = s;
+                choice[part] = s;
             }
         }
         integral = integral && (mip->fixed[part] >= 0 || most > 1 - INTEGRAL);

@@ -1,12 +1,12 @@
 /*
  * mip: what reduce and search leave open, as a mixed integer programme for GLPK.
  *
- * A binary x per part and open site; per pair of parts that both may move, a transport table y with
- * x as its margins (the local polytope: integral on trees without capacities); a row per capacity
- * and per (apart rule, site); an active meter's residual by binaries per tier, or without where
- * prices only rise. Coefficients are doubles scaled to [0, 1]; a placement that GLPK's tolerance
- * lets past a capacity is cut off by a cover row, so rules hold exactly. Objective: the excess over
- * reduced->constant, in units of a thousandth of the gap.
+ * A binary x per part and open choice; per pair of parts that both may move, a transport table y
+ * with x as its margins (the local polytope: integral on trees without capacities); a row per
+ * capacity and per (apart rule, site); an active meter's residual by binaries per tier, or without
+ * where prices only rise. Coefficients are doubles scaled to [0, 1]; a placement that GLPK's
+ * tolerance lets past a capacity is cut off by a cover row, so rules hold exactly. Objective: the
+ * excess over reduced->constant, in units of a thousandth of the gap.
  *
  * The only file that includes glpk.h. GLPK aborts the process on its own errors: only berth-solve
  * may call this. One thread.
@@ -28,15 +28,15 @@ enum mip_outcome {
 
 struct mip_result {
     enum mip_outcome outcome;
-    bool found;    /* site[] holds an assignment that keeps the rules */
+    bool found;    /* choice[] holds an assignment that keeps the rules */
     int64_t bound; /* with MIP_BUDGET: no assignment is cheaper, up to the tolerance */
     int64_t nodes;
 };
 
-/* `site`: an incumbent that keeps the rules when `have_site`; the best one found on return. May
+/* `choice`: an incumbent that keeps the rules when `have_choice`; the best one found on return. May
  * close cells of `reduced` and lower its cutoff. */
 int mip_solve(struct reduced *reduced, const struct mip_options *options, struct arena *arena,
-              bool have_site, int *site, struct mip_result *ret_result,
+              bool have_choice, int *choice, struct mip_result *ret_result,
               struct error *err) WARN_UNUSED;
 
 /* Writes the programme of `reduced` as it stands as free MPS, in dollars. */

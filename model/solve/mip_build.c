@@ -9,6 +9,8 @@ static void add_edge(struct mip *mip, int index);
 static void add_edge_table(struct mip *mip, int index);
 static void add_margins(struct mip *mip, int index);
 static void add_capacity(struct mip *mip, const struct problem_rule *rule);
+static int64_t demand_of(const struct mip *mip, const struct problem_rule *rule, int part,
+                         int choice);
 static void add_apart(struct mip *mip, const struct problem_rule *rule);
 static void add_meter(struct mip *mip, int index);
 static void meter_volume_row(struct mip *mip, int index, const int *pieces, int piece_count);
@@ -16,9 +18,9 @@ static void term(struct mip *mip, int column, double value);
 static void row(struct mip *mip, int kind, double low, double high);
 static int column(struct mip *mip, int kind, double low, double high, double cost);
 
-static size_t cell(const struct mip *mip, int a, int b)
+static int x_of(const struct mip *mip, int part, int choice)
 {
-    return (size_t)a * (size_t)mip->r->sites + (size_t)b;
+    return mip->x[reduce_node(mip->r, part, choice)];
 }
 
 int mip_build(struct reduced *reduced, struct arena *arena, double unit, bool feasibility,
@@ -58,50 +60,50 @@ void mip_done(struct mip *mip)
     }
 }
 
-int mip_fixed_site(const struct reduced *reduced, int part)
+int mip_fixed(const struct reduced *reduced, int part)
 {
     if (reduced->open_count[part] != 1) {
         return -1;
     }
-    int site = 0;
-    while (!reduced->open[(size_t)part * (size_t)reduced->sites + (size_t)site]) {
-        site++;
+    int choice = 0;
+    while (!reduced->open[reduce_node(reduced, part, choice)]) {
+        choice++;
     }
-    return site;
+    return choice;
 }
 
 static int alloc(struct mip *mip, struct arena *arena, struct error *err)
 {
     const struct reduced *r = mip->r;
-    size_t sites = (size_t)r->sites;
-    size_t nodes = (size_t)r->parts * sites + 1;
-    size_t terms = nodes + (size_t)r->edge_count * sites * sites + (LIMIT_TIERS + 1) * 4;
+    size_t nodes = r->first[r->parts] + 1;
+    size_t terms = nodes + (LIMIT_TIERS + 1) * 4;
     mip->x = arena_array(arena, nodes, sizeof(*mip->x));
     mip->fixed = arena_array(arena, (size_t)r->parts + 1, sizeof(*mip->fixed));
     mip->y = arena_array(arena, (size_t)r->edge_count + 1, sizeof(*mip->y));
     mip->meters = arena_array(arena, (size_t)r->meter_count + 1, sizeof(*mip->meters));
-    mip->index = arena_array(arena, terms, sizeof(*mip->index));
-    mip->value = arena_array(arena, terms, sizeof(*mip->value));
-    bool complete = mip->x != NULL && mip->fixed != NULL && mip->y != NULL && mip->meters != NULL &&
-                    mip->index != NULL && mip->value != NULL;
+    bool complete = mip->x != NULL && mip->fixed != NULL && mip->y != NULL && mip->meters != NULL;
     for (int i = 0; i < r->edge_count && complete; i++) {
-        mip->y[i] = arena_array(arena, sites * sites, sizeof(**mip->y));
+        size_t cells = reduce_cells(r, &r->edges[i]);
+        mip->y[i] = arena_array(arena, cells, sizeof(**mip->y));
         complete = mip->y[i] != NULL;
+        terms += cells;
     }
-    if (!complete) {
+    mip->index = complete ? arena_array(arena, terms, sizeof(*mip->index)) : NULL;
+    mip->value = complete ? arena_array(arena, terms, sizeof(*mip->value)) : NULL;
+    if (mip->index == NULL || mip->value == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a programme of %zu terms", terms);
     }
     return 0;
 }
 
-/* x, and each part exactly once. A part with one open site has no column. */
+/* x, and each part exactly once. A part with one open choice has no column. */
 static void add_nodes(struct mip *mip)
 {
     const struct reduced *r = mip->r;
     for (int part = 0; part < r->parts; part++) {
-        mip->fixed[part] = mip_fixed_site(r, part);
-        for (int s = 0; s < r->sites; s++) {
-            size_t at = cell(mip, part, s);
+        mip->fixed[part] = mip_fixed(r, part);
+        for (int s = 0; s < r->count[part]; s++) {
+            size_t at = reduce_node(r, part, s);
             if (!r->open[at]) {
                 continue;
             }
@@ -127,7 +129,7 @@ static void add_edge(struct mip *mip, int index)
     int fixed_a = mip->fixed[edge->a];
     int fixed_b = mip->fixed[edge->b];
     if (fixed_a >= 0 && fixed_b >= 0) {
-        mip->constant += (double)edge->cost[cell(mip, fixed_a, fixed_b)] / mip->unit;
+        mip->constant += (double)edge->cost[reduce_cell(r, edge, fixed_a, fixed_b)] / mip->unit;
         return;
     }
     if (fixed_a < 0 && fixed_b < 0) {
@@ -137,9 +139,11 @@ static void add_edge(struct mip *mip, int index)
         }
         return;
     }
-    for (int s = 0; s < r->sites && !mip->feasibility; s++) {
-        size_t at = fixed_a >= 0 ? cell(mip, fixed_a, s) : cell(mip, s, fixed_b);
-        int x = mip->x[fixed_a >= 0 ? cell(mip, edge->b, s) : cell(mip, edge->a, s)];
+    int free_part = fixed_a >= 0 ? edge->b : edge->a;
+    for (int s = 0; s < r->count[free_part] && !mip->feasibility; s++) {
+        size_t at =
+            fixed_a >= 0 ? reduce_cell(r, edge, fixed_a, s) : reduce_cell(r, edge, s, fixed_b);
+        int x = x_of(mip, free_part, s);
         if (x > 0) {
             double cost = glp_get_obj_coef(mip->lp, x) + (double)edge->cost[at] / mip->unit;
             glp_set_obj_coef(mip->lp, x, cost);
@@ -150,11 +154,10 @@ static void add_edge(struct mip *mip, int index)
 static void add_edge_table(struct mip *mip, int index)
 {
     const struct edge *edge = &mip->r->edges[index];
-    for (int s = 0; s < mip->r->sites; s++) {
-        for (int t = 0; t < mip->r->sites; t++) {
-            size_t at = cell(mip, s, t);
-            if (edge->open[at] && mip->x[cell(mip, edge->a, s)] > 0 &&
-                mip->x[cell(mip, edge->b, t)] > 0) {
+    for (int s = 0; s < mip->r->count[edge->a]; s++) {
+        for (int t = 0; t < mip->r->count[edge->b]; t++) {
+            size_t at = reduce_cell(mip->r, edge, s, t);
+            if (edge->open[at] && x_of(mip, edge->a, s) > 0 && x_of(mip, edge->b, t) > 0) {
                 double cost = (double)edge->cost[at] / mip->unit;
                 mip->y[index][at] = column(mip, GLP_LO, 0, 0, cost);
             }
@@ -168,14 +171,17 @@ static void add_margins(struct mip *mip, int index)
     const struct edge *edge = &mip->r->edges[index];
     for (int side = 0; side < 2; side++) {
         int part = side == 0 ? edge->a : edge->b;
+        int others = mip->r->count[side == 0 ? edge->b : edge->a];
         int left = mip->r->open_count[part] - side;
-        for (int s = 0; s < mip->r->sites && left > 0; s++) {
-            int x = mip->x[cell(mip, part, s)];
+        for (int s = 0; s < mip->r->count[part] && left > 0; s++) {
+            int x = x_of(mip, part, s);
             if (x == 0) {
                 continue;
             }
-            for (int t = 0; t < mip->r->sites; t++) {
-                term(mip, mip->y[index][side == 0 ? cell(mip, s, t) : cell(mip, t, s)], 1);
+            for (int t = 0; t < others; t++) {
+                size_t at =
+                    side == 0 ? reduce_cell(mip->r, edge, s, t) : reduce_cell(mip->r, edge, t, s);
+                term(mip, mip->y[index][at], 1);
             }
             term(mip, x, -1);
             row(mip, GLP_FX, 0, 0);
@@ -189,18 +195,28 @@ static void add_capacity(struct mip *mip, const struct problem_rule *rule)
     const struct reduced *r = mip->r;
     nusd left = rule->capacity;
     for (int part = 0; part < r->parts; part++) {
-        if (mip->fixed[part] == rule->site) {
-            left -= r->problem->parts[part].demand[rule->resource];
+        if (mip->fixed[part] >= 0) {
+            left -= demand_of(mip, rule, part, mip->fixed[part]);
         }
     }
     double scale = left > 0 ? (double)left : 1;
     for (int part = 0; part < r->parts; part++) {
-        int64_t demand = r->problem->parts[part].demand[rule->resource];
-        if (demand > 0) {
-            term(mip, mip->x[cell(mip, part, rule->site)], (double)demand / scale);
+        for (int c = 0; c < r->count[part]; c++) {
+            int64_t demand = demand_of(mip, rule, part, c);
+            if (demand > 0) {
+                term(mip, x_of(mip, part, c), (double)demand / scale);
+            }
         }
     }
     row(mip, GLP_UP, 0, (double)left / scale);
+}
+
+/* What a choice takes of what the rule limits. */
+static int64_t demand_of(const struct mip *mip, const struct problem_rule *rule, int part,
+                         int choice)
+{
+    const struct problem_choice *taken = reduce_choice(mip->r, part, choice);
+    return taken->site == rule->site ? taken->demand[rule->resource] : 0;
 }
 
 static void add_apart(struct mip *mip, const struct problem_rule *rule)
@@ -209,16 +225,21 @@ static void add_apart(struct mip *mip, const struct problem_rule *rule)
         int movable = 0;
         int fixed = 0;
         for (int k = 0; k < rule->part_count; k++) {
+            int part = rule->parts[k];
             bool again = false;
+            bool moves = false;
             for (int j = 0; j < k; j++) {
-                again = again || rule->parts[j] == rule->parts[k];
+                again = again || rule->parts[j] == part;
             }
-            int x = mip->x[cell(mip, rule->parts[k], s)];
-            if (!again) {
-                term(mip, x, 1);
-                movable += x > 0;
-                fixed += mip->fixed[rule->parts[k]] == s;
+            for (int c = 0; !again && c < mip->r->count[part]; c++) {
+                int x = x_of(mip, part, c);
+                if (reduce_choice(mip->r, part, c)->site == s) {
+                    term(mip, x, 1);
+                    moves = moves || x > 0;
+                    fixed += mip->fixed[part] == c;
+                }
             }
+            movable += moves;
         }
         if (movable + fixed > 1) {
             row(mip, GLP_UP, 0, 1 - fixed);
@@ -296,11 +317,11 @@ static void meter_volume_row(struct mip *mip, int index, const int *pieces, int 
         piece += out->convex || chooses;
     }
     for (int part = 0; part < r->parts; part++) {
-        for (int s = 0; s < r->sites; s++) {
-            nusd bytes =
-                r->open[cell(mip, part, s)] ? reduce_part_bytes(r, meter->meter, part, s) : 0;
+        for (int s = 0; s < r->count[part]; s++) {
+            bool open = r->open[reduce_node(r, part, s)];
+            nusd bytes = open ? reduce_part_bytes(r, meter->meter, part, s) : 0;
             /* Edges with one end fixed put their bytes on the other end's choice. */
-            for (int k = 0; k < r->degree[part] && r->open[cell(mip, part, s)]; k++) {
+            for (int k = 0; open && k < r->degree[part]; k++) {
                 const struct edge *edge = &r->edges[r->incident[part][k]];
                 int other = edge->a == part ? edge->b : edge->a;
                 int at = mip->fixed[other];
@@ -314,15 +335,15 @@ static void meter_volume_row(struct mip *mip, int index, const int *pieces, int 
             if (mip->fixed[part] == s) {
                 fixed += bytes;
             } else if (bytes != 0) {
-                term(mip, mip->x[cell(mip, part, s)], -(double)bytes / span);
+                term(mip, x_of(mip, part, s), -(double)bytes / span);
             }
         }
     }
     for (int i = 0; i < r->edge_count; i++) {
         const struct edge *edge = &r->edges[i];
-        for (int s = 0; s < r->sites && edge->pair_count > 0; s++) {
-            for (int t = 0; t < r->sites; t++) {
-                int y = mip->y[i][cell(mip, s, t)];
+        for (int s = 0; s < r->count[edge->a] && edge->pair_count > 0; s++) {
+            for (int t = 0; t < r->count[edge->b]; t++) {
+                int y = mip->y[i][reduce_cell(r, edge, s, t)];
                 nusd bytes = y > 0 ? reduce_edge_bytes(r, meter->meter, edge, s, t) : 0;
                 if (bytes != 0) {
                     term(mip, y, -(double)bytes / span);

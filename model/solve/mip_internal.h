@@ -25,9 +25,9 @@ struct mip {
     double unit;     /* nano-dollars per unit of the objective */
     double constant; /* of the objective, in units, above reduced->constant */
     bool feasibility;
-    int *x;     /* [part * sites + site] */
-    int *fixed; /* [part]: its only site, or -1 */
-    int **y;    /* [edge][site_a * sites + site_b] */
+    int *x;     /* [first[part] + choice], as in reduced */
+    int *fixed; /* [part]: its only choice, or -1 */
+    int **y;    /* [edge][cell of the edge] */
     struct mip_meter *meters;
     int *index; /* the row under construction */
     double *value;
@@ -37,5 +37,5 @@ struct mip {
 int mip_build(struct reduced *reduced, struct arena *arena, double unit, bool feasibility,
               struct mip *ret_mip, struct error *err) WARN_UNUSED;
 void mip_done(struct mip *mip);
-/* A part's only open site, or -1. */
-int mip_fixed_site(const struct reduced *reduced, int part);
+/* A part's only open choice, or -1. */
+int mip_fixed(const struct reduced *reduced, int part);

@@ -8,6 +8,9 @@
  */
 #define COST_MAX (INT64_C(1) << 61)
 
+static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
+                         nusd *ret_least, nusd *ret_most);
+static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell, int meter);
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edge_find(struct reduced *reduced, int *edge_of, int a, int b);
@@ -16,6 +19,8 @@ static void edge_add_pair(struct reduced *reduced, struct edge *edge,
 static void edge_add_rule(struct reduced *reduced, struct edge *edge,
                           const struct problem_rule *rule);
 static int range_check(const struct problem *problem, struct error *err);
+static void add_range(const int64_t *cost, const struct problem_use *use, int use_count,
+                      size_t cells, nusd *sum, nusd *bytes);
 static int meters_make(struct reduced *reduced, struct arena *arena, struct error *err);
 static int meter_fold(struct reduced *reduced, int meter, struct error *err);
 static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min, nusd *ret_max);
@@ -27,14 +32,15 @@ static void close_dear_cells(struct reduced *reduced);
 static bool propagate_edges(struct reduced *reduced);
 static bool propagate_capacity(struct reduced *reduced);
 static bool propagate_apart(struct reduced *reduced);
+static int only_site(const struct reduced *reduced, int part);
 static void sweep(struct reduced *reduced, bool forward);
 static void pull(struct reduced *reduced, int part);
 static void push(struct reduced *reduced, int part, bool forward);
 static int64_t floor_div(nusd a, nusd b);
 
-static size_t cell(const struct reduced *reduced, int a, int b)
+static size_t pair_cell(const struct reduced *reduced, int part_b, int a, int b)
 {
-    return (size_t)a * (size_t)reduced->sites + (size_t)b;
+    return (size_t)a * (size_t)reduced->count[part_b] + (size_t)b;
 }
 
 int reduce_build(const struct problem *problem, struct arena *arena, struct reduced *ret_reduced,
@@ -56,9 +62,9 @@ int reduce_build(const struct problem *problem, struct arena *arena, struct redu
     }
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
-        for (int site = 0; rule->kind == RULE_SITES && site < reduced.sites; site++) {
-            if (!rule->allowed[site]) {
-                reduce_close(&reduced, rule->a, site);
+        for (int c = 0; rule->kind == RULE_CHOICES && c < reduced.count[rule->a]; c++) {
+            if (!rule->allowed[c]) {
+                reduce_close(&reduced, rule->a, c);
             }
         }
     }
@@ -112,9 +118,9 @@ void reduce_tighten(struct reduced *reduced, int passes)
     }
 }
 
-void reduce_close(struct reduced *reduced, int part, int site)
+void reduce_close(struct reduced *reduced, int part, int choice)
 {
-    size_t at = cell(reduced, part, site);
+    size_t at = reduce_node(reduced, part, choice);
     if (!reduced->open[at]) {
         return;
     }
@@ -124,9 +130,10 @@ void reduce_close(struct reduced *reduced, int part, int site)
     }
     for (int k = 0; k < reduced->degree[part]; k++) {
         struct edge *edge = &reduced->edges[reduced->incident[part][k]];
-        for (int other = 0; other < reduced->sites; other++) {
-            edge->open[edge->a == part ? cell(reduced, site, other) : cell(reduced, other, site)] =
-                false;
+        int others = reduced->count[edge->a == part ? edge->b : edge->a];
+        for (int other = 0; other < others; other++) {
+            edge->open[edge->a == part ? reduce_cell(reduced, edge, choice, other)
+                                       : reduce_cell(reduced, edge, other, choice)] = false;
         }
     }
 }
@@ -141,29 +148,21 @@ int64_t reduce_residual(const struct reduced *reduced, const struct active_meter
     return rest < 0 ? 0 : (int64_t)rest;
 }
 
-nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int site)
+nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice)
 {
-    const struct problem_use *use = reduced->problem->parts[part].use;
-    nusd bytes = 0;
-    for (size_t k = 0; use != NULL && k < PROBLEM_USES; k++) {
-        const struct problem_use *slot = &use[(size_t)site * PROBLEM_USES + k];
-        bytes += slot->meter == meter ? slot->bytes : 0;
-    }
-    return bytes;
+    const struct problem_part *source = &reduced->problem->parts[part];
+    return cell_bytes(source->use, source->use_count, (size_t)choice, meter);
 }
 
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,
-                       int site_a, int site_b)
+                       int choice_a, int choice_b)
 {
     nusd bytes = 0;
     for (int i = 0; i < edge->pair_count; i++) {
-        const struct problem_use *use = reduced->problem->pairs[edge->pairs[i]].use;
-        size_t at =
-            edge->swapped[i] ? cell(reduced, site_b, site_a) : cell(reduced, site_a, site_b);
-        for (size_t k = 0; k < PROBLEM_USES; k++) {
-            const struct problem_use *slot = &use[at * PROBLEM_USES + k];
-            bytes += slot->meter == meter ? slot->bytes : 0;
-        }
+        const struct problem_pair *pair = &reduced->problem->pairs[edge->pairs[i]];
+        size_t at = edge->swapped[i] ? pair_cell(reduced, edge->a, choice_b, choice_a)
+                                     : pair_cell(reduced, edge->b, choice_a, choice_b);
+        bytes += cell_bytes(pair->use, pair->use_count, at, meter);
     }
     return bytes;
 }
@@ -173,11 +172,11 @@ bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge)
     if (edge->pair_count > 0) {
         return false;
     }
-    for (int s = 0; s < reduced->sites; s++) {
-        for (int t = 0; t < reduced->sites; t++) {
-            size_t at = cell(reduced, s, t);
-            bool wanted = reduced->open[cell(reduced, edge->a, s)] &&
-                          reduced->open[cell(reduced, edge->b, t)];
+    for (int s = 0; s < reduced->count[edge->a]; s++) {
+        for (int t = 0; t < reduced->count[edge->b]; t++) {
+            size_t at = reduce_cell(reduced, edge, s, t);
+            bool wanted = reduced->open[reduce_node(reduced, edge->a, s)] &&
+                          reduced->open[reduce_node(reduced, edge->b, t)];
             if (wanted && (!edge->open[at] || edge->cost[at] != 0)) {
                 return false;
             }
@@ -190,32 +189,71 @@ bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem
 {
     nusd sum = 0;
     for (int part = 0; part < reduced->parts; part++) {
-        if (reduced->open[cell(reduced, part, rule->site)]) {
-            sum += reduced->problem->parts[part].demand[rule->resource];
-        }
+        nusd least;
+        nusd most;
+        demand_range(reduced, rule, part, &least, &most);
+        sum += most;
     }
     return sum <= rule->capacity;
+}
+
+/* The least and the most that the open choices of a part take of what the rule limits. */
+static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
+                         nusd *ret_least, nusd *ret_most)
+{
+    nusd least = -1;
+    nusd most = 0;
+    for (int c = 0; c < reduced->count[part]; c++) {
+        if (reduced->open[reduce_node(reduced, part, c)]) {
+            const struct problem_choice *choice = reduce_choice(reduced, part, c);
+            nusd demand = choice->site == rule->site ? choice->demand[rule->resource] : 0;
+            least = least < 0 || demand < least ? demand : least;
+            most = demand > most ? demand : most;
+        }
+    }
+    *ret_least = least < 0 ? 0 : least;
+    *ret_most = most;
+}
+
+static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell, int meter)
+{
+    nusd bytes = 0;
+    size_t slots = use == NULL ? 0 : (size_t)use_count;
+    for (size_t k = 0; k < slots; k++) {
+        const struct problem_use *slot = &use[cell * slots + k];
+        bytes += slot->meter == meter ? slot->bytes : 0;
+    }
+    return bytes;
 }
 
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err)
 {
     size_t parts = (size_t)reduced->parts;
-    size_t cells = parts * (size_t)reduced->sites;
+    size_t cells = 0;
+    reduced->count = arena_array(arena, parts + 1, sizeof(*reduced->count));
+    reduced->first = arena_array(arena, parts + 1, sizeof(*reduced->first));
+    for (int part = 0; part < reduced->parts && reduced->count != NULL && reduced->first != NULL;
+         part++) {
+        reduced->count[part] = reduced->problem->parts[part].choice_count;
+        cells += (size_t)reduced->count[part];
+        reduced->first[part + 1] = cells;
+    }
     reduced->open = arena_array(arena, cells + 1, sizeof(*reduced->open));
     reduced->open_count = arena_array(arena, parts + 1, sizeof(*reduced->open_count));
     reduced->node = arena_array(arena, cells + 1, sizeof(*reduced->node));
     reduced->incident = arena_array(arena, parts + 1, sizeof(*reduced->incident));
     reduced->degree = arena_array(arena, parts + 1, sizeof(*reduced->degree));
-    if (reduced->open == NULL || reduced->open_count == NULL || reduced->node == NULL ||
-        reduced->incident == NULL || reduced->degree == NULL) {
+    if (reduced->count == NULL || reduced->first == NULL || reduced->open == NULL ||
+        reduced->open_count == NULL || reduced->node == NULL || reduced->incident == NULL ||
+        reduced->degree == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the tables of %d parts",
                          reduced->parts);
     }
     for (int part = 0; part < reduced->parts; part++) {
-        reduced->open_count[part] = reduced->sites;
-        for (int site = 0; site < reduced->sites; site++) {
-            reduced->open[cell(reduced, part, site)] = true;
-            reduced->node[cell(reduced, part, site)] = reduced->problem->parts[part].cost[site];
+        reduced->open_count[part] = reduced->count[part];
+        for (int c = 0; c < reduced->count[part]; c++) {
+            reduced->open[reduce_node(reduced, part, c)] = true;
+            reduced->node[reduce_node(reduced, part, c)] = reduced->problem->parts[part].cost[c];
         }
     }
     return 0;
@@ -225,7 +263,6 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
 {
     const struct problem *problem = reduced->problem;
     size_t parts = (size_t)reduced->parts;
-    size_t cells = (size_t)reduced->sites * (size_t)reduced->sites;
     size_t edges_max = (size_t)problem->pair_count + (size_t)problem->rule_count;
     reduced->edges = arena_array(arena, edges_max + 1, sizeof(*reduced->edges));
     int *edge_of = arena_array(arena, parts * parts + 1, sizeof(*edge_of));
@@ -243,6 +280,7 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
     }
     for (int i = 0; i < reduced->edge_count; i++) {
         struct edge *edge = &reduced->edges[i];
+        size_t cells = reduce_cells(reduced, edge);
         edge->cost = arena_array(arena, cells, sizeof(*edge->cost));
         edge->open = arena_array(arena, cells, sizeof(*edge->open));
         if (edge->cost == NULL || edge->open == NULL) {
@@ -290,10 +328,11 @@ static int edge_find(struct reduced *reduced, int *edge_of, int a, int b)
 static void edge_add_pair(struct reduced *reduced, struct edge *edge,
                           const struct problem_pair *pair)
 {
-    for (int s = 0; s < reduced->sites; s++) {
-        for (int t = 0; t < reduced->sites; t++) {
-            edge->cost[pair->a == edge->a ? cell(reduced, s, t) : cell(reduced, t, s)] +=
-                pair->cost[cell(reduced, s, t)];
+    for (int s = 0; s < reduced->count[pair->a]; s++) {
+        for (int t = 0; t < reduced->count[pair->b]; t++) {
+            edge->cost[pair->a == edge->a ? reduce_cell(reduced, edge, s, t)
+                                          : reduce_cell(reduced, edge, t, s)] +=
+                pair->cost[pair_cell(reduced, pair->b, s, t)];
         }
     }
 }
@@ -301,10 +340,11 @@ static void edge_add_pair(struct reduced *reduced, struct edge *edge,
 static void edge_add_rule(struct reduced *reduced, struct edge *edge,
                           const struct problem_rule *rule)
 {
-    for (int s = 0; s < reduced->sites; s++) {
-        for (int t = 0; t < reduced->sites; t++) {
-            if (!rule->allowed[cell(reduced, s, t)]) {
-                edge->open[rule->a == edge->a ? cell(reduced, s, t) : cell(reduced, t, s)] = false;
+    for (int s = 0; s < reduced->count[rule->a]; s++) {
+        for (int t = 0; t < reduced->count[rule->b]; t++) {
+            if (!rule->allowed[pair_cell(reduced, rule->b, s, t)]) {
+                edge->open[rule->a == edge->a ? reduce_cell(reduced, edge, s, t)
+                                              : reduce_cell(reduced, edge, t, s)] = false;
             }
         }
     }
@@ -313,27 +353,17 @@ static void edge_add_rule(struct reduced *reduced, struct edge *edge,
 /* The largest amounts that any sum can reach, with every table at its worst at once. */
 static int range_check(const struct problem *problem, struct error *err)
 {
-    size_t sites = (size_t)problem->site_count;
     nusd sum = 0;
     nusd bytes = 0;
-    for (int i = 0; i < problem->part_count + problem->pair_count; i++) {
-        bool is_part = i < problem->part_count;
-        const struct problem_part *part = is_part ? &problem->parts[i] : NULL;
-        const struct problem_pair *pair = is_part ? NULL : &problem->pairs[i - problem->part_count];
-        const int64_t *cost = is_part ? part->cost : pair->cost;
-        const struct problem_use *use = is_part ? part->use : pair->use;
-        size_t cells = is_part ? sites : sites * sites;
-        nusd most = 0;
-        nusd most_bytes = 0;
-        for (size_t k = 0; k < cells; k++) {
-            nusd size = cost[k] < 0 ? -(nusd)cost[k] : cost[k];
-            most = size > most ? size : most;
-        }
-        for (size_t k = 0; use != NULL && k < cells * PROBLEM_USES; k++) {
-            most_bytes = use[k].meter >= 0 && use[k].bytes > most_bytes ? use[k].bytes : most_bytes;
-        }
-        sum += most;
-        bytes += most_bytes * PROBLEM_USES;
+    for (int i = 0; i < problem->part_count; i++) {
+        const struct problem_part *part = &problem->parts[i];
+        add_range(part->cost, part->use, part->use_count, (size_t)part->choice_count, &sum, &bytes);
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        size_t cells = (size_t)problem->parts[pair->a].choice_count *
+                       (size_t)problem->parts[pair->b].choice_count;
+        add_range(pair->cost, pair->use, pair->use_count, cells, &sum, &bytes);
     }
     if (bytes > SUM_MAX) {
         return error_set(err, ERR_OVERFLOW, 0, "the bytes of all choices pass 2^60 per month");
@@ -350,6 +380,26 @@ static int range_check(const struct problem *problem, struct error *err)
                          "the costs could sum to more than 2^60 nano-dollars per month");
     }
     return 0;
+}
+
+/* Adds the largest cost and the most bytes of any cell of a table. */
+static void add_range(const int64_t *cost, const struct problem_use *use, int use_count,
+                      size_t cells, nusd *sum, nusd *bytes)
+{
+    size_t slots = use == NULL ? 0 : (size_t)use_count;
+    nusd most = 0;
+    nusd most_bytes = 0;
+    for (size_t at = 0; at < cells; at++) {
+        nusd size = cost[at] < 0 ? -(nusd)cost[at] : cost[at];
+        nusd in_cell = 0;
+        for (size_t k = 0; k < slots; k++) {
+            in_cell += use[at * slots + k].meter >= 0 ? use[at * slots + k].bytes : 0;
+        }
+        most = size > most ? size : most;
+        most_bytes = in_cell > most_bytes ? in_cell : most_bytes;
+    }
+    *sum += most;
+    *bytes += most_bytes;
 }
 
 static int meters_make(struct reduced *reduced, struct arena *arena, struct error *err)
@@ -372,8 +422,9 @@ static int meters_make(struct reduced *reduced, struct arena *arena, struct erro
         struct edge *edge = &reduced->edges[i];
         int kept = 0;
         for (int k = 0; k < edge->pair_count; k++) {
-            const struct problem_use *use = problem->pairs[edge->pairs[k]].use;
-            size_t slots = (size_t)reduced->sites * (size_t)reduced->sites * PROBLEM_USES;
+            const struct problem_pair *pair = &problem->pairs[edge->pairs[k]];
+            const struct problem_use *use = pair->use;
+            size_t slots = reduce_cells(reduced, edge) * (size_t)pair->use_count;
             bool active = false;
             for (size_t slot = 0; slot < slots && !active; slot++) {
                 for (int m = 0; m < reduced->meter_count; m++) {
@@ -409,17 +460,19 @@ static int meter_fold(struct reduced *reduced, int meter, struct error *err)
     nusd intercept = meter_line(source, (int64_t)min, (int64_t)max, &slope, &active);
     reduced->constant += (int64_t)intercept;
     for (int part = 0; part < reduced->parts; part++) {
-        for (int site = 0; site < reduced->sites; site++) {
-            nusd bytes = reduce_part_bytes(reduced, meter, part, site);
-            reduced->node[cell(reduced, part, site)] += floor_div(bytes * slope, source->per_bytes);
+        for (int c = 0; c < reduced->count[part]; c++) {
+            nusd bytes = reduce_part_bytes(reduced, meter, part, c);
+            reduced->node[reduce_node(reduced, part, c)] +=
+                floor_div(bytes * slope, source->per_bytes);
         }
     }
     for (int i = 0; i < reduced->edge_count; i++) {
         struct edge *edge = &reduced->edges[i];
-        for (int s = 0; edge->pair_count > 0 && s < reduced->sites; s++) {
-            for (int t = 0; t < reduced->sites; t++) {
+        for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
+            for (int t = 0; t < reduced->count[edge->b]; t++) {
                 nusd bytes = reduce_edge_bytes(reduced, meter, edge, s, t);
-                edge->cost[cell(reduced, s, t)] += floor_div(bytes * slope, source->per_bytes);
+                edge->cost[reduce_cell(reduced, edge, s, t)] +=
+                    floor_div(bytes * slope, source->per_bytes);
             }
         }
     }
@@ -441,9 +494,9 @@ static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min,
     for (int part = 0; part < reduced->parts; part++) {
         nusd least = -1;
         nusd most = 0;
-        for (int site = 0; site < reduced->sites; site++) {
-            if (reduced->open[cell(reduced, part, site)]) {
-                nusd bytes = reduce_part_bytes(reduced, meter, part, site);
+        for (int c = 0; c < reduced->count[part]; c++) {
+            if (reduced->open[reduce_node(reduced, part, c)]) {
+                nusd bytes = reduce_part_bytes(reduced, meter, part, c);
                 least = least < 0 || bytes < least ? bytes : least;
                 most = bytes > most ? bytes : most;
             }
@@ -455,9 +508,9 @@ static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min,
         const struct edge *edge = &reduced->edges[i];
         nusd least = -1;
         nusd most = 0;
-        for (int s = 0; edge->pair_count > 0 && s < reduced->sites; s++) {
-            for (int t = 0; t < reduced->sites; t++) {
-                if (edge->open[cell(reduced, s, t)]) {
+        for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
+            for (int t = 0; t < reduced->count[edge->b]; t++) {
+                if (edge->open[reduce_cell(reduced, edge, s, t)]) {
                     nusd bytes = reduce_edge_bytes(reduced, meter, edge, s, t);
                     least = least < 0 || bytes < least ? bytes : least;
                     most = bytes > most ? bytes : most;
@@ -544,7 +597,7 @@ static void normalise(struct reduced *reduced)
 {
     for (int i = 0; i < reduced->edge_count; i++) {
         struct edge *edge = &reduced->edges[i];
-        size_t cells = (size_t)reduced->sites * (size_t)reduced->sites;
+        size_t cells = reduce_cells(reduced, edge);
         int64_t least = INT64_MAX;
         for (size_t at = 0; at < cells; at++) {
             if (edge->open[at] && edge->cost[at] < least) {
@@ -557,16 +610,16 @@ static void normalise(struct reduced *reduced)
         reduced->constant += least == INT64_MAX ? 0 : least;
     }
     for (int part = 0; part < reduced->parts; part++) {
-        int64_t *node = &reduced->node[cell(reduced, part, 0)];
-        const bool *open = &reduced->open[cell(reduced, part, 0)];
+        int64_t *node = &reduced->node[reduce_node(reduced, part, 0)];
+        const bool *open = &reduced->open[reduce_node(reduced, part, 0)];
         int64_t least = INT64_MAX;
-        for (int site = 0; site < reduced->sites; site++) {
-            if (open[site] && node[site] < least) {
-                least = node[site];
+        for (int c = 0; c < reduced->count[part]; c++) {
+            if (open[c] && node[c] < least) {
+                least = node[c];
             }
         }
-        for (int site = 0; site < reduced->sites; site++) {
-            node[site] = open[site] ? node[site] - least : 0;
+        for (int c = 0; c < reduced->count[part]; c++) {
+            node[c] = open[c] ? node[c] - least : 0;
         }
         reduced->constant += least == INT64_MAX ? 0 : least;
     }
@@ -577,12 +630,12 @@ static void close_dear_cells(struct reduced *reduced)
 {
     for (int i = 0; i < reduced->edge_count; i++) {
         struct edge *edge = &reduced->edges[i];
-        for (int s = 0; s < reduced->sites; s++) {
-            for (int t = 0; t < reduced->sites; t++) {
-                size_t at = cell(reduced, s, t);
+        for (int s = 0; s < reduced->count[edge->a]; s++) {
+            for (int t = 0; t < reduced->count[edge->b]; t++) {
+                size_t at = reduce_cell(reduced, edge, s, t);
                 nusd least = (nusd)reduced->constant + edge->cost[at] +
-                             reduced->node[cell(reduced, edge->a, s)] +
-                             reduced->node[cell(reduced, edge->b, t)];
+                             reduced->node[reduce_node(reduced, edge->a, s)] +
+                             reduced->node[reduce_node(reduced, edge->b, t)];
                 if (edge->open[at] && least > reduced->cutoff) {
                     edge->open[at] = false;
                 }
@@ -591,7 +644,7 @@ static void close_dear_cells(struct reduced *reduced)
     }
 }
 
-/* A site without any open partner on some edge cannot be chosen. */
+/* A choice without any open partner on some edge cannot be taken. */
 static bool propagate_edges(struct reduced *reduced)
 {
     bool changed = false;
@@ -599,12 +652,14 @@ static bool propagate_edges(struct reduced *reduced)
         const struct edge *edge = &reduced->edges[i];
         for (int side = 0; side < 2; side++) {
             int part = side == 0 ? edge->a : edge->b;
-            for (int s = 0; s < reduced->sites; s++) {
+            int others = reduced->count[side == 0 ? edge->b : edge->a];
+            for (int s = 0; s < reduced->count[part]; s++) {
                 bool partner = false;
-                for (int t = 0; t < reduced->sites && !partner; t++) {
-                    partner = edge->open[side == 0 ? cell(reduced, s, t) : cell(reduced, t, s)];
+                for (int t = 0; t < others && !partner; t++) {
+                    partner = edge->open[side == 0 ? reduce_cell(reduced, edge, s, t)
+                                                   : reduce_cell(reduced, edge, t, s)];
                 }
-                if (!partner && reduced->open[cell(reduced, part, s)]) {
+                if (!partner && reduced->open[reduce_node(reduced, part, s)]) {
                     reduce_close(reduced, part, s);
                     changed = true;
                 }
@@ -614,7 +669,8 @@ static bool propagate_edges(struct reduced *reduced)
     return changed;
 }
 
-/* What is left of a site after the parts that can be nowhere else must hold each other part. */
+/* What is left of a site after the least that every part takes of it must hold what any choice
+ * takes more. */
 static bool propagate_capacity(struct reduced *reduced)
 {
     const struct problem *problem = reduced->problem;
@@ -624,23 +680,50 @@ static bool propagate_capacity(struct reduced *reduced)
         if (rule->kind != RULE_CAPACITY) {
             continue;
         }
-        if (rule->capacity < 0) { /* not even an empty site keeps it */
+        nusd left = rule->capacity;
+        nusd least;
+        nusd most;
+        for (int part = 0; part < reduced->parts; part++) {
+            demand_range(reduced, rule, part, &least, &most);
+            left -= least;
+        }
+        if (left < 0) {
             reduced->empty = true;
             return true;
         }
-        nusd left = rule->capacity;
         for (int part = 0; part < reduced->parts; part++) {
-            if (reduced->open_count[part] == 1 && reduced->open[cell(reduced, part, rule->site)]) {
-                left -= problem->parts[part].demand[rule->resource];
+            demand_range(reduced, rule, part, &least, &most);
+            for (int c = 0; most - least > left && c < reduced->count[part]; c++) {
+                const struct problem_choice *choice = reduce_choice(reduced, part, c);
+                if (choice->site == rule->site && choice->demand[rule->resource] - least > left &&
+                    reduced->open[reduce_node(reduced, part, c)]) {
+                    reduce_close(reduced, part, c);
+                    changed = true;
+                }
             }
         }
-        for (int part = 0; part < reduced->parts; part++) {
-            bool forced = reduced->open_count[part] == 1;
-            nusd demand = problem->parts[part].demand[rule->resource];
-            if (reduced->open[cell(reduced, part, rule->site)] &&
-                (forced ? left < 0 : demand > left)) {
-                reduce_close(reduced, part, rule->site);
-                changed = true;
+    }
+    return changed;
+}
+
+/* A part that can only be at one site keeps those it must be apart from away. */
+static bool propagate_apart(struct reduced *reduced)
+{
+    const struct problem *problem = reduced->problem;
+    bool changed = false;
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        for (int k = 0; rule->kind == RULE_APART && k < rule->part_count; k++) {
+            int only = only_site(reduced, rule->parts[k]);
+            for (int j = 0; only >= 0 && j < rule->part_count; j++) {
+                int other = rule->parts[j];
+                for (int c = 0; other != rule->parts[k] && c < reduced->count[other]; c++) {
+                    if (reduce_choice(reduced, other, c)->site == only &&
+                        reduced->open[reduce_node(reduced, other, c)]) {
+                        reduce_close(reduced, other, c);
+                        changed = true;
+                    }
+                }
                 if (reduced->empty) {
                     return true;
                 }
@@ -650,35 +733,24 @@ static bool propagate_capacity(struct reduced *reduced)
     return changed;
 }
 
-static bool propagate_apart(struct reduced *reduced)
+/* The site of all open choices of a part; -1 when there are several. */
+static int only_site(const struct reduced *reduced, int part)
 {
-    const struct problem *problem = reduced->problem;
-    bool changed = false;
-    for (int i = 0; i < problem->rule_count; i++) {
-        const struct problem_rule *rule = &problem->rules[i];
-        for (int k = 0; rule->kind == RULE_APART && k < rule->part_count; k++) {
-            int part = rule->parts[k];
-            int only = -1;
-            for (int s = 0; s < reduced->sites && reduced->open_count[part] == 1; s++) {
-                only = reduced->open[cell(reduced, part, s)] ? s : only;
+    int only = -1;
+    for (int c = 0; c < reduced->count[part]; c++) {
+        int site = reduce_choice(reduced, part, c)->site;
+        if (reduced->open[reduce_node(reduced, part, c)]) {
+            if (only >= 0 && only != site) {
+                return -1;
             }
-            for (int j = 0; only >= 0 && j < rule->part_count; j++) {
-                int other = rule->parts[j];
-                if (other != part && reduced->open[cell(reduced, other, only)]) {
-                    reduce_close(reduced, other, only);
-                    changed = true;
-                    if (reduced->empty) {
-                        return true;
-                    }
-                }
-            }
+            only = site;
         }
     }
-    return changed;
+    return only;
 }
 
 /* One pass over the parts in order: a part collects what its edges can give, its least goes into
- * the constant, dear sites are closed, and the rest is shared among the edges still ahead. */
+ * the constant, dear choices are closed, and the rest is shared among the edges still ahead. */
 static void sweep(struct reduced *reduced, bool forward)
 {
     for (int i = 0; i < reduced->parts && !reduced->empty; i++) {
@@ -687,17 +759,17 @@ static void sweep(struct reduced *reduced, bool forward)
         if (reduced->empty) {
             return;
         }
-        int64_t *node = &reduced->node[cell(reduced, part, 0)];
+        int64_t *node = &reduced->node[reduce_node(reduced, part, 0)];
         int64_t least = INT64_MAX;
-        for (int s = 0; s < reduced->sites; s++) {
-            if (reduced->open[cell(reduced, part, s)] && node[s] < least) {
+        for (int s = 0; s < reduced->count[part]; s++) {
+            if (reduced->open[reduce_node(reduced, part, s)] && node[s] < least) {
                 least = node[s];
             }
         }
-        BERTH_ASSERT(least != INT64_MAX, "part %d has no site", part);
+        BERTH_ASSERT(least != INT64_MAX, "part %d has no choice", part);
         reduced->constant += least;
-        for (int s = 0; s < reduced->sites; s++) {
-            if (!reduced->open[cell(reduced, part, s)]) {
+        for (int s = 0; s < reduced->count[part]; s++) {
+            if (!reduced->open[reduce_node(reduced, part, s)]) {
                 continue;
             }
             node[s] -= least;
@@ -716,15 +788,16 @@ static void pull(struct reduced *reduced, int part)
     for (int k = 0; k < reduced->degree[part]; k++) {
         struct edge *edge = &reduced->edges[reduced->incident[part][k]];
         bool is_a = edge->a == part;
-        size_t row = is_a ? (size_t)reduced->sites : 1;
-        size_t step = is_a ? 1 : (size_t)reduced->sites;
-        for (int s = 0; s < reduced->sites && !reduced->empty; s++) {
-            if (!reduced->open[cell(reduced, part, s)]) {
+        int others = reduced->count[is_a ? edge->b : edge->a];
+        size_t row = is_a ? (size_t)reduced->count[edge->b] : 1;
+        size_t step = is_a ? 1 : (size_t)reduced->count[edge->b];
+        for (int s = 0; s < reduced->count[part] && !reduced->empty; s++) {
+            if (!reduced->open[reduce_node(reduced, part, s)]) {
                 continue;
             }
             size_t first = (size_t)s * row;
             int64_t least = INT64_MAX;
-            for (int t = 0; t < reduced->sites; t++) {
+            for (int t = 0; t < others; t++) {
                 size_t at = first + (size_t)t * step;
                 if (edge->open[at] && edge->cost[at] < least) {
                     least = edge->cost[at];
@@ -734,11 +807,11 @@ static void pull(struct reduced *reduced, int part)
                 reduce_close(reduced, part, s);
                 continue;
             }
-            for (int t = 0; t < reduced->sites && least != 0; t++) {
+            for (int t = 0; t < others && least != 0; t++) {
                 size_t at = first + (size_t)t * step;
                 edge->cost[at] -= edge->open[at] ? least : 0;
             }
-            int64_t *node = &reduced->node[cell(reduced, part, s)];
+            int64_t *node = &reduced->node[reduce_node(reduced, part, s)];
             *node = *node > COST_MAX ? *node : *node + least;
         }
     }
@@ -760,17 +833,18 @@ static void push(struct reduced *reduced, int part, bool forward)
         if ((other > part) != forward) {
             continue;
         }
-        size_t row = edge->a == part ? (size_t)reduced->sites : 1;
-        size_t step = edge->a == part ? 1 : (size_t)reduced->sites;
-        for (int s = 0; s < reduced->sites; s++) {
-            int64_t *node = &reduced->node[cell(reduced, part, s)];
+        int others = reduced->count[other];
+        size_t row = edge->a == part ? (size_t)reduced->count[edge->b] : 1;
+        size_t step = edge->a == part ? 1 : (size_t)reduced->count[edge->b];
+        for (int s = 0; s < reduced->count[part]; s++) {
+            int64_t *node = &reduced->node[reduce_node(reduced, part, s)];
             /* The share of what was there at first: the last edge of `shares` takes its rest. */
             int64_t share = *node / shares;
-            if (!reduced->open[cell(reduced, part, s)] || share == 0) {
+            if (!reduced->open[reduce_node(reduced, part, s)] || share == 0) {
                 continue;
             }
             *node -= share;
-            for (int t = 0; t < reduced->sites; t++) {
+            for (int t = 0; t < others; t++) {
                 size_t at = (size_t)s * row + (size_t)t * step;
                 edge->cost[at] += edge->open[at] ? share : 0;
                 edge->open[at] = edge->open[at] && edge->cost[at] < COST_MAX;

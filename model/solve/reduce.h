@@ -28,7 +28,7 @@
 struct edge {
     int a; /* a < b */
     int b;
-    int64_t *cost; /* [site_a * sites + site_b] */
+    int64_t *cost; /* [choice_a * choices of b + choice_b] */
     bool *open;    /* the same index */
     int *pairs;    /* problem pairs merged here whose uses touch an active meter */
     bool *swapped; /* the pair's own a is our b */
@@ -49,9 +49,11 @@ struct reduced {
     const struct problem *problem;
     int parts;
     int sites;
-    bool *open;      /* [part * sites + site] */
+    int *count;    /* [part]: its choices */
+    size_t *first; /* [part]: where its choices begin in open[] and node[]; [parts]: their number */
+    bool *open;    /* [first[part] + choice] */
     int *open_count; /* [part] */
-    int64_t *node;   /* [part * sites + site] */
+    int64_t *node;   /* [first[part] + choice] */
     struct edge *edges;
     int edge_count;
     int **incident; /* [part][k]: edges at a part */
@@ -60,7 +62,7 @@ struct reduced {
     int meter_count;
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
-    bool empty;     /* a part has no open site: no assignment is left */
+    bool empty;     /* a part has no open choice: no assignment is left */
 };
 
 /* ERR_OVERFLOW when the sums could pass 2^60 nano-dollars or bytes; ERR_NO_MEMORY. */
@@ -75,17 +77,37 @@ void reduce_propagate(struct reduced *reduced);
 void reduce_tighten(struct reduced *reduced, int passes);
 
 /* Closes one cell. */
-void reduce_close(struct reduced *reduced, int part, int site);
+void reduce_close(struct reduced *reduced, int part, int choice);
+
+/* Indices into node[] and open[], and into the tables of an edge. */
+static inline size_t reduce_node(const struct reduced *reduced, int part, int choice)
+{
+    return reduced->first[part] + (size_t)choice;
+}
+static inline size_t reduce_cell(const struct reduced *reduced, const struct edge *edge,
+                                 int choice_a, int choice_b)
+{
+    return (size_t)choice_a * (size_t)reduced->count[edge->b] + (size_t)choice_b;
+}
+static inline size_t reduce_cells(const struct reduced *reduced, const struct edge *edge)
+{
+    return (size_t)reduced->count[edge->a] * (size_t)reduced->count[edge->b];
+}
+static inline const struct problem_choice *reduce_choice(const struct reduced *reduced, int part,
+                                                         int choice)
+{
+    return &reduced->problem->parts[part].choices[choice];
+}
 
 /* The active meter's charge above what the tables hold, rounded down, for a planned volume. */
 int64_t reduce_residual(const struct reduced *reduced, const struct active_meter *meter,
                         nusd volume);
 /* Bytes that a cell of a part, or of an edge, puts on a meter. */
-nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int site);
+nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice);
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,
-                       int site_a, int site_b);
+                       int choice_a, int choice_b);
 
 /* True when the edge can neither cost nor forbid nor use an active meter. */
 bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge);
-/* Demand of a part at most the capacity rule's resource may be asked for by open cells. */
+/* True when not even the largest demands of the open choices at its site break the rule. */
 bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem_rule *rule);

@@ -16,11 +16,12 @@ struct search;
 int search_create(const struct reduced *reduced, struct arena *arena, struct search **ret_search,
                   struct error *err) WARN_UNUSED;
 
-/* Improves site[part] (a closed or negative entry starts at the part's cheapest open site) until
- * `kicks` disturbances brought nothing or about `evals` moves were looked at. True when the result
- * breaks no rule. */
-bool search_run(struct search *search, int kicks, int64_t evals, int *site);
+/* Improves choice[part] (a closed or negative entry starts at the part's cheapest open choice)
+ * until `kicks` disturbances brought nothing or about `evals` moves were looked at. True when the
+ * result breaks no rule. */
+bool search_run(struct search *search, int kicks, int64_t evals, int *choice);
 
-/* Annealing from site[], of about `evals` moves; leaves the cheapest assignment met that breaks no
- * rule, if there was one, after descent. True as in search_run. Other seeds find other places. */
-bool search_anneal(struct search *search, int64_t evals, uint64_t seed, int *site);
+/* Annealing from choice[], of about `evals` moves; leaves the cheapest assignment met that breaks
+ * no rule, if there was one, after descent. True as in search_run. Other seeds find other places.
+ */
+bool search_anneal(struct search *search, int64_t evals, uint64_t seed, int *choice);

@@ -12,7 +12,7 @@ struct attempt {
     struct arena *arena;
     struct reduced reduced;
     struct search *search;
-    int *site;
+    int *choice;
     int *trial;
     bool found;
 };
@@ -54,9 +54,9 @@ static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out,
     const struct problem *problem = attempt->problem;
     struct reduced *reduced = &attempt->reduced;
     size_t parts = (size_t)problem->part_count + 1;
-    attempt->site = arena_array(attempt->arena, parts, sizeof(int));
+    attempt->choice = arena_array(attempt->arena, parts, sizeof(int));
     attempt->trial = arena_array(attempt->arena, parts, sizeof(int));
-    if (attempt->site == NULL || attempt->trial == NULL) {
+    if (attempt->choice == NULL || attempt->trial == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu parts", parts);
     }
     int rc = reduce_build(problem, attempt->arena, reduced, err);
@@ -83,7 +83,8 @@ static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out,
     }
     struct mip_options options = {.nodes_max = nodes_max};
     struct mip_result result;
-    rc = mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->site, &result, err);
+    rc =
+        mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->choice, &result, err);
     if (rc < 0) {
         return rc;
     }
@@ -106,7 +107,8 @@ static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out,
 }
 
 /* The cheapest of: the present placement, what descent makes of it, what descent makes of each
- * part's cheapest site. The bound is tightened with it, and the search repeated among what is left.
+ * part's cheapest choice. The bound is tightened with it, and the search repeated among what is
+ * left.
  */
 static void incumbent(struct attempt *attempt)
 {
@@ -146,7 +148,7 @@ static void consider(struct attempt *attempt)
     if (!attempt->found || cost < attempt->reduced.cutoff) {
         attempt->found = true;
         attempt->reduced.cutoff = cost;
-        memcpy(attempt->site, attempt->trial, (size_t)attempt->reduced.parts * sizeof(int));
+        memcpy(attempt->choice, attempt->trial, (size_t)attempt->reduced.parts * sizeof(int));
     }
 }
 
@@ -154,8 +156,8 @@ static void consider(struct attempt *attempt)
 static void stay(struct attempt *attempt)
 {
     const struct problem *problem = attempt->problem;
-    int *site = attempt->site;
-    nusd cost = problem_cost(problem, site);
+    int *choice = attempt->choice;
+    nusd cost = problem_cost(problem, choice);
     bool moved = true;
     while (moved) {
         moved = false;
@@ -163,19 +165,20 @@ static void stay(struct attempt *attempt)
             for (int b = a; b < problem->part_count; b++) {
                 int home_a = problem->parts[a].current;
                 int home_b = problem->parts[b].current;
-                int away_a = site[a];
-                int away_b = site[b];
+                int away_a = choice[a];
+                int away_b = choice[b];
                 if (home_a < 0 || home_b < 0 || home_a == away_a || home_b == away_b) {
                     continue;
                 }
-                site[a] = home_a;
-                site[b] = home_b;
-                if (problem_cost(problem, site) <= cost && problem_broken_rule(problem, site) < 0) {
+                choice[a] = home_a;
+                choice[b] = home_b;
+                if (problem_cost(problem, choice) <= cost &&
+                    problem_broken_rule(problem, choice) < 0) {
                     moved = true;
                     break;
                 }
-                site[b] = away_b;
-                site[a] = away_a;
+                choice[b] = away_b;
+                choice[a] = away_a;
             }
         }
     }
@@ -187,8 +190,8 @@ static void finish(struct attempt *attempt, enum solve_status status, int64_t bo
 {
     stay(attempt);
     out->status = status;
-    out->site = attempt->site;
-    out->cost_nusd = (int64_t)problem_cost(attempt->problem, attempt->site);
+    out->choice = attempt->choice;
+    out->cost_nusd = (int64_t)problem_cost(attempt->problem, attempt->choice);
     int64_t gap = out->cost_nusd - attempt->reduced.constant;
     if (status == SOLVE_FEASIBLE || bound == INT64_MAX) {
         bound = status == SOLVE_FEASIBLE ? bound : out->cost_nusd;

@@ -209,7 +209,7 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
     if (solution->status != SOLVE_OPTIMAL && solution->status != SOLVE_FEASIBLE)
         return 0;
     plan->score_plan_nusd = solution->cost_nusd;
-    int rc = bill_of(&job->input, solution->site, &job->arena, &plan->bill_plan_nusd, err);
+    int rc = bill_of(&job->input, solution->choice, &job->arena, &plan->bill_plan_nusd, err);
     if (rc == 0)
         rc = bill_of(&job->input, job->present, &job->arena, &plan->bill_stay_nusd, err);
     if (rc < 0)
@@ -224,11 +224,12 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
         const struct app *app = job->input.apps[i].app;
         for (int k = 0; k < app->workload_count; k++) {
             struct core_plan_choice *choice = &plan->choices[plan->choice_count++];
-            int site = solution->site[cost_part(&job->input, i, k)];
+            int site = solution->choice[cost_part(&job->input, i, k)];
             memcpy(choice->namespace_, app->namespace_, sizeof(choice->namespace_));
             memcpy(choice->app, app->name, sizeof(choice->app));
             memcpy(choice->workload, app->workloads[k].name, sizeof(choice->workload));
             memcpy(choice->site, job->input.world->sites[site].name, sizeof(choice->site));
+            choice->group = -1;
         }
     }
     return 0;

@@ -61,7 +61,7 @@ int service_plan_write(struct service_job *job, const struct solution *solution,
 {
     struct plan plan = {.job = job, .solution = solution};
     if (solution->status == SOLVE_OPTIMAL || solution->status == SOLVE_FEASIBLE) {
-        int rc = service_report(&job->input, solution->site, &job->arena, &plan.after, err);
+        int rc = service_report(&job->input, solution->choice, &job->arena, &plan.after, err);
         if (rc == 0)
             rc = find_moves(&plan, err);
         if (rc < 0)
@@ -102,7 +102,7 @@ static int find_app_moves(struct plan *plan, int app, struct error *err)
             .after_app = app,
             .after_workload = k,
             .from = -1,
-            .to = plan->solution->site[cost_part(&job->input, app, k)],
+            .to = plan->solution->choice[cost_part(&job->input, app, k)],
             .replicas = workload->replicas,
             .rule = -1,
         };
@@ -187,7 +187,7 @@ static void judge(const struct plan *plan, struct move *move)
     move->reason = REASON_SAVING;
     for (int i = 0; i < job->problem.rule_count; i++) {
         const struct problem_rule *rule = &job->problem.rules[i];
-        if (rule->kind == RULE_SITES && rule->a == part && !rule->allowed[move->from]) {
+        if (rule->kind == RULE_CHOICES && rule->a == part && !rule->allowed[move->from]) {
             move->rule = i;
             move->reason = REASON_RETAG;
             break;

@@ -20,10 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arena_done(&arena);
         return 0;
     }
-    int *site = arena_array(&arena, (size_t)problem.part_count + 1, sizeof(int));
-    if (site != NULL) {
-        (void)problem_cost(&problem, site);
-        (void)problem_broken_rule(&problem, site);
+    int *choice = arena_array(&arena, (size_t)problem.part_count + 1, sizeof(int));
+    if (choice != NULL) {
+        (void)problem_cost(&problem, choice);
+        (void)problem_broken_rule(&problem, choice);
     }
     struct strbuf first;
     struct strbuf second;

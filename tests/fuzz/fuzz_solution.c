@@ -13,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena;
     arena_init(&arena, (size_t)1 << 20);
-    const struct problem problem = {.part_count = 3, .site_count = 4, .rule_count = 5};
+    struct problem_part parts[] = {{.choice_count = 4}, {.choice_count = 4}, {.choice_count = 2}};
+    const struct problem problem = {
+        .part_count = 3, .site_count = 4, .rule_count = 5, .parts = parts};
     struct solution solution;
     struct error err = {0};
     if (solution_decode(data, size, &problem, &arena, &solution, &err) < 0) {
@@ -21,8 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arena_done(&arena);
         return 0;
     }
-    for (int i = 0; solution.site != NULL && i < problem.part_count; i++) {
-        BERTH_ASSERT(solution.site[i] >= 0 && solution.site[i] < problem.site_count);
+    for (int i = 0; solution.choice != NULL && i < problem.part_count; i++) {
+        BERTH_ASSERT(solution.choice[i] >= 0 && solution.choice[i] < parts[i].choice_count);
     }
     for (int i = 0; i < solution.conflict_count; i++) {
         BERTH_ASSERT(solution.conflict[i] >= 0 && solution.conflict[i] < problem.rule_count);

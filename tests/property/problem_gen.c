@@ -13,9 +13,12 @@ static void app_pair(struct gen_random *random, const struct gen_app_shape *shap
                      struct problem *out, struct arena *arena, int a, int b);
 static void app_rules(struct gen_random *random, const struct gen_app_shape *shape,
                       struct problem *out, struct arena *arena);
+static void identity(struct problem_part *part, int index, int sites, struct arena *arena);
+static void set_demand(struct problem_part *part, enum resource resource, int64_t demand);
 static void *need(void *memory);
 
-#define GIB (INT64_C(1) << 30)
+#define GIB  (INT64_C(1) << 30)
+#define USES 4
 
 void gen_seed(struct gen_random *random, uint64_t seed)
 {
@@ -51,16 +54,17 @@ void gen_any(uint64_t seed, int parts, int sites, struct arena *arena, struct pr
     for (int i = 0; i < parts; i++) {
         struct problem_part *part = &out->parts[i];
         part->current = (int)gen_below(&random, (uint64_t)sites + 1) - 1;
-        part->demand[RESOURCE_CPU] = (int64_t)gen_below(&random, 10) * 100;
-        part->demand[RESOURCE_MEMORY] = (int64_t)gen_below(&random, 8) * GIB + 1;
+        set_demand(part, RESOURCE_CPU, (int64_t)gen_below(&random, 10) * 100);
+        set_demand(part, RESOURCE_MEMORY, (int64_t)gen_below(&random, 8) * GIB + 1);
         for (int s = 0; s < sites; s++) {
             part->cost[s] =
                 ((int64_t)gen_below(&random, 40) - 5) * INT64_C(1000000000) / step * step +
                 (step == 1 ? (int64_t)gen_below(&random, 1000000000) : 0);
         }
         if (meters > 0 && gen_chance(&random, 30)) {
-            part->use = need(arena_array(arena, (size_t)sites * PROBLEM_USES, sizeof(*part->use)));
-            any_uses(&random, out, part->use, (size_t)sites * PROBLEM_USES);
+            part->use = need(arena_array(arena, (size_t)sites * (size_t)USES, sizeof(*part->use)));
+            part->use_count = USES;
+            any_uses(&random, out, part->use, (size_t)sites * (size_t)USES);
         }
     }
     for (int i = 0; i < pairs; i++) {
@@ -74,8 +78,9 @@ void gen_any(uint64_t seed, int parts, int sites, struct arena *arena, struct pr
             pair->cost[at] = near ? 0 : (int64_t)gen_below(&random, 20) * INT64_C(1000000000);
         }
         if (meters > 0 && gen_chance(&random, 60)) {
-            pair->use = need(arena_array(arena, cells * PROBLEM_USES, sizeof(*pair->use)));
-            any_uses(&random, out, pair->use, cells * PROBLEM_USES);
+            pair->use = need(arena_array(arena, cells * (size_t)USES, sizeof(*pair->use)));
+            pair->use_count = USES;
+            any_uses(&random, out, pair->use, cells * (size_t)USES);
         }
     }
     for (int i = 0; i < rules; i++) {
@@ -113,8 +118,8 @@ void gen_app(const struct gen_app_shape *shape, struct arena *arena, struct prob
     for (int i = 0; i < shape->parts; i++) {
         struct problem_part *part = &out->parts[i];
         int64_t cpu = 250 * (1 + (int64_t)gen_below(&random, 16));
-        part->demand[RESOURCE_CPU] = cpu;
-        part->demand[RESOURCE_MEMORY] = (1 + (int64_t)gen_below(&random, 16)) * GIB;
+        set_demand(part, RESOURCE_CPU, cpu);
+        set_demand(part, RESOURCE_MEMORY, (1 + (int64_t)gen_below(&random, 16)) * GIB);
         part->current = (int)gen_below(&random, (uint64_t)shape->sites);
         for (int s = 0; s < shape->sites; s++) {
             int64_t noise = (int64_t)gen_below(&random, 4000000000);
@@ -159,10 +164,28 @@ static void begin(struct problem *out, struct arena *arena, int parts, int sites
     }
     for (int i = 0; i < parts; i++) {
         str_format(out->parts[i].name, sizeof(out->parts[i].name), "test/app/part-%d", i);
-        out->parts[i].cost = need(arena_array(arena, (size_t)sites, sizeof(int64_t)));
+        identity(&out->parts[i], i, sites, arena);
     }
     for (int i = 0; i < meters; i++) {
         str_format(out->meters[i].name, sizeof(out->meters[i].name), "meter-%d", i);
+    }
+}
+
+/* One choice for each site. */
+static void identity(struct problem_part *part, int index, int sites, struct arena *arena)
+{
+    part->choice_count = sites;
+    part->choices = need(arena_array(arena, (size_t)sites, sizeof(*part->choices)));
+    part->cost = need(arena_array(arena, (size_t)sites, sizeof(*part->cost)));
+    for (int s = 0; s < sites; s++) {
+        part->choices[s] = (struct problem_choice){.site = s, .lead = index};
+    }
+}
+
+static void set_demand(struct problem_part *part, enum resource resource, int64_t demand)
+{
+    for (int c = 0; c < part->choice_count; c++) {
+        part->choices[c].demand[resource] = demand;
     }
 }
 
@@ -173,10 +196,10 @@ static void any_rule(struct gen_random *random, struct problem *out, struct prob
     uint64_t parts = (uint64_t)out->part_count;
     rule->kind = (enum rule_kind)gen_below(random, 4);
     if (parts < 2 && rule->kind != RULE_CAPACITY) {
-        rule->kind = RULE_SITES;
+        rule->kind = RULE_CHOICES;
     }
     switch (rule->kind) {
-    case RULE_SITES:
+    case RULE_CHOICES:
         rule->a = (int)gen_below(random, parts);
         rule->allowed = need(arena_array(arena, sites, sizeof(bool)));
         for (uint64_t s = 0; s < sites; s++) {
@@ -248,7 +271,8 @@ static void app_pair(struct gen_random *random, const struct gen_app_shape *shap
     int64_t calls = 1 + (int64_t)gen_below(random, 30);
     int64_t gibs = (int64_t)gen_below(random, 400);
     if (shape->tiers) {
-        pair->use = need(arena_array(arena, sites * sites * PROBLEM_USES, sizeof(*pair->use)));
+        pair->use_count = USES;
+        pair->use = need(arena_array(arena, sites * sites * (size_t)USES, sizeof(*pair->use)));
     }
     for (size_t s = 0; s < sites; s++) {
         for (size_t t = 0; t < sites; t++) {
@@ -257,8 +281,8 @@ static void app_pair(struct gen_random *random, const struct gen_app_shape *shap
             int64_t egress = crosses ? gibs * (90 - 10 * (int64_t)(s % 3)) * 1000000 : 0;
             pair->cost[s * sites + t] =
                 calls * distance * INT64_C(300000000) + (shape->tiers ? 0 : egress);
-            for (size_t k = 0; k < PROBLEM_USES && shape->tiers; k++) {
-                struct problem_use *use = &pair->use[(s * sites + t) * PROBLEM_USES + k];
+            for (size_t k = 0; k < (size_t)USES && shape->tiers; k++) {
+                struct problem_use *use = &pair->use[(s * sites + t) * (size_t)USES + k];
                 bool used = crosses && k < 2;
                 use->meter = !used ? -1 : (int)(k == 0 ? s % 3 : t % 3);
                 use->bytes = !used ? 0 : (k == 0 ? 10 * gibs : gibs) * GIB;
@@ -273,12 +297,12 @@ static void app_rules(struct gen_random *random, const struct gen_app_shape *sha
     out->rule_count = 0;
     nusd demand[RESOURCE_COUNT] = {0};
     for (int i = 0; i < shape->parts; i++) {
-        demand[RESOURCE_CPU] += out->parts[i].demand[RESOURCE_CPU];
-        demand[RESOURCE_MEMORY] += out->parts[i].demand[RESOURCE_MEMORY];
+        demand[RESOURCE_CPU] += out->parts[i].choices[0].demand[RESOURCE_CPU];
+        demand[RESOURCE_MEMORY] += out->parts[i].choices[0].demand[RESOURCE_MEMORY];
         if (gen_chance(random, 25)) { /* a tag: one provider */
             struct problem_rule *rule = &out->rules[out->rule_count++];
             int provider = (int)gen_below(random, 3);
-            *rule = (struct problem_rule){.kind = RULE_SITES, .a = i};
+            *rule = (struct problem_rule){.kind = RULE_CHOICES, .a = i};
             rule->allowed = need(arena_array(arena, (size_t)shape->sites, sizeof(bool)));
             for (int s = 0; s < shape->sites; s++) {
                 rule->allowed[s] = s % 3 == provider;

@@ -75,8 +75,8 @@ static int64_t tolerance(int64_t cost)
 static void check_optimum(const struct problem *problem, const struct solution *solution, nusd best)
 {
     assert_int_equal(solution->status, SOLVE_OPTIMAL);
-    assert_int_equal(problem_broken_rule(problem, solution->site), -1);
-    assert_true(problem_cost(problem, solution->site) == solution->cost_nusd);
+    assert_int_equal(problem_broken_rule(problem, solution->choice), -1);
+    assert_true(problem_cost(problem, solution->choice) == solution->cost_nusd);
     assert_true(solution->cost_nusd >= best);
     assert_true(solution->cost_nusd - best <= tolerance(solution->cost_nusd));
     assert_true(solution->bound_nusd <= best);
@@ -147,10 +147,10 @@ static void test_staying_wins_ties(void **state)
         }
         /* What it chose is where things are now: constant inputs never move anything. */
         for (int i = 0; i < problem.part_count; i++) {
-            problem.parts[i].current = first.site[i];
+            problem.parts[i].current = first.choice[i];
         }
         struct solution second = solve(&problem);
-        assert_memory_equal(first.site, second.site, (size_t)problem.part_count * sizeof(int));
+        assert_memory_equal(first.choice, second.choice, (size_t)problem.part_count * sizeof(int));
         assert_int_equal(first.cost_nusd, second.cost_nusd);
         stayed++;
     }
@@ -173,7 +173,7 @@ static void test_all_equal_costs_stay(void **state)
     }
     struct solution solution = solve(&problem);
     for (int i = 0; i < problem.part_count; i++) {
-        assert_int_equal(solution.site[i], problem.parts[i].current);
+        assert_int_equal(solution.choice[i], problem.parts[i].current);
     }
 }
 
@@ -193,7 +193,7 @@ static void test_same_answer_twice(void **state)
     struct solution second = solve(&problem);
     assert_int_equal(first.status, SOLVE_OPTIMAL);
     assert_int_equal(first.nodes, second.nodes);
-    assert_memory_equal(first.site, second.site, (size_t)problem.part_count * sizeof(int));
+    assert_memory_equal(first.choice, second.choice, (size_t)problem.part_count * sizeof(int));
 }
 
 /* Twice the costs: the same placement, twice the cost. */
@@ -220,7 +220,7 @@ static void test_doubled_costs(void **state)
     struct solution second = solve(&problem);
     assert_int_equal(first.status, SOLVE_OPTIMAL);
     assert_int_equal(2 * first.cost_nusd, second.cost_nusd);
-    assert_memory_equal(first.site, second.site, (size_t)problem.part_count * sizeof(int));
+    assert_memory_equal(first.choice, second.choice, (size_t)problem.part_count * sizeof(int));
 }
 
 static void test_36_linked_workloads_at_10_sites(void **state)
@@ -238,17 +238,17 @@ static void test_36_linked_workloads_at_10_sites(void **state)
         gen_app(&shape, &arena, &problem);
         struct solution solution = solve(&problem);
         assert_int_equal(solution.status, SOLVE_OPTIMAL);
-        assert_int_equal(problem_broken_rule(&problem, solution.site), -1);
+        assert_int_equal(problem_broken_rule(&problem, solution.choice), -1);
         assert_true(solution.cost_nusd - solution.bound_nusd <= tolerance(solution.cost_nusd));
         /* No single move and no swap is cheaper: an independent look at the proof. */
         for (int i = 0; i < problem.part_count; i++) {
-            int home = solution.site[i];
+            int home = solution.choice[i];
             for (int s = 0; s < problem.site_count; s++) {
-                solution.site[i] = s;
-                assert_true(problem_broken_rule(&problem, solution.site) >= 0 ||
-                            problem_cost(&problem, solution.site) >= solution.bound_nusd);
+                solution.choice[i] = s;
+                assert_true(problem_broken_rule(&problem, solution.choice) >= 0 ||
+                            problem_cost(&problem, solution.choice) >= solution.bound_nusd);
             }
-            solution.site[i] = home;
+            solution.choice[i] = home;
         }
     }
 }

@@ -20,9 +20,9 @@ int main(void)
             }
             left -= (size_t)n;
         }
-        int site = 0;
+        int choice = 0;
         struct solution lie = {
-            .status = SOLVE_OPTIMAL, .site = &site, .cost_nusd = -12345, .bound_nusd = -12345};
+            .status = SOLVE_OPTIMAL, .choice = &choice, .cost_nusd = -12345, .bound_nusd = -12345};
         struct strbuf out;
         strbuf_init(&out, 1 << 16);
         strbuf_append(&out, "\0\0\0\0", 4);

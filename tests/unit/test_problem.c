@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "model/problem.h"
 
-#define GIB (INT64_C(1) << 30)
+#define USES 4
+#define GIB  (INT64_C(1) << 30)
 
 /* AWS's public list for egress to the internet, us-east-1: 0.09 to 10 TiB, 0.085 to 50 TiB, 0.07 to
  * 150 TiB, 0.05 beyond. In nano-dollars per GiB. */
@@ -79,6 +80,7 @@ static void test_charges_round_half_to_even_once(void **state)
 struct sample {
     struct problem problem;
     struct problem_part parts[2];
+    struct problem_choice choices[2][3];
     struct problem_pair pair;
     struct problem_meter meter;
     struct problem_rule rules[4];
@@ -86,7 +88,7 @@ struct sample {
     int64_t cost_a[3];
     int64_t cost_b[3];
     int64_t cost_pair[9];
-    struct problem_use use[9 * PROBLEM_USES];
+    struct problem_use use[9 * USES];
     bool sites[3];
     bool pairs[9];
     int apart[2];
@@ -100,24 +102,33 @@ static void sample_make(struct sample *s)
         s->cost_a[i] = 10 + i;
         s->cost_b[i] = 100 * (i + 1);
         s->sites[i] = i != 2;
+        s->choices[0][i] = (struct problem_choice){.site = i, .lead = 0, .demand = {300, 5}};
+        s->choices[1][i] = (struct problem_choice){.site = i, .lead = 1, .demand = {200, 6}};
     }
     for (int i = 0; i < 9; i++) {
         s->cost_pair[i] = i;
         s->pairs[i] = i != 1; /* not a at 0 with b at 1 */
-        for (int k = 0; k < PROBLEM_USES; k++) {
-            s->use[i * PROBLEM_USES + k] =
+        for (int k = 0; k < USES; k++) {
+            s->use[i * USES + k] =
                 (struct problem_use){.meter = k < 2 && i == 5 ? 0 : -1, .bytes = i == 5 ? GIB : 0};
         }
     }
     s->apart[1] = 1;
     s->meter = internet_meter(10239 * GIB);
-    s->parts[0] = (struct problem_part){
-        .name = "ns/app/a", .cost = s->cost_a, .demand = {300, 5}, .current = -1};
-    s->parts[1] = (struct problem_part){
-        .name = "ns/app/b", .cost = s->cost_b, .demand = {200, 6}, .current = 2};
-    s->pair = (struct problem_pair){.a = 0, .b = 1, .cost = s->cost_pair, .use = s->use};
+    s->parts[0] = (struct problem_part){.name = "ns/app/a",
+                                        .cost = s->cost_a,
+                                        .choice_count = 3,
+                                        .choices = s->choices[0],
+                                        .current = -1};
+    s->parts[1] = (struct problem_part){.name = "ns/app/b",
+                                        .cost = s->cost_b,
+                                        .choice_count = 3,
+                                        .choices = s->choices[1],
+                                        .current = 2};
+    s->pair = (struct problem_pair){
+        .a = 0, .b = 1, .cost = s->cost_pair, .use_count = USES, .use = s->use};
     s->rules[0] = (struct problem_rule){
-        .kind = RULE_SITES, .a = 0, .allowed = s->sites, .text = "a needs tag cloud=aws"};
+        .kind = RULE_CHOICES, .a = 0, .allowed = s->sites, .text = "a needs tag cloud=aws"};
     s->rules[1] = (struct problem_rule){
         .kind = RULE_PAIR, .a = 0, .b = 1, .allowed = s->pairs, .text = "a answers b in time"};
     s->rules[2] = (struct problem_rule){
@@ -235,7 +246,7 @@ static void test_solution_frame(void **state)
     struct sample s;
     sample_make(&s);
     struct solution sent = {.status = SOLVE_OPTIMAL,
-                            .site = (int[]){1, 0},
+                            .choice = (int[]){1, 0},
                             .cost_nusd = 111,
                             .bound_nusd = 110,
                             .nodes = 7};
@@ -248,16 +259,16 @@ static void test_solution_frame(void **state)
     struct error err = {0};
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err), 0);
     assert_int_equal(read.status, SOLVE_OPTIMAL);
-    assert_int_equal(read.site[0], 1);
+    assert_int_equal(read.choice[0], 1);
     assert_int_equal(read.cost_nusd, 111);
     assert_int_equal(read.nodes, 7);
     /* A site that the problem does not have, and a bound above the cost. */
-    sent.site = (int[]){1, 3};
+    sent.choice = (int[]){1, 3};
     strbuf_reset(&frame);
     solution_encode(&sent, 2, &frame);
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err),
                      ERR_INVALID);
-    sent.site = (int[]){1, 0};
+    sent.choice = (int[]){1, 0};
     sent.bound_nusd = 112;
     strbuf_reset(&frame);
     solution_encode(&sent, 2, &frame);
@@ -271,7 +282,7 @@ static void test_solution_frame(void **state)
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err), 0);
     assert_int_equal(read.conflict_count, 2);
     assert_int_equal(read.conflict[1], 3);
-    assert_null(read.site);
+    assert_null(read.choice);
     arena_done(&arena);
     strbuf_done(&frame);
 }

@@ -34,7 +34,7 @@ static int teardown(void **state)
 static bool step(const struct problem *problem, int *site)
 {
     for (int part = 0; part < problem->part_count; part++) {
-        if (++site[part] < problem->site_count) {
+        if (++site[part] < problem->parts[part].choice_count) {
             return true;
         }
         site[part] = 0;
@@ -45,10 +45,9 @@ static bool step(const struct problem *problem, int *site)
 /* What the tables say of an assignment; false when one of its cells is closed. */
 static bool table_cost(const struct reduced *reduced, const int *site, nusd *ret_cost)
 {
-    size_t sites = (size_t)reduced->sites;
     nusd cost = reduced->constant;
     for (int part = 0; part < reduced->parts; part++) {
-        size_t at = (size_t)part * sites + (size_t)site[part];
+        size_t at = reduce_node(reduced, part, site[part]);
         if (!reduced->open[at]) {
             return false;
         }
@@ -57,7 +56,7 @@ static bool table_cost(const struct reduced *reduced, const int *site, nusd *ret
     }
     for (int i = 0; i < reduced->edge_count; i++) {
         const struct edge *edge = &reduced->edges[i];
-        size_t at = (size_t)site[edge->a] * sites + (size_t)site[edge->b];
+        size_t at = reduce_cell(reduced, edge, site[edge->a], site[edge->b]);
         if (!edge->open[at]) {
             return false;
         }
@@ -84,7 +83,7 @@ static bool table_cost(const struct reduced *reduced, const int *site, nusd *ret
 /* Roundings: one per use of a meter in each table, and a few per meter. */
 static nusd slack(const struct problem *problem)
 {
-    return (nusd)(problem->part_count + problem->pair_count) * PROBLEM_USES * problem->meter_count +
+    return (nusd)(problem->part_count + problem->pair_count) * 4 * problem->meter_count +
            8 * (nusd)problem->meter_count;
 }
 
@@ -150,7 +149,7 @@ static void test_tables_keep_every_assignment_that_matters(void **state)
         reduce_tighten(&reduced, 16);
         assert_true(check_tables(&problem, &reduced) >= 1);
         for (int part = 0; part < reduced.parts; part++) {
-            closed += reduced.sites - reduced.open_count[part];
+            closed += reduced.count[part] - reduced.open_count[part];
         }
     }
     assert_true(matter > 1000);

@@ -236,7 +236,7 @@ static void test_node_budget_is_feasible_with_bound_and_repeats(void **state)
     assert_true(first.bound_nusd < first.cost_nusd);
     assert_int_equal(first.cost_nusd, second.cost_nusd);
     assert_int_equal(first.bound_nusd, second.bound_nusd);
-    assert_memory_equal(first.site, second.site, (size_t)problem.part_count * sizeof(int));
+    assert_memory_equal(first.choice, second.choice, (size_t)problem.part_count * sizeof(int));
 }
 
 static void test_close_with_work_under_way(void **state)

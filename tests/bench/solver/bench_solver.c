@@ -200,7 +200,7 @@ static struct outcome ours(const struct problem *problem)
         }
         solver_close(solver);
         times[runs++] = clock_mono_now().us - start;
-        if (rc < 0 || solution.site == NULL) {
+        if (rc < 0 || solution.choice == NULL) {
             fprintf(stderr, "bench_solver: %s\n", rc < 0 ? err.text : solution.text);
         } else {
             out.cost = (double)solution.cost_nusd / 1e9;
@@ -400,8 +400,11 @@ static bool read_ctap(const char *path, struct arena *arena, struct problem *out
         }
     }
     for (int64_t i = 0; i < parts; i++) {
-        if (!next_number(file, &out->parts[i].demand[RESOURCE_CPU])) {
+        if (!next_number(file, &value)) {
             return false;
+        }
+        for (int64_t s = 0; s < sites; s++) {
+            out->parts[i].choices[s].demand[RESOURCE_CPU] = value;
         }
     }
     out->rule_count = 0;
