@@ -5,12 +5,15 @@
 #include "base/str.h"
 #include "model/json_out.h"
 #include "model/read.h"
+#include "model/weights.h"
 
 static int copy_workload(const struct workload *from, struct arena *arena, struct workload *to);
 static int copy_variant(const struct variant *from, struct arena *arena, struct variant *to);
 static int copy_array(struct arena *arena, const void *from, int count, size_t bytes_each,
                       void *ret_copy);
 static int copy_failed(struct error *err);
+static int unknown_workload(const struct app *app, const char *name, struct error *err);
+static int retag(struct tags *require, const char *key, const char *value, struct arena *arena);
 static int retag_allowed(const struct app *app, const struct workload *workload, const char *key,
                          const char *value, struct error *err);
 
@@ -58,44 +61,49 @@ int app_copy(const struct app *app, struct arena *arena, struct app *ret_app)
     return 0;
 }
 
+int app_family(const struct app *app, const char *name, int *out, int max)
+{
+    int own = app_workload(app, name);
+    int count = 0;
+    for (int i = 0; i < app->workload_count; i++) {
+        if (i == own || (own < 0 && name[0] != '\0' && str_equal(app->workloads[i].family, name))) {
+            if (count < max) {
+                out[count] = i;
+            }
+            count++;
+        }
+    }
+    return count < max ? count : max;
+}
+
+struct weights app_weights(const struct app *app, const struct world *world)
+{
+    return weights_over(&world->weights, &app->weights, app->weights_stated);
+}
+
 int app_retag(const struct app *app, const char *workload, const char *key, const char *value,
               struct arena *arena, struct app *ret_app, struct error *err)
 {
-    int index = app_workload(app, workload);
-    if (index < 0) {
-        const char *names[LIMIT_APP_WORKLOADS];
-        for (int i = 0; i < app->workload_count; i++) {
-            names[i] = app->workloads[i].name;
-        }
-        const char *nearest = str_nearest(workload, names, (size_t)app->workload_count);
-        return error_set(err, ERR_NOT_FOUND, 0, "app %s/%s has no workload \"%.80s\"%s%s%s",
-                         app->namespace_, app->name, workload,
-                         nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-                         nearest != NULL ? "\"?" : "");
+    int members[LIMIT_APP_WORKLOADS];
+    int count = app_family(app, workload, members, LIMIT_APP_WORKLOADS);
+    if (count == 0) {
+        return unknown_workload(app, workload, err);
     }
-    int rc = retag_allowed(app, &app->workloads[index], key, value, err);
-    if (rc < 0) {
-        return rc;
+    for (int i = 0; i < count; i++) {
+        int rc = retag_allowed(app, &app->workloads[members[i]], key, value, err);
+        if (rc < 0) {
+            return rc;
+        }
     }
     struct app copy;
     if (app_copy(app, arena, &copy) < 0) {
         return copy_failed(err);
     }
-    /* The tag that is changed goes first, then comes back in its order with its new value. */
-    struct tags *require = &copy.workloads[index].require;
-    struct tags changed = {arena_array(arena, (size_t)require->count + 1, sizeof(struct tag)), 0};
-    if (changed.list == NULL) {
-        return copy_failed(err);
-    }
-    for (int i = 0; i < require->count; i++) {
-        if (!str_equal(require->list[i].key, key)) {
-            changed.list[changed.count++] = require->list[i];
+    for (int i = 0; i < count; i++) {
+        if (retag(&copy.workloads[members[i]].require, key, value, arena) < 0) {
+            return copy_failed(err);
         }
     }
-    if (value[0] != '\0') {
-        tags_add(&changed, key, value);
-    }
-    *require = changed;
     *ret_app = copy;
     return 0;
 }
@@ -117,6 +125,12 @@ uint64_t workload_spec_hash(const struct workload *workload)
         }
         for (int k = 0; k < variant->env_count; k++) {
             json_string(&json, variant->env[k].name, variant->env[k].value);
+        }
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            if (variant->reserve[k] >= 0) {
+                json_int(&json, "reserve", variant->reserve[k]);
+                json_int(&json, "resource", k);
+            }
         }
     }
     json_string(&json, "kind", workload_kind_words[workload->kind]);
@@ -142,7 +156,11 @@ static int copy_workload(const struct workload *from, struct arena *arena, struc
     if (copy_array(arena, from->variants, from->variant_count, sizeof(struct variant),
                    &to->variants) < 0 ||
         copy_array(arena, from->require.list, from->require.count, sizeof(struct tag),
-                   &to->require.list) < 0) {
+                   &to->require.list) < 0 ||
+        copy_array(arena, from->curve, from->curve_count, sizeof(struct hit_point), &to->curve) <
+            0 ||
+        copy_array(arena, from->measures.list, from->measures.count, sizeof(struct measure),
+                   &to->measures.list) < 0) {
         return ERR_NO_MEMORY;
     }
     for (int i = 0; i < from->variant_count; i++) {
@@ -181,6 +199,41 @@ static int copy_array(struct arena *arena, const void *from, int count, size_t b
 static int copy_failed(struct error *err)
 {
     return error_set(err, ERR_NO_MEMORY, 0, "no memory for the app's copy with the new tag");
+}
+
+static int unknown_workload(const struct app *app, const char *name, struct error *err)
+{
+    const char *names[LIMIT_APP_WORKLOADS * 2];
+    size_t count = 0;
+    for (int i = 0; i < app->workload_count; i++) {
+        names[count++] = app->workloads[i].name;
+        if (app->workloads[i].family[0] != '\0') {
+            names[count++] = app->workloads[i].family;
+        }
+    }
+    const char *nearest = str_nearest(name, names, count);
+    return error_set(err, ERR_NOT_FOUND, 0, "app %s/%s has no workload \"%.80s\"%s%s%s",
+                     app->namespace_, app->name, name, nearest != NULL ? "; did you mean \"" : "",
+                     nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+}
+
+/* The tag that is changed goes first, then comes back in its order with its new value. */
+static int retag(struct tags *require, const char *key, const char *value, struct arena *arena)
+{
+    struct tags changed = {arena_array(arena, (size_t)require->count + 1, sizeof(struct tag)), 0};
+    if (changed.list == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (int i = 0; i < require->count; i++) {
+        if (!str_equal(require->list[i].key, key)) {
+            changed.list[changed.count++] = require->list[i];
+        }
+    }
+    if (value[0] != '\0') {
+        tags_add(&changed, key, value);
+    }
+    *require = changed;
+    return 0;
 }
 
 static int retag_allowed(const struct app *app, const struct workload *workload, const char *key,

@@ -1,30 +1,24 @@
 /* Reading an app document; docs/app.md describes its fields. */
-#include <string.h>
-
+#include "model/app_read.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "model/app.h"
+#include "model/app_split.h"
 #include "model/app_words.h"
-#include "model/read.h"
+#include "model/measures.h"
+#include "model/weights.h"
 
-static void read_workloads(struct reader *reader, const struct doc_node *root, struct app *app);
-static void read_workload(struct reader *reader, const struct doc_node *node,
-                          struct workload *workload);
-static void read_variants(struct reader *reader, const struct doc_node *node,
-                          struct workload *workload);
-static void read_variant(struct reader *reader, const struct doc_node *node,
-                         struct variant *variant);
-static void read_artifact(struct reader *reader, const struct doc_node *node,
-                          struct variant *variant);
-static void read_args(struct reader *reader, const struct doc_node *node, struct variant *variant);
-static void read_env(struct reader *reader, const struct doc_node *node, struct variant *variant);
-static void read_cpu_per_call(struct reader *reader, const struct doc_node *node,
-                              struct variant *variant);
+static const struct split_mark *read_workloads(struct reader *reader, const struct doc_node *root,
+                                               struct app *app);
+static void read_workload(struct reader *reader, const struct doc_node *node, const struct app *app,
+                          struct workload *workload, struct split_mark *mark);
+static void check_variant_tiers(struct reader *reader, const struct doc_node *node,
+                                const struct workload *workload);
 static void read_resources(struct reader *reader, const struct doc_node *node,
                            struct workload *workload);
-static void read_tiers(struct reader *reader, const struct doc_node *node,
-                       struct workload *workload);
 static void read_cache(struct reader *reader, const struct doc_node *node,
+                       struct workload *workload);
+static void read_curve(struct reader *reader, const struct doc_node *cache,
                        struct workload *workload);
 static void read_ready(struct reader *reader, const struct doc_node *node,
                        struct workload *workload);
@@ -34,9 +28,9 @@ static void read_segments(struct reader *reader, const struct doc_node *root, st
 static void read_links(struct reader *reader, const struct doc_node *root, struct app *app);
 static void read_link(struct reader *reader, const struct doc_node *node, const struct app *app,
                       struct link *link);
+static bool has_cache(const struct app *app, const struct link *link);
 static int read_end(struct reader *reader, const struct doc_node *scalar, const struct app *app,
                     enum link_end *kind);
-static int app_segment(const struct app *app, const char *name);
 static void read_aparts(struct reader *reader, const struct doc_node *root, struct app *app);
 static void read_apart(struct reader *reader, const struct doc_node *list, const struct app *app,
                        struct apart *apart);
@@ -51,6 +45,7 @@ const char *const app_ready_words[APP_READY_COUNT] = {
 #define PIDS_MAX         32768
 #define RESTARTS_DEFAULT 5
 #define RESTARTS_MAX     1000
+#define WARM_MAX         INT64_C(1000000000000)
 
 int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, struct error *err)
 {
@@ -62,11 +57,17 @@ int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, stru
     int moves = MOVES_AUTO;
     doc_word(doc, root, "moves", 0, app_moves_words, 3, &moves);
     app.moves = (enum app_moves)moves;
-    read_workloads(&reader, root, &app);
+    app.weights_stated = weights_read(&reader, root, &app.weights);
+    app.has_weights = app.weights_stated != 0;
     read_segments(&reader, root, &app);
+    const struct split_mark *marks = read_workloads(&reader, root, &app);
     read_links(&reader, root, &app);
     read_aparts(&reader, root, &app);
     doc_close(doc, root);
+    if (marks != NULL && !reader.no_memory && doc_problem_count(doc) == 0) {
+        app_check_families(&reader, &app, marks);
+        app_split(&reader, &app, marks);
+    }
     int rc = read_finish(&reader, err);
     if (rc < 0) {
         return rc;
@@ -75,29 +76,49 @@ int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, stru
     return 0;
 }
 
-static void read_workloads(struct reader *reader, const struct doc_node *root, struct app *app)
+/* Workloads, then data sets: one list. Returns what the splitting needs to know of each; NULL when
+ * there are none, or no memory. */
+static const struct split_mark *read_workloads(struct reader *reader, const struct doc_node *root,
+                                               struct app *app)
 {
-    int count = 0;
+    int services = 0;
+    int data_sets = 0;
     const struct doc_node *list =
-        read_list(reader, root, "workloads", DOC_REQUIRED, LIMIT_APP_WORKLOADS, &count);
-    if (doc_kind(list) == DOC_LIST && count == 0) {
+        read_list(reader, root, "workloads", DOC_REQUIRED, LIMIT_APP_WORKLOADS, &services);
+    const struct doc_node *data =
+        read_list(reader, root, "data", 0, LIMIT_APP_WORKLOADS - services, &data_sets);
+    if (doc_kind(list) == DOC_LIST && services == 0) {
         doc_problem(reader->doc, list, "an app has at least one workload");
     }
+    int count = services + data_sets;
+    struct split_mark *marks = read_array(reader, count, sizeof(*marks));
     app->workloads = read_array(reader, count, sizeof(struct workload));
-    for (int i = 0; app->workloads != NULL && i < count; i++) {
-        const struct doc_node *node = doc_item(list, (size_t)i);
+    for (int i = 0; app->workloads != NULL && marks != NULL && i < count; i++) {
         struct workload *workload = &app->workloads[i];
-        read_workload(reader, node, workload);
+        marks[i].node =
+            i < services ? doc_item(list, (size_t)i) : doc_item(data, (size_t)(i - services));
+        if (i < services) {
+            read_workload(reader, marks[i].node, app, workload, &marks[i]);
+        } else {
+            app_read_data_set(reader, marks[i].node, workload, &marks[i]);
+            app_read_part(reader, marks[i].node, app, workload, &marks[i]);
+            doc_close(reader->doc, marks[i].node);
+        }
         if (workload->name[0] != '\0' && app_workload(app, workload->name) >= 0) {
-            doc_problem(reader->doc, node, "workload \"%s\" is declared twice; names are unique",
+            doc_problem(reader->doc, marks[i].node,
+                        "workload \"%s\" is declared twice; names are unique", workload->name);
+        } else if (workload->name[0] != '\0' && app_segment(app, workload->name) >= 0) {
+            doc_problem(reader->doc, marks[i].node,
+                        "\"%s\" is declared twice; users and workloads share their names",
                         workload->name);
         }
         app->workload_count = i + 1;
     }
+    return marks;
 }
 
-static void read_workload(struct reader *reader, const struct doc_node *node,
-                          struct workload *workload)
+static void read_workload(struct reader *reader, const struct doc_node *node, const struct app *app,
+                          struct workload *workload, struct split_mark *mark)
 {
     struct doc *doc = reader->doc;
     int kind = KIND_SERVICE;
@@ -114,10 +135,11 @@ static void read_workload(struct reader *reader, const struct doc_node *node,
     workload->handoff = (enum handoff_class)handoff;
     workload->replicas = (int)replicas;
     workload->restarts_max = (int)restarts;
-    read_variants(reader, node, workload);
+    app_read_variants(reader, node, workload);
     read_resources(reader, node, workload);
     read_tags(reader, node, "require", 1, &workload->require);
-    read_tiers(reader, node, workload);
+    workload->tiers = app_read_tiers(reader, node);
+    check_variant_tiers(reader, node, workload);
     read_site_name(reader, node, "pin", 0, workload->pin);
     doc_rate(doc, node, "calls", 0, &workload->calls_mhz);
     read_cache(reader, node, workload);
@@ -125,153 +147,25 @@ static void read_workload(struct reader *reader, const struct doc_node *node,
     doc_bytes(doc, node, "artifact_size", 0, &workload->artifact_bytes);
     read_ready(reader, node, workload);
     read_timeouts(reader, node, workload);
+    measures_read(reader, node, "measures", &workload->measures);
+    app_read_part(reader, node, app, workload, mark);
     doc_close(doc, node);
 }
 
-/* `run` is the short form for one variant, named "default". */
-static void read_variants(struct reader *reader, const struct doc_node *node,
-                          struct workload *workload)
+/* A variant's tiers narrow the workload's. */
+static void check_variant_tiers(struct reader *reader, const struct doc_node *node,
+                                const struct workload *workload)
 {
-    struct doc *doc = reader->doc;
-    const struct doc_node *run = doc_map(doc, node, "run", 0);
-    int count = 0;
-    const struct doc_node *list = read_list(reader, node, "variants", 0, LIMIT_VARIANTS, &count);
-    if (run != NULL && list != NULL) {
-        doc_problem(doc, list, "run and variants exclude each other; run is the only variant");
-    } else if (run == NULL && (list == NULL || doc_count(list) == 0)) {
-        doc_problem(doc, node,
-                    "a workload needs run (or variants): what to start, with which driver");
-    }
-    if (run != NULL) {
-        count = 1;
-    }
-    workload->variants = read_array(reader, count, sizeof(struct variant));
-    for (int i = 0; workload->variants != NULL && i < count; i++) {
-        const struct doc_node *item = run != NULL ? run : doc_item(list, (size_t)i);
-        struct variant *variant = &workload->variants[i];
-        str_format(variant->name, sizeof(variant->name), "default");
-        doc_name(doc, item, "name", 0, variant->name);
-        read_variant(reader, item, variant);
-        for (int k = 0; k < i; k++) {
-            if (str_equal(workload->variants[k].name, variant->name)) {
-                doc_problem(doc, item, "variant \"%s\" is declared twice; names are unique",
-                            variant->name);
-            }
-        }
-        workload->variant_count = i + 1;
-    }
-}
-
-static void read_variant(struct reader *reader, const struct doc_node *node,
-                         struct variant *variant)
-{
-    struct doc *doc = reader->doc;
-    doc_name(doc, node, "driver", DOC_REQUIRED, variant->driver);
-    doc_string(doc, node, "arch", 0, variant->arch, sizeof(variant->arch));
-    read_artifact(reader, node, variant);
-    read_args(reader, node, variant);
-    read_env(reader, node, variant);
-    read_cpu_per_call(reader, node, variant);
-    doc_close(doc, node);
-}
-
-static void read_artifact(struct reader *reader, const struct doc_node *node,
-                          struct variant *variant)
-{
-    struct doc *doc = reader->doc;
-    if (doc_string(doc, node, "artifact", DOC_REQUIRED, variant->artifact,
-                   sizeof(variant->artifact))) {
-        const char *artifact = variant->artifact;
-        const char *object = str_starts(artifact, "object:") ? artifact + strlen("object:") : NULL;
-        const char *slash = object == NULL ? NULL : strchr(object, '/');
-        bool file = str_starts(artifact, "file:") && artifact[strlen("file:")] != '\0';
-        if (!file && (slash == NULL || slash == object || slash[1] == '\0')) {
-            doc_problem(doc, doc_get(doc, node, "artifact", 0),
-                        "\"%.128s\" is no artifact; write file:/path/to/program or "
-                        "object:bucket/name",
-                        artifact);
+    for (int i = 0; i < workload->variant_count; i++) {
+        const struct variant *variant = &workload->variants[i];
+        if (workload->tiers != 0 && variant->tiers != 0 &&
+            (workload->tiers & variant->tiers) == 0) {
+            doc_problem(reader->doc, node,
+                        "variant \"%s\" has none of the workload's tiers; a variant's tiers are "
+                        "some of them",
+                        variant->name);
         }
     }
-    char digest[LIMIT_DIGEST_BYTES] = "";
-    if (doc_string(doc, node, "digest", 0, digest, sizeof(digest))) {
-        size_t prefix = strlen("sha256:");
-        if (!str_starts(digest, "sha256:") || strlen(digest) != prefix + 64 ||
-            strspn(digest + prefix, "0123456789abcdef") != 64) {
-            doc_problem(doc, doc_get(doc, node, "digest", 0),
-                        "\"%s\" is no digest: sha256: and 64 digits of 0-9, a-f, as sha256sum "
-                        "prints them",
-                        digest);
-        } else {
-            str_format(variant->digest, sizeof(variant->digest), "%s", digest);
-        }
-    }
-}
-
-static void read_args(struct reader *reader, const struct doc_node *node, struct variant *variant)
-{
-    int count = 0;
-    const struct doc_node *list = read_list(reader, node, "args", 0, LIMIT_ARGS, &count);
-    variant->args = read_array(reader, count, sizeof(variant->args[0]));
-    for (int i = 0; variant->args != NULL && i < count; i++) {
-        doc_node_string(reader->doc, doc_item(list, (size_t)i), variant->args[i],
-                        sizeof(variant->args[i]));
-        variant->arg_count = i + 1;
-    }
-}
-
-static void read_env(struct reader *reader, const struct doc_node *node, struct variant *variant)
-{
-    struct doc *doc = reader->doc;
-    const struct doc_node *map = doc_map(doc, node, "env", 0);
-    size_t count = doc_kind(map) == DOC_MAP ? doc_count(map) : 0;
-    if (count > LIMIT_ENV) {
-        doc_problem(doc, map, "%zu entries; at most %d are allowed here", count, LIMIT_ENV);
-        count = LIMIT_ENV;
-    }
-    variant->env = read_array(reader, (int)count, sizeof(variant->env[0]));
-    for (size_t i = 0; variant->env != NULL && i < count; i++) {
-        const char *name = doc_key(map, i);
-        const struct doc_node *item = doc_item(map, i);
-        struct env_entry *entry = &variant->env[variant->env_count];
-        size_t length = strlen(name);
-        if (length == 0 || length >= sizeof(entry->name) || (name[0] >= '0' && name[0] <= '9') ||
-            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") !=
-                length) {
-            doc_problem(doc, item,
-                        "\"%.80s\" is no environment name: letters, digits and '_', no digit first",
-                        name);
-            continue;
-        }
-        str_format(entry->name, sizeof(entry->name), "%s", name);
-        doc_node_string(doc, item, entry->value, sizeof(entry->value));
-        variant->env_count++;
-    }
-}
-
-/* A duration that may be finer than durations are elsewhere: "800ns" or "2ms". */
-static void read_cpu_per_call(struct reader *reader, const struct doc_node *node,
-                              struct variant *variant)
-{
-    char text[UNITS_TEXT_BYTES] = "";
-    if (!doc_string(reader->doc, node, "cpu_per_call", 0, text, sizeof(text))) {
-        return;
-    }
-    size_t length = strlen(text);
-    int64_t value = 0;
-    int rc = ERR_INVALID;
-    if (length > 2 && str_equal(text + length - 2, "ns")) {
-        text[length - 2] = '\0';
-        rc = str_to_i64(text, &value);
-        text[length - 2] = 'n';
-    } else if (units_duration(text, &value, NULL) == 0) {
-        rc = __builtin_mul_overflow(value, 1000, &value) ? ERR_OVERFLOW : 0;
-    }
-    if (rc < 0 || value < 0) {
-        doc_problem(reader->doc, doc_get(reader->doc, node, "cpu_per_call", 0),
-                    "\"%s\" is no CPU time of a call; write 800ns, 250us or 2ms", text);
-        return;
-    }
-    variant->cpu_ns_per_call = value;
 }
 
 static void read_resources(struct reader *reader, const struct doc_node *node,
@@ -288,9 +182,9 @@ static void read_resources(struct reader *reader, const struct doc_node *node,
     }
 }
 
-static void read_tiers(struct reader *reader, const struct doc_node *node,
-                       struct workload *workload)
+unsigned app_read_tiers(struct reader *reader, const struct doc_node *node)
 {
+    unsigned tiers = 0;
     int count = 0;
     const struct doc_node *list = read_list(reader, node, "tiers", 0, TIER_COUNT, &count);
     for (int i = 0; i < count; i++) {
@@ -307,26 +201,62 @@ static void read_tiers(struct reader *reader, const struct doc_node *node,
             doc_problem(reader->doc, item, "\"%s\" is no tier; tiers are client, edge and cloud",
                         word);
         } else {
-            workload->tiers |= 1U << found;
+            tiers |= 1U << found;
         }
     }
+    return tiers;
 }
 
+/* `hit_ratio`, one figure, or `curve`, hits by the rate that the cache serves. */
 static void read_cache(struct reader *reader, const struct doc_node *node,
                        struct workload *workload)
 {
     struct doc *doc = reader->doc;
     workload->hit_ppm = -1;
-    workload->segment = -1;
     const struct doc_node *cache = doc_map(doc, node, "cache", 0);
     if (cache == NULL) {
         return;
     }
-    if (doc_ratio(doc, cache, "hit_ratio", DOC_REQUIRED, &workload->hit_ppm) &&
-        workload->hit_ppm > PPM) {
-        doc_problem(doc, doc_get(doc, cache, "hit_ratio", 0), "a hit ratio is at most 100%%");
+    bool curved = doc_kind(doc_get(doc, cache, "curve", 0)) != DOC_NULL;
+    const struct doc_node *ratio = doc_get(doc, cache, "hit_ratio", curved ? 0 : DOC_REQUIRED);
+    if (curved && ratio != NULL) {
+        doc_problem(doc, ratio, "hit_ratio and curve exclude each other; a curve says it by rate");
     }
+    if (doc_ratio(doc, cache, "hit_ratio", 0, &workload->hit_ppm) && workload->hit_ppm > PPM) {
+        doc_problem(doc, ratio, "a hit ratio is at most 100%%");
+    }
+    read_curve(reader, cache, workload);
+    doc_int(doc, cache, "warm", 0, 0, WARM_MAX, &workload->warm_calls);
     doc_close(doc, cache);
+}
+
+static void read_curve(struct reader *reader, const struct doc_node *cache,
+                       struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    int count = 0;
+    const struct doc_node *list = read_list(reader, cache, "curve", 0, LIMIT_CURVE, &count);
+    if (doc_kind(list) == DOC_LIST && count == 0) {
+        doc_problem(doc, list, "a curve has at least one point, as in [{calls: 10/s, hit: 80%%}]");
+    }
+    workload->curve = read_array(reader, count, sizeof(struct hit_point));
+    for (int i = 0; workload->curve != NULL && i < count; i++) {
+        const struct doc_node *item = doc_item(list, (size_t)i);
+        struct hit_point *point = &workload->curve[i];
+        const struct hit_point *before = i > 0 ? point - 1 : NULL;
+        workload->curve_count = i + 1;
+        bool read = doc_rate(doc, item, "calls", DOC_REQUIRED, &point->calls_mhz);
+        read = doc_ratio(doc, item, "hit", DOC_REQUIRED, &point->hit_ppm) && read;
+        doc_close(doc, item);
+        if (read && point->hit_ppm > PPM) {
+            doc_problem(doc, item, "a hit ratio is at most 100%%");
+        } else if (read && before != NULL &&
+                   (point->calls_mhz <= before->calls_mhz || point->hit_ppm < before->hit_ppm)) {
+            doc_problem(doc, item,
+                        "a curve's calls grow from point to point, and its hits never fall: a "
+                        "cache that more calls share is hit more often");
+        }
+    }
 }
 
 static void read_ready(struct reader *reader, const struct doc_node *node,
@@ -396,10 +326,8 @@ static void read_segments(struct reader *reader, const struct doc_node *root, st
         read_site_name(reader, node, "site", DOC_REQUIRED, segment->site);
         doc_name(doc, node, "device", 0, segment->device);
         doc_close(doc, node);
-        if (segment->name[0] != '\0' &&
-            (app_segment(app, segment->name) >= 0 || app_workload(app, segment->name) >= 0)) {
-            doc_problem(doc, node,
-                        "\"%s\" is declared twice; users and workloads share their names",
+        if (segment->name[0] != '\0' && app_segment(app, segment->name) >= 0) {
+            doc_problem(doc, node, "users \"%s\" are declared twice; names are unique",
                         segment->name);
         }
         app->segment_count = i + 1;
@@ -439,13 +367,23 @@ static void read_link(struct reader *reader, const struct doc_node *node, const 
         doc_problem(doc, node, "\"%s\" calls itself; a link joins two different ends",
                     app->workloads[link->to].name);
     }
-    if (link->on_miss && link->from >= 0 &&
-        (link->from_kind == LINK_SEGMENT || app->workloads[link->from].hit_ppm < 0)) {
+    if (link->from >= 0 && link->from_kind == LINK_WORKLOAD &&
+        app->workloads[link->from].kind == KIND_DATA) {
+        doc_problem(doc, from, "\"%s\" is a data set, and calls nobody; link its reader to it",
+                    app->workloads[link->from].name);
+    } else if (link->on_miss && link->from >= 0 && !has_cache(app, link)) {
         doc_problem(doc, node,
                     "on_miss needs a caller with a cache; give \"%s\" a cache with a hit_ratio",
                     link->from_kind == LINK_SEGMENT ? app->segments[link->from].name
                                                     : app->workloads[link->from].name);
     }
+}
+
+static bool has_cache(const struct app *app, const struct link *link)
+{
+    const struct workload *caller =
+        link->from_kind == LINK_SEGMENT ? NULL : &app->workloads[link->from];
+    return caller != NULL && (caller->hit_ppm >= 0 || caller->curve_count > 0);
 }
 
 /* Index of the workload or the users named by `scalar`; -1, with a problem, when there is none. */
@@ -479,7 +417,7 @@ static int read_end(struct reader *reader, const struct doc_node *scalar, const 
     return index;
 }
 
-static int app_segment(const struct app *app, const char *name)
+int app_segment(const struct app *app, const char *name)
 {
     for (int i = 0; i < app->segment_count; i++) {
         if (str_equal(app->segments[i].name, name)) {

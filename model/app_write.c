@@ -6,9 +6,19 @@
 #include "model/app.h"
 #include "model/app_words.h"
 #include "model/json_out.h"
+#include "model/measures.h"
+#include "model/weights.h"
 
 static void write_app(const struct app *app, struct json_out *json);
-static void write_workload(const struct workload *workload, struct json_out *json);
+static void write_workload(const struct app *app, const struct workload *workload,
+                           struct json_out *json);
+static void write_data_set(const struct app *app, const struct workload *workload,
+                           struct json_out *json);
+static void write_part(const struct app *app, const struct workload *workload,
+                       struct json_out *json);
+static void write_tiers(unsigned tiers, struct json_out *json);
+static void write_cache(const struct workload *workload, struct json_out *json);
+static void write_where(const struct workload *workload, struct json_out *json);
 static void write_variant(const struct variant *variant, struct json_out *json);
 static void write_placement(const struct workload *workload, struct json_out *json);
 static void write_running(const struct workload *workload, struct json_out *json);
@@ -35,9 +45,19 @@ static void write_app(const struct app *app, struct json_out *json)
     json_string(json, "app", app->name);
     json_string(json, "namespace", app->namespace_);
     json_string(json, "moves", app_moves_words[app->moves]);
+    weights_write(json, &app->weights, app->weights_stated);
     json_open(json, "workloads", '[');
     for (int i = 0; i < app->workload_count; i++) {
-        write_workload(&app->workloads[i], json);
+        if (app->workloads[i].kind != KIND_DATA) {
+            write_workload(app, &app->workloads[i], json);
+        }
+    }
+    json_close(json, ']');
+    json_open(json, "data", '[');
+    for (int i = 0; i < app->workload_count; i++) {
+        if (app->workloads[i].kind == KIND_DATA) {
+            write_data_set(app, &app->workloads[i], json);
+        }
     }
     json_close(json, ']');
     json_open(json, "users", '[');
@@ -69,10 +89,12 @@ static void write_app(const struct app *app, struct json_out *json)
     json_close(json, '}');
 }
 
-static void write_workload(const struct workload *workload, struct json_out *json)
+static void write_workload(const struct app *app, const struct workload *workload,
+                           struct json_out *json)
 {
     json_open(json, NULL, '{');
     json_string(json, "name", workload->name);
+    write_part(app, workload, json);
     json_string(json, "kind", workload_kind_words[workload->kind]);
     json_string(json, "handoff", handoff_class_words[workload->handoff]);
     json_int(json, "replicas", workload->replicas);
@@ -88,6 +110,42 @@ static void write_workload(const struct workload *workload, struct json_out *jso
     json_close(json, '}');
     write_placement(workload, json);
     write_running(workload, json);
+    measures_write(json, "measures", &workload->measures);
+    json_close(json, '}');
+}
+
+static void write_data_set(const struct app *app, const struct workload *workload,
+                           struct json_out *json)
+{
+    const struct data_set *data = &workload->data;
+    char update[UNITS_TEXT_BYTES];
+    json_open(json, NULL, '{');
+    json_string(json, "name", workload->name);
+    write_part(app, workload, json);
+    json_int(json, "size", data->bytes);
+    json_int(json, "copies", data->copies);
+    json_millionths(json, "dedup", data->dedup_ppm);
+    str_format(update, sizeof(update), "%" PRId64 "/s", data->update_bytes_s);
+    json_string(json, "update", update);
+    if (data->at[0] != '\0') {
+        json_string(json, "at", data->at);
+    }
+    write_where(workload, json);
+    measures_write(json, "measures", &workload->measures);
+    json_close(json, '}');
+}
+
+static void write_part(const struct app *app, const struct workload *workload,
+                       struct json_out *json)
+{
+    if (workload->family[0] == '\0') {
+        return;
+    }
+    json_open(json, "part", '{');
+    json_string(json, "of", workload->family);
+    if (workload->segment >= 0) {
+        json_string(json, "segment", app->segments[workload->segment].name);
+    }
     json_close(json, '}');
 }
 
@@ -118,34 +176,77 @@ static void write_variant(const struct variant *variant, struct json_out *json)
         str_format(text, sizeof(text), "%" PRId64 "ns", variant->cpu_ns_per_call);
         json_string(json, "cpu_per_call", text);
     }
+    if (variant->reserve[RESOURCE_CPU] >= 0) {
+        json_cpu(json, "cpu", variant->reserve[RESOURCE_CPU]);
+    }
+    if (variant->reserve[RESOURCE_MEMORY] >= 0) {
+        json_int(json, "memory", variant->reserve[RESOURCE_MEMORY]);
+    }
+    if (variant->tiers != 0) {
+        write_tiers(variant->tiers, json);
+    }
+    if (variant->request_bytes >= 0) {
+        json_int(json, "request", variant->request_bytes);
+    }
+    if (variant->response_bytes >= 0) {
+        json_int(json, "response", variant->response_bytes);
+    }
     json_close(json, '}');
 }
 
 static void write_placement(const struct workload *workload, struct json_out *json)
+{
+    write_where(workload, json);
+    json_rate(json, "calls", workload->calls_mhz);
+    write_cache(workload, json);
+    json_int(json, "state", workload->state_bytes);
+    json_int(json, "artifact_size", workload->artifact_bytes);
+}
+
+static void write_where(const struct workload *workload, struct json_out *json)
 {
     json_open(json, "require", '{');
     for (int i = 0; i < workload->require.count; i++) {
         json_string(json, workload->require.list[i].key, workload->require.list[i].value);
     }
     json_close(json, '}');
+    write_tiers(workload->tiers, json);
+    if (workload->pin[0] != '\0') {
+        json_string(json, "pin", workload->pin);
+    }
+}
+
+static void write_tiers(unsigned tiers, struct json_out *json)
+{
     json_open(json, "tiers", '[');
     for (unsigned tier = 0; tier < TIER_COUNT; tier++) {
-        if ((workload->tiers >> tier & 1) != 0) {
+        if ((tiers >> tier & 1) != 0) {
             json_string(json, NULL, tier_words[tier]);
         }
     }
     json_close(json, ']');
-    if (workload->pin[0] != '\0') {
-        json_string(json, "pin", workload->pin);
+}
+
+static void write_cache(const struct workload *workload, struct json_out *json)
+{
+    if (workload->hit_ppm < 0 && workload->curve_count == 0) {
+        return;
     }
-    json_rate(json, "calls", workload->calls_mhz);
-    if (workload->hit_ppm >= 0) {
-        json_open(json, "cache", '{');
+    json_open(json, "cache", '{');
+    if (workload->curve_count == 0) {
         json_millionths(json, "hit_ratio", workload->hit_ppm);
-        json_close(json, '}');
+    } else {
+        json_open(json, "curve", '[');
+        for (int i = 0; i < workload->curve_count; i++) {
+            json_open(json, NULL, '{');
+            json_rate(json, "calls", workload->curve[i].calls_mhz);
+            json_millionths(json, "hit", workload->curve[i].hit_ppm);
+            json_close(json, '}');
+        }
+        json_close(json, ']');
     }
-    json_int(json, "state", workload->state_bytes);
-    json_int(json, "artifact_size", workload->artifact_bytes);
+    json_int(json, "warm", workload->warm_calls);
+    json_close(json, '}');
 }
 
 static void write_running(const struct workload *workload, struct json_out *json)
