@@ -49,8 +49,9 @@ struct formula_value {
     __int128 denominator;
 };
 
-/* `unit`: what the result has to be, "USD" for a custom term: an amount per month. A result in that
- * unit per time ("USD/h") is taken for a whole month. */
+/* `names`: every name there is, the built-in ones as well. `unit`: what the result has to be, "USD"
+ * for a custom term: an amount per month. A result in that unit per time ("USD/h") is taken for a
+ * whole month. */
 int formula_parse(const char *text, const struct formula_name *names, int name_count,
                   const char *unit, struct arena *arena, struct formula **ret_formula,
                   struct error *err) WARN_UNUSED;
