@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/formula.h"
 
 static bool read_measure(struct reader *reader, const struct doc_node *map, const char *name,
                          const struct doc_node *item, struct measure *measure);
+static bool check_unit(struct reader *reader, const struct doc_node *item,
+                       const struct measure *measure);
 static bool read_short(struct reader *reader, const struct doc_node *item, struct measure *measure);
 
 void measures_read(struct reader *reader, const struct doc_node *map, const char *key,
@@ -72,14 +75,29 @@ static bool read_measure(struct reader *reader, const struct doc_node *map, cons
     }
     str_format(measure->name, sizeof(measure->name), "%s", name);
     if (doc_kind(item) == DOC_SCALAR) {
-        return read_short(reader, item, measure);
+        return read_short(reader, item, measure) && check_unit(reader, item, measure);
     }
     const struct doc_node *node = doc_map(doc, map, name, DOC_REQUIRED);
     bool read = doc_decimal(doc, node, "value", DOC_REQUIRED, &measure->value);
     read =
         doc_string(doc, node, "unit", DOC_REQUIRED, measure->unit, sizeof(measure->unit)) && read;
     doc_close(doc, node);
-    return read;
+    return read && check_unit(reader, item, measure);
+}
+
+static bool check_unit(struct reader *reader, const struct doc_node *item,
+                       const struct measure *measure)
+{
+    struct error err = {0};
+    if (str_equal(measure->unit, FORMULA_UNIT_UNKNOWN)) {
+        doc_problem(reader->doc, item, "a measure's unit is known; write g/kWh, USD/month or 1");
+        return false;
+    }
+    if (formula_unit_check(measure->unit, &err) < 0) {
+        doc_problem(reader->doc, item, "%.400s", err.text);
+        return false;
+    }
+    return true;
 }
 
 /* "440 g/kWh"; a number alone has the unit 1. */

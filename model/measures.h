@@ -1,7 +1,8 @@
 /*
  * measures: the named figures of sites and workloads that custom terms use (docs/world.md): read,
- * written, found. A name is a word of a formula: 1 to 63 of a-z, 0-9 and '_', a letter first. A
- * list has unique names, at most LIMIT_MEASURES, and keeps the document's order. Any thread.
+ * written, found. A name is a word of a formula: 1 to 63 of a-z, 0-9 and '_', a letter first; a
+ * unit is one of formula.h. A list has unique names, at most LIMIT_MEASURES, and keeps the
+ * document's order. Any thread.
  */
 #pragma once
 

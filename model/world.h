@@ -25,6 +25,17 @@ uint64_t world_hash(const struct world *world);
 int world_site(const struct world *world, const char *name); /* index, or -1 */
 /* True when the site carries the tag, own or implied. */
 bool site_has_tag(const struct site *site, const char *key, const char *value);
+
+/* What formulas of the world's terms may name (formula.h): the built-in names first, in their
+ * order, then site.<measure> of its sites, then workload.<measure> of its workload_measures. */
+struct formula_name;
+int world_formula_names(const struct world *world, struct arena *arena,
+                        struct formula_name **ret_names, int *ret_count) WARN_UNUSED;
+/* What such a name means for a workload at a site: its own figure, or the world's for workloads
+ * that state none; NULL for a built-in name. Never NULL for a name that a term uses. */
+const struct measure *world_measure(const struct world *world, const struct site *site,
+                                    const struct workload *workload, const char *name);
+
 /* The rules that bill bytes from one site to another: sender's then receiver's; -1 none. Within one
  * site nothing is billed. */
 struct egress_match {
