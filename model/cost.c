@@ -9,8 +9,9 @@ static const struct estimate *estimate_of(const struct cost_input *input, int ap
                                           enum estimate_kind kind, const char *site);
 static bool is_later(const struct estimate *candidate, const struct estimate *best);
 
-const char *const cost_term_words[] = {"device_cpu", "edge",      "datacentre", "latency",
-                                       "egress",     "migration", NULL};
+const char *const cost_term_words[] = {"device_cpu", "edge",    "storage",
+                                       "datacentre", "latency", "egress",
+                                       "migration",  "custom",  NULL};
 
 int cost_part(const struct cost_input *input, int app, int workload)
 {
@@ -51,7 +52,7 @@ int64_t cost_cpu_ns(const struct cost_input *input, int app, int workload, int s
 int64_t cost_calls_mhz(const struct cost_input *input, int app, int workload, bool *ret_measured)
 {
     const struct cost_app *owner = &input->apps[app];
-    int site = owner->states[workload].site;
+    int site = owner->states[workload].now.site;
     const struct estimate *estimate = estimate_of(input, app, workload, ESTIMATE_CALLS_MHZ,
                                                   site < 0 ? "" : input->world->sites[site].name);
     *ret_measured = estimate != NULL;
@@ -63,7 +64,7 @@ int64_t cost_call_bytes(const struct cost_input *input, int app, int link, bool 
 {
     const struct cost_app *owner = &input->apps[app];
     const struct link *what = &owner->app->links[link];
-    int site = owner->states[what->to].site;
+    int site = owner->states[what->to].now.site;
     const struct estimate *estimate = estimate_of(
         input, app, what->to, response ? ESTIMATE_RESPONSE_BYTES : ESTIMATE_REQUEST_BYTES,
         site < 0 ? "" : input->world->sites[site].name);

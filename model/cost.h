@@ -26,10 +26,12 @@
 enum cost_term {
     TERM_DEVICE_CPU,
     TERM_EDGE,
+    TERM_STORAGE,
     TERM_DATACENTRE,
     TERM_LATENCY,
     TERM_EGRESS,
     TERM_MIGRATION,
+    TERM_CUSTOM,
     TERM_COUNT
 };
 extern const char *const cost_term_words[];
@@ -42,7 +44,7 @@ struct estimates {
 
 /* Where one workload of one app runs and what it may do. Parallel to app->workloads. */
 struct workload_state {
-    int site;           /* now; -1: nowhere */
+    struct placement now; /* site -1: nowhere; variant and lead as they are then do not matter */
     bool may_move;      /* false: dwell, quiet, app not automatic: stays unless a rule forbids it */
     bool *site_blocked; /* [site], or NULL: cuts from node fitting ("no node has 500m free") */
 };
@@ -67,7 +69,8 @@ struct cost_line {
     enum cost_term term;
     int app;
     int workload;
-    int link; /* -1 unless the line belongs to a link */
+    int link;   /* -1 unless the line belongs to a link */
+    int custom; /* the world's term, of TERM_CUSTOM; -1 */
     int site;
     int peer_site;               /* egress and latency: the other end; -1 */
     nusd bill;                   /* per month; migration: once */
@@ -100,25 +103,39 @@ int cost_part(const struct cost_input *input, int app, int workload);
 int cost_problem(const struct cost_input *input, struct arena *arena, struct problem *ret_problem,
                  struct error *err) WARN_UNUSED;
 
-/* The lines of an assignment site[part]. Migration lines for parts whose site differs from now. A
- * part that is nowhere (-1) has no lines, nor have its links. */
-int cost_explain(const struct cost_input *input, const int *site, struct arena *arena,
+/* From solutions to placements and back. What a part's instances serve depends on where the rest
+ * of its family is, so a placement at[] is read as a whole: parts of one family at one site with
+ * one variant share, whatever `lead` says; the functions below that read at[] work it out. */
+struct placement cost_placement(const struct cost_input *input, const struct problem *problem,
+                                int part, int choice);
+/* The choice of `part` when everything is as in at[] ([part]); -1: nowhere, or no such choice. */
+int cost_choice(const struct cost_input *input, const struct problem *problem,
+                const struct placement *at, int part);
+/* All of them; false when one has none. */
+bool cost_choices(const struct cost_input *input, const struct problem *problem,
+                  const struct placement *at, int *ret_choice);
+
+/* The lines of a placement at[part]. Migration lines for parts whose placement differs from now. A
+ * part that is nowhere (site -1) has no lines, nor have its links. */
+int cost_explain(const struct cost_input *input, const struct placement *at, struct arena *arena,
                  struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 
-/* For every site: what the whole plan would score with this part there and all else as in site[]
- * (the considered-resources table), the rule that forbids it if any, and what would change the
- * mind: how much cheaper the site would have to be per month to be chosen. ERR_INVALID when a part
- * of site[] is nowhere (-1). */
+/* For every site and variant: what the whole plan would score with this part there and all else as
+ * in at[] (the considered-resources table), the rule that forbids it if any, and what would change
+ * the mind: how much cheaper it would have to be per month to be chosen. ERR_INVALID when a part of
+ * at[] is nowhere. */
 struct cost_candidate {
-    int site;
+    struct placement to;
+    char sharers[LIMIT_TEXT_BYTES]; /* the parts that it would share with: "tiles--n2, tiles--n3" */
+    bool chosen;                    /* it is where at[] has it */
     bool allowed;
     char rule[LIMIT_TEXT_BYTES];
     nusd bill;  /* of the workload's own lines there, links included, per month */
     nusd score; /* the same in score */
-    nusd gap;   /* score above the chosen site's; 0 for it */
+    nusd gap;   /* score above the chosen one's; 0 for it */
 };
-int cost_candidates(const struct cost_input *input, const int *site, int part, struct arena *arena,
-                    struct cost_candidate **ret_candidates, int *ret_count,
+int cost_candidates(const struct cost_input *input, const struct placement *at, int part,
+                    struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
                     struct error *err) WARN_UNUSED;
 
 /* The value a term uses: the estimate if there is one, else the prior; *ret_measured says which. */

@@ -11,7 +11,7 @@
  * what its bytes add on top of those before it. */
 struct ledger {
     const struct cost_context *context;
-    const int *site;
+    const struct placement *at;
     int64_t *volume; /* [meter]: bytes of the lines so far */
     int only;        /* a part: only lines of it and of its links are added; -1: all */
     struct cost_sink sink;
@@ -24,10 +24,10 @@ static int ledger_use(struct ledger *ledger, int link, const struct problem_use 
 static void use_text(const struct cost_sink *sink, struct cost_line *line,
                      const struct cost_context *context, const struct problem_use *use, int tier,
                      int64_t bytes);
-static nusd stay_of(const struct cost_context *context, const int *site);
+static nusd stay_of(const struct cost_context *context, const struct placement *at);
 static int no_memory(struct error *err);
 
-int cost_explain(const struct cost_input *input, const int *site, struct arena *arena,
+int cost_explain(const struct cost_input *input, const struct placement *at, struct arena *arena,
                  struct cost_report *ret_report, struct error *err)
 {
     struct cost_context context;
@@ -37,7 +37,7 @@ int cost_explain(const struct cost_input *input, const int *site, struct arena *
     }
     struct ledger ledger = {
         .context = &context,
-        .site = site,
+        .at = at,
         .volume = arena_array(arena, (size_t)context.meter_count + 1, sizeof(int64_t)),
         .only = -1,
     };
@@ -62,12 +62,13 @@ int cost_explain(const struct cost_input *input, const int *site, struct arena *
     *ret_report = (struct cost_report){.lines = lines,
                                        .line_count = ledger.sink.count,
                                        .total = ledger.sink.total,
-                                       .stay = stay_of(&context, site)};
+                                       .stay = stay_of(&context, at)};
     return 0;
 }
 
-int cost_candidates(const struct cost_input *input, const int *site, int part, struct arena *arena,
-                    struct cost_candidate **ret_candidates, int *ret_count, struct error *err)
+int cost_candidates(const struct cost_input *input, const struct placement *at, int part,
+                    struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
+                    struct error *err)
 {
     struct cost_context context;
     struct problem problem;
@@ -79,7 +80,7 @@ int cost_candidates(const struct cost_input *input, const int *site, int part, s
         return rc;
     }
     for (int i = 0; i < context.part_count; i++) {
-        if (site[i] < 0) {
+        if (at[i].site < 0) {
             char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
             cost_part_name(&context, i, name, sizeof(name));
             return error_set(err, ERR_INVALID, 0,
@@ -87,24 +88,29 @@ int cost_candidates(const struct cost_input *input, const int *site, int part, s
         }
     }
     size_t sites = (size_t)context.site_count;
+    size_t parts = (size_t)context.part_count + 1;
     struct cost_candidate *candidates = arena_array(arena, sites, sizeof(struct cost_candidate));
-    int *there = arena_array(arena, (size_t)context.part_count + 1, sizeof(int));
+    struct placement *there = arena_array(arena, parts, sizeof(struct placement));
+    int *choice = arena_array(arena, parts, sizeof(int));
     int64_t *volume = arena_array(arena, (size_t)context.meter_count + 1, sizeof(int64_t));
-    if (candidates == NULL || there == NULL || volume == NULL) {
+    if (candidates == NULL || there == NULL || choice == NULL || volume == NULL) {
         return no_memory(err);
     }
-    memcpy(there, site, (size_t)context.part_count * sizeof(int));
-    nusd chosen = problem_cost(&problem, site);
+    memcpy(there, at, (size_t)context.part_count * sizeof(*there));
+    (void)cost_choices(input, &problem, at, choice);
+    nusd chosen = problem_cost(&problem, choice);
     for (int i = 0; i < context.site_count; i++) {
         struct cost_candidate *candidate = &candidates[i];
-        there[part] = i;
-        struct ledger ledger = {.context = &context, .site = there, .volume = volume, .only = part};
+        there[part].site = i;
+        struct ledger ledger = {.context = &context, .at = there, .volume = volume, .only = part};
         rc = ledger_run(&ledger, err);
         if (rc < 0) {
             return rc;
         }
-        int rule = problem_broken_rule(&problem, there);
-        candidate->site = i;
+        (void)cost_choices(input, &problem, there, choice);
+        int rule = problem_broken_rule(&problem, choice);
+        candidate->to = there[part];
+        candidate->chosen = i == at[part].site;
         candidate->allowed = rule < 0;
         if (rule >= 0) {
             str_format(candidate->rule, sizeof(candidate->rule), "%s", problem.rules[rule].text);
@@ -112,7 +118,7 @@ int cost_candidates(const struct cost_input *input, const int *site, int part, s
         /* The bill is per month: what the move itself costs once is in the score and the gap. */
         candidate->bill = ledger.sink.total.bill - ledger.sink.total.bill_term[TERM_MIGRATION];
         candidate->score = ledger.sink.total.score;
-        candidate->gap = problem_cost(&problem, there) - chosen;
+        candidate->gap = problem_cost(&problem, choice) - chosen;
     }
     *ret_candidates = candidates;
     *ret_count = context.site_count;
@@ -124,9 +130,9 @@ static int ledger_run(struct ledger *ledger, struct error *err)
     const struct cost_context *context = ledger->context;
     memset(ledger->volume, 0, (size_t)context->meter_count * sizeof(int64_t));
     for (int part = 0; part < context->part_count; part++) {
-        if (ledger->site[part] >= 0 && (ledger->only < 0 || ledger->only == part)) {
-            cost_terms_unary(context, part, ledger->site[part], &ledger->sink);
-            cost_terms_migration(context, part, ledger->site[part], &ledger->sink);
+        if (ledger->at[part].site >= 0 && (ledger->only < 0 || ledger->only == part)) {
+            cost_terms_unary(context, part, ledger->at[part].site, &ledger->sink);
+            cost_terms_migration(context, part, ledger->at[part].site, &ledger->sink);
         }
     }
     for (int link = 0; link < context->link_count; link++) {
@@ -146,8 +152,8 @@ static int ledger_link(struct ledger *ledger, int link, struct error *err)
     const struct cost_context *context = ledger->context;
     const struct cost_link_info *info = &context->links[link];
     const struct cost_part_info *callee = &context->parts[info->to_part];
-    int from = info->from_part < 0 ? info->from_site : ledger->site[info->from_part];
-    int to = ledger->site[info->to_part];
+    int from = info->from_part < 0 ? info->from_site : ledger->at[info->from_part].site;
+    int to = ledger->at[info->to_part].site;
     bool wanted =
         ledger->only < 0 || ledger->only == info->to_part || ledger->only == info->from_part;
     struct problem_use uses[COST_LINK_USES];
@@ -167,6 +173,7 @@ static int ledger_link(struct ledger *ledger, int link, struct error *err)
                                  .app = callee->app,
                                  .workload = callee->workload,
                                  .link = info->link,
+                                 .custom = -1,
                                  .site = response ? to : from,
                                  .peer_site = response ? from : to};
         rc = uses[k].meter < 0 ? 0 : ledger_use(ledger, link, &uses[k], line, wanted, err);
@@ -244,12 +251,12 @@ static void use_text(const struct cost_sink *sink, struct cost_line *line,
                    unit, meter->name, range);
 }
 
-static nusd stay_of(const struct cost_context *context, const int *site)
+static nusd stay_of(const struct cost_context *context, const struct placement *at)
 {
     nusd sum = 0;
     for (int part = 0; part < context->part_count; part++) {
-        int current = context->parts[part].state->site;
-        if (current >= 0 && site[part] >= 0 && current != site[part]) {
+        int current = context->parts[part].state->now.site;
+        if (current >= 0 && at[part].site >= 0 && current != at[part].site) {
             sum += cost_stay(context, part);
         }
     }

@@ -200,7 +200,7 @@ static int64_t share_weight(const struct cost_input *input, int app, int link)
         return prior;
     }
     bool measured;
-    int site = owner->states[what->from].site;
+    int site = owner->states[what->from].now.site;
     int64_t hit = site < 0 ? owner->app->workloads[what->from].hit_ppm
                            : cost_hit_ppm(input, app, what->from, site, &measured);
     return split(prior, PPM - hit, PPM);

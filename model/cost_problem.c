@@ -23,6 +23,7 @@ static int add_score(const struct cost_context *context, int part, nusd score, i
                      struct error *err);
 static nusd own_score(const struct cost_context *context, int part);
 static nusd uses_score(const struct cost_context *context, const struct problem_use *uses);
+static int cost_workload(const struct cost_input *input, int part);
 static int no_memory(struct error *err);
 
 int cost_problem(const struct cost_input *input, struct arena *arena, struct problem *ret_problem,
@@ -74,6 +75,41 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
     return 0;
 }
 
+struct placement cost_placement(const struct cost_input *input, const struct problem *problem,
+                                int part, int choice)
+{
+    (void)problem;
+    return (struct placement){.site = choice, .lead = cost_workload(input, part)};
+}
+
+int cost_choice(const struct cost_input *input, const struct problem *problem,
+                const struct placement *at, int part)
+{
+    (void)input;
+    return at[part].site < problem->site_count ? at[part].site : -1;
+}
+
+bool cost_choices(const struct cost_input *input, const struct problem *problem,
+                  const struct placement *at, int *ret_choice)
+{
+    bool all = true;
+    for (int part = 0; part < problem->part_count; part++) {
+        ret_choice[part] = cost_choice(input, problem, at, part);
+        all = all && ret_choice[part] >= 0;
+    }
+    return all;
+}
+
+/* The workload's index in its app. */
+static int cost_workload(const struct cost_input *input, int part)
+{
+    int app = 0;
+    while (part >= input->apps[app].app->workload_count) {
+        part -= input->apps[app++].app->workload_count;
+    }
+    return part;
+}
+
 void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity)
 {
     const struct cost_part_info *info = &context->parts[part];
@@ -85,7 +121,7 @@ nusd cost_stay(const struct cost_context *context, int part)
 {
     const struct policy *policy = &context->world->policy;
     nusd ratio = 0;
-    if (context->parts[part].state->site < 0) {
+    if (context->parts[part].state->now.site < 0) {
         return 0;
     }
     if (money_scale(own_score(context, part), policy->saving_min_ppm, PPM, &ratio) < 0) {
@@ -113,7 +149,7 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
     for (int i = 0; i < context->part_count; i++) {
         struct problem_part *part = &problem->parts[i];
         cost_part_name(context, i, part->name, sizeof(part->name));
-        part->current = context->parts[i].state->site;
+        part->current = context->parts[i].state->now.site;
         if (make_choices(context, i, arena, part) < 0) {
             return ERR_NO_MEMORY;
         }
@@ -146,7 +182,7 @@ static int make_choices(const struct cost_context *context, int part, struct are
 static int build_unary(const struct cost_context *context, int part, struct problem *problem,
                        struct error *err)
 {
-    int current = context->parts[part].state->site;
+    int current = context->parts[part].state->now.site;
     nusd stay = cost_stay(context, part);
     for (int site = 0; site < context->site_count; site++) {
         struct cost_sink sink = {0};
@@ -325,7 +361,7 @@ static nusd own_score(const struct cost_context *context, int part)
 {
     struct cost_sink sink = {0};
     nusd egress = 0;
-    int current = context->parts[part].state->site;
+    int current = context->parts[part].state->now.site;
     cost_terms_unary(context, part, current, &sink);
     for (int i = 0; i < context->link_count; i++) {
         const struct cost_link_info *link = &context->links[i];
@@ -333,8 +369,8 @@ static nusd own_score(const struct cost_context *context, int part)
             continue;
         }
         int from =
-            link->from_part < 0 ? link->from_site : context->parts[link->from_part].state->site;
-        int to = context->parts[link->to_part].state->site;
+            link->from_part < 0 ? link->from_site : context->parts[link->from_part].state->now.site;
+        int to = context->parts[link->to_part].state->now.site;
         struct problem_use uses[COST_LINK_USES];
         if (from < 0 || to < 0) {
             continue;

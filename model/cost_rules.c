@@ -377,8 +377,8 @@ static void fix_parts(struct rules *rules)
                 rules->fixed[part] = site;
             }
         }
-        if (!state->may_move && state->site >= 0 && rules->allowed[part][state->site]) {
-            rules->fixed[part] = state->site;
+        if (!state->may_move && state->now.site >= 0 && rules->allowed[part][state->now.site]) {
+            rules->fixed[part] = state->now.site;
         } else if (open != 1) {
             rules->fixed[part] = -1;
         }
@@ -388,8 +388,8 @@ static void fix_parts(struct rules *rules)
 static bool is_held(const struct rules *rules, int part)
 {
     const struct workload_state *state = rules->context->parts[part].state;
-    return !state->may_move && state->site >= 0 && rules->fixed[part] == state->site &&
-           rules->allowed[part][state->site];
+    return !state->may_move && state->now.site >= 0 && rules->fixed[part] == state->now.site &&
+           rules->allowed[part][state->now.site];
 }
 
 /* Where what is fixed breaks a rule together, the held ones among it are let go. */

@@ -78,8 +78,12 @@ void cost_terms_unary(const struct cost_context *context, int part, int site,
                       struct cost_sink *sink)
 {
     const struct cost_part_info *info = &context->parts[part];
-    struct cost_line line = {
-        .app = info->app, .workload = info->workload, .link = -1, .site = site, .peer_site = -1};
+    struct cost_line line = {.app = info->app,
+                             .workload = info->workload,
+                             .link = -1,
+                             .custom = -1,
+                             .site = site,
+                             .peer_site = -1};
     struct share whole = {1, 1};
     switch (context->world->sites[site].tier) {
     case TIER_CLIENT:
@@ -110,6 +114,7 @@ void cost_terms_link(const struct cost_context *context, int link, int from, int
                                  .app = callee->app,
                                  .workload = callee->workload,
                                  .link = info->link,
+                                 .custom = -1,
                                  .site = to,
                                  .peer_site = from};
         /* What is reserved is billed whether calls reach it or not; the links divide it. */
@@ -127,7 +132,7 @@ void cost_terms_migration(const struct cost_context *context, int part, int site
                           struct cost_sink *sink)
 {
     const struct cost_part_info *info = &context->parts[part];
-    int from = info->state->site;
+    int from = info->state->now.site;
     if (from < 0 || from == site) {
         return;
     }
@@ -135,6 +140,7 @@ void cost_terms_migration(const struct cost_context *context, int part, int site
                              .app = info->app,
                              .workload = info->workload,
                              .link = -1,
+                             .custom = -1,
                              .site = site,
                              .peer_site = from};
     struct egress_match match = context->matches[from * context->site_count + site];
@@ -287,6 +293,7 @@ static void add_latency(const struct cost_context *context, const struct cost_li
                              .app = callee->app,
                              .workload = callee->workload,
                              .link = link->link,
+                             .custom = -1,
                              .site = to,
                              .peer_site = from};
     unsigned __int128 quantity;

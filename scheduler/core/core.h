@@ -199,9 +199,9 @@ uint64_t core_hash(const struct core *core);
 int core_cost_input(const struct core *core, const struct app *instead, const char *without,
                     struct arena *arena, struct cost_input *ret_input,
                     struct error *err) WARN_UNUSED;
-/* The placement as sites by part of that input; -1 where nothing runs. */
+/* The placement by part of that input; site -1 where nothing runs. */
 int core_placement(const struct core *core, const struct cost_input *input, struct arena *arena,
-                   int **ret_site, struct error *err) WARN_UNUSED;
+                   struct placement **ret_at, struct error *err) WARN_UNUSED;
 
 /* Read-only view for shells, tools and tests. */
 const struct core_state *core_state(const struct core *core);

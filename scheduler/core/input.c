@@ -58,13 +58,15 @@ static int fill_app(const struct core *core, const struct app *app, const struct
         return ERR_NO_MEMORY;
     for (int i = 0; i < app->workload_count; i++) {
         struct workload_state *state = &ret_app->states[i];
-        *state = (struct workload_state){.site = -1, .may_move = true};
+        *state = (struct workload_state){.now = {.site = -1, .lead = i}, .may_move = true};
         int index = known == NULL ? -1 : app_workload(&known->app, app->workloads[i].name);
         if (index < 0)
             continue;
-        state->site = known->workloads[index].site;
+        const struct core_workload *there = &known->workloads[index];
+        state->now = (struct placement){there->site, there->variant, there->lead};
         state->site_blocked = known->workloads[index].site_blocked;
-        state->may_move = state->site < 0 || (app->moves == MOVES_AUTO && may_move(core, known, index));
+        state->may_move =
+            state->now.site < 0 || (app->moves == MOVES_AUTO && may_move(core, known, index));
     }
     return 0;
 }
@@ -122,19 +124,19 @@ static int fill_capacity(const struct core *core, struct arena *arena, struct co
 }
 
 int core_placement(const struct core *core, const struct cost_input *input, struct arena *arena,
-                   int **ret_site, struct error *err)
+                   struct placement **ret_at, struct error *err)
 {
     (void)core; /* the input holds the state that it was made from */
     int parts = 0;
     for (int i = 0; i < input->app_count; i++)
         parts += input->apps[i].app->workload_count;
-    int *site = arena_array(arena, (size_t)parts + 1, sizeof(*site));
-    if (site == NULL)
+    struct placement *at = arena_array(arena, (size_t)parts + 1, sizeof(*at));
+    if (at == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "%d parts do not fit in memory", parts);
     for (int i = 0; i < input->app_count; i++) {
         for (int k = 0; k < input->apps[i].app->workload_count; k++)
-            site[cost_part(input, i, k)] = input->apps[i].states[k].site;
+            at[cost_part(input, i, k)] = input->apps[i].states[k].now;
     }
-    *ret_site = site;
+    *ret_at = at;
     return 0;
 }

@@ -9,7 +9,7 @@
 /* One workload and what the cost model says of it. */
 struct explained {
     struct cost_input input;
-    int *site;
+    struct placement *at;
     int app;
     int workload;
     int part;
@@ -58,13 +58,13 @@ int service_cost(struct service *service, const struct message_request *request,
     struct arena arena;
     struct cost_input input;
     struct cost_report report;
-    int *site = NULL;
+    struct placement *at = NULL;
     arena_init(&arena, SERVICE_JOB_BYTES);
     int rc = core_cost_input(service->core, NULL, NULL, &arena, &input, err);
     if (rc == 0)
-        rc = core_placement(service->core, &input, &arena, &site, err);
+        rc = core_placement(service->core, &input, &arena, &at, err);
     if (rc == 0)
-        rc = service_report(&input, site, &arena, &report, err);
+        rc = service_report(&input, at, &arena, &report, err);
     if (rc == 0) {
         /* The total of what is asked for, not of everything. */
         struct cost_total total = {0};
@@ -94,7 +94,7 @@ static int prepare(struct service *service, const struct message_request *reques
     struct explained explained = {.app = -1};
     int rc = core_cost_input(service->core, NULL, NULL, arena, &explained.input, err);
     if (rc == 0)
-        rc = core_placement(service->core, &explained.input, arena, &explained.site, err);
+        rc = core_placement(service->core, &explained.input, arena, &explained.at, err);
     if (rc < 0)
         return rc;
     for (int i = 0; i < explained.input.app_count; i++) {
@@ -113,12 +113,12 @@ static int prepare(struct service *service, const struct message_request *reques
     explained.part = cost_part(&explained.input, explained.app, explained.workload);
     /* A hold passes; what it hides (what the other sites would cost) is what is asked here. */
     struct workload_state *place = &explained.input.apps[explained.app].states[explained.workload];
-    explained.held = place->site >= 0 && !place->may_move;
+    explained.held = place->now.site >= 0 && !place->may_move;
     place->may_move = true;
-    rc = service_candidates(&explained.input, explained.site, explained.part, arena,
+    rc = service_candidates(&explained.input, explained.at, explained.part, arena,
                             &explained.candidates, &explained.candidate_count, err);
     if (rc == 0)
-        rc = service_report(&explained.input, explained.site, arena, &explained.report, err);
+        rc = service_report(&explained.input, explained.at, arena, &explained.report, err);
     if (rc == 0)
         *ret_explained = explained;
     return rc;
@@ -128,7 +128,7 @@ static void write_explained(struct service *service, const struct message_reques
                             const struct explained *explained, struct json_out *json)
 {
     const struct core_state *state = core_state(service->core);
-    int site = explained->site[explained->part];
+    int site = explained->at[explained->part].site;
     const struct core_instance *instance = instance_of(state, request);
     json_open(json, NULL, '{');
     json_string(json, "namespace", request->namespace_);
@@ -150,16 +150,21 @@ static void write_explained(struct service *service, const struct message_reques
 static void write_here(const struct explained *explained, struct json_out *json)
 {
     const struct world *world = explained->input.world;
-    int site = explained->site[explained->part];
+    int site = explained->at[explained->part].site;
     int other = best_other(explained);
+    const struct cost_candidate *here = NULL;
+    for (int i = 0; i < explained->candidate_count; i++) {
+        if (explained->candidates[i].chosen)
+            here = &explained->candidates[i];
+    }
     char text[2 * LIMIT_TEXT_BYTES + 2 * LIMIT_REF_BYTES];
     char amount[MONEY_TEXT_BYTES];
     if (site < 0) {
         str_format(text, sizeof(text), "it runs nowhere%s",
                    other < 0 ? ": no site is allowed" : "; the next plan places it");
-    } else if (!explained->candidates[site].allowed) {
+    } else if (here != NULL && !here->allowed) {
         str_format(text, sizeof(text), "it is at %s although %s: it moves when the next plan can",
-                   world->sites[site].name, explained->candidates[site].rule);
+                   world->sites[site].name, here->rule);
     } else if (other < 0) {
         str_format(text, sizeof(text), "%s is the only site that the rules allow",
                    world->sites[site].name);
@@ -167,12 +172,12 @@ static void write_here(const struct explained *explained, struct json_out *json)
         str_format(
             text, sizeof(text),
             "%s scores least of the allowed sites; the next, %s, would score %s a month more",
-            world->sites[site].name, world->sites[other].name,
+            world->sites[site].name, world->sites[explained->candidates[other].to.site].name,
             money_format(explained->candidates[other].gap, 2, amount));
     } else {
         str_format(text, sizeof(text),
                    "%s would score %s a month less than %s, but the workload does not move now",
-                   world->sites[other].name,
+                   world->sites[explained->candidates[other].to.site].name,
                    money_format(-explained->candidates[other].gap, 2, amount),
                    world->sites[site].name);
     }
@@ -224,13 +229,13 @@ static void write_candidates(const struct explained *explained, struct json_out 
     for (int i = 0; i < explained->candidate_count; i++) {
         const struct cost_candidate *candidate = &explained->candidates[i];
         json_open(json, NULL, '{');
-        json_string(json, "site", world->sites[candidate->site].name);
+        json_string(json, "site", world->sites[candidate->to.site].name);
         json_bool(json, "allowed", candidate->allowed);
         json_string(json, "rule", candidate->rule);
         json_money(json, "bill", candidate->bill);
         json_money(json, "score", candidate->score);
         json_money(json, "gap", candidate->gap);
-        json_bool(json, "chosen", candidate->site == explained->site[explained->part]);
+        json_bool(json, "chosen", candidate->chosen);
         json_close(json, '}');
     }
     json_close(json, ']');
@@ -240,7 +245,6 @@ static void write_candidates(const struct explained *explained, struct json_out 
 static void write_changes(const struct explained *explained, struct json_out *json)
 {
     const struct world *world = explained->input.world;
-    int chosen = explained->site[explained->part];
     char text[2 * LIMIT_TEXT_BYTES + 2 * LIMIT_REF_BYTES];
     char amount[MONEY_TEXT_BYTES];
     json_open(json, "change", '[');
@@ -250,7 +254,7 @@ static void write_changes(const struct explained *explained, struct json_out *js
         const struct cost_candidate *next = NULL;
         for (int i = 0; i < explained->candidate_count; i++) {
             const struct cost_candidate *candidate = &explained->candidates[i];
-            if (candidate->allowed && candidate->site != chosen && candidate->gap > above &&
+            if (candidate->allowed && !candidate->chosen && candidate->gap > above &&
                 (next == NULL || candidate->gap < next->gap))
                 next = candidate;
         }
@@ -258,7 +262,7 @@ static void write_changes(const struct explained *explained, struct json_out *js
             break;
         above = next->gap;
         str_format(text, sizeof(text), "%s would be chosen if it were %s a month cheaper",
-                   world->sites[next->site].name, money_format(next->gap, 2, amount));
+                   world->sites[next->to.site].name, money_format(next->gap, 2, amount));
         json_string(json, NULL, text);
         told++;
     }
@@ -267,7 +271,7 @@ static void write_changes(const struct explained *explained, struct json_out *js
         if (candidate->allowed || candidate->gap >= 0)
             continue;
         str_format(text, sizeof(text), "%s would score %s a month less, but %s",
-                   world->sites[candidate->site].name, money_format(-candidate->gap, 2, amount),
+                   world->sites[candidate->to.site].name, money_format(-candidate->gap, 2, amount),
                    candidate->rule);
         json_string(json, NULL, text);
         told++;
@@ -307,7 +311,7 @@ static void write_estimates(struct service *service, const struct explained *exp
         json_bool(json, "measured", false);
         json_close(json, '}');
     }
-    int site = explained->site[explained->part] < 0 ? 0 : explained->site[explained->part];
+    int site = explained->at[explained->part].site < 0 ? 0 : explained->at[explained->part].site;
     int64_t hit_ppm =
         cost_hit_ppm(&explained->input, explained->app, explained->workload, site, &measured);
     if (!measured && hit_ppm >= 0) {
@@ -369,7 +373,7 @@ static int best_other(const struct explained *explained)
     int best = -1;
     for (int i = 0; i < explained->candidate_count; i++) {
         const struct cost_candidate *candidate = &explained->candidates[i];
-        if (candidate->allowed && candidate->site != explained->site[explained->part] &&
+        if (candidate->allowed && !candidate->chosen &&
             (best < 0 || candidate->gap < explained->candidates[best].gap))
             best = i;
     }

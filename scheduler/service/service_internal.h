@@ -214,7 +214,7 @@ struct service_job {
     uint64_t solve;   /* SOLVE */
     struct arena arena;
     struct cost_input input;
-    int *present; /* [part of input]: site now, or -1 */
+    struct placement *present; /* [part of input]: now */
     struct problem problem;
 
     /* PLAN, from here on. */
@@ -225,10 +225,13 @@ struct service_job {
     const struct app *instead;  /* in the arena; as core_cost_input has it */
     const char *without;
     struct cost_input before; /* what runs now, without the change that is planned */
-    int *before_site;
+    struct placement *before_at;
     struct cost_report before_report;
 };
 
+/* The placement of a solution, in the job's arena. */
+int service_solved_at(struct service_job *job, const struct solution *solution,
+                      struct placement **ret_at, struct error *err) WARN_UNUSED;
 void service_solve(struct service *service, uint64_t solve, uint64_t version);
 /* Fills the job from its `instead` and `without`, and hands it to the solver. On failure the job is
  * still the caller's. */
@@ -246,12 +249,12 @@ int service_plan_write(struct service_job *job, const struct solution *solution,
 void service_total_write(struct json_out *json, const char *key, const struct cost_total *total);
 void service_lines_write(struct json_out *json, const struct cost_input *input,
                          const struct cost_report *report, const struct message_request *narrow);
-/* The lines of what is placed; parts without a site (-1) count nothing. */
-int service_report(const struct cost_input *input, const int *site, struct arena *arena,
+/* The lines of what is placed; parts that are nowhere count nothing. */
+int service_report(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 /* cost_candidates where not everything is placed: gaps are to the present site, or, when the part
  * itself has none, to the best one allowed. */
-int service_candidates(const struct cost_input *input, const int *site, int part,
+int service_candidates(const struct cost_input *input, const struct placement *at, int part,
                        struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
                        struct error *err) WARN_UNUSED;
 /* True when the line is the workload's own, or of a link that it is an end of. */

@@ -15,12 +15,11 @@ static void on_solved(void *context, uint64_t id, const struct solution *solutio
 static void answer_solve(struct service_job *job, const struct solution *solution);
 static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err);
-static int bill_of(const struct cost_input *input, const int *site, struct arena *arena,
+static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    int64_t *ret_bill, struct error *err);
 static void conflict_text(const struct service_job *job, const struct solution *solution,
                           char out[LIMIT_TEXT_BYTES]);
 static void answer_plan(struct service_job *job, const struct solution *solution);
-static bool is_placed(const int *site, int count);
 static void no_plan(struct service *service, uint64_t solve, uint64_t version, const char *text);
 static void unlink_job(struct service_job *job);
 
@@ -100,7 +99,7 @@ static int prepare_plan(struct service_job *job, struct error *err)
     if (rc == 0)
         rc = core_cost_input(core, NULL, NULL, &job->arena, &job->before, err);
     if (rc == 0)
-        rc = core_placement(core, &job->before, &job->arena, &job->before_site, err);
+        rc = core_placement(core, &job->before, &job->arena, &job->before_at, err);
     if (rc == 0)
         rc = detach_apps(&job->arena, &job->before, err);
     struct world *world = NULL;
@@ -110,7 +109,7 @@ static int prepare_plan(struct service_job *job, struct error *err)
         return rc;
     job->input.world = world;
     job->before.world = world;
-    return service_report(&job->before, job->before_site, &job->arena, &job->before_report, err);
+    return service_report(&job->before, job->before_at, &job->arena, &job->before_report, err);
 }
 
 /* Apps are replaced and moved about by the core; a job outlives that. */
@@ -209,13 +208,20 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
     if (solution->status != SOLVE_OPTIMAL && solution->status != SOLVE_FEASIBLE)
         return 0;
     plan->score_plan_nusd = solution->cost_nusd;
-    int rc = bill_of(&job->input, solution->choice, &job->arena, &plan->bill_plan_nusd, err);
+    struct placement *at = NULL;
+    int rc = service_solved_at(job, solution, &at, err);
+    if (rc == 0)
+        rc = bill_of(&job->input, at, &job->arena, &plan->bill_plan_nusd, err);
     if (rc == 0)
         rc = bill_of(&job->input, job->present, &job->arena, &plan->bill_stay_nusd, err);
     if (rc < 0)
         return rc;
-    if (is_placed(job->present, parts) && problem_broken_rule(&job->problem, job->present) < 0 &&
-        money_to_i64(problem_cost(&job->problem, job->present), &plan->score_stay_nusd) < 0)
+    int *stay = arena_array(&job->arena, (size_t)parts + 1, sizeof(*stay));
+    if (stay == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
+    if (cost_choices(&job->input, &job->problem, job->present, stay) &&
+        problem_broken_rule(&job->problem, stay) < 0 &&
+        money_to_i64(problem_cost(&job->problem, stay), &plan->score_stay_nusd) < 0)
         return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
     plan->choices = arena_array(&service->round, (size_t)parts + 1, sizeof(*plan->choices));
     if (plan->choices == NULL)
@@ -224,23 +230,38 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
         const struct app *app = job->input.apps[i].app;
         for (int k = 0; k < app->workload_count; k++) {
             struct core_plan_choice *choice = &plan->choices[plan->choice_count++];
-            int site = solution->choice[cost_part(&job->input, i, k)];
+            const struct placement *to = &at[cost_part(&job->input, i, k)];
             memcpy(choice->namespace_, app->namespace_, sizeof(choice->namespace_));
             memcpy(choice->app, app->name, sizeof(choice->app));
             memcpy(choice->workload, app->workloads[k].name, sizeof(choice->workload));
-            memcpy(choice->site, job->input.world->sites[site].name, sizeof(choice->site));
+            memcpy(choice->site, job->input.world->sites[to->site].name, sizeof(choice->site));
+            choice->variant = to->variant;
+            memcpy(choice->lead, app->workloads[to->lead].name, sizeof(choice->lead));
             choice->group = -1;
         }
     }
     return 0;
 }
 
+int service_solved_at(struct service_job *job, const struct solution *solution,
+                      struct placement **ret_at, struct error *err)
+{
+    int parts = job->problem.part_count;
+    struct placement *at = arena_array(&job->arena, (size_t)parts + 1, sizeof(*at));
+    if (at == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the placement of %d parts", parts);
+    for (int part = 0; part < parts; part++)
+        at[part] = cost_placement(&job->input, &job->problem, part, solution->choice[part]);
+    *ret_at = at;
+    return 0;
+}
+
 /* Per month: what a move costs once is not in it. */
-static int bill_of(const struct cost_input *input, const int *site, struct arena *arena,
+static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    int64_t *ret_bill, struct error *err)
 {
     struct cost_report report;
-    int rc = service_report(input, site, arena, &report, err);
+    int rc = service_report(input, at, arena, &report, err);
     if (rc < 0)
         return rc;
     nusd bill = report.total.bill - report.total.bill_term[TERM_MIGRATION];
@@ -282,14 +303,6 @@ static void answer_plan(struct service_job *job, const struct solution *solution
     service_respond(service, job->token, job->request, rc, rc < 0 ? err.text : "",
                     job->state_version, rc < 0 ? "" : strbuf_text(&body));
     strbuf_done(&body);
-}
-
-static bool is_placed(const int *site, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (site[i] < 0)
-            return false;
-    return true;
 }
 
 /* The core waits for an answer to its solve, and this is one: it asks again. */

@@ -22,6 +22,7 @@ struct move {
 struct plan {
     struct service_job *job;
     const struct solution *solution;
+    struct placement *at; /* of the solution, [part] */
     struct cost_report after;
     struct move *moves;
     int move_count;
@@ -37,6 +38,7 @@ static int find_app_moves(struct plan *plan, int app, struct error *err);
 static int find_removals(struct plan *plan, struct error *err);
 static int add(struct plan *plan, const struct move *move, struct error *err);
 static void judge(const struct plan *plan, struct move *move);
+static bool forbids(const struct problem *problem, const struct problem_rule *rule, int site);
 static void write_plan(struct plan *plan, struct json_out *json);
 static void write_moves(const struct plan *plan, struct json_out *json);
 static void write_move(const struct plan *plan, const struct move *move, struct json_out *json);
@@ -61,7 +63,9 @@ int service_plan_write(struct service_job *job, const struct solution *solution,
 {
     struct plan plan = {.job = job, .solution = solution};
     if (solution->status == SOLVE_OPTIMAL || solution->status == SOLVE_FEASIBLE) {
-        int rc = service_report(&job->input, solution->choice, &job->arena, &plan.after, err);
+        int rc = service_solved_at(job, solution, &plan.at, err);
+        if (rc == 0)
+            rc = service_report(&job->input, plan.at, &job->arena, &plan.after, err);
         if (rc == 0)
             rc = find_moves(&plan, err);
         if (rc < 0)
@@ -102,7 +106,7 @@ static int find_app_moves(struct plan *plan, int app, struct error *err)
             .after_app = app,
             .after_workload = k,
             .from = -1,
-            .to = plan->solution->choice[cost_part(&job->input, app, k)],
+            .to = plan->at[cost_part(&job->input, app, k)].site,
             .replicas = workload->replicas,
             .rule = -1,
         };
@@ -110,7 +114,8 @@ static int find_app_moves(struct plan *plan, int app, struct error *err)
         const struct workload *old = NULL;
         if (move.before_workload >= 0) {
             old = &job->before.apps[before_app].app->workloads[move.before_workload];
-            move.from = job->before_site[cost_part(&job->before, before_app, move.before_workload)];
+            move.from =
+                job->before_at[cost_part(&job->before, before_app, move.before_workload)].site;
             had = move.from < 0 ? 0 : old->replicas;
         }
         struct move changed = move;
@@ -145,7 +150,7 @@ static int find_removals(struct plan *plan, struct error *err)
         const struct app *before = job->before.apps[i].app;
         int after = find_app(&job->input, before);
         for (int k = 0; k < before->workload_count; k++) {
-            int site = job->before_site[cost_part(&job->before, i, k)];
+            int site = job->before_at[cost_part(&job->before, i, k)].site;
             if (site < 0 || (after >= 0 && app_workload(job->input.apps[after].app,
                                                         before->workloads[k].name) >= 0))
                 continue;
@@ -187,7 +192,8 @@ static void judge(const struct plan *plan, struct move *move)
     move->reason = REASON_SAVING;
     for (int i = 0; i < job->problem.rule_count; i++) {
         const struct problem_rule *rule = &job->problem.rules[i];
-        if (rule->kind == RULE_CHOICES && rule->a == part && !rule->allowed[move->from]) {
+        if (rule->kind == RULE_CHOICES && rule->a == part &&
+            forbids(&job->problem, rule, move->from)) {
             move->rule = i;
             move->reason = REASON_RETAG;
             break;
@@ -197,6 +203,17 @@ static void judge(const struct plan *plan, struct move *move)
         (const int64_t(*)[RESOURCE_COUNT])job->input.capacity;
     if (capacity != NULL && capacity[move->from][RESOURCE_CPU] < 0)
         move->reason = REASON_NODE_LOST;
+}
+
+/* True when the rule leaves its part no choice at the site. */
+static bool forbids(const struct problem *problem, const struct problem_rule *rule, int site)
+{
+    const struct problem_part *part = &problem->parts[rule->a];
+    for (int i = 0; i < part->choice_count; i++) {
+        if (part->choices[i].site == site && rule->allowed[i])
+            return false;
+    }
+    return true;
 }
 
 static void write_plan(struct plan *plan, struct json_out *json)

@@ -5,27 +5,27 @@
 /* The part of an input that is placed: the cost model wants a site for every part. */
 struct reduced {
     struct cost_input input;
-    int *site;         /* [part of it] */
-    int *app_of;       /* [app of it]: index in the whole input */
-    int **workload_of; /* [app of it][workload of it] */
+    struct placement *at; /* [part of it] */
+    int *app_of;          /* [app of it]: index in the whole input */
+    int **workload_of;    /* [app of it][workload of it] */
     int **link_of;
     int part; /* where `keep` went; -1 */
 };
 
-static int reduce(const struct cost_input *input, const int *site, int keep, struct arena *arena,
-                  struct reduced *ret_reduced, struct error *err);
-static int reduce_app(const struct cost_input *input, const int *site, int keep, int app,
+static int reduce(const struct cost_input *input, const struct placement *at, int keep,
+                  struct arena *arena, struct reduced *ret_reduced, struct error *err);
+static int reduce_app(const struct cost_input *input, const struct placement *at, int keep, int app,
                       struct arena *arena, struct reduced *reduced, int *part_count);
 static void reduce_links(const struct app *whole, const int *place, struct app *app, int *link_of);
 
-int service_report(const struct cost_input *input, const int *site, struct arena *arena,
+int service_report(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    struct cost_report *ret_report, struct error *err)
 {
     struct reduced reduced;
     struct cost_report report;
-    int rc = reduce(input, site, -1, arena, &reduced, err);
+    int rc = reduce(input, at, -1, arena, &reduced, err);
     if (rc == 0)
-        rc = cost_explain(&reduced.input, reduced.site, arena, &report, err);
+        rc = cost_explain(&reduced.input, reduced.at, arena, &report, err);
     if (rc < 0)
         return rc;
     for (int i = 0; i < report.line_count; i++) {
@@ -39,19 +39,19 @@ int service_report(const struct cost_input *input, const int *site, struct arena
     return 0;
 }
 
-int service_candidates(const struct cost_input *input, const int *site, int part,
+int service_candidates(const struct cost_input *input, const struct placement *at, int part,
                        struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
                        struct error *err)
 {
     struct reduced reduced;
-    int rc = reduce(input, site, part, arena, &reduced, err);
+    int rc = reduce(input, at, part, arena, &reduced, err);
     if (rc < 0)
         return rc;
-    bool placed = reduced.site[reduced.part] >= 0;
+    bool placed = reduced.at[reduced.part].site >= 0;
     if (!placed)
-        reduced.site[reduced.part] = 0; /* any: gaps are put right below */
-    rc = cost_candidates(&reduced.input, reduced.site, reduced.part, arena, ret_candidates,
-                         ret_count, err);
+        reduced.at[reduced.part].site = 0; /* any: gaps are put right below */
+    rc = cost_candidates(&reduced.input, reduced.at, reduced.part, arena, ret_candidates, ret_count,
+                         err);
     if (rc < 0 || placed)
         return rc;
     const struct cost_candidate *best = NULL;
@@ -131,8 +131,8 @@ void service_lines_write(struct json_out *json, const struct cost_input *input,
 }
 
 /* Parts without a site go, but `keep`; and with them the links that they are an end of. */
-static int reduce(const struct cost_input *input, const int *site, int keep, struct arena *arena,
-                  struct reduced *ret_reduced, struct error *err)
+static int reduce(const struct cost_input *input, const struct placement *at, int keep,
+                  struct arena *arena, struct reduced *ret_reduced, struct error *err)
 {
     struct reduced reduced = {.input = *input, .part = -1};
     size_t apps = (size_t)input->app_count;
@@ -141,29 +141,29 @@ static int reduce(const struct cost_input *input, const int *site, int keep, str
         parts += (size_t)input->apps[i].app->workload_count;
     reduced.input.apps = arena_array(arena, apps + 1, sizeof(*reduced.input.apps));
     reduced.input.app_count = 0;
-    reduced.site = arena_array(arena, parts, sizeof(*reduced.site));
+    reduced.at = arena_array(arena, parts, sizeof(*reduced.at));
     reduced.app_of = arena_array(arena, apps + 1, sizeof(*reduced.app_of));
     reduced.workload_of = arena_array(arena, apps + 1, sizeof(*reduced.workload_of));
     reduced.link_of = arena_array(arena, apps + 1, sizeof(*reduced.link_of));
-    int rc = reduced.input.apps == NULL || reduced.site == NULL || reduced.app_of == NULL ||
+    int rc = reduced.input.apps == NULL || reduced.at == NULL || reduced.app_of == NULL ||
                      reduced.workload_of == NULL || reduced.link_of == NULL
                  ? ERR_NO_MEMORY
                  : 0;
     int part_count = 0;
     for (int i = 0; rc == 0 && i < input->app_count; i++)
-        rc = reduce_app(input, site, keep, i, arena, &reduced, &part_count);
+        rc = reduce_app(input, at, keep, i, arena, &reduced, &part_count);
     if (rc < 0)
         return error_set(err, rc, 0, "no memory for the ledger of the placement");
     *ret_reduced = reduced;
     return 0;
 }
 
-static int reduce_app(const struct cost_input *input, const int *site, int keep, int app,
+static int reduce_app(const struct cost_input *input, const struct placement *at, int keep, int app,
                       struct arena *arena, struct reduced *reduced, int *part_count)
 {
     const struct app *whole = input->apps[app].app;
     size_t count = (size_t)whole->workload_count;
-    int at = reduced->input.app_count;
+    int app_at = reduced->input.app_count;
     struct app *made = arena_copy(arena, whole, sizeof(*whole));
     int *place = arena_array(arena, count + 1, sizeof(*place)); /* where a workload went; -1 */
     struct workload_state *states = arena_array(arena, count + 1, sizeof(*states));
@@ -180,7 +180,7 @@ static int reduce_app(const struct cost_input *input, const int *site, int keep,
     for (int k = 0; k < whole->workload_count; k++) {
         int part = cost_part(input, app, k);
         place[k] = -1;
-        if (site[part] < 0 && part != keep)
+        if (at[part].site < 0 && part != keep)
             continue;
         place[k] = made->workload_count++;
         workloads[place[k]] = whole->workloads[k];
@@ -188,16 +188,16 @@ static int reduce_app(const struct cost_input *input, const int *site, int keep,
         workload_of[place[k]] = k;
         if (part == keep)
             reduced->part = *part_count;
-        reduced->site[(*part_count)++] = site[part];
+        reduced->at[(*part_count)++] = at[part];
     }
     made->workloads = workloads;
     made->links = links;
     reduce_links(whole, place, made, link_of);
-    reduced->input.apps[at] = (struct cost_app){.app = made, .states = states};
+    reduced->input.apps[app_at] = (struct cost_app){.app = made, .states = states};
     reduced->input.app_count++;
-    reduced->app_of[at] = app;
-    reduced->workload_of[at] = workload_of;
-    reduced->link_of[at] = link_of;
+    reduced->app_of[app_at] = app;
+    reduced->workload_of[app_at] = workload_of;
+    reduced->link_of[app_at] = link_of;
     return 0;
 }
 

@@ -200,7 +200,7 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
     struct cost_input input;
     struct problem problem;
     struct error err;
-    int *now = NULL;
+    struct placement *now = NULL;
     if (core_cost_input(sim->core, NULL, NULL, arena, &input, &err) < 0 ||
         core_placement(sim->core, &input, arena, &now, &err) < 0 ||
         cost_problem(&input, arena, &problem, &err) < 0) {
@@ -208,12 +208,14 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
         return;
     }
     int parts = problem.part_count;
-    int *site = arena_array(arena, (size_t)parts + 1, sizeof(*site));
+    int *choice = arena_array(arena, (size_t)parts + 1, sizeof(*choice));
     int *best = arena_array(arena, (size_t)parts + 1, sizeof(*best));
-    BERTH_ASSERT(site != NULL && best != NULL, "no memory");
+    int *now_choice = arena_array(arena, (size_t)parts + 1, sizeof(*now_choice));
+    BERTH_ASSERT(choice != NULL && best != NULL && now_choice != NULL, "no memory");
     int64_t count = 1;
+    (void)cost_choices(&input, &problem, now, now_choice);
     for (int i = 0; i < parts; i++)
-        count *= problem.site_count;
+        count *= problem.parts[i].choice_count;
     plan->status = SOLVE_INFEASIBLE;
     plan->score_stay_nusd = INT64_MAX;
     nusd best_cost = 0;
@@ -221,18 +223,18 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
         int64_t rest = k;
         bool stay = true;
         for (int i = 0; i < parts; i++) {
-            site[i] = (int)(rest % problem.site_count);
-            rest /= problem.site_count;
-            stay &= site[i] == now[i];
+            choice[i] = (int)(rest % problem.parts[i].choice_count);
+            rest /= problem.parts[i].choice_count;
+            stay &= choice[i] == now_choice[i];
         }
-        if (problem_broken_rule(&problem, site) >= 0)
+        if (problem_broken_rule(&problem, choice) >= 0)
             continue;
-        nusd cost = problem_cost(&problem, site);
+        nusd cost = problem_cost(&problem, choice);
         if (stay)
             plan->score_stay_nusd = (int64_t)cost;
         if (plan->status == SOLVE_INFEASIBLE || cost < best_cost) {
             best_cost = cost;
-            memcpy(best, site, (size_t)parts * sizeof(*best));
+            memcpy(best, choice, (size_t)parts * sizeof(*best));
         }
         plan->status = SOLVE_OPTIMAL;
     }
@@ -243,13 +245,16 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
     for (int i = 0; plan->status == SOLVE_OPTIMAL && i < input.app_count; i++) {
         const struct app *app = input.apps[i].app;
         for (int w = 0; w < app->workload_count; w++) {
-            struct core_plan_choice *choice = &plan->choices[plan->choice_count++];
-            str_format(choice->namespace_, LIMIT_NAME_BYTES, "%s", app->namespace_);
-            str_format(choice->app, LIMIT_NAME_BYTES, "%s", app->name);
-            str_format(choice->workload, LIMIT_NAME_BYTES, "%s", app->workloads[w].name);
-            str_format(choice->site, LIMIT_REF_BYTES, "%s",
-                       sim->world.sites[best[cost_part(&input, i, w)]].name);
-            choice->group = -1;
+            struct core_plan_choice *to = &plan->choices[plan->choice_count++];
+            int part = cost_part(&input, i, w);
+            struct placement placed = cost_placement(&input, &problem, part, best[part]);
+            str_format(to->namespace_, LIMIT_NAME_BYTES, "%s", app->namespace_);
+            str_format(to->app, LIMIT_NAME_BYTES, "%s", app->name);
+            str_format(to->workload, LIMIT_NAME_BYTES, "%s", app->workloads[w].name);
+            str_format(to->site, LIMIT_REF_BYTES, "%s", sim->world.sites[placed.site].name);
+            to->variant = placed.variant;
+            str_format(to->lead, LIMIT_NAME_BYTES, "%s", app->workloads[placed.lead].name);
+            to->group = -1;
         }
     }
 }

@@ -158,7 +158,7 @@ static void instance_begin(struct fixture *fixture, uint64_t seed, const struct 
     assert_int_equal(strbuf_error(&app, NULL), 0);
     fixture_begin(fixture, strbuf_text(&world), strbuf_text(&app));
     for (int i = 0; i < parts; i++) {
-        fixture->states[i].site = below(&numbers, sites + 1) - 1;
+        fixture->states[i].now.site = below(&numbers, sites + 1) - 1;
     }
     strbuf_done(&world);
     strbuf_done(&app);
@@ -292,7 +292,7 @@ static void test_constant_inputs_move_nothing(void **state)
         fixture_problem(&fixture);
         assert_true(brute_force(&fixture.problem, best, &cost));
         for (int i = 0; i < fixture.problem.part_count; i++) {
-            fixture.states[i].site = best[i];
+            fixture.states[i].now.site = best[i];
         }
         fixture_problem(&fixture);
         assert_true(brute_force(&fixture.problem, again, &cost));

@@ -46,7 +46,7 @@ static inline void fixture_begin(struct fixture *fixture, const char *world, con
     }
     assert_true(fixture->app.workload_count <= FIXTURE_PARTS);
     for (int i = 0; i < fixture->app.workload_count; i++) {
-        fixture->states[i] = (struct workload_state){.site = -1, .may_move = true};
+        fixture->states[i] = (struct workload_state){.now = {.site = -1}, .may_move = true};
     }
     fixture->cost_app = (struct cost_app){&fixture->app, fixture->states};
     fixture->input =
@@ -79,38 +79,49 @@ static inline int fixture_part(const struct fixture *fixture, const char *name)
     return cost_part(&fixture->input, 0, workload);
 }
 
-/* The cheapest assignment that breaks no rule, by trying all; false when there is none. */
+/* The cheapest assignment choice[part] that breaks no rule, by trying all; false: there is none. */
 static inline bool brute_force(const struct problem *problem, int best[FIXTURE_PARTS],
                                nusd *ret_cost)
 {
-    int site[FIXTURE_PARTS] = {0};
+    int choice[FIXTURE_PARTS] = {0};
     bool found = false;
     int at = 0;
     *ret_cost = 0; /* gcc at -O2 does not see that the first comparison comes after `found` */
     while (at >= 0) {
-        if (problem_broken_rule(problem, site) < 0) {
-            nusd cost = problem_cost(problem, site);
+        if (problem_broken_rule(problem, choice) < 0) {
+            nusd cost = problem_cost(problem, choice);
             if (!found || cost < *ret_cost) {
                 *ret_cost = cost;
-                memcpy(best, site, sizeof(site));
+                memcpy(best, choice, sizeof(choice));
                 found = true;
             }
         }
         at = problem->part_count - 1;
-        while (at >= 0 && ++site[at] == problem->site_count) {
-            site[at--] = 0;
+        while (at >= 0 && ++choice[at] == problem->parts[at].choice_count) {
+            choice[at--] = 0;
         }
     }
     return found;
 }
 
-static inline struct cost_report fixture_explain(struct fixture *fixture, const int *site)
+static inline struct cost_report fixture_explain_at(struct fixture *fixture,
+                                                    const struct placement *at)
 {
     struct cost_report report = {0};
-    if (cost_explain(&fixture->input, site, &fixture->arena, &report, &fixture->err) < 0) {
+    if (cost_explain(&fixture->input, at, &fixture->arena, &report, &fixture->err) < 0) {
         fail_msg("%s", fixture->err.text);
     }
     return report;
+}
+
+/* The same where every part is named by its site alone: -1 nowhere, the first variant. */
+static inline struct cost_report fixture_explain(struct fixture *fixture, const int *site)
+{
+    struct placement at[FIXTURE_PARTS];
+    for (int i = 0; i < fixture->app.workload_count; i++) {
+        at[i] = (struct placement){.site = site[i], .lead = i};
+    }
+    return fixture_explain_at(fixture, at);
 }
 
 /* A whole file, terminated; the caller's buffer. */

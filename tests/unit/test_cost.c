@@ -220,8 +220,8 @@ static void test_migration_and_staying(void **state)
     fixture_begin(&f, plain_world, plain_app);
     int edge = fixture_site(&f, "edge/one");
     int cloud = fixture_site(&f, "aws/one");
-    f.states[0].site = edge;
-    f.states[1].site = cloud;
+    f.states[0].now.site = edge;
+    f.states[1].now.site = cloud;
     assert_nusd(fixture_explain(&f, (int[]){edge, cloud}).total.score_term[TERM_MIGRATION], 0);
     struct cost_report report = fixture_explain(&f, (int[]){edge, edge});
     /* 1 GiB of state x $0.09, and 10 + 10 + 10 s of 1 vCPU and 1 GiB with overhead:
@@ -256,7 +256,7 @@ static void test_optimum_stays(void **state)
     fixture_problem(&f);
     assert_true(brute_force(&f.problem, best, &cost));
     for (int i = 0; i < f.app.workload_count; i++) {
-        f.states[i].site = best[i];
+        f.states[i].now.site = best[i];
     }
     fixture_problem(&f);
     assert_true(brute_force(&f.problem, again, &cost));
@@ -282,10 +282,10 @@ static const char *inference_at(const char *app, int64_t hit_ppm, const char *cl
         {ESTIMATE_CALLS_MHZ, "default", "shop", "front", "edge/nyc", "", calls_mhz, 1, 0, 0},
     };
     f.input.estimates = (struct estimates){list, 3};
-    f.states[app_workload(&f.app, "front")].site = fixture_site(&f, "edge/nyc");
-    f.states[app_workload(&f.app, "inference")].site =
+    f.states[app_workload(&f.app, "front")].now.site = fixture_site(&f, "edge/nyc");
+    f.states[app_workload(&f.app, "inference")].now.site =
         fixture_site(&f, moved ? "aws/us-east-1" : "edge/nyc");
-    f.states[app_workload(&f.app, "source")].site =
+    f.states[app_workload(&f.app, "source")].now.site =
         fixture_site(&f, str_equal(cloud, "aws") ? "aws/us-east-1" : "gcp/us-central1");
     fixture_problem(&f);
     assert_true(brute_force(&f.problem, best, &cost));
@@ -396,8 +396,8 @@ static void test_holds(void **state)
     fixture_begin(&f, demo, shop);
     int edge = fixture_site(&f, "edge/nyc");
     int aws = fixture_site(&f, "aws/us-east-1");
-    f.states[1] = (struct workload_state){.site = aws, .may_move = false};
-    f.states[2] = (struct workload_state){.site = edge, .may_move = false};
+    f.states[1] = (struct workload_state){.now = {.site = aws}, .may_move = false};
+    f.states[2] = (struct workload_state){.now = {.site = edge}, .may_move = false};
     fixture_problem(&f);
     /* inference stays; the source's site is forbidden by its tag, so it is not held there. */
     assert_non_null(rule_with(&f.problem, "default/shop/inference stays at aws/us-east-1"));
@@ -427,7 +427,11 @@ static void test_candidates(void **state)
     fixture_problem(&f);
     assert_true(brute_force(&f.problem, best, &cost));
     int part = fixture_part(&f, "inference");
-    assert_int_equal(cost_candidates(&f.input, best, part, &f.arena, &list, &count, &f.err), 0);
+    struct placement at[FIXTURE_PARTS];
+    for (int i = 0; i < f.app.workload_count; i++) {
+        at[i] = cost_placement(&f.input, &f.problem, i, best[i]);
+    }
+    assert_int_equal(cost_candidates(&f.input, at, part, &f.arena, &list, &count, &f.err), 0);
     assert_int_equal(count, f.world.site_count);
     for (int i = 0; i < count; i++) {
         int there[FIXTURE_PARTS];
@@ -460,9 +464,9 @@ static void test_nowhere(void **state)
     report = fixture_explain(&f, (int[]){edge, -1});
     assert_nusd(report.total.bill, INT64_C(102200000000));
     assert_nusd(report.total.score_term[TERM_LATENCY], 2628000000);
-    assert_int_equal(
-        cost_candidates(&f.input, (int[]){edge, -1}, 0, &f.arena, &list, &count, &f.err),
-        ERR_INVALID);
+    assert_int_equal(cost_candidates(&f.input, (struct placement[]){{edge, 0, 0}, {-1, 0, 1}}, 0,
+                                     &f.arena, &list, &count, &f.err),
+                     ERR_INVALID);
     assert_non_null(strstr(f.err.text, "default/plain/origin is nowhere"));
     fixture_end(&f);
 }
