@@ -5,8 +5,6 @@
 #include "base/str.h"
 #include "model/read.h"
 
-static int selector_rank(const char *selector, const struct site *site);
-
 int world_parse(const char *file, const char *text, size_t bytes, struct arena *arena,
                 struct world *ret_world, struct error *err)
 {
@@ -46,10 +44,11 @@ struct egress_match world_egress(const struct world *world, int from, int to)
     int rank_best[2] = {-1, -1};
     for (int i = 0; i < world->egress_count; i++) {
         const struct egress_rule *rule = &world->egress[i];
-        int rank_from = selector_rank(rule->from, &world->sites[from]);
-        int rank_to = selector_rank(rule->to, &world->sites[to]);
         int payer = rule->payer == EGRESS_SENDER ? from : to;
-        if (rank_from < 0 || rank_to < 0 || world->sites[payer].account < 0) {
+        int rank_from =
+            world->sites[payer].account < 0 ? -1 : world_selects(rule->from, &world->sites[from]);
+        int rank_to = rank_from < 0 ? -1 : world_selects(rule->to, &world->sites[to]);
+        if (rank_to < 0) {
             continue;
         }
         int *best = &rank_best[rule->payer == EGRESS_SENDER ? 0 : 1];
@@ -61,22 +60,30 @@ struct egress_match world_egress(const struct world *world, int from, int to)
     return match;
 }
 
-/* How exactly a selector means this site: 3 by name, 2 by provider, 1 by tier, 0 as one of all, -1
- * not at all. */
-static int selector_rank(const char *selector, const struct site *site)
+int world_selects(const char *selector, const struct site *site)
 {
     size_t length = strlen(selector);
     if (str_equal(selector, "*")) {
         return 0;
     }
     if (str_starts(selector, "tier:")) {
-        return str_equal(selector + strlen("tier:"), tier_words[site->tier]) ? 1 : -1;
+        return str_equal(selector + strlen("tier:"), tier_words[site->tier]) ? 2 : -1;
+    }
+    if (str_starts(selector, "tag:")) {
+        const char *key = selector + strlen("tag:");
+        const char *equals = strchr(key, '=');
+        char word[LIMIT_REF_BYTES];
+        if (equals == NULL) {
+            return -1;
+        }
+        str_format(word, sizeof(word), "%.*s", (int)(equals - key), key);
+        return site_has_tag(site, word, equals + 1) ? 5 : -1;
     }
     if (length > 2 && str_equal(selector + length - 2, "/*")) {
         return strlen(site->provider) == length - 2 &&
                        strncmp(selector, site->provider, length - 2) == 0
-                   ? 2
+                   ? 4
                    : -1;
     }
-    return str_equal(selector, site->name) ? 3 : -1;
+    return str_equal(selector, site->name) ? 6 : -1;
 }

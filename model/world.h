@@ -36,6 +36,10 @@ int world_formula_names(const struct world *world, struct arena *arena,
 const struct measure *world_measure(const struct world *world, const struct site *site,
                                     const struct workload *workload, const char *name);
 
+/* How exactly a selector of an egress rule or of `use:` means the site: 6 by name, 5 by a tag
+ * ("tag:key=value"), 4 by provider ("gcp/" with an asterisk), 2 by tier ("tier:edge"), 0 as one of
+ * all ("*"), -1 not at all. */
+int world_selects(const char *selector, const struct site *site);
 /* The rules that bill bytes from one site to another: sender's then receiver's; -1 none. Within one
  * site nothing is billed. */
 struct egress_match {

@@ -6,34 +6,37 @@
 #include "model/weights.h"
 #include "model/world_read.h"
 
-/* What a latency pair states. */
-enum path_figure { RTT, FACTOR, PER_MIB, FIGURES };
-
 static void read_accounts(struct reader *reader, const struct doc_node *root, struct world *world);
-static void read_sites(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_sites(struct reader *reader, const struct doc_node *root, struct world_use *use,
+                       struct world *world);
 static void read_site(struct reader *reader, const struct doc_node *node, struct world *world,
-                      struct site *site);
+                      struct world_use *use, struct site *site);
+static const struct site *begin_site(struct reader *reader, const struct doc_node *node,
+                                     struct world_use *use, struct site *site);
 static void read_site_account(struct reader *reader, const struct doc_node *node,
-                              const struct world *world, struct site *site);
+                              struct world *world, struct world_use *use, bool based,
+                              struct site *site);
 static void read_geo(struct reader *reader, const struct doc_node *node, struct site *site);
-static void read_price(struct reader *reader, const struct doc_node *node, struct site *site);
+static void read_price(struct reader *reader, const struct doc_node *node, bool based,
+                       struct site *site);
 static void read_speed(struct reader *reader, const struct doc_node *node, struct site *site);
 static void read_capacity(struct reader *reader, const struct doc_node *node, struct site *site);
-static void read_site_tags(struct reader *reader, const struct doc_node *node, struct site *site);
-static void read_egress(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_site_tags(struct reader *reader, const struct doc_node *node,
+                           const struct site *base, struct site *site);
+static void read_egress(struct reader *reader, const struct doc_node *root,
+                        const struct world_use *use, struct world *world);
 static void read_egress_rule(struct reader *reader, const struct doc_node *node,
-                             const struct world *world, struct egress_rule *rule);
+                             const struct world_use *use, const struct world *world,
+                             struct egress_rule *rule);
 static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
                           const struct world *world, char out[LIMIT_REF_BYTES]);
-static void read_egress_tiers(struct reader *reader, const struct doc_node *node,
+static bool selects_any(const char *selector, const struct world *world);
+static void read_egress_tiers(struct reader *reader, const struct doc_node *node, bool based,
                               struct egress_rule *rule);
-static void read_latency(struct reader *reader, const struct doc_node *root, struct world *world);
+static void read_latency(struct reader *reader, const struct doc_node *root,
+                         const struct world_use *use, struct world *world);
 static void read_latency_pair(struct reader *reader, const struct doc_node *node,
                               struct world *world);
-static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
-                         const struct world *world);
-static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
-                     const int ends[2], const int64_t figures[FIGURES]);
 static const char *nearest_site(const struct world *world, const char *name);
 
 static const struct weights weights_default = {
@@ -62,9 +65,13 @@ int world_from_doc(struct doc *doc, struct arena *arena, struct world *ret_world
                     world.currency);
     }
     read_accounts(&reader, root, &world);
-    read_sites(&reader, root, &world);
-    read_egress(&reader, root, &world);
-    read_latency(&reader, root, &world);
+    struct world_use use;
+    world_use_init(&use);
+    world_use_read(&reader, root, &use);
+    read_sites(&reader, root, &use, &world);
+    read_egress(&reader, root, &use, &world);
+    read_latency(&reader, root, &use, &world);
+    world_use_done(&use);
     world_read_terms(&reader, root, &world);
     world.weights = weights_default;
     (void)weights_read(&reader, root, &world.weights); /* those left out have their defaults */
@@ -99,62 +106,91 @@ static void read_accounts(struct reader *reader, const struct doc_node *root, st
     }
 }
 
-static void read_sites(struct reader *reader, const struct doc_node *root, struct world *world)
+static void read_sites(struct reader *reader, const struct doc_node *root, struct world_use *use,
+                       struct world *world)
 {
     int count = 0;
     const struct doc_node *list =
-        read_list(reader, root, "sites", DOC_REQUIRED, LIMIT_SITES, &count);
-    if (doc_kind(list) == DOC_LIST && count == 0) {
+        read_list(reader, root, "sites", use->stated ? 0 : DOC_REQUIRED, LIMIT_SITES, &count);
+    if (doc_kind(list) == DOC_LIST && count == 0 && use->count == 0) {
         doc_problem(reader->doc, list, "a world has at least one site");
     }
-    world->sites = read_array(reader, count, sizeof(struct site));
+    int room = count + use->count;
+    world->sites = read_array(reader, room < LIMIT_SITES ? room : LIMIT_SITES, sizeof(struct site));
     for (int i = 0; world->sites != NULL && i < count; i++) {
         const struct doc_node *node = doc_item(list, (size_t)i);
-        read_site(reader, node, world, &world->sites[i]);
+        read_site(reader, node, world, use, &world->sites[i]);
         if (world->sites[i].name[0] != '\0' && world_site(world, world->sites[i].name) >= 0) {
             doc_problem(reader->doc, node, "site \"%s\" is declared twice; names are unique",
                         world->sites[i].name);
         }
         world->site_count = i + 1;
     }
+    if (world->sites != NULL) {
+        world_use_sites(reader, root, use, world);
+    }
 }
 
 static void read_site(struct reader *reader, const struct doc_node *node, struct world *world,
-                      struct site *site)
+                      struct world_use *use, struct site *site)
 {
     struct doc *doc = reader->doc;
-    int tier = TIER_CLOUD;
-    site->account = -1;
-    site->capacity[RESOURCE_CPU] = -1;
-    site->capacity[RESOURCE_MEMORY] = -1;
-    if (read_site_name(reader, node, "name", DOC_REQUIRED, site->name)) {
-        const char *slash = strchr(site->name, '/');
-        str_format(site->provider, sizeof(site->provider), "%.*s", (int)(slash - site->name),
-                   site->name);
-        str_format(site->region, sizeof(site->region), "%s", slash + 1);
-    }
-    doc_word(doc, node, "tier", DOC_REQUIRED, tier_words, TIER_COUNT, &tier);
+    const struct site *base = begin_site(reader, node, use, site);
+    bool based = base != NULL;
+    int tier = based ? (int)base->tier : TIER_CLOUD;
+    doc_word(doc, node, "tier", based ? 0 : DOC_REQUIRED, tier_words, TIER_COUNT, &tier);
     site->tier = (enum tier)tier;
     doc_name(doc, node, "provider", 0, site->provider);
     doc_name(doc, node, "region", 0, site->region);
-    read_site_account(reader, node, world, site);
+    read_site_account(reader, node, world, use, based, site);
     read_geo(reader, node, site);
-    read_price(reader, node, site);
+    read_price(reader, node, based, site);
     read_speed(reader, node, site);
     doc_ratio(doc, node, "overhead", 0, &site->overhead_ppm);
     read_capacity(reader, node, site);
     doc_string(doc, node, "source", 0, site->source, sizeof(site->source));
-    read_site_tags(reader, node, site);
+    read_site_tags(reader, node, base, site);
     measures_read(reader, node, "measures", &site->measures);
+    if (based) {
+        world_use_measures(reader, base, site);
+    }
     doc_close(doc, node);
 }
 
+/* The name, and what the entry has of a site of the catalogue before it is read itself. */
+static const struct site *begin_site(struct reader *reader, const struct doc_node *node,
+                                     struct world_use *use, struct site *site)
+{
+    char name[LIMIT_REF_BYTES] = "";
+    bool named = read_site_name(reader, node, "name", DOC_REQUIRED, name);
+    const struct site *base = world_use_base(reader, node, name, use);
+    if (base != NULL) {
+        *site = *base;
+    } else {
+        site->capacity[RESOURCE_CPU] = -1;
+        site->capacity[RESOURCE_MEMORY] = -1;
+        site->speed_ppm = PPM;
+    }
+    site->account = -1;
+    str_format(site->name, sizeof(site->name), "%s", name);
+    if (named) {
+        const char *slash = strchr(name, '/');
+        str_format(site->provider, sizeof(site->provider), "%.*s", (int)(slash - name), name);
+        str_format(site->region, sizeof(site->region), "%s", slash + 1);
+    }
+    return base;
+}
+
 static void read_site_account(struct reader *reader, const struct doc_node *node,
-                              const struct world *world, struct site *site)
+                              struct world *world, struct world_use *use, bool based,
+                              struct site *site)
 {
     char name[LIMIT_NAME_BYTES] = "";
-    int flags = site->tier == TIER_CLIENT ? 0 : DOC_REQUIRED;
+    int flags = site->tier == TIER_CLIENT || based ? 0 : DOC_REQUIRED;
     if (!doc_name(reader->doc, node, "account", flags, name)) {
+        if (based && site->tier != TIER_CLIENT) {
+            world_use_account(reader, node, world, use, site);
+        }
         return;
     }
     const struct doc_node *scalar = doc_get(reader->doc, node, "account", 0);
@@ -207,9 +243,11 @@ static void read_geo(struct reader *reader, const struct doc_node *node, struct 
     site->longitude_udeg = udeg[1];
 }
 
-static void read_price(struct reader *reader, const struct doc_node *node, struct site *site)
+static void read_price(struct reader *reader, const struct doc_node *node, bool based,
+                       struct site *site)
 {
     struct doc *doc = reader->doc;
+    int flags = based ? 0 : DOC_REQUIRED;
     if (site->tier == TIER_CLIENT) {
         const struct doc_node *price = doc_get(doc, node, "price", 0);
         if (price != NULL) {
@@ -217,12 +255,13 @@ static void read_price(struct reader *reader, const struct doc_node *node, struc
                         "a site of tier client has no price; weights.device_cpu says what its CPU "
                         "time is worth");
         }
+        site->cpu_price = site->memory_price = site->storage_price = (struct decimal){0, 0};
         return;
     }
-    const struct doc_node *price = doc_map(doc, node, "price", DOC_REQUIRED);
+    const struct doc_node *price = doc_map(doc, node, "price", flags);
     if (price != NULL) {
-        doc_price(doc, price, "cpu", DOC_REQUIRED, &site->cpu_price);
-        doc_price(doc, price, "memory", DOC_REQUIRED, &site->memory_price);
+        doc_price(doc, price, "cpu", flags, &site->cpu_price);
+        doc_price(doc, price, "memory", flags, &site->memory_price);
         doc_price(doc, price, "storage", 0, &site->storage_price);
         doc_close(doc, price);
     }
@@ -232,13 +271,13 @@ static void read_price(struct reader *reader, const struct doc_node *node, struc
 static void read_speed(struct reader *reader, const struct doc_node *node, struct site *site)
 {
     struct doc *doc = reader->doc;
-    site->speed_ppm = PPM;
     if (doc_ratio(doc, node, "speed", 0, &site->speed_ppm) && site->speed_ppm <= 0) {
         doc_problem(doc, doc_get(doc, node, "speed", 0),
                     "a speed is above 0; 1 is the CPU that cpu_per_call was measured on");
     }
-    site->has_cpu_weight = doc_price(doc, node, "cpu_weight", 0, &site->cpu_weight);
-    if (site->has_cpu_weight && site->tier != TIER_CLIENT) {
+    bool weighed = doc_price(doc, node, "cpu_weight", 0, &site->cpu_weight);
+    site->has_cpu_weight = (weighed || site->has_cpu_weight) && site->tier == TIER_CLIENT;
+    if (weighed && site->tier != TIER_CLIENT) {
         doc_problem(doc, doc_get(doc, node, "cpu_weight", 0),
                     "only a site of tier client has a cpu_weight; here price.cpu is paid");
     }
@@ -254,27 +293,34 @@ static void read_capacity(struct reader *reader, const struct doc_node *node, st
     }
 }
 
-static void read_site_tags(struct reader *reader, const struct doc_node *node, struct site *site)
+static void read_site_tags(struct reader *reader, const struct doc_node *node,
+                           const struct site *base, struct site *site)
 {
     enum { IMPLIED = 3 };
-    read_tags(reader, node, "tags", IMPLIED, &site->tags);
+    read_tags(reader, node, "tags", IMPLIED + (base != NULL ? base->tags.count : 0), &site->tags);
     if (site->tags.list == NULL || site->name[0] == '\0') {
         return;
+    }
+    if (base != NULL) {
+        world_use_tags(reader, node, base, site);
     }
     tags_add(&site->tags, "cloud", site->provider);
     tags_add(&site->tags, "region", site->region);
     tags_add(&site->tags, "tier", tier_words[site->tier]);
 }
 
-static void read_egress(struct reader *reader, const struct doc_node *root, struct world *world)
+static void read_egress(struct reader *reader, const struct doc_node *root,
+                        const struct world_use *use, struct world *world)
 {
     int count = 0;
     const struct doc_node *list = read_list(reader, root, "egress", 0, LIMIT_EGRESS_RULES, &count);
-    world->egress = read_array(reader, count, sizeof(struct egress_rule));
+    int room = count + world_use_rule_count(use);
+    world->egress = read_array(reader, room < LIMIT_EGRESS_RULES ? room : LIMIT_EGRESS_RULES,
+                               sizeof(struct egress_rule));
     for (int i = 0; world->egress != NULL && i < count; i++) {
         const struct doc_node *node = doc_item(list, (size_t)i);
         struct egress_rule *rule = &world->egress[i];
-        read_egress_rule(reader, node, world, rule);
+        read_egress_rule(reader, node, use, world, rule);
         for (int k = 0; k < i && rule->name[0] != '\0'; k++) {
             if (str_equal(world->egress[k].name, rule->name)) {
                 doc_problem(reader->doc, node,
@@ -283,44 +329,76 @@ static void read_egress(struct reader *reader, const struct doc_node *root, stru
         }
         world->egress_count = i + 1;
     }
+    if (world->egress != NULL) {
+        world_use_egress(reader, use, world);
+    }
 }
 
 static void read_egress_rule(struct reader *reader, const struct doc_node *node,
-                             const struct world *world, struct egress_rule *rule)
+                             const struct world_use *use, const struct world *world,
+                             struct egress_rule *rule)
 {
     struct doc *doc = reader->doc;
     int payer = EGRESS_SENDER;
     int per = 0;
     doc_name(doc, node, "name", DOC_REQUIRED, rule->name);
+    const struct egress_rule *base = world_use_rule(use, rule->name);
+    if (base != NULL) {
+        *rule = *base;
+        payer = base->payer == EGRESS_SENDER ? 0 : 1;
+        per = base->per_bytes == per_bytes[0] ? 0 : 1;
+    }
     read_selector(reader, node, "from", world, rule->from);
     read_selector(reader, node, "to", world, rule->to);
     doc_word(doc, node, "payer", 0, payer_words, 2, &payer);
-    doc_word(doc, node, "per", DOC_REQUIRED, per_words, 2, &per);
+    doc_word(doc, node, "per", base != NULL ? 0 : DOC_REQUIRED, per_words, 2, &per);
     rule->payer = (enum egress_payer)payer;
     rule->per_bytes = per_bytes[per];
     doc_bytes(doc, node, "month_to_date", 0, &rule->month_to_date_bytes);
-    read_egress_tiers(reader, node, rule);
+    read_egress_tiers(reader, node, base != NULL, rule);
     doc_string(doc, node, "source", 0, rule->source, sizeof(rule->source));
     doc_close(doc, node);
 }
 
-/* A selector that means no site of the world, nor the provider of an account, is a mistake. */
+/* A selector that means no site of the world, nor the provider of an account, nor a tag that some
+ * site has with another value, is a mistake. One that is there already may be left out. */
 static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
                           const struct world *world, char out[LIMIT_REF_BYTES])
 {
-    if (!doc_string(reader->doc, node, key, DOC_REQUIRED, out, LIMIT_REF_BYTES)) {
+    int flags = out[0] == '\0' ? DOC_REQUIRED : 0;
+    if (!doc_string(reader->doc, node, key, flags, out, LIMIT_REF_BYTES)) {
         return;
     }
     const struct doc_node *scalar = doc_get(reader->doc, node, key, 0);
-    size_t length = strlen(out);
-    bool any = str_equal(out, "*") || world_site(world, out) >= 0;
-    if (str_starts(out, "tier:")) {
+    bool any = selects_any(out, world);
+    if (!any) {
+        const char *nearest = nearest_site(world, out);
+        doc_problem(reader->doc, scalar,
+                    "\"%s\" selects no site; write a site, provider/*, tag:key=value, tier:edge or "
+                    "*%s%s%s",
+                    out, nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+                    nearest != NULL ? "\"?" : "");
+    }
+}
+
+static bool selects_any(const char *selector, const struct world *world)
+{
+    size_t length = strlen(selector);
+    bool any = str_equal(selector, "*") || world_site(world, selector) >= 0;
+    if (str_starts(selector, "tier:")) {
         for (int tier = 0; tier < TIER_COUNT; tier++) {
-            any = any || str_equal(out + strlen("tier:"), tier_words[tier]);
+            any = any || str_equal(selector + strlen("tier:"), tier_words[tier]);
         }
-    } else if (length > 2 && str_equal(out + length - 2, "/*")) {
+    } else if (str_starts(selector, "tag:") && strchr(selector, '=') != NULL) {
+        const char *name = selector + strlen("tag:");
+        char word[LIMIT_REF_BYTES];
+        str_format(word, sizeof(word), "%.*s", (int)(strchr(name, '=') - name), name);
+        for (int i = 0; i < world->site_count; i++) {
+            any = any || tags_get(&world->sites[i].tags, word) != NULL;
+        }
+    } else if (length > 2 && str_equal(selector + length - 2, "/*")) {
         char provider[LIMIT_REF_BYTES];
-        str_format(provider, sizeof(provider), "%.*s", (int)length - 2, out);
+        str_format(provider, sizeof(provider), "%.*s", (int)length - 2, selector);
         for (int i = 0; i < world->site_count; i++) {
             any = any || str_equal(world->sites[i].provider, provider);
         }
@@ -328,22 +406,26 @@ static void read_selector(struct reader *reader, const struct doc_node *node, co
             any = any || str_equal(world->accounts[i].provider, provider);
         }
     }
-    if (!any) {
-        const char *nearest = nearest_site(world, out);
-        doc_problem(reader->doc, scalar,
-                    "\"%s\" selects no site; write a site, provider/*, tier:edge or *%s%s%s", out,
-                    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-                    nearest != NULL ? "\"?" : "");
-    }
+    return any;
 }
 
-static void read_egress_tiers(struct reader *reader, const struct doc_node *node,
+/* Those of the catalogue's rule stay unless the entry states its own, all of them. */
+static void read_egress_tiers(struct reader *reader, const struct doc_node *node, bool based,
                               struct egress_rule *rule)
 {
     struct doc *doc = reader->doc;
     int count = 0;
+    if (based && doc_get(doc, node, "tiers", 0) == NULL) {
+        const struct egress_tier *tiers = rule->tiers;
+        rule->tiers = read_array(reader, rule->tier_count, sizeof(struct egress_tier));
+        if (rule->tiers != NULL) {
+            memcpy(rule->tiers, tiers, (size_t)rule->tier_count * sizeof(struct egress_tier));
+        }
+        return;
+    }
     const struct doc_node *list =
         read_list(reader, node, "tiers", DOC_REQUIRED, LIMIT_TIERS, &count);
+    rule->tier_count = 0;
     if (doc_kind(list) == DOC_LIST && count == 0) {
         doc_problem(doc, list, "an egress rule has at least one tier, as in [{price: 0.09}]");
     }
@@ -367,7 +449,8 @@ static void read_egress_tiers(struct reader *reader, const struct doc_node *node
     }
 }
 
-static void read_latency(struct reader *reader, const struct doc_node *root, struct world *world)
+static void read_latency(struct reader *reader, const struct doc_node *root,
+                         const struct world_use *use, struct world *world)
 {
     struct doc *doc = reader->doc;
     int cells = world->site_count * world->site_count;
@@ -392,8 +475,10 @@ static void read_latency(struct reader *reader, const struct doc_node *root, str
         for (int i = 0; i < count; i++) {
             read_latency_pair(reader, doc_item(list, (size_t)i), world);
         }
+        world_read_tables(reader, latency, world);
         doc_close(doc, latency);
     }
+    world_use_latencies(use, world);
     for (int i = 0; i < cells; i++) {
         world->factor_us[i] = world->factor_us[i] < 0 ? 0 : world->factor_us[i];
     }
@@ -415,18 +500,18 @@ static void read_latency_pair(struct reader *reader, const struct doc_node *node
     } else {
         doc_problem(doc, between, "a pair is two sites, as in [aws/us-east-1, gcp/us-central1]");
     }
-    int64_t figures[FIGURES] = {[RTT] = -1};
+    int64_t figures[PATH_FIGURES] = {[PATH_RTT] = -1};
     char source[LIMIT_TEXT_BYTES];
-    doc_duration(doc, node, "rtt", DOC_REQUIRED, &figures[RTT]);
-    doc_duration(doc, node, "factor", 0, &figures[FACTOR]);
-    doc_duration(doc, node, "per_mib", 0, &figures[PER_MIB]);
+    doc_duration(doc, node, "rtt", DOC_REQUIRED, &figures[PATH_RTT]);
+    doc_duration(doc, node, "factor", 0, &figures[PATH_FACTOR]);
+    doc_duration(doc, node, "per_mib", 0, &figures[PATH_PER_MIB]);
     doc_string(doc, node, "source", 0, source, sizeof(source));
     doc_close(doc, node);
     if (scalars[0] == NULL || scalars[1] == NULL) {
         return;
     }
-    int ends[2] = {read_pair_end(reader, scalars[0], world),
-                   read_pair_end(reader, scalars[1], world)};
+    int ends[2] = {world_read_end(reader, scalars[0], world),
+                   world_read_end(reader, scalars[1], world)};
     if (ends[0] < 0 || ends[1] < 0) {
         return;
     }
@@ -435,14 +520,13 @@ static void read_latency_pair(struct reader *reader, const struct doc_node *node
                     world->sites[ends[0]].name);
         return;
     }
-    set_path(reader, node, world, ends, figures);
+    world_read_path(reader, node, world, ends, figures);
     if (between != NULL) {
-        set_path(reader, node, world, (const int[]){ends[1], ends[0]}, figures);
+        world_read_path(reader, node, world, (const int[]){ends[1], ends[0]}, figures);
     }
 }
 
-static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
-                         const struct world *world)
+int world_read_end(struct reader *reader, const struct doc_node *scalar, const struct world *world)
 {
     char name[LIMIT_REF_BYTES] = "";
     if (!doc_node_string(reader->doc, scalar, name, sizeof(name))) {
@@ -458,8 +542,8 @@ static int read_pair_end(struct reader *reader, const struct doc_node *scalar,
     return site;
 }
 
-static void set_path(struct reader *reader, const struct doc_node *node, struct world *world,
-                     const int ends[2], const int64_t figures[FIGURES])
+void world_read_path(struct reader *reader, const struct doc_node *node, struct world *world,
+                     const int ends[2], const int64_t figures[PATH_FIGURES])
 {
     int cell = ends[0] * world->site_count + ends[1];
     if (world->factor_us[cell] >= 0) {
@@ -467,9 +551,9 @@ static void set_path(struct reader *reader, const struct doc_node *node, struct 
                     world->sites[ends[0]].name, world->sites[ends[1]].name);
         return;
     }
-    world->rtt_us[cell] = figures[RTT];
-    world->factor_us[cell] = figures[FACTOR];
-    world->us_per_mib[cell] = figures[PER_MIB];
+    world->rtt_us[cell] = figures[PATH_RTT];
+    world->factor_us[cell] = figures[PATH_FACTOR];
+    world->us_per_mib[cell] = figures[PATH_PER_MIB];
 }
 
 static const char *nearest_site(const struct world *world, const char *name)
