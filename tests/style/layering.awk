@@ -3,7 +3,7 @@ BEGIN {
     # What an edge node may take from metrics/ stands apart: it must not bring the rest along.
     layer_of_prefix["metrics/sketch"] = "edge-metrics"
     layer_of_prefix["metrics/openmetrics"] = "edge-metrics"
-    n = split("base model metrics scheduler/core scheduler/service scheduler/web scheduler/cli " \
+    n = split("base model metrics scheduler/core scheduler/ledger scheduler/service scheduler/web scheduler/cli " \
               "executors executors/node/core simulator examples tests", prefixes, " ")
     for (i = 1; i <= n; i++)
         layer_of_prefix[prefixes[i] "/"] = prefixes[i]
@@ -13,19 +13,22 @@ BEGIN {
     may["edge-metrics"] = "base edge-metrics"
     may["metrics"] = "base model edge-metrics metrics"
     may["scheduler/core"] = "base model scheduler/core"
+    may["scheduler/ledger"] = "base model scheduler/ledger"
     may["scheduler/service"] = may["scheduler/web"] = \
-        "base model edge-metrics metrics scheduler/core scheduler/service scheduler/web"
+        "base model edge-metrics metrics scheduler/core scheduler/ledger scheduler/service " \
+        "scheduler/web"
     may["executors/node/core"] = "base edge-metrics executors/node/core"
     may["executors"] = "base edge-metrics executors/node/core executors"
     may["simulator"] = \
-        "base model edge-metrics metrics scheduler/core executors/node/core simulator"
+        "base model edge-metrics metrics scheduler/core scheduler/ledger executors/node/core " \
+        "simulator"
     may["scheduler/cli"] = may["simulator"] " scheduler/service scheduler/web scheduler/cli"
     may["examples"] = "base executors examples"
 
     # The only places of a library: prefixes of paths. Tests may open what they judge, but GLPK's
     # licence reaches every program that includes it.
     places["glpk.h"] = "model/solve/"
-    places["sqlite3.h"] = "scheduler/service/ metrics/ tests/"
+    places["sqlite3.h"] = "scheduler/service/ scheduler/ledger/ metrics/ tests/"
     places["curl/curl.h"] = "metrics/probe/ tests/"
 
     # All that the pure machines see of the C library, themselves and through what they include.
