@@ -66,6 +66,20 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
     return 0;
 }
 
+int cost_context_total(const struct cost_context *context, const struct placement *at,
+                       int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
+                       struct error *err)
+{
+    struct ledger ledger = {.context = context, .at = at, .volume = volume, .only = -1};
+    int rc = ledger_run(&ledger, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_total = ledger.sink.total;
+    *ret_stay = stay_of(context, at);
+    return 0;
+}
+
 int cost_candidates(const struct cost_input *input, const struct placement *at, int part,
                     struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,
                     struct error *err)

@@ -98,6 +98,12 @@ void cost_terms_link(const struct cost_context *context, int link, int from, int
 int cost_link_uses(const struct cost_context *context, int link, int from, int to,
                    struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;
 
+/* What cost_explain's lines of at[] add up to, without the lines; `volume` ([meter]) becomes the
+ * bytes that it puts on each meter. Many placements can be totalled from one context. */
+int cost_context_total(const struct cost_context *context, const struct placement *at,
+                       int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
+                       struct error *err) WARN_UNUSED;
+
 /* What is added to the score of every other site, so that small savings move nothing. */
 nusd cost_stay(const struct cost_context *context, int part);
 
