@@ -15,6 +15,7 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
 static bool is_stale(struct core *core, const struct core_event *event, uint64_t version);
 static int make_tables(struct core_app *app, int site_count);
 static void inherit(const struct core_app *before, struct core_app *after);
+static int same_variant(const struct workload *before, const struct workload *after, int variant);
 static void place(struct core *core, const struct core_event *event, struct core_app *made);
 static void world_swap(struct core *core, struct arena *arena, const struct world *world);
 static void remap(struct core *core, struct core_app *app, const struct world *world);
@@ -65,9 +66,18 @@ static void remap(struct core *core, struct core_app *app, const struct world *w
 {
     for (int i = 0; i < app->app.workload_count; i++) {
         struct core_workload *workload = &app->workloads[i];
+        const struct site *sites = core->state.world->sites;
         if (workload->site >= 0)
-            workload->site = world_site(world, core->state.world->sites[workload->site].name);
+            workload->site = world_site(world, sites[workload->site].name);
+        if (workload->trial.site >= 0)
+            workload->trial.site = world_site(world, sites[workload->trial.site].name);
+        if (workload->site < 0)
+            workload->trial.site = -1;
+        /* A new world is a new chance. */
+        for (int k = 0; k < CORE_VETOES; k++)
+            workload->vetoes[k].site = -1;
     }
+    core_leads_settle(app);
     int rc = make_tables(app, world->site_count);
     BERTH_ASSERT(rc == 0, "%d sites do not fit in the tables of %s", world->site_count,
                  app->app.name);
@@ -193,6 +203,9 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
         made.workloads[i].trial.site = -1;
         for (int k = 0; k < CORE_VETOES; k++)
             made.workloads[i].vetoes[k].site = -1;
+        /* A data set is where its document says. */
+        if (made.app.workloads[i].kind == KIND_DATA)
+            made.workloads[i].site = world_site(core->state.world, made.app.workloads[i].data.at);
     }
     *ret_app = made;
     return 0;
@@ -251,12 +264,31 @@ static void inherit(const struct core_app *before, struct core_app *after)
         int old = app_workload(&before->app, after->app.workloads[i].name);
         if (old < 0)
             continue;
+        const struct workload *workload = &after->app.workloads[i];
         bool *site_blocked = after->workloads[i].site_blocked;
+        int data_site = after->workloads[i].site;
         after->workloads[i] = before->workloads[old];
         after->workloads[i].site_blocked = site_blocked;
         after->workloads[i].failures = 0;
         after->workloads[i].retry = (struct instant){0};
+        after->workloads[i].variant =
+            same_variant(&before->app.workloads[old], workload, before->workloads[old].variant);
+        after->workloads[i].trial.variant = same_variant(&before->app.workloads[old], workload,
+                                                         before->workloads[old].trial.variant);
+        if (workload->kind == KIND_DATA && data_site >= 0)
+            after->workloads[i].site = data_site;
     }
+    core_leads_settle(after);
+}
+
+/* By its name; the first when there is none of that name any more. */
+static int same_variant(const struct workload *before, const struct workload *after, int variant)
+{
+    for (int i = 0; i < after->variant_count && variant < before->variant_count; i++) {
+        if (str_equal(after->variants[i].name, before->variants[variant].name))
+            return i;
+    }
+    return 0;
 }
 
 void core_on_delete(struct core *core, const struct core_event *event)
@@ -346,7 +378,7 @@ bool core_place_find(const struct core *core, const char *ns, const char *app, c
         .app = found,
         .workload = &found->app.workloads[index],
         .state = &found->workloads[index],
-        .spec_hash = ((struct core_storage *)found->storage)->spec_hash[index],
+        .spec_hash = core_spec_hash(found, index, found->workloads[index].variant),
     };
     return true;
 }

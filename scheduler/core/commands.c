@@ -102,7 +102,8 @@ static void command_send(struct core *core, struct core_command *command)
                                                      instance->workload, &place);
     bool starts = command->verb == NODE_STAGE || command->verb == NODE_START;
     const struct variant *variant =
-        known && node != NULL ? core_variant(place.workload, node) : NULL;
+        known && node != NULL ? core_variant(core, place.workload, node, place.state->variant)
+                              : NULL;
     /* A newer version of the app has come: the handoff of the old one is about to be cancelled. */
     if (starts && (variant == NULL || place.spec_hash != instance->spec_hash))
         return;
@@ -156,8 +157,8 @@ static void fill_spec(const struct core_place *place, const struct variant *vari
     spec->arg_count = variant->arg_count;
     spec->env = (struct message_env *)variant->env;
     spec->env_count = variant->env_count;
-    spec->mcpu = workload->reserve[RESOURCE_CPU];
-    spec->memory_bytes = workload->reserve[RESOURCE_MEMORY];
+    spec->mcpu = core_reserve(workload, variant, RESOURCE_CPU);
+    spec->memory_bytes = core_reserve(workload, variant, RESOURCE_MEMORY);
     spec->pids_max = workload->pids_max;
     spec->ready.kind = workload->ready.kind;
     CORE_SET(spec->ready.target, workload->ready.target);

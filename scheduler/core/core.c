@@ -173,6 +173,8 @@ static void dispatch(struct core *core, const struct core_event *event)
         core_on_plan(core, event);
         break;
     case CORE_CHECKED:
+        core_on_checked(core, event);
+        break;
     case CORE_TICK:
         break;
     }
@@ -188,6 +190,7 @@ static void started(struct core *core, const struct core_event *event)
     if (state->epoch.term < state->term)
         state->epoch.term = state->term;
     core_commands_renew(core, NULL);
+    core_trials_renew(core);
     /* Much may have happened meanwhile. No deadline is held against anybody before every node has
      * had the time to say hello or to be found lost. */
     int64_t heard_us = state->now.us + CORE_HEARD_US;
@@ -308,6 +311,10 @@ struct instant core_deadline(const struct core *core)
             sooner(core, &first, workload->retry.us);
             if (workload->moved.us != 0 && state->world != NULL)
                 sooner(core, &first, workload->moved.us + state->world->policy.dwell_us);
+            if (workload->trial.site >= 0 && workload->trial.due.us != 0) {
+                sooner(core, &first, workload->trial.due.us);
+                sooner(core, &first, workload->trial.until.us);
+            }
         }
     }
     if (state->changed.us != 0 && !state->solving && state->world != NULL) {
@@ -315,6 +322,7 @@ struct instant core_deadline(const struct core *core)
         sooner(core, &first,
                core->changed_first.us + CORE_SETTLES_MAX * state->world->policy.settle_us);
     }
+    sooner(core, &first, state->moves_due.us);
     if (core->starved)
         sooner(core, &first, state->now.us + CORE_RESEND_US);
     if (core->solve_retry.us != 0)

@@ -1,16 +1,44 @@
-/* From changed inputs to a solve, and from a plan to chosen sites. */
+/*
+ * From changed inputs to a solve, and from a plan to chosen sites.
+ *
+ * A choice that is forced (nothing runs yet, the site is gone or forbidden) is taken. Choices that
+ * only save come in groups: a group is taken whole when every rule of pay.c says so, or left whole
+ * with the rule that held it back as its decision. Choices without a group, of a shell that cannot
+ * tell groups, are judged by the plan's two totals.
+ */
 #include <string.h>
 
 #include "base/str.h"
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
+/* A choice whose names were found and which asks for something else than what is. */
+struct difference {
+    const struct core_plan_choice *choice;
+    struct core_place place;
+    int site;
+    int variant;
+};
+
 static bool accept(struct core *core, const struct core_plan *plan);
+static int take_forced(struct core *core, const struct core_plan *plan, bool saves);
+static int take_groups(struct core *core, const struct core_plan *plan, bool all);
+static bool next_group(const struct core_plan *plan, const struct core_plan_choice **at);
+static int take_group(struct core *core, const struct core_plan *plan,
+                      const struct core_plan_choice *group, bool all);
+static bool differs(const struct core *core, const struct core_plan_choice *choice,
+                    struct difference *ret_difference);
 static bool forced(const struct core *core, const struct core_place *place,
                    enum handoff_reason *ret_reason);
-static void choose(struct core *core, const struct core_plan *plan, const struct core_place *place,
-                   int site, enum handoff_reason reason);
+static void choose(struct core *core, const struct core_plan *plan,
+                   const struct difference *difference, enum handoff_reason reason);
+static void refuse(struct core *core, const struct core_plan *plan,
+                   const struct difference *difference, enum core_verdict verdict, const char *why);
+static void fill_plan(struct core_decision *decision, const struct core_plan *plan,
+                      const struct core_plan_choice *choice);
 static void publish_plan(struct core *core, const struct core_plan *plan, int moves);
+
+/* ---- solving ---- */
 
 void core_solve_due(struct core *core)
 {
@@ -74,44 +102,148 @@ void core_on_plan(struct core *core, const struct core_event *event)
     }
 }
 
-/* Takes the plan's sites. A plan that only saves must save: the solver may have been cut short, and
- * then staying can be the better answer. When today's placement breaks a rule that spans several
- * workloads, nobody can say which of the moves are the forced ones: all are. */
+/* ---- which choices are taken ---- */
+
+/* Takes what is forced and what pays; true when anything was taken. A plan without groups that only
+ * saves must save: the solver may have been cut short, and then staying can be the better answer.
+ * When today's placement breaks a rule that spans several workloads, and the core sees nothing that
+ * is forced, nobody can say which of the moves are the forced ones: all are. */
 static bool accept(struct core *core, const struct core_plan *plan)
 {
     struct core_state *state = &core->state;
-    bool must = plan->score_stay_nusd == INT64_MAX;
     bool saves = plan->score_plan_nusd < plan->score_stay_nusd;
-    for (int pass = 0; pass < 2; pass++) {
-        int moves = 0;
-        for (int i = 0; i < plan->choice_count; i++) {
-            const struct core_plan_choice *choice = &plan->choices[i];
-            struct core_place place;
-            int site = world_site(state->world, choice->site);
-            if (site < 0 ||
-                !core_place_find(core, choice->namespace_, choice->app, choice->workload, &place) ||
-                place.app->deleting || place.state->site == site ||
-                !core_site_allowed(state->world, place.workload, site))
-                continue;
-            enum handoff_reason reason = REASON_SAVING;
-            bool is_forced = forced(core, &place, &reason);
-            if (!is_forced && must)
-                reason = REASON_RETAG;
+    state->moves_due.us = 0;
+    int moves = take_forced(core, plan, saves);
+    bool blind = moves == 0 && plan->score_stay_nusd == INT64_MAX;
+    moves += take_groups(core, plan, blind);
+    for (int i = 0; i < state->app_count && moves > 0; i++)
+        core_leads_settle(&state->apps[i]);
+    if (moves > 0)
+        publish_plan(core, plan, moves);
+    return moves > 0;
+}
+
+/* The choices that are forced, and those without a group if any is forced or the plan saves. */
+static int take_forced(struct core *core, const struct core_plan *plan, bool saves)
+{
+    bool must = plan->score_stay_nusd == INT64_MAX;
+    struct difference difference;
+    enum handoff_reason reason;
+    for (int i = 0; i < plan->choice_count && !must; i++)
+        must = differs(core, &plan->choices[i], &difference) &&
+               forced(core, &difference.place, &reason);
+    int moves = 0;
+    for (int i = 0; i < plan->choice_count; i++) {
+        const struct core_plan_choice *choice = &plan->choices[i];
+        if (!differs(core, choice, &difference))
+            continue;
+        bool is_forced = forced(core, &difference.place, &reason);
+        if (!is_forced && choice->group >= 0)
+            continue;
+        if (!is_forced)
+            reason = must ? REASON_RETAG : REASON_SAVING;
+        if (difference.place.workload->kind == KIND_DATA && difference.place.state->site >= 0) {
+            refuse(core, plan, &difference, VERDICT_DATA, core_data_text);
+        } else if (is_forced || must || saves) {
+            choose(core, plan, &difference, reason);
             moves++;
-            if (pass == 0) {
-                must |= is_forced;
-                continue;
-            }
-            choose(core, plan, &place, site, reason);
-        }
-        if (pass == 0 && !must && !saves)
-            return false;
-        if (pass == 1) {
-            publish_plan(core, plan, moves);
-            return moves > 0;
+        } else {
+            refuse(core, plan, &difference, VERDICT_NO_SAVING, "the plan as a whole saves nothing");
         }
     }
-    return false;
+    return moves;
+}
+
+/* Largest saving first, so that a small move does not take the budget of a large one. */
+static int take_groups(struct core *core, const struct core_plan *plan, bool all)
+{
+    int moves = 0;
+    const struct core_plan_choice *group = NULL;
+    while (next_group(plan, &group))
+        moves += take_group(core, plan, group, all);
+    return moves;
+}
+
+/* Steps to the first choice of the next group, by falling saving and then by rising number. */
+static bool next_group(const struct core_plan *plan, const struct core_plan_choice **at)
+{
+    const struct core_plan_choice *last = *at;
+    const struct core_plan_choice *best = NULL;
+    for (int i = 0; i < plan->choice_count; i++) {
+        const struct core_plan_choice *choice = &plan->choices[i];
+        if (choice->group < 0)
+            continue;
+        if (last != NULL && (choice->score_saving_nusd > last->score_saving_nusd ||
+                             (choice->score_saving_nusd == last->score_saving_nusd &&
+                              choice->group <= last->group)))
+            continue;
+        if (best == NULL || choice->score_saving_nusd > best->score_saving_nusd ||
+            (choice->score_saving_nusd == best->score_saving_nusd && choice->group < best->group))
+            best = choice;
+    }
+    *at = best;
+    return best != NULL;
+}
+
+static int take_group(struct core *core, const struct core_plan *plan,
+                      const struct core_plan_choice *group, bool all)
+{
+    struct core_offer offer = {.group = group};
+    struct difference difference;
+    enum handoff_reason reason;
+    for (int i = 0; i < plan->choice_count; i++) {
+        if (plan->choices[i].group != group->group ||
+            !differs(core, &plan->choices[i], &difference))
+            continue;
+        const struct core_app *app = difference.place.app;
+        int index = (int)(difference.place.state - app->workloads);
+        offer.moves++;
+        offer.data |= difference.place.workload->kind == KIND_DATA;
+        offer.held |= app->app.moves != MOVES_AUTO;
+        offer.vetoed |= core_vetoed(core, app, index, difference.site);
+    }
+    char why[LIMIT_TEXT_BYTES];
+    enum core_verdict verdict = VERDICT_TAKEN;
+    if (!all)
+        verdict = core_pays(core, &offer, why);
+    int moves = 0;
+    for (int i = 0; i < plan->choice_count; i++) {
+        if (plan->choices[i].group != group->group ||
+            !differs(core, &plan->choices[i], &difference))
+            continue;
+        if (difference.place.workload->kind == KIND_DATA && difference.place.state->site >= 0) {
+            refuse(core, plan, &difference, VERDICT_DATA, core_data_text);
+        } else if (verdict == VERDICT_TAKEN) {
+            reason = all ? REASON_RETAG : REASON_SAVING;
+            if (!all)
+                core_move_counted(core);
+            choose(core, plan, &difference, reason);
+            moves++;
+        } else {
+            refuse(core, plan, &difference, verdict, why);
+        }
+    }
+    return moves;
+}
+
+/* Whether the choice asks for another site or variant than the present one, and may. Who serves
+ * whom follows from sites and variants (core_leads_settle). */
+static bool differs(const struct core *core, const struct core_plan_choice *choice,
+                    struct difference *ret_difference)
+{
+    const struct world *world = core->state.world;
+    struct difference difference = {.choice = choice, .site = world_site(world, choice->site)};
+    struct core_place *place = &difference.place;
+    if (difference.site < 0 ||
+        !core_place_find(core, choice->namespace_, choice->app, choice->workload, place) ||
+        place->app->deleting || !core_site_allowed(world, place->workload, difference.site))
+        return false;
+    bool known = choice->variant > 0 && choice->variant < place->workload->variant_count;
+    difference.variant = known ? choice->variant : 0;
+    if (place->state->site == difference.site && place->state->variant == difference.variant)
+        return false;
+    *ret_difference = difference;
+    return true;
 }
 
 /* Whether the workload cannot stay where it is for a reason that the core sees by itself. */
@@ -128,6 +260,8 @@ static bool forced(const struct core *core, const struct core_place *place,
         *ret_reason = REASON_RETAG;
         return true;
     }
+    if (place->workload->kind == KIND_DATA)
+        return false;
     bool up = false;
     for (int i = 0; i < state->node_count && !up; i++)
         up = state->nodes[i].up && state->nodes[i].site_index == site;
@@ -138,32 +272,103 @@ static bool forced(const struct core *core, const struct core_place *place,
     return false;
 }
 
-static void choose(struct core *core, const struct core_plan *plan, const struct core_place *place,
-                   int site, enum handoff_reason reason)
+/* ---- what becomes of a choice ---- */
+
+static void choose(struct core *core, const struct core_plan *plan,
+                   const struct difference *difference, enum handoff_reason reason)
+{
+    const struct core_plan_choice *choice = difference->choice;
+    struct core_workload *workload = difference->place.state;
+    struct core_decision *decision =
+        core_decision_add(core, &difference->place, difference->site, reason);
+    fill_plan(decision, plan, choice);
+    decision->verdict = VERDICT_TAKEN;
+    const char *variant = difference->place.workload->variant_count > 1
+                              ? difference->place.workload->variants[difference->variant].name
+                              : "";
+    CORE_TEXT(decision->text, "%s: %s%s%s%s%s (plan %s)", handoff_reason_words[reason],
+              decision->from_site, decision->from_site[0] != 0 ? " -> " : "to ", decision->to_site,
+              variant[0] != 0 ? " as " : "", variant, solve_status_words[plan->status]);
+    core_trial_plan(core, &difference->place, plan, choice, reason);
+    workload->site = difference->site;
+    workload->variant = difference->variant;
+    workload->reason = reason;
+    workload->failures = 0;
+    workload->retry.us = 0;
+}
+
+/* The reason stays where people look for it, and is told once: every later plan that is held back
+ * for the same reason only brings the figures up to date. */
+static void refuse(struct core *core, const struct core_plan *plan,
+                   const struct difference *difference, enum core_verdict verdict, const char *why)
+{
+    const char *to = core->state.world->sites[difference->site].name;
+    struct core_decision *decision = core_decision_last(core, &difference->place, false);
+    bool again =
+        decision != NULL && decision->verdict == verdict && str_equal(decision->to_site, to);
+    if (again)
+        decision->at = core->state.now;
+    else
+        decision = core_decision_add(core, &difference->place, difference->site, REASON_SAVING);
+    fill_plan(decision, plan, difference->choice);
+    decision->verdict = verdict;
+    CORE_TEXT(decision->text, "not moved to %s: %s", to, why);
+    if (!again)
+        core_publish(core, "move.held",
+                     (struct core_subject){.namespace_ = decision->namespace_,
+                                           .app = decision->app,
+                                           .workload = decision->workload,
+                                           .state = core_verdict_words[verdict]},
+                     decision->text);
+}
+
+static void fill_plan(struct core_decision *decision, const struct core_plan *plan,
+                      const struct core_plan_choice *choice)
+{
+    decision->score_before_nusd = plan->score_stay_nusd;
+    decision->score_after_nusd = plan->score_plan_nusd;
+    decision->bill_before_nusd = plan->bill_stay_nusd;
+    decision->bill_after_nusd = plan->bill_plan_nusd;
+    decision->score_saving_nusd = choice->score_saving_nusd;
+    decision->bill_saving_nusd = choice->bill_saving_nusd;
+    decision->once_nusd = choice->once_nusd;
+    decision->spread_nusd = choice->spread_nusd;
+    decision->confidence_ppm = choice->confidence_ppm;
+}
+
+struct core_decision *core_decision_add(struct core *core, const struct core_place *place,
+                                        int to_site, enum handoff_reason reason)
 {
     struct core_state *state = &core->state;
     struct core_decision *decision = &state->decisions[state->decision_count % CORE_DECISIONS];
     memset(decision, 0, sizeof(*decision));
     state->decision_count++;
     decision->at = state->now;
+    decision->reason = reason;
     CORE_SET(decision->namespace_, place->app->app.namespace_);
     CORE_SET(decision->app, place->app->app.name);
     CORE_SET(decision->workload, place->workload->name);
     if (place->state->site >= 0)
         CORE_SET(decision->from_site, state->world->sites[place->state->site].name);
-    CORE_SET(decision->to_site, state->world->sites[site].name);
-    decision->reason = reason;
-    decision->score_before_nusd = plan->score_stay_nusd;
-    decision->score_after_nusd = plan->score_plan_nusd;
-    decision->bill_before_nusd = plan->bill_stay_nusd;
-    decision->bill_after_nusd = plan->bill_plan_nusd;
-    CORE_TEXT(decision->text, "%s: %s%s%s (plan %s)", handoff_reason_words[reason],
-              decision->from_site, decision->from_site[0] != 0 ? " -> " : "to ", decision->to_site,
-              solve_status_words[plan->status]);
-    place->state->site = site;
-    place->state->reason = reason;
-    place->state->failures = 0;
-    place->state->retry.us = 0;
+    CORE_SET(decision->to_site, state->world->sites[to_site].name);
+    return decision;
+}
+
+struct core_decision *core_decision_last(struct core *core, const struct core_place *place,
+                                         bool taken)
+{
+    struct core_state *state = &core->state;
+    uint64_t kept = state->decision_count < CORE_DECISIONS ? state->decision_count : CORE_DECISIONS;
+    for (uint64_t i = 0; i < kept; i++) {
+        struct core_decision *decision =
+            &state->decisions[(state->decision_count - 1 - i) % CORE_DECISIONS];
+        if ((!taken || decision->verdict == VERDICT_TAKEN) &&
+            str_equal(decision->workload, place->workload->name) &&
+            str_equal(decision->app, place->app->app.name) &&
+            str_equal(decision->namespace_, place->app->app.namespace_))
+            return decision;
+    }
+    return NULL;
 }
 
 static void publish_plan(struct core *core, const struct core_plan *plan, int moves)

@@ -5,9 +5,11 @@
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
+static bool runs_on(const struct core *core, const struct variant *variant,
+                    const struct core_node *node);
 static bool offers(const char *drivers, const char *driver);
 
-int core_fit(struct core *core, const struct workload *workload, int site)
+int core_fit(struct core *core, const struct workload *workload, int site, int variant)
 {
     const struct core_state *state = &core->state;
     memset(core->used, 0, (size_t)state->node_count * sizeof(*core->used));
@@ -23,12 +25,15 @@ int core_fit(struct core *core, const struct workload *workload, int site)
     int64_t best_left = 0;
     for (int i = 0; i < state->node_count; i++) {
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index != site || core_variant(workload, node) == NULL)
+        if (!node->up || node->site_index != site)
+            continue;
+        const struct variant *runs = core_variant(core, workload, node, variant);
+        if (runs == NULL)
             continue;
         int64_t left_ppm = 0;
         bool fits = true;
         for (int k = 0; k < RESOURCE_COUNT && fits; k++) {
-            int64_t left = node->capacity[k] - core->used[i][k] - workload->reserve[k];
+            int64_t left = node->capacity[k] - core->used[i][k] - core_reserve(workload, runs, k);
             fits = left >= 0;
             if (node->capacity[k] > 0)
                 left_ppm += (int64_t)((__int128)left * PPM / node->capacity[k]);
@@ -44,15 +49,27 @@ int core_fit(struct core *core, const struct workload *workload, int site)
     return best;
 }
 
-const struct variant *core_variant(const struct workload *workload, const struct core_node *node)
+const struct variant *core_variant(const struct core *core, const struct workload *workload,
+                                   const struct core_node *node, int chosen)
 {
+    if (chosen < workload->variant_count && runs_on(core, &workload->variants[chosen], node))
+        return &workload->variants[chosen];
     for (int i = 0; i < workload->variant_count; i++) {
-        const struct variant *variant = &workload->variants[i];
-        if (offers(node->drivers, variant->driver) &&
-            (variant->arch[0] == 0 || str_equal(variant->arch, node->arch)))
-            return variant;
+        if (runs_on(core, &workload->variants[i], node))
+            return &workload->variants[i];
     }
     return NULL;
+}
+
+static bool runs_on(const struct core *core, const struct variant *variant,
+                    const struct core_node *node)
+{
+    const struct world *world = core->state.world;
+    if (variant->tiers != 0 && world != NULL && node->site_index >= 0 &&
+        (variant->tiers & (1u << world->sites[node->site_index].tier)) == 0)
+        return false;
+    return offers(node->drivers, variant->driver) &&
+           (variant->arch[0] == 0 || str_equal(variant->arch, node->arch));
 }
 
 /* "process,wasm" offers "wasm". */

@@ -33,6 +33,7 @@ static bool fail(struct handoff_step *step, const char *why);
 static bool new_side_failed(struct handoff_step *step);
 static void stop_old(struct handoff_step *step);
 static bool finish(struct handoff_step *step, enum handoff_state state);
+static void moved(const struct handoff_step *step);
 static bool due(const struct handoff_step *step);
 
 static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
@@ -84,6 +85,10 @@ static bool is_obsolete(const struct handoff_step *step, const char **ret_why)
     int site = step->place.state->site;
     if (site < 0 || !str_equal(world->sites[site].name, handoff->to_site)) {
         *ret_why = "another site was chosen meanwhile";
+        return true;
+    }
+    if (step->place.state->lead != (int)(step->place.state - step->place.app->workloads)) {
+        *ret_why = "another part's instances are to serve it";
         return true;
     }
     if (step->to != NULL && step->to->spec_hash != step->place.spec_hash) {
@@ -483,9 +488,16 @@ static bool finish(struct handoff_step *step, enum handoff_state state)
         } else if (state == HANDOFF_STATE_DONE && handoff->to[0] != 0) {
             workload->failures = 0;
             workload->retry.us = 0;
-            if (handoff->from[0] != 0 && !str_equal(handoff->from_site, handoff->to_site))
-                workload->moved = core->state.now;
+            if (handoff->from[0] != 0 &&
+                (!str_equal(handoff->from_site, handoff->to_site) ||
+                 handoff->reason == REASON_SAVING || handoff->reason == REASON_REGRET))
+                moved(step);
+        } else if (state == HANDOFF_STATE_DONE &&
+                   workload->lead != (int)(workload - step->place.app->workloads)) {
+            workload->moved = core->state.now;
         }
+        if (state == HANDOFF_STATE_DONE)
+            core_trial_begin(core, step->place.app, (int)(workload - step->place.app->workloads));
     }
     core_handoff_enter(core, handoff, state, INT64_MAX);
     core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
@@ -495,6 +507,17 @@ static bool finish(struct handoff_step *step, enum handoff_state state)
     core->tidy = true;
     core_inputs_changed(core, false);
     return false;
+}
+
+/* Whom its instances serve has moved with it. */
+static void moved(const struct handoff_step *step)
+{
+    struct core_app *app = step->place.app;
+    int index = (int)(step->place.state - app->workloads);
+    for (int i = 0; i < app->app.workload_count; i++) {
+        if (i == index || app->workloads[i].lead == index)
+            app->workloads[i].moved = step->core->state.now;
+    }
 }
 
 void core_handoff_refused(struct core *core, struct core_handoff *handoff,

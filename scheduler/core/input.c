@@ -64,9 +64,14 @@ static int fill_app(const struct core *core, const struct app *app, const struct
             continue;
         const struct core_workload *there = &known->workloads[index];
         state->now = (struct placement){there->site, there->variant, there->lead};
-        state->site_blocked = known->workloads[index].site_blocked;
-        state->may_move =
-            state->now.site < 0 || (app->moves == MOVES_AUTO && may_move(core, known, index));
+        state->site_blocked = app == &known->app ? core_sites_closed(core, known, index, arena)
+                                                 : known->workloads[index].site_blocked;
+        if (state->site_blocked == NULL)
+            return ERR_NO_MEMORY;
+        /* Heavy bytes are moved by people: a plan is made around where they are. */
+        state->may_move = state->now.site < 0 ||
+                          (app->moves == MOVES_AUTO && app->workloads[i].kind != KIND_DATA &&
+                           may_move(core, known, index));
     }
     return 0;
 }

@@ -217,6 +217,9 @@ static void instance_learn(struct core *core, struct core_node *node,
         core->diff = true;
         core_room_came(core);
     }
+    if (now == INSTANCE_READY &&
+        core_is_lead(core, instance->namespace_, instance->app, instance->workload))
+        core->diff = true;
     publish_instance(core, instance);
 }
 

@@ -29,7 +29,10 @@
 #define CORE_LINGER_MARGIN_US (5 * US_PER_MS)
 #define CORE_RETRY_US         (2 * US_PER_S) /* after a handoff went back; doubles */
 #define CORE_RETRY_MAX_US     (300 * US_PER_S)
-#define CORE_SOLVE_RETRY_US   (10 * US_PER_S) /* after a solver without an answer */
+#define CORE_SOLVE_RETRY_US   (10 * US_PER_S)  /* after a solver without an answer */
+#define CORE_CHECK_RESEND_US  (30 * US_PER_S)  /* a CORE_CHECK without an answer */
+#define CORE_CHECK_AGAIN_US   (300 * US_PER_S) /* after the answer that it cannot be told yet */
+#define CORE_CHECK_GIVE_UP_US (6 * 3600 * US_PER_S)
 #define CORE_SETTLES_MAX      10 /* restless inputs are solved after so many settle_us */
 #define CORE_ESTIMATES_MAX    LIMIT_METRIC_SERIES
 #define CORE_BACKOFF_US       (500 * US_PER_MS) /* first, of a restart on its node */
@@ -153,14 +156,66 @@ void core_on_answer(struct core *core, const struct core_event *event);
 
 /* ---- fit.c ---- */
 /* The node of the site that one more replica fits best; -1 none. */
-int core_fit(struct core *core, const struct workload *workload, int site);
-const struct variant *core_variant(const struct workload *workload, const struct core_node *node);
+int core_fit(struct core *core, const struct workload *workload, int site, int variant);
+/* The variant that the node gets: the chosen one, or the first that it offers; NULL: none. */
+const struct variant *core_variant(const struct core *core, const struct workload *workload,
+                                   const struct core_node *node, int chosen);
 /* Required tags, tier and pin of the workload; what links and capacity forbid is the solver's. */
 bool core_site_allowed(const struct world *world, const struct workload *workload, int site);
 
 /* ---- decide.c: which differences are wanted ---- */
 void core_on_plan(struct core *core, const struct core_event *event);
 void core_solve_due(struct core *core);
+struct core_decision *core_decision_add(struct core *core, const struct core_place *place,
+                                        int to_site, enum handoff_reason reason);
+/* The last one of the workload, or the last that was carried out; NULL: none kept. */
+struct core_decision *core_decision_last(struct core *core, const struct core_place *place,
+                                         bool taken);
+
+/* ---- pay.c: whether a move that only saves is made ---- */
+/* A group of the plan's choices: they are made together or not at all. */
+struct core_offer {
+    const struct core_plan_choice *group; /* one of them: all carry the group's figures */
+    int moves;
+    bool data;   /* one is a data set's */
+    bool held;   /* one is of an app that does not move by itself */
+    bool vetoed; /* one goes where it did not pay */
+};
+/* The first rule that says no, with a sentence in `why`; or VERDICT_TAKEN. */
+enum core_verdict core_pays(struct core *core, const struct core_offer *offer,
+                            char why[LIMIT_TEXT_BYTES]);
+void core_move_counted(struct core *core); /* one move of today's budget */
+/* Whether it is a quiet hour of the policy, and when that ends. */
+bool core_quiet(const struct policy *policy, int64_t now_us, int64_t *ret_until_us);
+extern const char core_data_text[];
+
+/* ---- trial.c: whether it has paid ---- */
+/* Before the workload's site changes: what the move is to be judged by, if it only saves. */
+void core_trial_plan(struct core *core, const struct core_place *place,
+                     const struct core_plan *plan, const struct core_plan_choice *choice,
+                     enum handoff_reason reason);
+/* A handoff of the workload is done: its trial begins, and those of whom it serves. */
+void core_trial_begin(struct core *core, struct core_app *app, int index);
+void core_trials_due(struct core *core);
+void core_trials_renew(struct core *core); /* after a restart: ask again */
+void core_on_checked(struct core *core, const struct core_event *event);
+bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site);
+/* [site], for the solver: blocked by a full site, or vetoed and neither its present place nor its
+ * only one. May be the workload's own table; NULL: no memory. */
+bool *core_sites_closed(const struct core *core, const struct core_app *app, int index,
+                        struct arena *arena);
+
+/* ---- share.c: who serves whom ---- */
+void core_leads_settle(struct core_app *app); /* from sites and variants */
+/* Every replica of the lead serves where it is to, and no handoff of it is under way. */
+bool core_is_served(const struct core *core, const struct core_app *app, int lead);
+/* Another part of its family may still be served by its instances, having no server of its own. */
+bool core_is_needed(const struct core *core, const struct core_app *app, int index);
+/* Of a divided workload: others may wait for it to be ready. */
+bool core_is_lead(const struct core *core, const char *ns, const char *app, const char *workload);
+/* Of the workload in one of its variants: what differs from the chosen one's needs a handoff. */
+uint64_t core_spec_hash(const struct core_app *app, int index, int variant);
+int64_t core_reserve(const struct workload *workload, const struct variant *variant, int resource);
 
 /* ---- plan.c: how they are carried out ---- */
 void core_diff(struct core *core);      /* differences become handoffs */

@@ -5,8 +5,11 @@
 #include "scheduler/core/internal.h"
 
 static void diff_workload(struct core *core, struct core_app *app, int index);
+static void diff_led(struct core *core, const struct core_place *place,
+                     struct core_instance *present);
 static void diff_slot(struct core *core, const struct core_place *place, int replica,
                       struct core_instance *present);
+static bool is_other_variant(const struct core_place *place, const struct core_instance *present);
 static void begin(struct core *core, const struct core_place *place, int replica,
                   struct core_instance *present, enum handoff_reason reason);
 static bool rests(const struct core *core, const struct core_place *place,
@@ -57,8 +60,10 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
         .app = app,
         .workload = &app->app.workloads[index],
         .state = &app->workloads[index],
-        .spec_hash = ((struct core_storage *)app->storage)->spec_hash[index],
+        .spec_hash = core_spec_hash(app, index, app->workloads[index].variant),
     };
+    if (workload->kind == KIND_DATA)
+        return;
     struct core_instance *present[LIMIT_REPLICAS] = {NULL};
     bool busy[LIMIT_REPLICAS] = {false};
     uint64_t hash = core_slot_hash(app->app.namespace_, app->app.name, workload->name);
@@ -72,11 +77,31 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
         if (instance->want == WANT_SERVE && !is_new_side(core, instance))
             present[instance->replica] = instance;
     }
+    bool led = app->workloads[index].lead != index;
     for (int i = 0; i < workload->replicas; i++) {
-        if (!busy[i] &&
-            core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) == NULL)
+        if (busy[i] ||
+            core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) != NULL)
+            continue;
+        if (led)
+            diff_led(core, &place, present[i]);
+        else
             diff_slot(core, &place, i, present[i]);
     }
+}
+
+/* Another part's instances serve it. Its own go once those do, and once nobody needs these. */
+static void diff_led(struct core *core, const struct core_place *place,
+                     struct core_instance *present)
+{
+    const struct core_app *app = place->app;
+    int lead = place->state->lead;
+    char text[LIMIT_TEXT_BYTES];
+    if (present == NULL || (!core_instance_is_dead(present) &&
+                            (!core_is_served(core, app, lead) ||
+                             core_is_needed(core, app, (int)(place->state - app->workloads)))))
+        return;
+    CORE_TEXT(text, "the instances of %s serve it from now on", app->app.workloads[lead].name);
+    (void)core_handoff_begin(core, present, NULL, REASON_REMOVE, text);
 }
 
 static bool is_new_side(const struct core *core, const struct core_instance *instance)
@@ -99,11 +124,27 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
     else if (core_instance_is_settled(present)) {
         if (!rests(core, place, present))
             begin(core, place, replica, present, REASON_FAILED);
-    } else if (state->nodes[present->node_index].site_index != site)
-        begin(core, place, replica, present,
-              place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
-    else if (present->spec_hash != place->spec_hash)
+    } else if (state->nodes[present->node_index].site_index != site ||
+               is_other_variant(place, present)) {
+        const struct core_app *app = place->app;
+        if (!core_is_needed(core, app, (int)(place->state - app->workloads)))
+            begin(core, place, replica, present,
+                  place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
+    } else if (present->spec_hash != place->spec_hash) {
         begin(core, place, replica, present, REASON_VERSION);
+    }
+}
+
+/* The same version of the app, run in another way than the one chosen. */
+static bool is_other_variant(const struct core_place *place, const struct core_instance *present)
+{
+    int index = (int)(place->state - place->app->workloads);
+    for (int i = 0; i < place->workload->variant_count; i++) {
+        if (i != place->state->variant &&
+            core_spec_hash(place->app, index, i) == present->spec_hash)
+            return true;
+    }
+    return false;
 }
 
 /* One that its node has just given up after its restarts is not started anew at once: the workload
@@ -128,7 +169,7 @@ static void begin(struct core *core, const struct core_place *place, int replica
         state->handoff_count == LIMIT_HANDOFFS)
         return;
     int node = core_site_allowed(state->world, place->workload, site)
-                   ? core_fit(core, place->workload, site)
+                   ? core_fit(core, place->workload, site, place->state->variant)
                    : -1;
     if (node < 0) {
         /* The solver's next plan knows that this site is full for this workload. */
@@ -147,7 +188,10 @@ static void begin(struct core *core, const struct core_place *place, int replica
         return;
     instance->want = WANT_SERVE;
     instance->spec_hash = place->spec_hash;
-    memcpy(instance->reserve, place->workload->reserve, sizeof(instance->reserve));
+    const struct variant *variant =
+        core_variant(core, place->workload, &state->nodes[node], place->state->variant);
+    for (int k = 0; k < RESOURCE_COUNT; k++)
+        instance->reserve[k] = core_reserve(place->workload, variant, k);
     char text[LIMIT_TEXT_BYTES];
     CORE_TEXT(text, "%s: to %s on %s", handoff_reason_words[reason], state->world->sites[site].name,
               state->nodes[node].name);
@@ -159,6 +203,11 @@ static void begin(struct core *core, const struct core_place *place, int replica
 void core_clock_due(struct core *core)
 {
     struct core_state *state = &core->state;
+    core_trials_due(core);
+    if (state->moves_due.us != 0 && state->now.us >= state->moves_due.us) {
+        state->moves_due.us = 0;
+        core_inputs_changed(core, false);
+    }
     for (int i = 0; i < state->app_count && state->world != NULL; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++) {
             const struct core_workload *workload = &state->apps[i].workloads[k];

@@ -1,0 +1,413 @@
+/*
+ * After a move that was to save: has it? policy.check_after_us after its handoff is done the shell
+ * is asked what the move's group saves by present measurements. When that is a loss by more than
+ * its own standard error, the group goes back once, and the sites that it tried are vetoed: not
+ * chosen again to save before the world, the app or a measured input of the workload has changed.
+ */
+#include <string.h>
+
+#include "base/str.h"
+#include "model/world.h"
+#include "scheduler/core/internal.h"
+
+/* Visits every workload of every app: `row` is its core_app, `at` its index there. */
+#define FOR_EACH_WORKLOAD(core, row, at)                            \
+    for (struct core_app *row = (core)->state.apps;                 \
+         row < (core)->state.apps + (core)->state.app_count; row++) \
+        for (int at = 0; at < (row)->app.workload_count; at++)
+
+static bool same_group(const struct core_trial *a, const struct core_trial *b);
+static bool all_due(struct core *core, const struct core_trial *trial);
+static void ask(struct core *core, struct core_app *app, int index);
+static void end_unjudged(struct core *core, struct core_app *app, int index);
+static void write_realised(struct core *core, struct core_app *app, int index,
+                           const struct core_event *event);
+static bool regret(struct core *core, uint64_t check);
+static bool can_return(struct core *core, const struct core_app *app, int index);
+static void go_back(struct core *core, struct core_app *app, int index,
+                    const struct core_event *event);
+static void veto(struct core *core, struct core_app *app, int index);
+static bool veto_holds(const struct core *core, const struct core_app *app, int index,
+                       const struct core_veto *veto);
+static bool counts(const struct estimate *estimate, const struct core_app *app, int index);
+static struct core_place place_of(struct core_app *app, int index);
+
+void core_trial_plan(struct core *core, const struct core_place *place,
+                     const struct core_plan *plan, const struct core_plan_choice *choice,
+                     enum handoff_reason reason)
+{
+    struct core_trial *trial = &place->state->trial;
+    bool wanted = reason == REASON_SAVING && choice->group >= 0 && place->state->site >= 0 &&
+                  core->state.world->policy.check_after_us > 0;
+    *trial = (struct core_trial){.site = -1};
+    if (!wanted)
+        return;
+    *trial = (struct core_trial){
+        .site = place->state->site,
+        .variant = place->state->variant,
+        .plan = plan->solve,
+        .group = choice->group,
+        .score_predicted_nusd = choice->score_saving_nusd,
+        .bill_predicted_nusd = choice->bill_saving_nusd,
+        .spread_nusd = choice->spread_nusd,
+    };
+}
+
+void core_trial_begin(struct core *core, struct core_app *app, int index)
+{
+    int64_t due_us = core->state.now.us + core->state.world->policy.check_after_us;
+    for (int i = 0; i < app->app.workload_count; i++) {
+        struct core_trial *trial = &app->workloads[i].trial;
+        if ((i != index && app->workloads[i].lead != index) || trial->site < 0 || trial->check != 0)
+            continue;
+        trial->due.us = due_us;
+        trial->until.us = due_us + CORE_CHECK_GIVE_UP_US;
+    }
+}
+
+void core_trials_due(struct core *core)
+{
+    int64_t now_us = core->state.now.us;
+    int64_t quiet_us = 0;
+    if (core->state.world == NULL)
+        return;
+    bool quiet = core_quiet(&core->state.world->policy, now_us, &quiet_us);
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        struct core_trial *trial = &app->workloads[i].trial;
+        if (trial->site < 0 || trial->due.us == 0 || now_us < trial->due.us)
+            continue;
+        if (quiet) {
+            /* Going back is a move that could wait, so the question waits too. */
+            trial->due.us = quiet_us;
+            trial->until.us += quiet_us - now_us;
+        } else if (now_us >= trial->until.us) {
+            end_unjudged(core, app, i);
+        } else if (all_due(core, trial)) {
+            ask(core, app, i);
+        }
+    }
+}
+
+static bool same_group(const struct core_trial *a, const struct core_trial *b)
+{
+    return a->site >= 0 && b->site >= 0 && a->plan == b->plan && a->group == b->group;
+}
+
+/* A group is judged when the last of it has been carried out for long enough. */
+static bool all_due(struct core *core, const struct core_trial *trial)
+{
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        const struct core_trial *other = &app->workloads[i].trial;
+        if (same_group(trial, other) && (other->due.us == 0 || other->due.us > core->state.now.us))
+            return false;
+    }
+    return true;
+}
+
+/* One question for the whole group; asked again until it is answered. */
+static void ask(struct core *core, struct core_app *app, int index)
+{
+    struct core_state *state = &core->state;
+    struct core_trial *trial = &app->workloads[index].trial;
+    struct core_effect *effect = core_emit(core, CORE_CHECK);
+    if (effect == NULL) {
+        core->starved = true;
+        return;
+    }
+    uint64_t check = trial->check != 0 ? trial->check : ++state->check;
+    effect->check.check = check;
+    CORE_SET(effect->check.namespace_, app->app.namespace_);
+    CORE_SET(effect->check.app, app->app.name);
+    CORE_SET(effect->check.workload, app->app.workloads[index].name);
+    CORE_SET(effect->check.site, state->world->sites[trial->site].name);
+    effect->check.variant = trial->variant;
+    struct core_trial asked = *trial;
+    FOR_EACH_WORKLOAD(core, other, i)
+    {
+        struct core_trial *member = &other->workloads[i].trial;
+        if (!same_group(&asked, member))
+            continue;
+        member->check = check;
+        member->due.us = state->now.us + CORE_CHECK_RESEND_US;
+    }
+}
+
+void core_trials_renew(struct core *core)
+{
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        if (app->workloads[i].trial.site >= 0 && app->workloads[i].trial.check != 0)
+            app->workloads[i].trial.due = core->state.now;
+    }
+}
+
+static void end_unjudged(struct core *core, struct core_app *app, int index)
+{
+    struct core_trial *trial = &app->workloads[index].trial;
+    char text[LIMIT_TEXT_BYTES];
+    CORE_TEXT(text,
+              "whether the move from %s has paid could not be told in time: no recent "
+              "measurements, or its group is still moving",
+              core->state.world->sites[trial->site].name);
+    core_publish(core, "move.unchecked",
+                 (struct core_subject){.namespace_ = app->app.namespace_,
+                                       .app = app->app.name,
+                                       .workload = app->app.workloads[index].name},
+                 text);
+    trial->site = -1;
+}
+
+void core_on_checked(struct core *core, const struct core_event *event)
+{
+    struct core_state *state = &core->state;
+    uint64_t check = event->checked.check;
+    if (check == 0 || state->world == NULL)
+        return;
+    bool found = false;
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        struct core_trial *trial = &app->workloads[i].trial;
+        if (trial->site < 0 || trial->check != check)
+            continue;
+        found = true;
+        if (event->checked.known) {
+            write_realised(core, app, i, event);
+        } else {
+            trial->check = 0;
+            trial->due.us = state->now.us + CORE_CHECK_AGAIN_US;
+        }
+    }
+    if (!found || !event->checked.known)
+        return;
+    bool lost = event->checked.score_saving_nusd < 0 &&
+                -(__int128)event->checked.score_saving_nusd > event->checked.spread_nusd;
+    bool back = lost && regret(core, check);
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        struct core_trial *trial = &app->workloads[i].trial;
+        if (trial->site < 0 || trial->check != check)
+            continue;
+        if (lost)
+            veto(core, app, i);
+        if (back)
+            go_back(core, app, i, event);
+        trial->site = -1;
+    }
+    for (int i = 0; i < state->app_count && back; i++)
+        core_leads_settle(&state->apps[i]);
+    if (lost)
+        core_inputs_changed(core, false);
+    core->diff |= back;
+}
+
+static void write_realised(struct core *core, struct core_app *app, int index,
+                           const struct core_event *event)
+{
+    struct core_place place = place_of(app, index);
+    const struct core_trial *trial = &place.state->trial;
+    struct core_decision *decision = core_decision_last(core, &place, true);
+    if (decision != NULL) {
+        decision->checked = true;
+        decision->checked_at = core->state.now;
+        decision->score_realised_nusd = event->checked.score_saving_nusd;
+        decision->bill_realised_nusd = event->checked.bill_saving_nusd;
+    }
+    char predicted[MONEY_TEXT_BYTES];
+    char realised[MONEY_TEXT_BYTES];
+    char bill_predicted[MONEY_TEXT_BYTES];
+    char bill_realised[MONEY_TEXT_BYTES];
+    char text[LIMIT_TEXT_BYTES];
+    CORE_TEXT(text, "predicted a saving of %s a month (bill %s), realised %s (bill %s)",
+              money_format(trial->score_predicted_nusd, 2, predicted),
+              money_format(trial->bill_predicted_nusd, 2, bill_predicted),
+              money_format(event->checked.score_saving_nusd, 2, realised),
+              money_format(event->checked.bill_saving_nusd, 2, bill_realised));
+    core_publish(core, "move.checked",
+                 (struct core_subject){.namespace_ = app->app.namespace_,
+                                       .app = app->app.name,
+                                       .workload = place.workload->name},
+                 text);
+}
+
+/* ---- going back ---- */
+
+/* Whether the whole group can go back: half of it would be a placement that nobody has judged. */
+static bool regret(struct core *core, uint64_t check)
+{
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        const struct core_trial *trial = &app->workloads[i].trial;
+        if (trial->site >= 0 && trial->check == check && !can_return(core, app, i))
+            return false;
+    }
+    return true;
+}
+
+/* The app still moves by itself, the site is still allowed, and a node there has room. A handoff
+ * under way settles first: the trial is over by then, and the solver decides. */
+static bool can_return(struct core *core, const struct core_app *app, int index)
+{
+    const struct workload *workload = &app->app.workloads[index];
+    const struct core_workload *state = &app->workloads[index];
+    const struct core_trial *trial = &state->trial;
+    if (app->deleting || app->app.moves != MOVES_AUTO ||
+        !core_site_allowed(core->state.world, workload, trial->site) ||
+        state->site_blocked[trial->site])
+        return false;
+    for (int i = 0; i < workload->replicas; i++) {
+        if (core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) != NULL)
+            return false;
+    }
+    return trial->site == state->site || core_fit(core, workload, trial->site, trial->variant) >= 0;
+}
+
+static void go_back(struct core *core, struct core_app *app, int index,
+                    const struct core_event *event)
+{
+    struct core_place place = place_of(app, index);
+    struct core_workload *state = place.state;
+    char loss[MONEY_TEXT_BYTES];
+    struct core_decision *decision =
+        core_decision_add(core, &place, state->trial.site, REASON_REGRET);
+    decision->score_saving_nusd = -event->checked.score_saving_nusd;
+    decision->bill_saving_nusd = -event->checked.bill_saving_nusd;
+    decision->spread_nusd = event->checked.spread_nusd;
+    CORE_TEXT(decision->text, "%s: %s -> %s, since the move has lost %s a month",
+              handoff_reason_words[REASON_REGRET], decision->from_site, decision->to_site,
+              money_format(decision->score_saving_nusd, 2, loss));
+    state->site = state->trial.site;
+    state->variant = state->trial.variant;
+    state->reason = REASON_REGRET;
+    state->failures = 0;
+    state->retry.us = 0;
+    core_move_counted(core);
+    core_publish(core, "move.regretted",
+                 (struct core_subject){.namespace_ = decision->namespace_,
+                                       .app = decision->app,
+                                       .workload = decision->workload},
+                 decision->text);
+}
+
+/* ---- vetoes ---- */
+
+/* The present site did not pay. What the workload was measured to do goes on the record, so that a
+ * real change lifts the veto and a repetition does not. */
+static void veto(struct core *core, struct core_app *app, int index)
+{
+    const struct core_state *state = &core->state;
+    struct core_workload *workload = &app->workloads[index];
+    int at = 0;
+    for (int i = 0; i < CORE_VETOES; i++) {
+        const struct core_veto *old = &workload->vetoes[i];
+        if (old->site < 0 || old->site == workload->site) {
+            at = i;
+            break;
+        }
+        if (old->since.us < workload->vetoes[at].since.us)
+            at = i;
+    }
+    struct core_veto *fresh = &workload->vetoes[at];
+    memset(fresh, 0, sizeof(*fresh));
+    fresh->site = workload->site;
+    fresh->since = state->now;
+    fresh->app_version = app->version;
+    fresh->world_version = state->world_version;
+    for (int i = 0; i < state->estimate_count && fresh->input_count < CORE_VETO_INPUTS; i++) {
+        const struct estimate *estimate = &state->estimates[i];
+        if (!counts(estimate, app, index))
+            continue;
+        struct core_veto_input *input = &fresh->inputs[fresh->input_count++];
+        input->kind = estimate->kind;
+        input->value = estimate->value;
+        CORE_SET(input->site, estimate->site);
+    }
+}
+
+bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site)
+{
+    const struct core_workload *workload = &app->workloads[index];
+    for (int i = 0; i < CORE_VETOES; i++) {
+        if (workload->vetoes[i].site == site && site >= 0 &&
+            veto_holds(core, app, index, &workload->vetoes[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool veto_holds(const struct core *core, const struct core_app *app, int index,
+                       const struct core_veto *veto)
+{
+    const struct core_state *state = &core->state;
+    if (veto->app_version != app->version || veto->world_version != state->world_version)
+        return false;
+    for (int i = 0; i < veto->input_count; i++) {
+        const struct core_veto_input *input = &veto->inputs[i];
+        for (int k = 0; k < state->estimate_count; k++) {
+            const struct estimate *estimate = &state->estimates[k];
+            if (estimate->kind != input->kind || !str_equal(estimate->site, input->site) ||
+                !counts(estimate, app, index))
+                continue;
+            __int128 change = (__int128)estimate->value - input->value;
+            __int128 then = input->value;
+            if ((change < 0 ? -change : change) * 5 > (then < 0 ? -then : then))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The measured inputs of the workload itself that the cost model multiplies with prices. */
+static bool counts(const struct estimate *estimate, const struct core_app *app, int index)
+{
+    switch (estimate->kind) {
+    case ESTIMATE_CALLS_MHZ:
+    case ESTIMATE_CPU_NS:
+    case ESTIMATE_HIT_PPM:
+    case ESTIMATE_REQUEST_BYTES:
+    case ESTIMATE_RESPONSE_BYTES:
+        return str_equal(estimate->workload, app->app.workloads[index].name) &&
+               str_equal(estimate->app, app->app.name) &&
+               str_equal(estimate->namespace_, app->app.namespace_);
+    default:
+        return false;
+    }
+}
+
+bool *core_sites_closed(const struct core *core, const struct core_app *app, int index,
+                        struct arena *arena)
+{
+    const struct core_state *state = &core->state;
+    const struct core_workload *workload = &app->workloads[index];
+    size_t sites = (size_t)state->world->site_count;
+    bool any = false;
+    for (int i = 0; i < CORE_VETOES; i++)
+        any |= workload->vetoes[i].site >= 0;
+    if (!any)
+        return workload->site_blocked;
+    bool *closed = arena_array(arena, sites + 1, sizeof(*closed));
+    if (closed == NULL)
+        return NULL;
+    memcpy(closed, workload->site_blocked, sites * sizeof(*closed));
+    bool left = false;
+    for (int i = 0; i < state->world->site_count; i++) {
+        closed[i] |= i != workload->site && core_vetoed(core, app, index, i);
+        bool up = false;
+        for (int k = 0; k < state->node_count && !up; k++)
+            up = state->nodes[k].up && state->nodes[k].site_index == i;
+        left |= up && !closed[i] && core_site_allowed(state->world, &app->app.workloads[index], i);
+    }
+    /* A site that did not pay is still better than none. */
+    return left ? closed : workload->site_blocked;
+}
+
+static struct core_place place_of(struct core_app *app, int index)
+{
+    return (struct core_place){
+        .app = app,
+        .workload = &app->app.workloads[index],
+        .state = &app->workloads[index],
+        .spec_hash = core_spec_hash(app, index, app->workloads[index].variant),
+    };
+}
