@@ -10,8 +10,6 @@
 
 static int run_info(struct cli *cli, void *options, const struct option_words *words,
                     struct error *err);
-static int run_cost(struct cli *cli, void *options, const struct option_words *words,
-                    struct error *err);
 static int run_keys(struct cli *cli, void *options, const struct option_words *words,
                     struct error *err);
 static int run_version(struct cli *cli, void *options, const struct option_words *words,
@@ -22,7 +20,6 @@ static int ask(struct cli *cli, const char *verb, const struct reference *refere
                struct client_reply *ret_reply, char url[LIMIT_PATH_BYTES], struct error *err);
 static void info_row(struct table *table, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static int write_cost(const json_t *json, bool color, struct strbuf *out, struct error *err);
 
 const struct command command_info = {
     .name = "info",
@@ -30,16 +27,6 @@ const struct command command_info = {
     .summary = "The scheduler: version, world, journal, NATS server",
     .examples = "  berth info\n  berth info --json | jq .state_version\n",
     .run = run_info,
-};
-
-const struct command command_cost = {
-    .name = "cost",
-    .synopsis = "[[NAMESPACE/]APP]",
-    .summary = "What today's placement costs a month, line by line, each line computed in words",
-    .examples = "  berth cost\n  berth cost shop --json | jq '.total'\n",
-    .words_max = 1,
-    .words = {WORD_APP},
-    .run = run_cost,
 };
 
 const struct command command_keys = {
@@ -111,32 +98,6 @@ static int run_info(struct cli *cli, void *options, const struct option_words *w
     info_row(&table, "since", "%s", show_instant(json_number(info, "started_us"), since));
     rc = table_write(&table, cli->color, &out, err);
     table_done(&table);
-    client_reply_done(&reply);
-    if (rc == 0)
-        rc = cli_print(&out, err);
-    strbuf_done(&out);
-    return rc;
-}
-
-static int run_cost(struct cli *cli, void *options, const struct option_words *words,
-                    struct error *err)
-{
-    (void)options;
-    struct reference reference;
-    int rc = words->count == 0 ? 0 : reference_app(words->items[0], &reference, err);
-    if (rc < 0)
-        return rc;
-    struct client_reply reply;
-    char url[LIMIT_PATH_BYTES];
-    rc = ask(cli, "cost", words->count == 0 ? NULL : &reference, &reply, url, err);
-    if (rc < 0)
-        return rc;
-    struct strbuf out;
-    strbuf_init(&out, CLI_TEXT_BYTES);
-    if (cli->common.json)
-        rc = client_print(&reply, err);
-    else
-        rc = write_cost(reply.json, cli->color, &out, err);
     client_reply_done(&reply);
     if (rc == 0)
         rc = cli_print(&out, err);
@@ -236,22 +197,4 @@ static void info_row(struct table *table, const char *name, const char *format, 
     va_end(arguments);
     table_cell(table, STYLE_DIM, "%s", name);
     table_cell(table, STYLE_PLAIN, "%s", text);
-}
-
-static int write_cost(const json_t *json, bool color, struct strbuf *out, struct error *err)
-{
-    const json_t *total = json_object_get(json, "total");
-    const json_t *lines = json_object_get(json, "lines");
-    char bill[SHOW_BYTES];
-    char score[SHOW_BYTES];
-    if (json_array_size(lines) == 0) {
-        strbuf_puts(out, "nothing runs, nothing is billed\n");
-        return 0;
-    }
-    int rc = plan_lines_write(lines, color, out, err);
-    strbuf_puts(out, "\n");
-    text_styled(out, color, STYLE_BOLD, "%s a month", show_money(json_text(total, "bill"), bill));
-    strbuf_printf(out, "; score %s (what is minimised: bill and experience, weighted)\n",
-                  show_money(json_text(total, "score"), score));
-    return rc;
 }

@@ -103,6 +103,8 @@ void service_close(struct service *service)
 #ifdef SERVICE_METRICS
     metrics_destroy(service->metrics);
 #endif
+    service_ledger_close(service);
+    free(service->used);
     liveness_destroy(service->liveness);
     core_destroy(service->core);
     core_effects_destroy(service->effects);
@@ -172,8 +174,10 @@ static int open_parts(struct service *service, const struct service_options *opt
     if (rc == 0)
         rc = service_metrics_open(service, err);
 #endif
-    if (rc == 0)
+    if (rc == 0) {
+        service_ledger_open(service, options->state_dir);
         rc = begin(service, options, err);
+    }
     return rc;
 }
 
@@ -336,6 +340,8 @@ static int serve(struct service *service, struct error *err)
 #ifdef SERVICE_METRICS
     service_metrics_collect(service);
 #endif
+    if (service_ledger_deadline_us(service) <= service_now(service).us)
+        service_ledger_accrue(service);
     tick(service);
     return service_round(service, err);
 }
@@ -383,6 +389,7 @@ static int sleep_ms(const struct service *service)
     int64_t until[] = {
         service->refusing ? INT64_MAX : core_deadline(service->core).us,
         service_nodes_deadline(service).us,
+        service_ledger_deadline_us(service),
 #ifdef SERVICE_METRICS
         service_metrics_deadline_us(service),
 #endif

@@ -12,15 +12,16 @@ typedef int verb_handler(struct service *service, uint64_t token,
                          const struct message_request *request, struct error *err);
 
 static verb_handler verb_info, verb_apply, verb_delete, verb_retag, verb_plan, verb_explain,
-    verb_get, verb_cost, verb_events;
+    verb_get, verb_cost, verb_ledger, verb_events;
 
 static const struct verb {
     const char *name;
     verb_handler *handler;
 } verbs[] = {
-    {"info", verb_info},   {"apply", verb_apply}, {"delete", verb_delete},
-    {"retag", verb_retag}, {"plan", verb_plan},   {"explain", verb_explain},
-    {"get", verb_get},     {"cost", verb_cost},   {"events", verb_events},
+    {"info", verb_info},     {"apply", verb_apply}, {"delete", verb_delete},
+    {"retag", verb_retag},   {"plan", verb_plan},   {"explain", verb_explain},
+    {"get", verb_get},       {"cost", verb_cost},   {"ledger", verb_ledger},
+    {"events", verb_events},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -338,6 +339,18 @@ static int verb_cost(struct service *service, uint64_t token, const struct messa
     strbuf_init(&body, SERVICE_BODY_BYTES);
     json_out_init(&json, &body);
     int rc = service_cost(service, request, &json, err);
+    respond_json(service, token, request->id, rc, &body, err);
+    return 0;
+}
+
+static int verb_ledger(struct service *service, uint64_t token,
+                       const struct message_request *request, struct error *err)
+{
+    struct strbuf body;
+    struct json_out json;
+    strbuf_init(&body, SERVICE_BODY_BYTES);
+    json_out_init(&json, &body);
+    int rc = service_ledger(service, request, &json, err);
     respond_json(service, token, request->id, rc, &body, err);
     return 0;
 }

@@ -80,6 +80,7 @@ int service_cost(struct service *service, const struct message_request *request,
             total.score_term[line->term] += line->score;
         }
         json_open(json, NULL, '{');
+        rc = service_ledger_month(service, request, json, err);
         service_total_write(json, "total", &total);
         service_lines_write(json, &input, &report, request);
         json_close(json, '}');

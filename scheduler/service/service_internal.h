@@ -29,6 +29,7 @@
 #include "model/solver.h"
 #include "scheduler/core/core.h"
 #include "scheduler/core/liveness.h"
+#include "scheduler/ledger/ledger.h"
 #include "scheduler/service/journal.h"
 #include "scheduler/service/service.h"
 
@@ -61,6 +62,16 @@ struct service_answer {
     char text[LIMIT_TEXT_BYTES];
 };
 
+/* Bytes that a workload at a site was counted to have moved and that were not charged yet. */
+struct service_used {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    int64_t bytes_in;
+    int64_t bytes_out;
+};
+
 struct service_job;
 struct service_probe;
 
@@ -80,6 +91,12 @@ struct service {
     struct solver *solver;
     struct metrics *metrics;
     int64_t metrics_at_us; /* when they are asked next for what has changed */
+    struct ledger *ledger; /* NULL: it could not be opened */
+    bool ledger_failing;
+    int64_t ledger_flush_us; /* when it is written next */
+    struct service_used *used;
+    int used_count;
+    int used_capacity;
     struct liveness *liveness;
     struct bus_subscription *subscriptions[8];
     int subscription_count;
@@ -172,6 +189,22 @@ void service_nodes_ask(struct service *service);
 int service_metrics_open(struct service *service, struct error *err) WARN_UNUSED;
 void service_metrics_collect(struct service *service);
 int64_t service_metrics_deadline_us(const struct service *service);
+
+/* ---- service_ledger.c, service_ledger_get.c ---- */
+void service_ledger_open(struct service *service, const char *state_dir);
+void service_ledger_close(struct service *service);
+/* Charges the time since the last call; before anything changes, and when the deadline has come. */
+void service_ledger_accrue(struct service *service);
+int64_t service_ledger_deadline_us(const struct service *service);
+/* Counted bytes of a (workload, site): its row (-1: not wanted), and what a counter grew by. */
+int service_used_row(struct service *service, const struct metrics_key *key);
+void service_used_add(struct service *service, int row, int kind, int64_t value);
+/* The body of the verb `ledger`. */
+int service_ledger(struct service *service, const struct message_request *request,
+                   struct json_out *json, struct error *err) WARN_UNUSED;
+/* The month so far and its forecast, as an object `month`; nothing without a ledger. */
+int service_ledger_month(struct service *service, const struct message_request *request,
+                         struct json_out *json, struct error *err) WARN_UNUSED;
 
 /* ---- service_ctl.c ---- */
 int service_ctl_open(struct service *service, struct error *err) WARN_UNUSED;

@@ -57,6 +57,7 @@ int service_round(struct service *service, struct error *err)
         arena_reset(&service->round);
         return 0;
     }
+    service_ledger_accrue(service); /* until now, things were as they were */
     struct error why;
     struct service_out *outs = NULL;
     int count = service->waiting_count;
