@@ -365,11 +365,13 @@ static void read_egress_rule(struct reader *reader, const struct doc_node *node,
 static void read_selector(struct reader *reader, const struct doc_node *node, const char *key,
                           const struct world *world, char out[LIMIT_REF_BYTES])
 {
-    int flags = out[0] == '\0' ? DOC_REQUIRED : 0;
-    if (!doc_string(reader->doc, node, key, flags, out, LIMIT_REF_BYTES)) {
+    bool based = out[0] != '\0';
+    if (!doc_string(reader->doc, node, key, based ? 0 : DOC_REQUIRED, out, LIMIT_REF_BYTES) &&
+        !based) {
         return;
     }
     const struct doc_node *scalar = doc_get(reader->doc, node, key, 0);
+    scalar = scalar != NULL ? scalar : node;
     bool any = selects_any(out, world);
     if (!any) {
         const char *nearest = nearest_site(world, out);

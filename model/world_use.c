@@ -17,6 +17,9 @@ static void no_such_site(struct reader *reader, const struct doc_node *scalar, c
 static bool is_wanted(const struct egress_rule *rule, const struct world *world);
 static const struct world *part_with(const struct world_use *use, const char *name, int *ret_site);
 
+/* What an entry begins with whose `like:` is a mistake: nothing else of it is missing then. */
+static const struct site unknown = {.account = -1};
+
 void world_use_init(struct world_use *use)
 {
     *use = (struct world_use){.count = 0};
@@ -59,9 +62,9 @@ const struct site *world_use_base(struct reader *reader, const struct doc_node *
         part >= 0 && read_part(reader, use, part) ? find_site(use, like) : NULL;
     if (site == NULL) {
         no_such_site(reader, doc_get(reader->doc, node, "like", 0), like, use);
-    } else {
-        use->taken[part] = true;
+        return &unknown;
     }
+    use->taken[part] = true;
     return site;
 }
 
@@ -156,10 +159,12 @@ void world_use_sites(struct reader *reader, const struct doc_node *root, struct 
         struct site *site = &world->sites[world->site_count];
         *site = *base;
         site->account = -1;
-        site->tags = (struct tags){read_array(reader, base->tags.count, sizeof(struct tag)),
+        site->tags = (struct tags){arena_copy(reader->arena, base->tags.list,
+                                              (size_t)base->tags.count * sizeof(struct tag)),
                                    base->tags.count};
-        if (site->tags.list != NULL) {
-            memcpy(site->tags.list, base->tags.list, (size_t)base->tags.count * sizeof(struct tag));
+        if (site->tags.list == NULL) {
+            reader->no_memory = true;
+            return;
         }
         site->measures = (struct measures){NULL, 0};
         world_use_measures(reader, base, site);
