@@ -197,7 +197,8 @@ void service_ledger_close(struct service *service);
 void service_ledger_accrue(struct service *service);
 int64_t service_ledger_deadline_us(const struct service *service);
 /* Counted bytes of a (workload, site): its row (-1: not wanted), and what a counter grew by. */
-int service_used_row(struct service *service, const struct metrics_key *key);
+int service_used_row(struct service *service, const char *ns, const char *app, const char *workload,
+                     const char *site);
 void service_used_add(struct service *service, int row, int kind, int64_t value);
 /* The body of the verb `ledger`. */
 int service_ledger(struct service *service, const struct message_request *request,

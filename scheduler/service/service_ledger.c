@@ -199,14 +199,15 @@ static int charge_model(struct service *service, int64_t from_us, int64_t to_us,
     return rc;
 }
 
-int service_used_row(struct service *service, const struct metrics_key *key)
+int service_used_row(struct service *service, const char *ns, const char *app, const char *workload,
+                     const char *site)
 {
-    if (key->workload[0] == 0)
+    if (workload[0] == 0)
         return -1; /* a round trip */
     for (int i = 0; i < service->used_count; i++) {
         const struct service_used *used = &service->used[i];
-        if (str_equal(used->workload, key->workload) && str_equal(used->site, key->site) &&
-            str_equal(used->app, key->app) && str_equal(used->namespace_, key->namespace_))
+        if (str_equal(used->workload, workload) && str_equal(used->site, site) &&
+            str_equal(used->app, app) && str_equal(used->namespace_, ns))
             return i;
     }
     if (service->used_count == service->used_capacity) {
@@ -221,10 +222,10 @@ int service_used_row(struct service *service, const struct metrics_key *key)
     }
     struct service_used *used = &service->used[service->used_count];
     memset(used, 0, sizeof(*used));
-    str_format(used->namespace_, sizeof(used->namespace_), "%s", key->namespace_);
-    str_format(used->app, sizeof(used->app), "%s", key->app);
-    str_format(used->workload, sizeof(used->workload), "%s", key->workload);
-    str_format(used->site, sizeof(used->site), "%s", key->site);
+    str_format(used->namespace_, sizeof(used->namespace_), "%s", ns);
+    str_format(used->app, sizeof(used->app), "%s", app);
+    str_format(used->workload, sizeof(used->workload), "%s", workload);
+    str_format(used->site, sizeof(used->site), "%s", site);
     return service->used_count++;
 }
 
