@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "model/app.h"
+#include "model/measures.h"
 #include "model/read.h"
 #include "model/world.h"
 
@@ -12,6 +13,10 @@ static int check_workload(const struct app *app, const struct workload *workload
                           const struct world *world, struct error *err);
 static int check_variants(const struct app *app, const struct workload *workload,
                           struct error *err);
+static int check_measures(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err);
+static unsigned tiers_of_variants(const struct workload *workload);
+static void say_tiers(struct strbuf *out, const char *what, unsigned tiers);
 static int check_tags(const struct app *app, const struct workload *workload,
                       const struct world *world, struct error *err);
 static int check_together(const struct app *app, const struct workload *workload,
@@ -55,15 +60,21 @@ static int check_workload(const struct app *app, const struct workload *workload
             "use overlap if two copies may serve for a moment",
             app->name, workload->name, handoff_class_words[workload->handoff]);
     }
-    if (workload->kind != KIND_SERVICE) {
+    if (workload->kind != KIND_SERVICE && workload->kind != KIND_DATA) {
         return error_set(err, ERR_INVALID, 0,
                          "app %s: workload %s has kind: %s, which this release cannot carry out; "
                          "use service",
                          app->name, workload->name, workload_kind_words[workload->kind]);
     }
-    int rc = check_variants(app, workload, err);
+    int rc = workload->kind == KIND_DATA ? 0 : check_variants(app, workload, err);
     if (rc == 0 && workload->pin[0] != '\0') {
         rc = check_site(app, "the pin of workload", workload->name, workload->pin, world, err);
+    }
+    if (rc == 0 && workload->data.at[0] != '\0') {
+        rc = check_site(app, "data set", workload->name, workload->data.at, world, err);
+    }
+    if (rc == 0) {
+        rc = check_measures(app, workload, world, err);
     }
     if (rc == 0) {
         rc = check_tags(app, workload, world, err);
@@ -91,6 +102,24 @@ static int check_variants(const struct app *app, const struct workload *workload
     return 0;
 }
 
+/* What a term names has the unit that the term was checked with. */
+static int check_measures(const struct app *app, const struct workload *workload,
+                          const struct world *world, struct error *err)
+{
+    for (int i = 0; i < workload->measures.count; i++) {
+        const struct measure *own = &workload->measures.list[i];
+        const struct measure *wanted = measures_find(&world->workload_measures, own->name);
+        if (wanted != NULL && !str_equal(wanted->unit, own->unit)) {
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: workload %s states its measure %s in %s, and the terms of "
+                             "world %s use it in %s; write it in %s",
+                             app->name, workload->name, own->name, own->unit, world->name,
+                             wanted->unit, wanted->unit);
+        }
+    }
+    return 0;
+}
+
 /* Each tag alone first: what nobody offers is the most common mistake, and has the best answer. */
 static int check_tags(const struct app *app, const struct workload *workload,
                       const struct world *world, struct error *err)
@@ -113,13 +142,15 @@ static int check_tags(const struct app *app, const struct workload *workload,
     return 0;
 }
 
-/* Tags, tiers and pin together must leave a site. */
+/* Tags, tiers (the workload's and some variant's) and pin together must leave a site. */
 static int check_together(const struct app *app, const struct workload *workload,
                           const struct world *world, struct error *err)
 {
+    unsigned variant_tiers = tiers_of_variants(workload);
     for (int i = 0; i < world->site_count; i++) {
         const struct site *site = &world->sites[i];
         bool fits = (workload->tiers == 0 || (workload->tiers >> site->tier & 1) != 0) &&
+                    (variant_tiers == 0 || (variant_tiers >> site->tier & 1) != 0) &&
                     (workload->pin[0] == '\0' || str_equal(workload->pin, site->name));
         for (int k = 0; fits && k < workload->require.count; k++) {
             const struct tag *tag = &workload->require.list[k];
@@ -135,15 +166,8 @@ static int check_together(const struct app *app, const struct workload *workload
         strbuf_printf(&wanted, "%s%s=%s", k > 0 ? ", " : "tags ", workload->require.list[k].key,
                       workload->require.list[k].value);
     }
-    for (unsigned tier = 0, seen = 0; tier < TIER_COUNT; tier++) {
-        if ((workload->tiers >> tier & 1) != 0) {
-            strbuf_printf(&wanted, "%s%s",
-                          seen++ > 0         ? " or "
-                          : wanted.bytes > 0 ? "; tier "
-                                             : "tier ",
-                          tier_words[tier]);
-        }
-    }
+    say_tiers(&wanted, "tier", workload->tiers);
+    say_tiers(&wanted, "variants for tier", variant_tiers);
     if (workload->pin[0] != '\0') {
         strbuf_printf(&wanted, "%spin %s", wanted.bytes > 0 ? "; " : "", workload->pin);
     }
@@ -154,6 +178,30 @@ static int check_together(const struct app *app, const struct workload *workload
                   app->name, world->name, workload->name, strbuf_text(&wanted));
     strbuf_done(&wanted);
     return rc;
+}
+
+/* All tiers that some variant may run in; 0: any. */
+static unsigned tiers_of_variants(const struct workload *workload)
+{
+    unsigned tiers = 0;
+    for (int i = 0; i < workload->variant_count; i++) {
+        if (workload->variants[i].tiers == 0) {
+            return 0;
+        }
+        tiers |= workload->variants[i].tiers;
+    }
+    return tiers;
+}
+
+static void say_tiers(struct strbuf *out, const char *what, unsigned tiers)
+{
+    for (unsigned tier = 0, seen = 0; tier < TIER_COUNT; tier++) {
+        if ((tiers >> tier & 1) != 0) {
+            strbuf_printf(out, "%s%s%s%s", seen == 0 && out->bytes > 0 ? "; " : "",
+                          seen == 0 ? what : "", seen == 0 ? " " : " or ", tier_words[tier]);
+            seen++;
+        }
+    }
 }
 
 static int check_site(const struct app *app, const char *what, const char *owner, const char *name,

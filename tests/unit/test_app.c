@@ -8,12 +8,15 @@
 #define RUN    "run: {driver: process, artifact: 'file:/bin/x', digest: '" DIGEST "'}"
 #define NEEDS  "resources: {cpu: 250m, memory: 64MiB}"
 #define ONE    "{name: one, " RUN ", " NEEDS "}"
-#define TWO    "{name: two, " RUN ", " NEEDS "}"
+#define VARIANT(tiers) \
+    "run: {driver: process, artifact: 'file:/bin/x', digest: '" DIGEST "', tiers: [" tiers "]}"
+#define TWO "{name: two, " RUN ", " NEEDS "}"
 
 static const char full[] =
     "app: shop\n"
     "namespace: prod\n"
     "moves: off\n"
+    "weights: {latency: 0.00002, egress: 150%}\n"
     "workloads:\n"
     "  - name: source\n"
     "    replicas: 3\n"
@@ -21,7 +24,8 @@ static const char full[] =
     "      - {name: native, driver: process, arch: x86_64, artifact: 'object:artifacts/source',\n"
     "         digest: '" DIGEST "', args: [--port, '8080', \"quote\\\" and \\\\ tab\\t\"],\n"
     "         env: {B: two, A: ''}, cpu_per_call: 800ns}\n"
-    "      - {name: wasm, driver: wasm, artifact: 'file:source.wasm', cpu_per_call: 2ms}\n"
+    "      - {name: wasm, driver: wasm, artifact: 'file:source.wasm', cpu_per_call: 2ms,\n"
+    "         cpu: 100m, memory: 8MiB, tiers: [edge], request: 2KiB, response: 0}\n"
     "    resources: {cpu: 250m, memory: 64MiB, pids: 64}\n"
     "    require: {tier: cloud, cloud: gcp}\n"
     "    tiers: [edge, cloud]\n"
@@ -33,14 +37,23 @@ static const char full[] =
     "    timeouts: {start: 20s, drain: 3s, stop: 1s}\n"
     "    restarts: 7\n"
     "  - {name: cache, " RUN ", " NEEDS ", cache: {hit_ratio: 90%}, pin: edge/nyc}\n"
+    "  - {name: tiles, " RUN ", " NEEDS ", measures: {licence: 3 USD/h},\n"
+    "     cache: {curve: [{calls: 1/s, hit: 20%}, {calls: 10/s, hit: 80%}], warm: 5000}}\n"
+    "data:\n"
+    "  - {name: models, size: 40GiB, copies: 2, dedup: 30%, update: 2MiB/s, at: gcp/us-central1,\n"
+    "     require: {cloud: gcp}, tiers: [cloud], pin: gcp/us-central1, measures: {heat: '7'}}\n"
+    "  - {name: logs, size: 1GiB}\n"
     "users: [{name: web, site: client/web, device: phone}]\n"
     "links:\n"
     "  - {from: web, to: cache, calls: 12/min, request: 1KiB, response: 20KiB, latency_max: 80ms}\n"
     "  - {from: cache, to: source, on_miss: true}\n"
-    "apart: [[source, cache]]\n";
+    "  - {from: tiles, to: models, on_miss: true, response: 4MiB}\n"
+    "  - {from: web, to: logs}\n"
+    "apart: [[source, cache, logs]]\n";
 
 static const char world_text[] =
     "world: w\n"
+    "workload_measures: {licence: 0 USD/h}\n"
     "accounts: [{name: a, provider: aws}, {name: g, provider: gcp}, {name: e, provider: edge}]\n"
     "sites:\n"
     "  - {name: client/web, tier: client}\n"
@@ -119,8 +132,104 @@ static void test_every_field(void **state)
     assert_int_equal(app.links[0].calls_mhz, 200);
     assert_int_equal(app.links[0].latency_max_us, 80000);
     assert_true(app.links[1].on_miss);
-    assert_int_equal(app.aparts[0].count, 2);
+    assert_int_equal(app.aparts[0].count, 3);
     assert_int_equal(app_workload(&app, "nobody"), -1);
+    arena_done(&arena);
+}
+
+static void test_caches_variants_and_measures(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    const struct variant *variants = app.workloads[0].variants;
+    assert_int_equal(variants[0].reserve[RESOURCE_CPU], -1);
+    assert_int_equal(variants[0].reserve[RESOURCE_MEMORY], -1);
+    assert_int_equal(variants[0].tiers, 0);
+    assert_int_equal(variants[0].request_bytes, -1);
+    assert_int_equal(variants[1].reserve[RESOURCE_CPU], 100);
+    assert_int_equal(variants[1].reserve[RESOURCE_MEMORY], 8 << 20);
+    assert_int_equal(variants[1].tiers, 1U << TIER_EDGE);
+    assert_int_equal(variants[1].request_bytes, 2048);
+    assert_int_equal(variants[1].response_bytes, 0);
+    const struct workload *tiles = &app.workloads[app_workload(&app, "tiles")];
+    assert_int_equal(tiles->hit_ppm, -1);
+    assert_int_equal(tiles->curve_count, 2);
+    assert_int_equal(tiles->curve[1].calls_mhz, 10000);
+    assert_int_equal(tiles->curve[1].hit_ppm, 800000);
+    assert_int_equal(tiles->warm_calls, 5000);
+    assert_string_equal(tiles->measures.list[0].name, "licence");
+    assert_string_equal(tiles->measures.list[0].unit, "USD/h");
+    assert_int_equal(tiles->segment, -1);
+    assert_string_equal(tiles->family, "");
+    arena_done(&arena);
+}
+
+static void test_data_sets(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    const struct workload *models = &app.workloads[app_workload(&app, "models")];
+    assert_int_equal(models->kind, KIND_DATA);
+    assert_true(models->data.bytes == INT64_C(40) << 30);
+    assert_int_equal(models->data.copies, 2);
+    assert_int_equal(models->data.dedup_ppm, 300000);
+    assert_int_equal(models->data.update_bytes_s, 2 << 20);
+    assert_string_equal(models->data.at, "gcp/us-central1");
+    assert_string_equal(models->pin, "gcp/us-central1");
+    assert_string_equal(models->measures.list[0].unit, "1");
+    assert_int_equal(models->replicas, 1);
+    assert_int_equal(models->variant_count, 1);
+    assert_int_equal(models->reserve[RESOURCE_CPU], 0);
+    const struct workload *logs = &app.workloads[app_workload(&app, "logs")];
+    assert_int_equal(logs->data.copies, 1);
+    assert_string_equal(logs->data.at, "");
+    assert_int_equal(logs->tiers, 1U << TIER_EDGE | 1U << TIER_CLOUD);
+    assert_int_equal(app_workload(&app, "logs"), app.workload_count - 1);
+    arena_done(&arena);
+}
+
+/* An app states some weights; the others follow its world. */
+static void test_weights(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    struct world world = {.weights = {.latency_usd_per_second = {7, 0},
+                                      .device_cpu_usd_per_second = {8, 0},
+                                      .compute_ppm = 9,
+                                      .storage_ppm = 10,
+                                      .egress_ppm = 11,
+                                      .migration_ppm = 12}};
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    assert_true(app.has_weights);
+    struct weights weights = app_weights(&app, &world);
+    assert_int_equal(decimal_compare(weights.latency_usd_per_second, (struct decimal){2, 5}), 0);
+    assert_int_equal(weights.device_cpu_usd_per_second.coefficient, 8);
+    assert_int_equal(weights.compute_ppm, 9);
+    assert_int_equal(weights.storage_ppm, 10);
+    assert_int_equal(weights.egress_ppm, 1500000);
+    assert_int_equal(weights.migration_ppm, 12);
+    world.weights.migration_ppm = 13;
+    assert_int_equal(app_weights(&app, &world).migration_ppm, 13);
+    parse("app: a\nweights: {}\nworkloads: [" ONE "]\n", &arena, &app);
+    assert_false(app.has_weights);
+    assert_int_equal(app_weights(&app, &world).egress_ppm, 11);
+    parse("app: a\nweights: {device_cpu: 1, compute: 2, storage: 3, migration: 4}\n"
+          "workloads: [" ONE "]\n",
+          &arena, &app);
+    weights = app_weights(&app, &world);
+    assert_int_equal(weights.latency_usd_per_second.coefficient, 7);
+    assert_int_equal(weights.device_cpu_usd_per_second.coefficient, 1);
+    assert_int_equal(weights.compute_ppm, 2 * PPM);
+    assert_int_equal(weights.storage_ppm, 3 * PPM);
+    assert_int_equal(weights.migration_ppm, 4 * PPM);
     arena_done(&arena);
 }
 
@@ -140,7 +249,16 @@ static void test_round_trip_and_copy(void **state)
     app_write(&first, &one);
     parse(strbuf_text(&one), &arena, &second);
     assert_int_equal(app_copy(&second, &arena, &copy), 0);
-    memset(second.workloads, 0xa5, sizeof(struct workload)); /* the copy stands alone */
+    /* The copy stands alone. */
+    for (int i = 0; i < second.workload_count; i++) {
+        struct workload *workload = &second.workloads[i];
+        memset(workload->curve, 0xa5, (size_t)workload->curve_count * sizeof(struct hit_point));
+        memset(workload->measures.list, 0xa5,
+               (size_t)workload->measures.count * sizeof(struct measure));
+        memset(workload->require.list, 0xa5, (size_t)workload->require.count * sizeof(struct tag));
+        memset(workload->variants, 0xa5, (size_t)workload->variant_count * sizeof(struct variant));
+        memset(workload, 0xa5, sizeof(*workload));
+    }
     app_write(&copy, &two);
     assert_int_equal(strbuf_error(&one, NULL), 0);
     assert_string_equal(strbuf_text(&one), strbuf_text(&two));
@@ -181,6 +299,9 @@ static void test_spec_hash(void **state)
     source = &app.workloads[0];
     assert_true(workload_spec_hash(source) == before);
     source->reserve[RESOURCE_MEMORY]++;
+    assert_true(workload_spec_hash(source) != before);
+    source->reserve[RESOURCE_MEMORY]--;
+    source->variants[1].reserve[RESOURCE_MEMORY]++;
     assert_true(workload_spec_hash(source) != before);
     arena_done(&arena);
 }
@@ -268,20 +389,74 @@ static void test_refusals(void **state)
            "require");
 }
 
-/* The app with one field more in its only workload, checked against the world. */
-static int check(const char *fields, struct error *err)
+static void test_refused_caches_and_variants(void **state)
+{
+    (void)state;
+#define CACHE(text) "app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", cache: {" text "}}]\n"
+    REFUSE(CACHE("warm: 5"), "hit_ratio");
+    REFUSE(CACHE("curve: null"), "hit_ratio");
+    REFUSE(CACHE("hit_ratio: 1%, curve: [{calls: 1/s, hit: 20%}]"), "exclude each other");
+    REFUSE(CACHE("curve: []"), "at least one point");
+    REFUSE(CACHE("curve: [{calls: 1/s, hit: 20%}, {calls: 1/s, hit: 30%}]"), "calls grow");
+    REFUSE(CACHE("curve: [{calls: 1/s, hit: 20%}, {calls: 2/s, hit: 10%}]"), "hits never fall");
+    REFUSE(CACHE("curve: [{calls: 1/s, hit: 120%}]"), "at most 100%");
+    REFUSE(CACHE("curve: [{calls: 1/s}]"), "hit");
+    REFUSE(CACHE("curve: [{calls: 1/s, hit: 1%}], warm: -1"), "warm", "-1");
+    REFUSE("app: a\nworkloads: [{name: one, " NEEDS ", tiers: [cloud],\n"
+           " run: {driver: process, artifact: 'file:/x', tiers: [edge]}}]\n",
+           "variant \"default\" has none of the workload's tiers");
+    REFUSE("app: a\nweights: {latncy: 1}\nworkloads: [" ONE "]\n", "latncy", "latency");
+    REFUSE("app: a\nweights: {latency: -1}\nworkloads: [" ONE "]\n", "below 0");
+#define MEASURES(text) \
+    "app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", measures: {" text "}}]\n"
+    REFUSE(MEASURES("Carbon: 4 g"), "Carbon", "no name of a measure");
+    REFUSE(MEASURES("carbon: much"), "440 g/kWh");
+    REFUSE(MEASURES("carbon: {value: 4}"), "unit");
+    REFUSE(MEASURES("carbon: {value: 4, unit: 'g/', more: 1}"), "more", "g/");
+    REFUSE(MEASURES("carbon: {value: 4, unit: '?'}"), "unit is known");
+    REFUSE(MEASURES("carbon: [4]"), "carbon");
+    REFUSE("app: a\nworkloads: [" ONE "]\nusers: [{name: u, site: a/b}, {name: u, site: a/b}]\n",
+           "\"u\" are declared twice");
+}
+
+static void test_refused_data_sets(void **state)
+{
+    (void)state;
+#define DATA(text) "app: a\nworkloads: [" ONE "]\ndata: [{name: d" text "}]\n"
+    REFUSE(DATA(""), "size");
+    REFUSE(DATA(", size: 0"), "at least one byte");
+    REFUSE(DATA(", size: 1GiB, copies: 0"), "copies");
+    REFUSE(DATA(", size: 1GiB, dedup: 101%"), "at most 100%");
+    REFUSE(DATA(", size: 1GiB, update: 3GiB"), "bytes per time", "2MiB/s");
+    REFUSE(DATA(", size: 1GiB, at: nowhere"), "provider/region");
+    REFUSE(DATA(", size: 1GiB, at: {one: aws/one}"), "split: true");
+    REFUSE(DATA(", size: 1GiB, replicas: 3"), "replicas");
+    REFUSE(DATA(", size: 1GiB, resources: {cpu: 1}"), "resources");
+    REFUSE(DATA(", size: 1GiB}, {name: one, size: 1GiB"), "\"one\" is declared twice");
+    REFUSE(DATA(", size: 1GiB") "links: [{from: d, to: one}]\n", "data set, and calls nobody");
+    REFUSE("app: a\nworkloads: [{name: one, kind: data, " RUN ", " NEEDS "}]\n", "kind", "data");
+    REFUSE("app: a\nworkloads: []\ndata: [{name: d, size: 1GiB}]\n", "at least one workload");
+}
+
+static int check_text(const char *text, struct error *err)
 {
     struct arena arena;
     struct app app;
     struct world world;
-    char text[4096];
     arena_init(&arena, 64 << 20);
-    str_format(text, sizeof(text), "app: a\nworkloads: [{name: one, " NEEDS "%s}]\n", fields);
     parse(text, &arena, &app);
     assert_int_equal(world_parse("w.yaml", world_text, strlen(world_text), &arena, &world, err), 0);
     int rc = app_check(&app, &world, err);
     arena_done(&arena);
     return rc;
+}
+
+/* The app with one field more in its only workload, checked against the world. */
+static int check(const char *fields, struct error *err)
+{
+    char text[4096];
+    str_format(text, sizeof(text), "app: a\nworkloads: [{name: one, " NEEDS "%s}]\n", fields);
+    return check_text(text, err);
 }
 
 static void check_refused(const char *fields, const char *first, const char *second)
@@ -315,6 +490,35 @@ static void test_check_against_world(void **state)
     check_refused(", run: {driver: process, artifact: 'file:/x'}", "digest", "file:/x");
     check_refused(", run: {driver: process, artifact: 'file:x', digest: '" DIGEST "'}",
                   "whole path", "file:x");
+    check_refused(", tiers: [edge, client], " VARIANT("client") ", require: {tier: edge}",
+                  "tier=edge", "variants for tier client");
+    check_refused(", " RUN ", measures: {licence: 3 USD/call}", "licence in USD/call",
+                  "write it in USD/h");
+    assert_int_equal(check(", " RUN ", measures: {licence: 3 USD/h, own: 4 g}", &err), 0);
+    assert_int_equal(check(", " VARIANT("edge"), &err), 0);
+}
+
+/* Residency rules and homes of data sets hold against the world as a workload's do. */
+static void test_check_data_sets(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_int_equal(check_text(DATA(", size: 1GiB, at: gcp/us-central1"), &err), 0);
+    assert_int_equal(
+        check_text(DATA(", size: 1GiB, at: gcp/us-central1, require: {cloud: aws}"), &err),
+        0); /* it is to move */
+    assert_int_equal(check_text(DATA(", size: 1GiB, at: gcp/us-central2"), &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "data set d"));
+    assert_non_null(strstr(err.text, "did you mean gcp/us-central1"));
+    assert_int_equal(check_text(DATA(", size: 1GiB, require: {cloud: gpc}"), &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "nearest offered is cloud=gcp"));
+    assert_int_equal(check_text(DATA(", size: 1GiB, pin: edge/nyc, tiers: [cloud]"), &err),
+                     ERR_INVALID);
+    assert_non_null(strstr(err.text, "pin edge/nyc"));
+    /* Nobody's device is filled unless the document says so. */
+    assert_int_equal(check_text(DATA(", size: 1GiB, require: {tier: client}"), &err), ERR_INVALID);
+    assert_int_equal(
+        check_text(DATA(", size: 1GiB, require: {tier: client}, tiers: [client]"), &err), 0);
 }
 
 static void test_check_users(void **state)
@@ -362,10 +566,20 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_field), cmocka_unit_test(test_round_trip_and_copy),
-        cmocka_unit_test(test_spec_hash),   cmocka_unit_test(test_retag),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_check_against_world),
-        cmocka_unit_test(test_check_users), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_every_field),
+        cmocka_unit_test(test_caches_variants_and_measures),
+        cmocka_unit_test(test_data_sets),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_round_trip_and_copy),
+        cmocka_unit_test(test_spec_hash),
+        cmocka_unit_test(test_retag),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refused_caches_and_variants),
+        cmocka_unit_test(test_refused_data_sets),
+        cmocka_unit_test(test_check_against_world),
+        cmocka_unit_test(test_check_data_sets),
+        cmocka_unit_test(test_check_users),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,11 @@ static void rates_stay_integers_when_slow(void **state)
              {"2500 /s", 2500000}, {"0/s", 0}, {"864/day", 10});
     REFUSED(units_rate, ERR_INVALID, "200", "/s", "200/sec", "1/h", "-1/s", "200/ s");
     REFUSED(units_rate, ERR_OVERFLOW, "9999999999999999999/s");
+    EXAMPLES(units_byte_rate, {"2MiB/s", 2 << 20}, {"86400 B/day", 1}, {"1.5KB/min", 25},
+             {"0/s", 0}, {"90/min", 2}, {"31B/min", 1}, {"9000B/h", 2});
+    REFUSED(units_byte_rate, ERR_INVALID, "2MiB", "/s", "2MiB/sec", "-1B/s", "30B/min", "2MiB/ s",
+            "1MiB//s");
+    REFUSED(units_byte_rate, ERR_OVERFLOW, "9999PiB/s");
 }
 
 static void ratios_are_in_millionths(void **state)
