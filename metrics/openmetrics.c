@@ -77,6 +77,7 @@ void openmetrics_begin(struct openmetrics_reader *reader, enum openmetrics_forma
     reader->bytes = 0;
     reader->skipping = reader->ended = reader->after_end = false;
     reader->result.lines = reader->result.samples = reader->result.problem_count = 0;
+    reader->result.cut = false;
     reader->family[0] = 0;
     reader->family_bytes = 0;
     reader->type = METRIC_UNKNOWN;
@@ -118,9 +119,13 @@ const struct openmetrics_result *openmetrics_end(struct openmetrics_reader *read
             reader->ended = true;
         else
             problem(reader, "the last line does not end: the page may be cut");
+        reader->result.cut = !reader->ended;
+    } else if (reader->skipping) {
+        reader->result.cut = true;
     }
     if (reader->format == OPENMETRICS_OPEN && !reader->ended) {
         reader->result.lines++;
+        reader->result.cut = true;
         problem(reader, "the page has no '# EOF' at its end: it may be cut");
     }
     reader->bytes = 0;

@@ -79,6 +79,7 @@ struct openmetrics_problem {
 struct openmetrics_result {
     uint64_t lines;
     uint64_t samples; /* given to the handler */
+    bool cut;         /* it does not end as a page does: what is missing nobody knows */
     uint64_t problem_count;
     struct openmetrics_problem problems[OPENMETRICS_PROBLEMS];
 };
