@@ -62,6 +62,7 @@ const char *const fixture_app_text =
     "  - {from: web, to: source, calls: 50/s, request: 1KB, response: 10KB}\n";
 
 static void carry_out(struct fixture *fixture, struct core_event *queue, int *count);
+static void tell(struct fixture *fixture, const struct message_event *event);
 static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
                  struct core_event *queue, int *count);
 static struct fixture_instance *known(struct fixture *fixture, int node, const char *id);
@@ -214,13 +215,26 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
             fixture->solve_version = effect->solve.version;
             break;
         case CORE_CHECK:
+            fixture->check = *effect;
+            fixture->check_count++;
             break;
         case CORE_PUBLISH:
+            tell(fixture, &effect->publish);
             fixture->publish_count++;
             memcpy(fixture->last_publish, effect->publish.name, sizeof(fixture->last_publish));
             break;
         }
     }
+}
+
+static void tell(struct fixture *fixture, const struct message_event *event)
+{
+    struct fixture_told *told = &fixture->told[fixture->publish_count % FIXTURE_TOLD];
+    told->at_us = fixture->now_us;
+    str_format(told->name, sizeof(told->name), "%s", event->name);
+    str_format(told->workload, sizeof(told->workload), "%s", event->workload);
+    str_format(told->state, sizeof(told->state), "%s", event->state);
+    str_format(told->text, sizeof(told->text), "%s", event->text);
 }
 
 static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
@@ -336,24 +350,79 @@ void fixture_delete(struct fixture *fixture)
 void fixture_plan(struct fixture *fixture, const char *const *pairs, int64_t stay, int64_t plan)
 {
     struct core_plan_choice choices[16];
-    struct core_event event = {.kind = CORE_PLAN};
+    int count = 0;
     memset(choices, 0, sizeof(choices));
-    event.plan.solve = fixture->solve;
-    event.plan.version = fixture->solve_version;
-    event.plan.status = SOLVE_OPTIMAL;
-    event.plan.choices = choices;
-    event.plan.score_stay_nusd = stay;
-    event.plan.score_plan_nusd = plan;
     for (int i = 0; pairs[2 * i] != NULL; i++) {
-        struct core_plan_choice *choice = &choices[event.plan.choice_count++];
-        str_format(choice->namespace_, LIMIT_NAME_BYTES, "default");
-        str_format(choice->app, LIMIT_NAME_BYTES, "shop");
+        struct core_plan_choice *choice = &choices[count++];
         str_format(choice->workload, LIMIT_NAME_BYTES, "%s", pairs[2 * i]);
         str_format(choice->site, LIMIT_REF_BYTES, "%s", pairs[2 * i + 1]);
         choice->group = -1;
     }
+    fixture_choose(fixture, choices, count, stay, plan);
+}
+
+void fixture_choose(struct fixture *fixture, struct core_plan_choice *choices, int count,
+                    int64_t stay, int64_t plan)
+{
+    struct core_event event = {.kind = CORE_PLAN};
+    event.plan.solve = fixture->solve;
+    event.plan.version = fixture->solve_version;
+    event.plan.status = SOLVE_OPTIMAL;
+    event.plan.choices = choices;
+    event.plan.choice_count = count;
+    event.plan.score_stay_nusd = stay;
+    event.plan.score_plan_nusd = plan;
+    for (int i = 0; i < count; i++) {
+        str_format(choices[i].namespace_, LIMIT_NAME_BYTES, "default");
+        str_format(choices[i].app, LIMIT_NAME_BYTES, "shop");
+    }
     fixture->solve = 0;
     fixture_step(fixture, &event);
+}
+
+void fixture_checked(struct fixture *fixture, bool known, int64_t saving, int64_t spread)
+{
+    struct core_event event = {.kind = CORE_CHECKED};
+    memcpy(event.checked.namespace_, fixture->check.check.namespace_, LIMIT_NAME_BYTES);
+    memcpy(event.checked.app, fixture->check.check.app, LIMIT_NAME_BYTES);
+    memcpy(event.checked.workload, fixture->check.check.workload, LIMIT_NAME_BYTES);
+    event.checked.check = fixture->check.check.check;
+    event.checked.known = known;
+    event.checked.score_saving_nusd = saving;
+    event.checked.bill_saving_nusd = saving / 2;
+    event.checked.spread_nusd = spread;
+    fixture_step(fixture, &event);
+}
+
+void fixture_world(struct fixture *fixture)
+{
+    struct core_event event = {.kind = CORE_WORLD, .world = &fixture->world};
+    fixture_step(fixture, &event);
+}
+
+void fixture_estimate(struct fixture *fixture, enum estimate_kind kind, const char *workload,
+                      const char *site, int64_t value)
+{
+    struct estimate estimate = {.kind = kind, .value = value, .at_us = fixture->now_us};
+    struct core_event event = {.kind = CORE_ESTIMATES};
+    str_format(estimate.namespace_, sizeof(estimate.namespace_), "default");
+    str_format(estimate.app, sizeof(estimate.app), "shop");
+    str_format(estimate.workload, sizeof(estimate.workload), "%s", workload);
+    str_format(estimate.site, sizeof(estimate.site), "%s", site);
+    event.estimates.list = &estimate;
+    event.estimates.count = 1;
+    fixture_step(fixture, &event);
+}
+
+const struct fixture_told *fixture_told(const struct fixture *fixture, const char *name)
+{
+    for (int i = 1; i <= FIXTURE_TOLD && i <= fixture->publish_count; i++) {
+        const struct fixture_told *told =
+            &fixture->told[(fixture->publish_count - i) % FIXTURE_TOLD];
+        if (str_equal(told->name, name))
+            return told;
+    }
+    return NULL;
 }
 
 void fixture_run(struct fixture *fixture, int64_t us)
@@ -381,6 +450,31 @@ const struct core_handoff *fixture_handoff(const struct fixture *fixture, const 
             return &state->handoffs[i];
     }
     return NULL;
+}
+
+const struct core_workload *fixture_workload(const struct fixture *fixture, const char *workload)
+{
+    const struct core_state *state = core_state(fixture->core);
+    for (int i = 0; i < state->app_count; i++) {
+        int index = app_workload(&state->apps[i].app, workload);
+        if (index >= 0)
+            return &state->apps[i].workloads[index];
+    }
+    fail_msg("no workload %s", workload);
+    return NULL;
+}
+
+const char *fixture_site(const struct fixture *fixture, const char *workload)
+{
+    int site = fixture_workload(fixture, workload)->site;
+    return site < 0 ? "" : core_state(fixture->core)->world->sites[site].name;
+}
+
+const struct core_decision *fixture_decision(const struct fixture *fixture)
+{
+    const struct core_state *state = core_state(fixture->core);
+    assert_true(state->decision_count > 0);
+    return &state->decisions[(state->decision_count - 1) % CORE_DECISIONS];
 }
 
 const struct core_handoff *fixture_ended(const struct fixture *fixture)

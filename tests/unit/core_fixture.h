@@ -14,6 +14,7 @@
 
 #define FIXTURE_NODES     8
 #define FIXTURE_INSTANCES 64
+#define FIXTURE_TOLD      64
 
 struct fixture_instance {
     char id[LIMIT_ID_BYTES];
@@ -56,6 +57,15 @@ struct fixture {
     int verb_count[16];
     int publish_count;
     char last_publish[LIMIT_NAME_BYTES];
+    struct fixture_told { /* a ring, by publish_count */
+        char name[LIMIT_NAME_BYTES];
+        char workload[LIMIT_NAME_BYTES];
+        char state[LIMIT_NAME_BYTES];
+        char text[LIMIT_TEXT_BYTES];
+        int64_t at_us;
+    } told[FIXTURE_TOLD];
+    struct core_effect check; /* the last CORE_CHECK */
+    int check_count;
     struct message_command last[16]; /* [verb] */
     int overflow;                    /* steps that filled the effects */
 };
@@ -79,9 +89,23 @@ int fixture_node_add(struct fixture *fixture, const char *name, const char *site
 int fixture_node(const struct fixture *fixture, const char *name);
 /* Answers the last solve: pairs of workload and site, ended by NULL. */
 void fixture_plan(struct fixture *fixture, const char *const *pairs, int64_t stay, int64_t plan);
+/* The same with all that a choice can say; namespace and app are filled in. */
+void fixture_choose(struct fixture *fixture, struct core_plan_choice *choices, int count,
+                    int64_t stay, int64_t plan);
+/* Answers the last check. */
+void fixture_checked(struct fixture *fixture, bool known, int64_t saving, int64_t spread);
+void fixture_world(struct fixture *fixture); /* fixture->world, changed, is the world */
+void fixture_estimate(struct fixture *fixture, enum estimate_kind kind, const char *workload,
+                      const char *site, int64_t value);
+/* The last publication of that name among those kept; NULL: none. */
+const struct fixture_told *fixture_told(const struct fixture *fixture, const char *name);
 /* Ticks at every deadline for so long. */
 void fixture_run(struct fixture *fixture, int64_t us);
 
+const struct core_workload *fixture_workload(const struct fixture *fixture, const char *workload);
+/* The name of the site chosen for it; "" none. */
+const char *fixture_site(const struct fixture *fixture, const char *workload);
+const struct core_decision *fixture_decision(const struct fixture *fixture); /* the last */
 const struct core_handoff *fixture_handoff(const struct fixture *fixture, const char *workload);
 const struct core_handoff *fixture_ended(const struct fixture *fixture); /* the last */
 /* The instance of the workload that serves, and where; NULL: none. */
