@@ -6,10 +6,15 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/decimal.h"
 #include "base/str.h"
 
 typedef unsigned __int128 u128;
+
+/* digits * 10^-scale, as it is written. */
+struct number {
+    u128 digits;
+    int scale;
+};
 
 /* One unit: a quantity times numerator / denominator is the integer that Berth keeps. */
 struct unit {
@@ -61,7 +66,8 @@ static const struct unit ratio_units[] = {{"", 1000000, 1}, {"%", 10000, 1}};
 static int quantity(const char *text, const struct unit *units, size_t count, int64_t *ret_value);
 static int quantity_part(const char **at, const struct unit *units, size_t count,
                          int64_t *ret_value);
-static int unit_scale(struct decimal number, const struct unit *unit, int64_t *ret_value);
+static int number_parse(const char *text, size_t bytes, struct number *ret_number);
+static int unit_scale(struct number number, const struct unit *unit, int64_t *ret_value);
 static int units_error(struct error *err, int code, const char *text, const char *what,
                        const char *examples);
 static void write_fraction(char out[UNITS_TEXT_BYTES], int64_t value, int64_t unit, int decimals,
@@ -252,15 +258,6 @@ static int quantity_part(const char **at, const struct unit *units, size_t count
 {
     const char *text = *at;
     size_t number_bytes = strspn(text, "0123456789.");
-    char number[64];
-    if (number_bytes == 0) {
-        return ERR_INVALID;
-    }
-    if (number_bytes >= sizeof(number)) {
-        return ERR_OVERFLOW;
-    }
-    memcpy(number, text, number_bytes);
-    number[number_bytes] = '\0';
     const char *name = text + number_bytes;
     name += name[0] == ' ' && name[1] != '\0' ? 1 : 0;
     size_t name_bytes = strcspn(name, "0123456789.- ");
@@ -273,8 +270,8 @@ static int quantity_part(const char **at, const struct unit *units, size_t count
     if (unit == NULL) {
         return ERR_INVALID;
     }
-    struct decimal value;
-    int rc = decimal_parse(number, &value, NULL);
+    struct number value;
+    int rc = number_parse(text, number_bytes, &value);
     if (rc == 0) {
         rc = unit_scale(value, unit, ret_value);
     }
@@ -284,15 +281,49 @@ static int quantity_part(const char **at, const struct unit *units, size_t count
     return rc;
 }
 
+/* Digits, and a point with digits behind it. 19 digits are what an int64_t may need, one more than
+ * a price has: what is written from one reads back. */
+static int number_parse(const char *text, size_t bytes, struct number *ret_number)
+{
+    enum { DIGITS_MAX = 19, SCALE_MAX = 18 };
+    u128 digits = 0;
+    size_t whole = strspn(text, "0123456789");
+    size_t fraction = whole < bytes ? bytes - whole - 1 : 0;
+    if (whole == 0 ||
+        (whole < bytes && (fraction == 0 || strspn(text + whole + 1, "0123456789") != fraction))) {
+        return ERR_INVALID;
+    }
+    while (fraction > 0 && text[whole + fraction] == '0') {
+        fraction--;
+    }
+    int count = 0;
+    for (size_t i = 0; i < whole + 1 + fraction; i++) {
+        if (i == whole) {
+            continue; /* the point, or the end of a number without one */
+        }
+        count += count > 0 || text[i] != '0' ? 1 : 0;
+        if (count > DIGITS_MAX) {
+            return ERR_OVERFLOW;
+        }
+        u128 digit = (unsigned char)text[i] - (unsigned)'0';
+        digits = digits * 10 + digit;
+    }
+    if (fraction > SCALE_MAX) {
+        return ERR_OVERFLOW;
+    }
+    *ret_number = (struct number){digits, (int)fraction};
+    return 0;
+}
+
 /* Rounded half to even to the integer that is kept. A fraction of the smallest unit ("0.5m",
  * "1.5B") and a quantity that rounds to nothing ("0.0001") are refused: someone meant them. */
-static int unit_scale(struct decimal number, const struct unit *unit, int64_t *ret_value)
+static int unit_scale(struct number number, const struct unit *unit, int64_t *ret_value)
 {
-    number = decimal_normal(number);
     if (unit->numerator == 1 && unit->denominator == 1 && number.scale > 0) {
         return ERR_INVALID;
     }
-    u128 product = (u128)number.coefficient * (u128)unit->numerator;
+    u128 digits = number.digits;
+    u128 product = digits * (uint64_t)unit->numerator;
     u128 divisor = (u128)unit->denominator;
     for (int i = 0; i < number.scale; i++) {
         divisor *= 10;
@@ -302,7 +333,7 @@ static int unit_scale(struct decimal number, const struct unit *unit, int64_t *r
     if (remainder * 2 > divisor || (remainder * 2 == divisor && (value & 1) != 0)) {
         value++;
     }
-    if (value == 0 && number.coefficient != 0) {
+    if (value == 0 && number.digits != 0) {
         return ERR_INVALID;
     }
     if (value > INT64_MAX) {

@@ -3,6 +3,7 @@
  * sentence that names the text.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/units.h"
@@ -14,8 +15,8 @@ typedef const char *(*writer)(int64_t value, char out[UNITS_TEXT_BYTES]);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const reader readers[] = {units_bytes, units_duration, units_rate, units_ratio,
-                                     units_cpu};
+    static const reader readers[] = {units_bytes, units_duration, units_rate,
+                                     units_ratio, units_cpu,      units_byte_rate};
     static const writer writers[] = {units_format_bytes, units_format_duration, units_format_rate,
                                      units_format_ratio};
     char text[256];
@@ -36,6 +37,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (i < sizeof(writers) / sizeof(writers[0])) {
             BERTH_ASSERT(writers[i](value, shown)[0] != '\0', "\"%s\" prints as nothing", text);
         }
+    }
+    /* What is kept of a number of bytes is read again as it is written. */
+    int64_t bytes;
+    if (units_bytes(text, &bytes, NULL) == 0) {
+        char plain[UNITS_TEXT_BYTES];
+        int64_t again = -1;
+        (void)snprintf(plain, sizeof(plain), "%lld", (long long)bytes);
+        BERTH_ASSERT(units_bytes(plain, &again, NULL) == 0 && again == bytes, "\"%s\"", plain);
     }
     /* The same bytes as a number: every int64 prints within its buffer. */
     int64_t number = 0;

@@ -75,10 +75,12 @@ static void bytes_know_both_kinds_of_prefix(void **state)
     EXAMPLES(units_bytes, {"512", 512}, {"512B", 512}, {"64MiB", INT64_C(64) << 20},
              {"10 GiB", INT64_C(10) << 30}, {"1.5KB", 1500}, {"1.5KiB", 1536}, {"1kB", 1000},
              {"2Gi", INT64_C(2) << 30}, {"1.1GiB", 1181116006}, {"8191PiB", INT64_C(8191) << 50},
-             {"0", 0}, {"1PB", INT64_C(1000000000000000)});
+             {"0", 0}, {"1PB", INT64_C(1000000000000000)}, {"9223372036854775807", INT64_MAX},
+             {"0001.50000000000000000000000KB", 1500});
     REFUSED(units_bytes, ERR_INVALID, "1.5", "1.5B", "10  GiB", "10 ", "1gib", "1Mb", "GiB", "-1KB",
-            "1 0KB", "0.0001KB", "1KB2");
-    REFUSED(units_bytes, ERR_OVERFLOW, "8192PiB", "9223372036854775808");
+            "1 0KB", "0.0001KB", "1KB2", "1.KB", ".5KB", "1..5KB");
+    REFUSED(units_bytes, ERR_OVERFLOW, "8192PiB", "9223372036854775808", "1.0000000000000000001KB",
+            "12345678901234567890123456789012345678901234567890");
 }
 
 static void durations_add_up(void **state)
@@ -97,7 +99,8 @@ static void rates_stay_integers_when_slow(void **state)
 {
     (void)state;
     EXAMPLES(units_rate, {"200/s", 200000}, {"12/min", 200}, {"0.5/s", 500}, {"36/h", 10},
-             {"2500 /s", 2500000}, {"0/s", 0}, {"864/day", 10});
+             {"2500 /s", 2500000}, {"0/s", 0}, {"864/day", 10},
+             {"9223372036854775.807/s", INT64_MAX});
     REFUSED(units_rate, ERR_INVALID, "200", "/s", "200/sec", "1/h", "-1/s", "200/ s");
     REFUSED(units_rate, ERR_OVERFLOW, "9999999999999999999/s");
     EXAMPLES(units_byte_rate, {"2MiB/s", 2 << 20}, {"86400 B/day", 1}, {"1.5KB/min", 25},
