@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "metrics/metrics.h"
+#include "metrics/sketch.h"
 
 #define SECOND US_PER_S
 
@@ -55,6 +56,20 @@ static const char *site_of_peer(void *context, const char *node)
 {
     (void)context;
     return str_equal(node, "hub") ? "edge/nyc" : NULL;
+}
+
+static const char *site_of_probe(void *context, const char *site)
+{
+    (void)context;
+    return str_equal(site, "hub") ? "gcp/us-central1" : NULL;
+}
+
+static const char *site_of_any(void *context, const char *peer)
+{
+    (void)context;
+    return str_equal(peer, "hub")                                        ? "edge/nyc"
+           : str_equal(peer, "n1") || str_equal(peer, "gcp/us-central1") ? "gcp/us-central1"
+                                                                         : NULL;
 }
 
 static void send(struct world_of_one *one, struct message_sample *samples, int count)
@@ -254,6 +269,413 @@ static void test_silence_says_nothing(void **state)
     }
 }
 
+/* ---- several sources ---- */
+
+/* What one node says in a second, of one instance there. */
+struct speaker {
+    const char *node;
+    int64_t requests;
+    int64_t hits;
+    int64_t cpu_ns;
+    int64_t latency_us;
+    uint64_t seq;
+};
+
+struct lie {
+    int64_t requests; /* times the truth */
+    int64_t hit_percent;
+    int64_t latency_us;
+};
+
+static void speak(struct world_of_one *one, struct speaker *speaker, const struct lie *lie)
+{
+    speaker->requests += 100 * lie->requests;
+    speaker->hits += lie->hit_percent * lie->requests;
+    speaker->cpu_ns += 100 * 2000000; /* it has worked for a hundred */
+    speaker->latency_us += 100 * lie->requests * lie->latency_us;
+    struct message_sample samples[] = {
+        sample_of(one, SAMPLE_REQUESTS, speaker->requests),
+        sample_of(one, SAMPLE_HITS, speaker->hits),
+        sample_of(one, SAMPLE_MISSES, speaker->requests - speaker->hits),
+        sample_of(one, SAMPLE_CPU_NS, speaker->cpu_ns),
+        sample_of(one, SAMPLE_LATENCY_US_SUM, speaker->latency_us),
+    };
+    struct message_batch batch = {.boot_us = one->now_us - 500 * SECOND,
+                                  .seq = ++speaker->seq,
+                                  .samples = samples,
+                                  .sample_count = 5};
+    str_format(batch.node, sizeof batch.node, "%s", speaker->node);
+    str_format(batch.boot_id, sizeof batch.boot_id, "boot-%s", speaker->node);
+    metrics_take(one->metrics, speaker->node, "gcp/us-central1", &batch, one->now_us, site_of_peer,
+                 NULL);
+}
+
+/* No value leaves what it was while the liar lies, in whatever it lies; its name is told. */
+static void check_liar(struct world_of_one *one, const struct lie *lie, enum estimate_kind silent)
+{
+    const struct lie truth = {.requests = 1, .hit_percent = 60, .latency_us = 20000};
+    struct speaker nodes[] = {{.node = "n1"}, {.node = "n2"}, {.node = "n3"}};
+    struct estimate out[64];
+    int64_t before[ESTIMATE_COUNT] = {0};
+    int said[ESTIMATE_COUNT] = {0};
+    for (int second = 0; second < 120; second++) {
+        one->now_us += SECOND;
+        bool lying = second >= 30 && second < 80;
+        for (int i = 0; i < 3; i++)
+            speak(one, &nodes[i], lying && i == 1 ? lie : &truth);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        for (int i = 0; i < count; i++) {
+            if (second < 30) {
+                before[out[i].kind] = out[i].value;
+                continue;
+            }
+            if (out[i].value != before[out[i].kind])
+                fail_msg("estimate %d moved from %lld to %lld", (int)out[i].kind,
+                         (long long)before[out[i].kind], (long long)out[i].value);
+            said[out[i].kind] += second >= 32 && second < 80;
+        }
+        struct metrics_refusal refusal = metrics_refused(one->metrics);
+        assert_int_equal(refusal.suspects, second >= 31 && second < 99 ? refusal.suspects : 0);
+        if (second == 60) {
+            assert_int_equal(refusal.suspects, 1);
+            assert_true(refusal.suspected >= 1);
+            assert_non_null(strstr(refusal.last, "node n2"));
+        }
+    }
+    assert_int_equal(said[silent], 0);
+    assert_true(before[ESTIMATE_CALLS_MHZ] > 290000 && before[ESTIMATE_CALLS_MHZ] < 310000);
+    assert_int_equal(before[ESTIMATE_HIT_PPM], 600000);
+}
+
+static void test_a_node_that_claims_requests_moves_nothing(void **state)
+{
+    const struct lie lie = {.requests = 100, .hit_percent = 60, .latency_us = 20000};
+    check_liar(*state, &lie, ESTIMATE_CALLS_MHZ);
+}
+
+static void test_a_node_that_claims_hits_moves_nothing(void **state)
+{
+    const struct lie lie = {.requests = 1, .hit_percent = 100, .latency_us = 20000};
+    check_liar(*state, &lie, ESTIMATE_COUNT - 1);
+}
+
+static void test_a_node_that_claims_to_be_quick_moves_nothing(void **state)
+{
+    const struct lie lie = {.requests = 1, .hit_percent = 60, .latency_us = 1};
+    check_liar(*state, &lie, ESTIMATE_COUNT - 1);
+}
+
+static void send_rtt(struct world_of_one *one, const char *node, const char *site, const char *peer,
+                     const char *about, int64_t rtt_us)
+{
+    static uint64_t seq;
+    struct message_sample sample = {
+        .kind = SAMPLE_RTT_US, .peer = peer, .site = about, .value = rtt_us};
+    struct message_batch batch = {
+        .boot_us = one->now_us - 500 * SECOND, .seq = ++seq, .samples = &sample, .sample_count = 1};
+    str_format(batch.node, sizeof batch.node, "%s", node);
+    str_format(batch.boot_id, sizeof batch.boot_id, "boot-%s", node);
+    metrics_take(one->metrics, node, site, &batch, one->now_us, site_of_any, NULL);
+}
+
+/* One end says 60 us, the other measures 80 ms: without a third nobody is believed, and what was
+ * said stays; with a probe the liar alone is left out. */
+static void test_a_round_trip_has_two_ends(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    int said_before = 0;
+    int said_while = 0;
+    int said_with_probe = 0;
+    for (int second = 0; second < 120; second++) {
+        one->now_us += SECOND;
+        send_rtt(one, "n1", "gcp/us-central1", "hub", NULL, second < 40 ? 80000 : 60);
+        send_rtt(one, "hub", "edge/nyc", "n1", NULL, 81000);
+        if (second >= 80)
+            send_rtt(one, "p1", NULL, "hub", "gcp/us-central1", 79000);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        for (int i = 0; i < count; i++) {
+            assert_int_equal(out[i].kind, ESTIMATE_RTT_US);
+            assert_in_range(out[i].value, 77000, 83000);
+            bool forth = str_equal(out[i].site, "gcp/us-central1");
+            said_before += forth && second < 40;
+            said_while += forth && second >= 41 && second < 80;
+            said_with_probe += forth && second >= 100;
+        }
+    }
+    assert_true(said_before > 0);
+    assert_int_equal(said_while, 0);
+    assert_true(said_with_probe > 0);
+    one->now_us += SECOND;
+    uint64_t refused = metrics_refused(one->metrics).count;
+    send_rtt(one, "n1", "gcp/us-central1", "hub", NULL, 1); /* no bus is that quick */
+    assert_int_equal(metrics_refused(one->metrics).count, refused + 1);
+}
+
+/* A probe that counts at the callers' end contradicts a lone node; it does not count twice. */
+static void test_a_probe_contradicts_a_lone_node(void **state)
+{
+    struct world_of_one *one = *state;
+    const struct lie truth = {.requests = 1, .hit_percent = 60, .latency_us = 20000};
+    const struct lie lie = {.requests = 100, .hit_percent = 60, .latency_us = 20000};
+    struct speaker node = {.node = "n1"};
+    struct estimate out[64];
+    int64_t seen = 0;
+    uint64_t seq = 0;
+    int64_t calls = 0;
+    for (int second = 0; second < 60; second++) {
+        one->now_us += SECOND;
+        speak(one, &node, second < 30 ? &truth : &lie);
+        struct message_sample sample = sample_of(one, SAMPLE_REQUESTS, seen += 98);
+        sample.site = "hub";
+        sample.instance = "caller";
+        struct message_batch batch = {
+            .boot_us = one->now_us, .seq = ++seq, .samples = &sample, .sample_count = 1};
+        str_format(batch.node, sizeof batch.node, "p1");
+        str_format(batch.boot_id, sizeof batch.boot_id, "boot-p1");
+        metrics_take(one->metrics, "p1", NULL, &batch, one->now_us, site_of_probe, NULL);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        for (int i = 0; i < count; i++)
+            if (out[i].kind == ESTIMATE_CALLS_MHZ) {
+                assert_true(second < 30); /* afterwards it grows stale */
+                calls = out[i].value;
+            }
+    }
+    assert_in_range(calls, 97000, 103000);
+    assert_non_null(strstr(metrics_refused(one->metrics).last, "node n1: its requests"));
+}
+
+static void test_a_probe_alone_is_believed(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    uint64_t seq = 0;
+    int64_t hits = 0;
+    int64_t misses = 0;
+    int said = 0;
+    for (int second = 0; second < 14; second++) {
+        one->now_us += SECOND;
+        struct message_sample samples[] = {sample_of(one, SAMPLE_HITS, hits += 30),
+                                           sample_of(one, SAMPLE_MISSES, misses += 10),
+                                           sample_of(one, SAMPLE_MISSES, misses)};
+        samples[0].site = samples[1].site = "hub";
+        samples[2].site = "atlantis"; /* is no site, and is refused */
+        struct message_batch batch = {
+            .boot_us = one->now_us, .seq = ++seq, .samples = samples, .sample_count = 3};
+        str_format(batch.node, sizeof batch.node, "p1");
+        metrics_take(one->metrics, "p1", NULL, &batch, one->now_us, site_of_probe, NULL);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        const struct estimate *hit = find(out, count, ESTIMATE_HIT_PPM);
+        if (hit == NULL)
+            continue;
+        said++;
+        assert_int_equal(hit->value, 750000);
+        assert_string_equal(hit->site, "gcp/us-central1");
+    }
+    assert_true(said > 0);
+    assert_int_equal(metrics_refused(one->metrics).count, 14);
+    assert_non_null(strstr(metrics_refused(one->metrics).last, "\"atlantis\" is no site"));
+}
+
+/* ---- uncertainty, time, segments, sketches ---- */
+
+static void test_estimates_say_how_certain_they_are(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    struct estimate last[ESTIMATE_COUNT] = {0};
+    int said = 0;
+    for (int i = 0; i < 800; i++) {
+        second_of(one, 100, 90);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        for (int k = 0; k < count; k++)
+            last[out[k].kind] = out[k];
+        said += count;
+        if (i == 40)
+            assert_int_equal(last[ESTIMATE_HIT_PPM].observed_us, 10 * SECOND);
+    }
+    /* 900 requests in 9 s: one standard error is 30, so 3.3 of 100 per second. */
+    assert_in_range(last[ESTIMATE_CALLS_MHZ].spread, 2048, 8192);
+    /* sqrt(0.9 * 0.1 / 900) = 1 % */
+    assert_in_range(last[ESTIMATE_HIT_PPM].spread, 8192, 16384);
+    /* every stretch has the same mean */
+    assert_in_range(last[ESTIMATE_CPU_NS].spread, 1, 2);
+    assert_int_equal(last[ESTIMATE_CALLS_MHZ].observed_us, 600 * SECOND);
+    /* and that neither flaps nor is a reason to speak: four estimates, each every 30 s */
+    assert_in_range(said, 100, 130);
+}
+
+static void test_a_wider_spread_is_said(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    int64_t narrow = -1;
+    int64_t wide = -1;
+    for (int i = 0; i < 60; i++) {
+        one->requests += 100;
+        /* The same mean, but from 20 s on by turns 1 and 3 ms. */
+        one->cpu_ns += 100 * (i < 20 ? 2000000 : i % 2 == 0 ? 1000000 : 3000000);
+        one->now_us += SECOND;
+        struct message_sample samples[] = {sample_of(one, SAMPLE_REQUESTS, one->requests),
+                                           sample_of(one, SAMPLE_CPU_NS, one->cpu_ns)};
+        send(one, samples, 2);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        const struct estimate *cpu = find(out, count, ESTIMATE_CPU_NS);
+        if (cpu != NULL && i < 20)
+            narrow = cpu->spread;
+        else if (cpu != NULL)
+            wide = cpu->spread;
+    }
+    assert_in_range(narrow, 1, 2);
+    assert_in_range(wide, 262144, 524288); /* 1 ms of scatter over nine stretches: 0.35 ms */
+}
+
+static void test_a_clock_that_leaps_says_nothing(void **state)
+{
+    struct world_of_one *one = *state;
+    for (int i = 0; i < 12; i++)
+        second_of(one, 100, 90);
+    struct message_sample sample = sample_of(one, SAMPLE_REQUESTS, one->requests + 5);
+    struct message_batch batch = {.boot_us = one->now_us - 500 * SECOND + 3600 * SECOND,
+                                  .seq = one->seq + 1,
+                                  .samples = &sample,
+                                  .sample_count = 1};
+    str_format(batch.node, sizeof batch.node, "n1");
+    str_format(batch.boot_id, sizeof batch.boot_id, "boot-a");
+    metrics_take(one->metrics, "n1", "gcp/us-central1", &batch, one->now_us, site_of_peer, NULL);
+    assert_non_null(strstr(metrics_refused(one->metrics).last, "from the future"));
+    one->now_us += 100 * SECOND;
+    batch.boot_us = one->now_us - 590 * SECOND;
+    metrics_take(one->metrics, "n1", "gcp/us-central1", &batch, one->now_us, site_of_peer, NULL);
+    assert_non_null(strstr(metrics_refused(one->metrics).last, "late"));
+    assert_int_equal(metrics_refused(one->metrics).count, 2);
+}
+
+/* Two segments of a split workload, served by one instance of its first part. */
+static void test_segments_are_told_of_their_own_parts(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    int64_t near = 0;
+    int64_t far = 0;
+    int64_t cpu_ns = 0;
+    int64_t calls[2] = {0};
+    for (int second = 0; second < 14; second++) {
+        one->now_us += SECOND;
+        struct message_sample samples[] = {sample_of(one, SAMPLE_REQUESTS, near += 30),
+                                           sample_of(one, SAMPLE_REQUESTS, far += 10),
+                                           sample_of(one, SAMPLE_CPU_NS, cpu_ns += 40000000)};
+        for (int i = 0; i < 3; i++)
+            samples[i].workload = "tiles--near";
+        samples[0].segment = "near";
+        samples[1].segment = "far";
+        send(one, samples, 3);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        for (int i = 0; i < count; i++) {
+            bool is_near = str_equal(out[i].workload, "tiles--near");
+            assert_true(is_near || str_equal(out[i].workload, "tiles--far"));
+            if (out[i].kind == ESTIMATE_CALLS_MHZ)
+                calls[is_near] = out[i].value;
+            if (out[i].kind != ESTIMATE_CPU_NS)
+                continue;
+            assert_true(is_near); /* of the instance, over both segments */
+            assert_in_range(out[i].value, 980000, 1020000);
+        }
+    }
+    assert_in_range(calls[true], 28000, 31000);
+    assert_in_range(calls[false], 9300, 10500);
+}
+
+static void test_sketches_become_percentiles(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    const struct estimate *p99 = NULL;
+    for (int second = 0; second < 14; second++) {
+        one->now_us += SECOND;
+        struct sketch sketch = {0};
+        for (int i = 1; i <= 100; i++)
+            sketch_add(&sketch, i * 1000);
+        struct message_sketch told = {.kind = SAMPLE_LATENCY_US,
+                                      .namespace_ = "default",
+                                      .app = "shop",
+                                      .workload = "inference",
+                                      .instance = "inference-0-1"};
+        sketch_to_message(&sketch, &told);
+        struct message_batch batch = {.boot_us = one->now_us - 500 * SECOND,
+                                      .seq = ++one->seq,
+                                      .sketches = &told,
+                                      .sketch_count = 1};
+        str_format(batch.node, sizeof batch.node, "n1");
+        str_format(batch.boot_id, sizeof batch.boot_id, "boot-a");
+        metrics_take(one->metrics, "n1", "gcp/us-central1", &batch, one->now_us, NULL, NULL);
+        if (second == 13) { /* one whose count is a lie is refused */
+            told.count++;
+            batch.seq = ++one->seq;
+            batch.boot_us++;
+            metrics_take(one->metrics, "n1", "gcp/us-central1", &batch, one->now_us, NULL, NULL);
+            assert_non_null(strstr(metrics_refused(one->metrics).last, "sum up to 100"));
+        }
+        sketch_done(&sketch);
+        int count = metrics_changed(one->metrics, one->now_us + 1, out, 64);
+        if (p99 == NULL)
+            p99 = find(out, count, ESTIMATE_LATENCY_P99_US);
+        if (p99 != NULL && second < 13) {
+            assert_in_range(p99->value, 96000, 101000);
+            assert_in_range(p99->spread, 256, 4096);
+            assert_string_equal(p99->site, "gcp/us-central1");
+        }
+    }
+    assert_non_null(p99);
+    struct metrics_key key = {"default", "shop", "inference", "", "gcp/us-central1", ""};
+    struct metrics_latency latency;
+    assert_true(metrics_latency(one->metrics, &key, one->now_us, &latency));
+    assert_in_range(latency.p50_us, 49000, 52000);
+    assert_in_range(latency.p95_us, 94000, 96000);
+    assert_int_equal(latency.error_ppm, 5416);
+    assert_false(metrics_latency(one->metrics, &key, one->now_us + 60 * SECOND, &latency));
+}
+
+/* Many workloads, then others: the tables make way for them, and nothing is mixed up. */
+static void test_thousands_come_and_go(void **state)
+{
+    struct world_of_one *one = *state;
+    enum { MANY = 3000 };
+    static char names[MANY][LIMIT_NAME_BYTES];
+    static struct estimate out[4 * MANY];
+    static struct message_sample samples[LIMIT_SAMPLES_BATCH];
+    for (int age = 0; age < 4; age++) {
+        for (int i = 0; i < MANY; i++)
+            str_format(names[i], sizeof names[i], "w%d-%d", age, i);
+        int said = 0;
+        for (int second = 0; second < 7; second++) {
+            one->now_us += SECOND;
+            for (int begin = 0; begin < MANY; begin += LIMIT_SAMPLES_BATCH) {
+                int count = MANY - begin < LIMIT_SAMPLES_BATCH ? MANY - begin : LIMIT_SAMPLES_BATCH;
+                for (int i = 0; i < count; i++) {
+                    samples[i] = sample_of(one, SAMPLE_REQUESTS, (begin + i + 1) * second);
+                    samples[i].workload = names[begin + i];
+                }
+                one->now_us++;
+                send(one, samples, count);
+            }
+            int count = metrics_changed(one->metrics, one->now_us + 1, out, 4 * MANY);
+            for (int i = 0; i < count; i++) {
+                int number = 0;
+                const char *dash = strchr(out[i].workload, '-');
+                for (const char *at = dash + 1; *at != 0; at++)
+                    number = number * 10 + *at - '0';
+                assert_int_equal(out[i].workload[1] - '0', age);
+                assert_true(out[i].value <= (number + 1) * 1010);
+                said++;
+            }
+        }
+        assert_true(said >= MANY);
+        one->now_us += 700 * SECOND;
+    }
+    assert_int_equal(metrics_refused(one->metrics).count, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -267,6 +689,18 @@ int main(void)
         TEST(test_a_node_that_speaks_for_another_is_refused),
         TEST(test_round_trips_keep_the_shortest),
         TEST(test_silence_says_nothing),
+        TEST(test_a_node_that_claims_requests_moves_nothing),
+        TEST(test_a_node_that_claims_hits_moves_nothing),
+        TEST(test_a_node_that_claims_to_be_quick_moves_nothing),
+        TEST(test_a_round_trip_has_two_ends),
+        TEST(test_a_probe_contradicts_a_lone_node),
+        TEST(test_a_probe_alone_is_believed),
+        TEST(test_estimates_say_how_certain_they_are),
+        TEST(test_a_wider_spread_is_said),
+        TEST(test_a_clock_that_leaps_says_nothing),
+        TEST(test_segments_are_told_of_their_own_parts),
+        TEST(test_sketches_become_percentiles),
+        TEST(test_thousands_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,155 @@
+/*
+ * metrics_internal: the tables that the files of metrics share.
+ *
+ * metrics.c takes batches: source -> instance -> claim. windows.c keeps the tables and adds up
+ * claims over a window. suspect.c compares claims. estimate.c makes estimates of what is left.
+ * Entries refer to one another by index; windows_make_way alone renumbers them.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "metrics/metrics.h"
+#include "metrics/plausible.h"
+#include "metrics/sketch.h"
+
+#define STRETCHES     10 /* of a window: it slides by a tenth of its length */
+#define INSTANCES_MAX (LIMIT_METRIC_SERIES / 4)
+#define CLAIMS_MAX    (LIMIT_METRIC_SERIES / 8)
+#define GROUPS_MAX    (LIMIT_METRIC_SERIES / 8)
+#define SOURCES_MAX   (LIMIT_NODES + 64)
+#define IDLE_US       (INT64_C(600) * US_PER_S)
+#define DAY_US        (24 * US_PER_HOUR)
+
+/* A hash table of indices into an array that others keep; at most half full. */
+struct table {
+    struct table_slot {
+        uint64_t hash;
+        int32_t entry; /* -1: free */
+    } * slots;
+    uint32_t size; /* a power of two */
+};
+
+struct source {
+    char name[LIMIT_NAME_BYTES];
+    char boot_id[BOOT_ID_BYTES];
+    bool probe;
+    uint64_t seq;
+    int64_t boot_us;
+    int64_t seen_us;
+    struct plausible_clock clock;
+};
+
+/* What is read of one instance: the last state of its counters. */
+struct instance {
+    uint64_t hash;
+    int claim;
+    int row; /* of the sink; -1: none */
+    int64_t seen_us;
+    struct reading {
+        bool known;
+        uint64_t life;
+        int64_t value;
+        int64_t boot_us; /* of the source, when read */
+    } readings[SAMPLE_COUNT];
+};
+
+/* Sums of one stretch of a window. Of round trips, sum is the shortest. */
+struct stretch {
+    int64_t index; /* now_us / length; -1: empty */
+    int64_t sum[SAMPLE_COUNT];
+    int64_t count[SAMPLE_COUNT]; /* of readings */
+    int64_t busy_us;             /* summed over instances: how long the CPU counters cover */
+};
+
+/* In what a claim is not believed. ALL: its requests, and so whatever is said per request. */
+enum doubt { DOUBT_ALL, DOUBT_HITS, DOUBT_LATENCY, DOUBT_COUNT };
+
+/* What one source says of a (workload, site) or a pair of sites. */
+struct claim {
+    uint64_t hash;
+    int source;
+    int group; /* of the site, or the pair */
+    int group_next;
+    int all; /* group of the part at all sites; -1: a pair */
+    int all_next;
+    int64_t seen_us;
+    int64_t doubt_until_us[DOUBT_COUNT]; /* 0: believed */
+    struct stretch stretches[STRETCHES];
+    struct claim_sketch {
+        int64_t index; /* now_us / window; the present one and the one before count */
+        struct sketch sketch;
+    } sketches[2];
+};
+
+enum group_kind { GROUP_SITE, GROUP_ALL, GROUP_PAIR };
+
+struct group {
+    uint64_t hash;
+    enum group_kind kind;
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    char peer[LIMIT_REF_BYTES];
+    int first; /* claim; -1: none */
+    int64_t first_us;
+    int64_t seen_us;
+    struct said {
+        int64_t value; /* -1: never said */
+        int64_t spread;
+        int64_t at_us;
+    } said[ESTIMATE_COUNT];
+};
+
+struct metrics {
+    struct metrics_options options;
+    struct table source_table, instance_table, claim_table, group_table;
+    struct source *sources;
+    struct instance *instances;
+    struct claim *claims;
+    struct group *groups;
+    int source_count, instance_count, claim_count, group_count;
+    int source_room, instance_room, claim_room, group_room;
+    int cursor;        /* of metrics_changed: the group where the next call goes on */
+    int64_t judged_at; /* the stretch when claims were last compared */
+    int64_t way_made_us;
+    struct metrics_refusal refusal;
+};
+
+/* ---- metrics.c ---- */
+void metrics_refuse(struct metrics *metrics, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- windows.c ---- */
+int windows_create(struct metrics *metrics, struct error *err) WARN_UNUSED;
+void windows_destroy(struct metrics *metrics);
+/* Each finds an entry or makes one; -1: no room, and that has been refused with a sentence. They
+ * may move the arrays and (windows_make_way) renumber all entries: no pointer, and no index but
+ * what they return, outlives a call. */
+int windows_source(struct metrics *metrics, const char *name, bool probe, int64_t now_us);
+int windows_instance(struct metrics *metrics, int source, const struct message_sample *sample,
+                     const char *site, int64_t now_us);
+int windows_pair(struct metrics *metrics, int source, const char *site, const char *peer,
+                 int64_t now_us);
+struct stretch *windows_stretch(struct metrics *metrics, int claim, int64_t now_us);
+struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us);
+/* The group of a pair or a site; -1: none. */
+int windows_find(const struct metrics *metrics, enum group_kind kind,
+                 const struct metrics_key *key);
+static inline int windows_next(const struct metrics *metrics, const struct group *group, int claim)
+{
+    return group->kind == GROUP_ALL ? metrics->claims[claim].all_next
+                                    : metrics->claims[claim].group_next;
+}
+/* Adds the whole stretches of a claim's window to those of `into`, by position. */
+void windows_add(const struct metrics *metrics, const struct claim *claim, int64_t now_us,
+                 struct stretch into[STRETCHES]);
+struct stretch windows_total(const struct stretch stretches[STRETCHES]);
+
+/* ---- suspect.c ---- */
+/* Compares claims, once per stretch. */
+void suspect_judge(struct metrics *metrics, int64_t now_us);
+static inline bool suspect_doubted(const struct claim *claim, enum doubt doubt, int64_t now_us)
+{
+    return claim->doubt_until_us[DOUBT_ALL] > now_us || claim->doubt_until_us[doubt] > now_us;
+}

@@ -1,0 +1,251 @@
+/*
+ * suspect: which claims their peers contradict.
+ *
+ * Compared are claims of the same (workload, site), so that what differs between sites, which is
+ * what a scheduler is for, is never suspicious; round trips are compared with those that the other
+ * end measures. A claim is doubted for a window after it was last out of line.
+ */
+#include <string.h>
+
+#include "metrics/metrics_internal.h"
+
+#define HITS_TOLERANCE_PPM 150000
+
+/* The claims of one thing, with what they say over the window. */
+struct witnesses {
+    int claims[PLAUSIBLE_SOURCES_MAX];
+    struct stretch totals[PLAUSIBLE_SOURCES_MAX];
+    bool probe[PLAUSIBLE_SOURCES_MAX];
+    int count;
+};
+
+static void gather(const struct metrics *metrics, const struct group *group, bool latest,
+                   int64_t now_us, struct witnesses *into);
+static void judge_site(struct metrics *metrics, const struct group *group, bool latest,
+                       int64_t now_us);
+static void judge_pair(struct metrics *metrics, const struct group *group, bool latest,
+                       int64_t now_us);
+static int64_t hits_tolerance(const struct witnesses *witnesses);
+static void compare(struct metrics *metrics, const struct group *group,
+                    const struct witnesses *witnesses, enum doubt doubt, int counted, int per,
+                    int64_t tolerance, int64_t now_us);
+static void compare_with_probes(struct metrics *metrics, const struct group *group,
+                                const struct witnesses *witnesses, int64_t now_us);
+static bool value_of(const struct metrics *metrics, const struct stretch *total, int counted,
+                     int per, int64_t *ret_value);
+static void doubt_claim(struct metrics *metrics, const struct group *group, int claim,
+                        enum doubt doubt, const char *what, int64_t now_us);
+
+void suspect_judge(struct metrics *metrics, int64_t now_us)
+{
+    int64_t at = now_us / (metrics->options.window_us / STRETCHES);
+    if (at == metrics->judged_at)
+        return;
+    metrics->judged_at = at;
+    for (int i = 0; i < metrics->group_count; i++) {
+        const struct group *group = &metrics->groups[i];
+        if (now_us - group->seen_us > metrics->options.window_us || group->first < 0)
+            continue;
+        /* The latest stretch shows a lie that has just begun before it can move a whole window. */
+        for (int latest = 0; latest < 2; latest++) {
+            if (group->kind == GROUP_SITE && windows_next(metrics, group, group->first) >= 0)
+                judge_site(metrics, group, latest == 1, now_us);
+            else if (group->kind == GROUP_PAIR)
+                judge_pair(metrics, group, latest == 1, now_us);
+        }
+    }
+    metrics->refusal.suspects = 0;
+    for (int i = 0; i < metrics->claim_count; i++) {
+        bool doubted = false;
+        for (int k = 0; k < DOUBT_COUNT; k++)
+            doubted = doubted || metrics->claims[i].doubt_until_us[k] > now_us;
+        metrics->refusal.suspects += doubted;
+    }
+}
+
+static void judge_site(struct metrics *metrics, const struct group *group, bool latest,
+                       int64_t now_us)
+{
+    static const struct {
+        enum doubt doubt;
+        int counted;
+        int per; /* -1: compared as it is */
+        int64_t tolerance;
+    } rules[] = {
+        /* What a request costs and carries is much the same wherever it is served at one site: who
+         * claims requests that were not served shows by that. How many each serves is not. */
+        {DOUBT_ALL, SAMPLE_CPU_NS, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_3},
+        {DOUBT_ALL, SAMPLE_BYTES_OUT, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_3},
+        {DOUBT_ALL, SAMPLE_BYTES_IN, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_3},
+        {DOUBT_ALL, SAMPLE_REQUESTS, -1, PLAUSIBLE_FACTOR_20},
+        {DOUBT_LATENCY, SAMPLE_LATENCY_US_SUM, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_20},
+        {DOUBT_HITS, SAMPLE_HITS, SAMPLE_MISSES, 0},
+    };
+    struct witnesses witnesses = {0};
+    gather(metrics, group, latest, now_us, &witnesses);
+    if (witnesses.count < 2)
+        return;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        compare(metrics, group, &witnesses, rules[i].doubt, rules[i].counted, rules[i].per,
+                rules[i].doubt == DOUBT_HITS ? hits_tolerance(&witnesses) : rules[i].tolerance,
+                now_us);
+    compare_with_probes(metrics, group, &witnesses, now_us);
+}
+
+/* The way from a to b is as long as the way from b to a: both ends' claims are witnesses. */
+static void judge_pair(struct metrics *metrics, const struct group *group, bool latest,
+                       int64_t now_us)
+{
+    struct metrics_key back = {"", "", "", "", group->peer, group->site};
+    struct witnesses witnesses = {0};
+    gather(metrics, group, latest, now_us, &witnesses);
+    int other = windows_find(metrics, GROUP_PAIR, &back);
+    if (other >= 0)
+        gather(metrics, &metrics->groups[other], latest, now_us, &witnesses);
+    compare(metrics, group, &witnesses, DOUBT_ALL, SAMPLE_RTT_US, -1, PLAUSIBLE_FACTOR_3, now_us);
+}
+
+/* Three standard errors of the claim that has seen least, beside what peers may differ by. */
+static int64_t hits_tolerance(const struct witnesses *witnesses)
+{
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < witnesses->count; i++) {
+        const struct stretch *total = &witnesses->totals[i];
+        int64_t all = total->sum[SAMPLE_HITS] + total->sum[SAMPLE_MISSES];
+        least = all > 0 && all < least ? all : least;
+    }
+    int64_t root = 1;
+    while ((root + 1) * (root + 1) <= least && root < PPM)
+        root++;
+    return HITS_TOLERANCE_PPM + 3 * PPM / 2 / root;
+}
+
+static void gather(const struct metrics *metrics, const struct group *group, bool latest,
+                   int64_t now_us, struct witnesses *into)
+{
+    int64_t present = now_us / (metrics->options.window_us / STRETCHES);
+    for (int i = group->first; i >= 0 && into->count < PLAUSIBLE_SOURCES_MAX;
+         i = windows_next(metrics, group, i)) {
+        const struct claim *claim = &metrics->claims[i];
+        if (now_us - claim->seen_us > metrics->options.window_us)
+            continue;
+        struct stretch stretches[STRETCHES];
+        for (int k = 0; k < STRETCHES; k++)
+            stretches[k] = (struct stretch){.index = -1};
+        windows_add(metrics, claim, now_us, stretches);
+        for (int k = 0; k < STRETCHES && latest; k++)
+            if (stretches[k].index != present - 1)
+                stretches[k].index = -1;
+        into->claims[into->count] = i;
+        into->totals[into->count] = windows_total(stretches);
+        into->probe[into->count++] = metrics->sources[claim->source].probe;
+    }
+}
+
+/* Probes judge where they say the same thing; of requests they see only what passes by them, so
+ * that is compare_with_probes' matter. */
+static void compare(struct metrics *metrics, const struct group *group,
+                    const struct witnesses *witnesses, enum doubt doubt, int counted, int per,
+                    int64_t tolerance, int64_t now_us)
+{
+    int64_t values[PLAUSIBLE_SOURCES_MAX];
+    bool trusted[PLAUSIBLE_SOURCES_MAX];
+    bool out[PLAUSIBLE_SOURCES_MAX];
+    int claims[PLAUSIBLE_SOURCES_MAX];
+    int count = 0;
+    for (int i = 0; i < witnesses->count; i++) {
+        if (witnesses->probe[i] && counted == SAMPLE_REQUESTS)
+            continue;
+        if (!value_of(metrics, &witnesses->totals[i], counted, per, &values[count]))
+            continue;
+        trusted[count] = witnesses->probe[i];
+        claims[count++] = witnesses->claims[i];
+    }
+    if (plausible_outliers(values, trusted, count, tolerance, out) == 0)
+        return;
+    for (int i = 0; i < count; i++)
+        if (out[i])
+            doubt_claim(metrics, group, claims[i], doubt, sample_kind_words[counted], now_us);
+}
+
+/* What a comparison is made of: ratios in ppm, all else as 64 times the logarithm. False when the
+ * source has not seen enough of it. */
+static bool value_of(const struct metrics *metrics, const struct stretch *total, int counted,
+                     int per, int64_t *ret_value)
+{
+    int64_t enough = metrics->options.events_min;
+    int64_t sum = total->sum[counted];
+    if (counted == SAMPLE_HITS) {
+        int64_t all = sum + total->sum[per];
+        *ret_value = all > 0 ? (int64_t)((__int128)sum * PPM / all) : 0;
+        return all >= enough;
+    }
+    if (counted == SAMPLE_RTT_US) {
+        *ret_value = plausible_log(sum);
+        return total->count[counted] > 0;
+    }
+    if (counted == SAMPLE_REQUESTS) {
+        *ret_value = plausible_log(sum);
+        return sum >= enough;
+    }
+    if (total->count[counted] == 0 || sum == 0 || total->sum[per] < enough)
+        return false;
+    /* In thousandths, so that less than one of it per request counts as well. */
+    __int128 share = (__int128)sum * 1000 / total->sum[per];
+    *ret_value = plausible_log(share > INT64_MAX ? INT64_MAX : (int64_t)share);
+    return true;
+}
+
+/* Callers counted these requests at the other end, or a scrape did: a node that claims many times
+ * all that they saw is out; when it is only the sum of them, all are. */
+static void compare_with_probes(struct metrics *metrics, const struct group *group,
+                                const struct witnesses *witnesses, int64_t now_us)
+{
+    int64_t seen = 0;
+    int64_t claimed = 0;
+    for (int i = 0; i < witnesses->count; i++) {
+        int64_t requests = witnesses->totals[i].sum[SAMPLE_REQUESTS];
+        if (!witnesses->probe[i])
+            claimed += requests;
+        else if (requests > seen)
+            seen = requests;
+    }
+    if (seen < metrics->options.events_min || claimed < metrics->options.events_min)
+        return;
+    int64_t apart = plausible_log(claimed) - plausible_log(seen);
+    if (apart <= PLAUSIBLE_FACTOR_3 && apart >= -PLAUSIBLE_FACTOR_20)
+        return;
+    bool single = false;
+    for (int pass = 0; pass < 2 && !single; pass++) {
+        for (int i = 0; i < witnesses->count; i++) {
+            int64_t requests = witnesses->totals[i].sum[SAMPLE_REQUESTS];
+            bool alone = plausible_log(requests) - plausible_log(seen) > PLAUSIBLE_FACTOR_3;
+            if (witnesses->probe[i] || (pass == 0 && !alone))
+                continue;
+            single = true;
+            doubt_claim(metrics, group, witnesses->claims[i], DOUBT_ALL, "requests", now_us);
+        }
+    }
+}
+
+static void doubt_claim(struct metrics *metrics, const struct group *group, int index,
+                        enum doubt doubt, const char *what, int64_t now_us)
+{
+    struct claim *claim = &metrics->claims[index];
+    bool known = claim->doubt_until_us[doubt] > now_us;
+    claim->doubt_until_us[doubt] = now_us + metrics->options.window_us;
+    if (known)
+        return;
+    metrics->refusal.suspected++;
+    const char *name = metrics->sources[claim->source].name;
+    if (group->kind == GROUP_PAIR)
+        metrics_refuse(metrics,
+                       "node %s: its round trips between %.60s and %.60s are not what others "
+                       "measure; not counted while so",
+                       name, group->site, group->peer);
+    else
+        metrics_refuse(metrics,
+                       "node %s: its %s of %s at %.60s do not agree with what others see there; "
+                       "not counted while so",
+                       name, what, group->workload, group->site);
+}
