@@ -1,0 +1,255 @@
+#include "scheduler/core/answers.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "model/cost_saving.h"
+#include "scheduler/core/internal.h"
+
+static int fill_totals(const struct cost_input *input, const struct problem *problem,
+                       const struct placement *now, const struct placement *to, struct arena *arena,
+                       int *stay, struct core_plan *plan, struct error *err);
+static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
+                   int64_t *ret_bill, struct error *err);
+static void find_forced(const struct problem *problem, const struct placement *now, const int *stay,
+                        bool *must);
+static void mark_rule(const struct problem_rule *rule, const struct problem *problem,
+                      const int *stay, bool *must);
+static int fill_choices(const struct cost_input *input, const struct placement *to,
+                        const struct cost_move *moves, int count, struct arena *arena,
+                        struct core_plan *plan, struct error *err);
+static void fill_saving(struct core_plan_choice *choice, const struct cost_move *move);
+static bool is_stale(const struct core *core, const struct core_app *app, int index);
+static int64_t narrow(nusd value);
+
+int core_answer_plan(const struct cost_input *input, const struct problem *problem,
+                     const struct placement *now, const struct placement *to, struct arena *arena,
+                     struct core_plan *plan, struct error *err)
+{
+    int parts = problem->part_count;
+    int *stay = arena_array(arena, (size_t)parts + 1, sizeof(*stay));
+    bool *must = arena_array(arena, (size_t)parts + 1, sizeof(*must));
+    struct cost_move *moves = NULL;
+    int count = 0;
+    if (stay == NULL || must == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan of %d parts", parts);
+    int rc = fill_totals(input, problem, now, to, arena, stay, plan, err);
+    if (rc < 0)
+        return rc;
+    find_forced(problem, now, stay, must);
+    rc = cost_moves(input, now, to, must, arena, &moves, &count, err);
+    if (rc == 0)
+        rc = fill_choices(input, to, moves, count, arena, plan, err);
+    return rc;
+}
+
+static int fill_totals(const struct cost_input *input, const struct problem *problem,
+                       const struct placement *now, const struct placement *to, struct arena *arena,
+                       int *stay, struct core_plan *plan, struct error *err)
+{
+    plan->score_stay_nusd = INT64_MAX;
+    if (cost_choices(input, problem, now, stay) && problem_broken_rule(problem, stay) < 0 &&
+        money_to_i64(problem_cost(problem, stay), &plan->score_stay_nusd) < 0)
+        return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
+    int rc = bill_of(input, to, arena, &plan->bill_plan_nusd, err);
+    if (rc == 0)
+        rc = bill_of(input, now, arena, &plan->bill_stay_nusd, err);
+    return rc;
+}
+
+/* Per month: what a move costs once is not in it. */
+static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
+                   int64_t *ret_bill, struct error *err)
+{
+    struct cost_report report;
+    int rc = cost_explain(input, at, arena, &report, err);
+    if (rc < 0)
+        return rc;
+    nusd bill = report.total.bill - report.total.bill_term[TERM_MIGRATION];
+    if (money_to_i64(bill, ret_bill) < 0)
+        return error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
+    return 0;
+}
+
+/* Parts that cannot stay: nowhere yet, or in a rule that today's placement breaks. */
+static void find_forced(const struct problem *problem, const struct placement *now, const int *stay,
+                        bool *must)
+{
+    bool placed = true;
+    for (int i = 0; i < problem->part_count; i++) {
+        must[i] = now[i].site < 0 || stay[i] < 0;
+        placed &= !must[i];
+    }
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        bool alone = rule->kind == RULE_CHOICES && stay[rule->a] >= 0;
+        bool both = rule->kind == RULE_PAIR && stay[rule->a] >= 0 && stay[rule->b] >= 0;
+        if (!alone && !both && !placed)
+            continue; /* who comes is forced anyway, and takes along whom it displaces */
+        struct problem one = *problem;
+        one.rules = &problem->rules[i];
+        one.rule_count = 1;
+        if ((alone || both || placed) && problem_broken_rule(&one, stay) >= 0)
+            mark_rule(rule, problem, stay, must);
+    }
+}
+
+static void mark_rule(const struct problem_rule *rule, const struct problem *problem,
+                      const int *stay, bool *must)
+{
+    switch (rule->kind) {
+    case RULE_PAIR:
+        must[rule->b] = true;
+        must[rule->a] = true;
+        break;
+    case RULE_CHOICES:
+        must[rule->a] = true;
+        break;
+    case RULE_APART:
+        for (int i = 0; i < rule->part_count; i++)
+            must[rule->parts[i]] = true;
+        break;
+    case RULE_CAPACITY:
+        for (int i = 0; i < problem->part_count; i++) {
+            const struct problem_choice *choice = &problem->parts[i].choices[stay[i]];
+            must[i] |= choice->site == rule->site && choice->demand[rule->resource] > 0;
+        }
+        break;
+    }
+}
+
+static int fill_choices(const struct cost_input *input, const struct placement *to,
+                        const struct cost_move *moves, int count, struct arena *arena,
+                        struct core_plan *plan, struct error *err)
+{
+    int parts = 0;
+    for (int i = 0; i < input->app_count; i++)
+        parts += input->apps[i].app->workload_count;
+    plan->choices = arena_array(arena, (size_t)parts + 1, sizeof(*plan->choices));
+    if (plan->choices == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan of %d parts", parts);
+    plan->choice_count = parts;
+    for (int i = 0; i < input->app_count; i++) {
+        const struct app *app = input->apps[i].app;
+        for (int k = 0; k < app->workload_count; k++) {
+            int part = cost_part(input, i, k);
+            struct core_plan_choice *choice = &plan->choices[part];
+            CORE_SET(choice->namespace_, app->namespace_);
+            CORE_SET(choice->app, app->name);
+            CORE_SET(choice->workload, app->workloads[k].name);
+            CORE_SET(choice->site, input->world->sites[to[part].site].name);
+            choice->variant = to[part].variant;
+            CORE_SET(choice->lead, app->workloads[to[part].lead].name);
+            choice->group = -1;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        if (!moves[i].forced)
+            fill_saving(&plan->choices[moves[i].part], &moves[i]);
+    }
+    return 0;
+}
+
+static void fill_saving(struct core_plan_choice *choice, const struct cost_move *move)
+{
+    choice->group = move->group;
+    choice->score_saving_nusd = narrow(move->score_saving);
+    choice->bill_saving_nusd = narrow(move->bill_saving);
+    choice->once_nusd = narrow(move->once);
+    choice->spread_nusd = narrow(move->spread);
+    choice->confidence_ppm = move->confidence_ppm;
+}
+
+int core_answer_check(const struct core *core, uint64_t check, struct arena *arena,
+                      struct core_event *ret_event, struct error *err)
+{
+    struct cost_input input;
+    struct placement *now = NULL;
+    int rc = core_cost_input(core, NULL, NULL, arena, &input, err);
+    if (rc == 0)
+        rc = core_placement(core, &input, arena, &now, err);
+    if (rc < 0)
+        return rc;
+    int parts = 0;
+    for (int i = 0; i < input.app_count; i++)
+        parts += input.apps[i].app->workload_count;
+    struct placement *before = arena_array(arena, (size_t)parts + 1, sizeof(*before));
+    bool *must = arena_array(arena, (size_t)parts + 1, sizeof(*must));
+    if (before == NULL || must == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a check of %d parts", parts);
+    memcpy(before, now, (size_t)parts * sizeof(*before));
+    struct core_event event = {.kind = CORE_CHECKED};
+    event.checked.check = check;
+    event.checked.known = true;
+    for (int i = 0; i < input.app_count; i++) {
+        const struct app *app = input.apps[i].app;
+        const struct core_app *known = core_app_find(core, app->namespace_, app->name);
+        for (int k = 0; k < app->workload_count; k++) {
+            const struct core_trial *trial = &known->workloads[k].trial;
+            if (trial->site < 0 || trial->check != check)
+                continue;
+            before[cost_part(&input, i, k)].site = trial->site;
+            before[cost_part(&input, i, k)].variant = trial->variant;
+            event.checked.known &= !is_stale(core, known, k);
+            if (event.checked.app[0] != 0)
+                continue;
+            CORE_SET(event.checked.namespace_, app->namespace_);
+            CORE_SET(event.checked.app, app->name);
+            CORE_SET(event.checked.workload, app->workloads[k].name);
+        }
+    }
+    if (event.checked.app[0] == 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "check %llu is not under way",
+                         (unsigned long long)check);
+    struct cost_move *moves = NULL;
+    int count = 0;
+    rc = cost_moves(&input, before, now, must, arena, &moves, &count, err);
+    if (rc < 0)
+        return rc;
+    /* What moved together is one group as a rule. If it has come apart the sum counts, and so does
+     * that of the errors: they may come from one input. */
+    nusd score = 0;
+    nusd bill = 0;
+    nusd spread = 0;
+    for (int i = 0; i < count; i++) {
+        bool first = true;
+        for (int k = 0; k < i && first; k++)
+            first = moves[k].group != moves[i].group;
+        if (!first)
+            continue;
+        score += moves[i].score_saving;
+        bill += moves[i].bill_saving;
+        spread += moves[i].spread;
+    }
+    event.checked.score_saving_nusd = narrow(score);
+    event.checked.bill_saving_nusd = narrow(bill);
+    event.checked.spread_nusd = narrow(spread);
+    *ret_event = event;
+    return 0;
+}
+
+/* Something was measured of the workload where it is, and no longer is. */
+static bool is_stale(const struct core *core, const struct core_app *app, int index)
+{
+    const struct core_state *state = &core->state;
+    int here = app->workloads[index].site;
+    const char *site = here < 0 ? "" : state->world->sites[here].name;
+    for (int i = 0; i < state->estimate_count; i++) {
+        const struct estimate *estimate = &state->estimates[i];
+        if ((estimate->site[0] == 0 || str_equal(estimate->site, site)) &&
+            state->now.us - estimate->at_us > state->world->policy.metric_age_max_us &&
+            str_equal(estimate->workload, app->app.workloads[index].name) &&
+            str_equal(estimate->app, app->app.name) &&
+            str_equal(estimate->namespace_, app->app.namespace_))
+            return true;
+    }
+    return false;
+}
+
+/* Beyond 9 billion dollars a month the exact amount decides nothing. */
+static int64_t narrow(nusd value)
+{
+    if (value > INT64_MAX)
+        return INT64_MAX;
+    return value < -INT64_MAX ? -INT64_MAX : (int64_t)value;
+}

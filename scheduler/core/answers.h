@@ -1,0 +1,25 @@
+/*
+ * answers: what a shell says to CORE_SOLVE and CORE_CHECK, computed from the core's own input.
+ *
+ * The service, the simulator and the tests answer with these, so that all of them judge a move by
+ * the same figures. Pure; memory from the arena, in which the answer's arrays stay. Any thread may
+ * call core_answer_plan, whose input is a copy's or the core's own between two steps.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/cost.h"
+#include "scheduler/core/core.h"
+
+/* Fills plan->choices, with groups and what they save, and score_stay and the bills, for a solution
+ * whose placement is to[] ([part], complete). `now` is core_placement of the same input. */
+int core_answer_plan(const struct cost_input *input, const struct problem *problem,
+                     const struct placement *now, const struct placement *to, struct arena *arena,
+                     struct core_plan *plan, struct error *err) WARN_UNUSED;
+
+/* The CORE_CHECKED for the check under way: what its group saves by the present estimates, as it
+ * is against as it was. Not known when an estimate that it depends on is older than the policy
+ * allows. ERR_NOT_FOUND when there is no such check any more: then there is nothing to say. */
+int core_answer_check(const struct core *core, uint64_t check, struct arena *arena,
+                      struct core_event *ret_event, struct error *err) WARN_UNUSED;
