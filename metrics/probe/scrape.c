@@ -22,7 +22,7 @@ struct job {
     int target;
     struct openmetrics_reader *reader;
     struct ingest_page *page;
-    bool reading; /* a body with status 200 has begun */
+    bool reading;                            /* a body with status 200 has begun */
     const struct openmetrics_result *result; /* of a page that counts */
     int64_t began_us;
     int64_t bytes;
