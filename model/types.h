@@ -77,8 +77,8 @@ struct site {
 
 /* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/" with
  * an asterisk), by tag ("tag:continent=asia"), by tier ("tier:client") or all ("*"); the most exact
- * rule wins (the sum of both ends' exactness, world_selects), ties by order. Volumes accumulate over
- * the month per (account of the paying side, rule). */
+ * rule wins (the sum of both ends' exactness, world_selects), ties by order. Volumes accumulate
+ * over the month per (account of the paying side, rule). */
 struct egress_tier {
     int64_t up_to_bytes;  /* of the month's cumulative volume; INT64_MAX for the last */
     struct decimal price; /* USD per per_bytes */

@@ -3,6 +3,7 @@
 #include "model_fixture.h"
 
 #include "base/wire/messages.h"
+#include "model/weights.h"
 
 #define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define RUN    "run: {driver: process, artifact: 'file:/bin/x', digest: '" DIGEST "'}"
@@ -224,6 +225,8 @@ static void test_weights(void **state)
     parse("app: a\nweights: {device_cpu: 1, compute: 2, storage: 3, migration: 4}\n"
           "workloads: [" ONE "]\n",
           &arena, &app);
+    assert_int_equal(app.weights_stated,
+                     WEIGHTS_ALL & ~(1U << WEIGHT_LATENCY | 1U << WEIGHT_EGRESS));
     weights = app_weights(&app, &world);
     assert_int_equal(weights.latency_usd_per_second.coefficient, 7);
     assert_int_equal(weights.device_cpu_usd_per_second.coefficient, 1);

@@ -2,6 +2,8 @@
  * that parts written out are the same app. */
 #include "model_fixture.h"
 
+#include "model/app_split.h"
+
 #define RUN   "run: {driver: process, artifact: 'file:/bin/x'}, resources: {cpu: 1, memory: 1MiB}"
 #define USERS "users: [{name: n1, site: a/a}, {name: n2, site: a/b}, {name: n3, site: a/c}]\n"
 
