@@ -366,9 +366,9 @@ static int judge_group(const struct grouping *grouping, const struct cost_slicer
                        struct error *err)
 {
     struct judge judge = {.grouping = grouping, .group = group};
-    struct difference difference;
+    struct difference difference = {0};
     struct arena arena;
-    nusd spread;
+    nusd spread = 0;
     arena_init(&arena, SIZE_MAX / 2);
     int rc = judge_begin(&judge, slicer, &arena, err);
     if (rc == 0) {
