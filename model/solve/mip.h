@@ -39,6 +39,9 @@ int mip_solve(struct reduced *reduced, const struct mip_options *options, struct
               bool have_choice, int *choice, struct mip_result *ret_result,
               struct error *err) WARN_UNUSED;
 
+/* Columns that a programme of the open cells has at most. */
+int64_t mip_columns(const struct reduced *reduced);
+
 /* Writes the programme of `reduced` as it stands as free MPS, in dollars. */
 int mip_export(struct reduced *reduced, struct arena *arena, const char *path,
                struct error *err) WARN_UNUSED;

@@ -72,6 +72,21 @@ int mip_fixed(const struct reduced *reduced, int part)
     return choice;
 }
 
+int64_t mip_columns(const struct reduced *reduced)
+{
+    int64_t columns = 0;
+    for (int part = 0; part < reduced->parts; part++) {
+        columns += reduced->open_count[part] > 1 ? reduced->open_count[part] : 0;
+    }
+    for (int i = 0; i < reduced->edge_count; i++) {
+        const struct edge *edge = &reduced->edges[i];
+        int64_t a = reduced->open_count[edge->a];
+        int64_t b = reduced->open_count[edge->b];
+        columns += a > 1 && b > 1 && !reduce_edge_is_idle(reduced, edge) ? a * b : 0;
+    }
+    return columns;
+}
+
 static int alloc(struct mip *mip, struct arena *arena, struct error *err)
 {
     const struct reduced *r = mip->r;

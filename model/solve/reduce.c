@@ -148,6 +148,28 @@ int64_t reduce_residual(const struct reduced *reduced, const struct active_meter
     return rest < 0 ? 0 : (int64_t)rest;
 }
 
+nusd reduce_line(const struct problem_meter *meter, int64_t min, int64_t max, int64_t *ret_slope)
+{
+    bool active;
+    return meter_line(meter, min, max, ret_slope, &active);
+}
+
+/* The charge is linear between the ends of tiers: those and the ends of the range decide. */
+nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t min, int64_t max)
+{
+    nusd least = meter_charge(meter, min) - floor_div((nusd)slope * min, meter->per_bytes);
+    for (int i = 0; i <= meter->tier_count; i++) {
+        nusd at = i == meter->tier_count ? max : (nusd)meter->up_to_bytes[i] - meter->base_bytes;
+        if (at >= min && at <= max) {
+            nusd above =
+                meter_charge(meter, (int64_t)at) - floor_div((nusd)slope * at, meter->per_bytes);
+            least = above < least ? above : least;
+        }
+    }
+    /* Two roundings: the charge's own and the line's. */
+    return least - 2;
+}
+
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice)
 {
     const struct problem_part *source = &reduced->problem->parts[part];
@@ -525,8 +547,7 @@ static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min,
 }
 
 /* A line below the charge on [min, max]: with one price it is the charge itself; else the chord,
- * moved down until it supports the charge (which is linear between the ends of tiers, so those and
- * the two ends of the range decide). Returns the intercept, rounded down. */
+ * moved down until it supports the charge. Returns the intercept, rounded down. */
 static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
                        int64_t *ret_slope, bool *ret_active)
 {
@@ -543,19 +564,9 @@ static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t m
     nusd high = meter_charge(meter, max);
     int64_t slope = one_price ? meter->price_nusd[first]
                               : floor_div((high - low) * meter->per_bytes, (nusd)max - min);
-    nusd least = low - floor_div((nusd)slope * min, meter->per_bytes);
-    for (int i = 0; i <= meter->tier_count; i++) {
-        nusd at = i == meter->tier_count ? max : (nusd)meter->up_to_bytes[i] - meter->base_bytes;
-        if (at >= min && at <= max) {
-            nusd above =
-                meter_charge(meter, (int64_t)at) - floor_div((nusd)slope * at, meter->per_bytes);
-            least = above < least ? above : least;
-        }
-    }
     *ret_slope = slope;
     *ret_active = !one_price;
-    /* Two roundings: the charge's own and this line's. */
-    return least - 2;
+    return reduce_intercept(meter, slope, min, max);
 }
 
 /* Lists on each edge the pairs that use any meter; meters_make drops those it does not need. */

@@ -102,6 +102,10 @@ static inline const struct problem_choice *reduce_choice(const struct reduced *r
 /* The active meter's charge above what the tables hold, rounded down, for a planned volume. */
 int64_t reduce_residual(const struct reduced *reduced, const struct active_meter *meter,
                         nusd volume);
+/* A line below a meter's charge for volumes in [min, max]: price per per_bytes and intercept. The
+ * second is for a slope of the caller's choice. */
+nusd reduce_line(const struct problem_meter *meter, int64_t min, int64_t max, int64_t *ret_slope);
+nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t min, int64_t max);
 /* Bytes that a cell of a part, or of an edge, puts on a meter. */
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice);
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,

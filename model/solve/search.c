@@ -28,6 +28,7 @@ struct search {
     int *active_of; /* [meter]: index of the active meter, or -1 */
     int *best;
     int64_t evals;
+    int64_t evals_max; /* of the descent under way */
     uint64_t random;
 };
 
@@ -113,6 +114,7 @@ bool search_run(struct search *search, int kicks, int64_t evals, int *choice)
 {
     const struct reduced *r = search->r;
     search->evals = 0;
+    search->evals_max = evals;
     search->random = UINT64_C(0x9e3779b97f4a7c15);
     load(search, choice);
     struct score best = descend(search);
@@ -138,6 +140,7 @@ bool search_anneal(struct search *search, int64_t evals, uint64_t seed, int *cho
 {
     const struct reduced *r = search->r;
     search->evals = 0;
+    search->evals_max = INT64_MAX;
     search->random = hash_u64(HASH_SEED, seed) | 1;
     load(search, choice);
     double hot = temperature(search) / 2;
@@ -456,7 +459,7 @@ static struct score descend(struct search *search)
     const struct reduced *r = search->r;
     struct score total = score_all(search);
     bool moved = true;
-    while (moved) {
+    while (moved && search->evals < search->evals_max) {
         moved = false;
         for (int part = 0; part < r->parts; part++) {
             moved = improve_single(search, part, &total) || moved;
@@ -524,7 +527,7 @@ static bool improve_edge(struct search *search, const struct edge *edge, struct 
 static bool improve_swaps(struct search *search, struct score *total)
 {
     const struct reduced *r = search->r;
-    for (int a = 0; a < r->parts; a++) {
+    for (int a = 0; a < r->parts && search->evals < search->evals_max; a++) {
         for (int b = a + 1; b < r->parts; b++) {
             int from_a = search->choice[a];
             int from_b = search->choice[b];

@@ -3,9 +3,15 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/solve/couple.h"
 #include "model/solve/mip.h"
 #include "model/solve/reduce.h"
 #include "model/solve/search.h"
+
+/* Additions that finding the prices between components may take: some seconds at most. */
+#define COUPLE_WORK (INT64_C(1) << 31)
+/* Columns of a programme that GLPK gets through. */
+#define COLUMNS_MAX 60000
 
 struct attempt {
     const struct problem *problem;
@@ -15,20 +21,24 @@ struct attempt {
     int *choice;
     int *trial;
     bool found;
+    int64_t bound; /* no assignment that keeps the rules is cheaper */
 };
 
 static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out, struct error *err);
+static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_done,
+                      struct error *err);
+static int prove(struct attempt *attempt, int64_t nodes_max, struct solution *out,
+                 struct error *err);
+static void start(struct attempt *attempt);
 static void incumbent(struct attempt *attempt);
 static void consider(struct attempt *attempt);
-static void stay(struct attempt *attempt);
-static void finish(struct attempt *attempt, enum solve_status status, int64_t bound,
-                   struct solution *out);
+static void finish(struct attempt *attempt, enum solve_status status, struct solution *out);
 
 void solve_problem(const struct problem *problem, const struct solve_options *options,
                    struct arena *arena, struct solution *ret_solution)
 {
     int64_t nodes_max = options->nodes_max > 0 ? options->nodes_max : SOLVE_NODES_MAX;
-    struct attempt attempt = {.problem = problem, .arena = arena};
+    struct attempt attempt = {.problem = problem, .arena = arena, .bound = INT64_MIN};
     struct solution solution = {.status = SOLVE_NONE};
     struct error err = {0};
     int rc = run(&attempt, nodes_max, &solution, &err);
@@ -71,55 +81,124 @@ static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out,
     if (rc < 0) {
         return rc;
     }
+    start(attempt);
+    bool done = false;
+    rc = fall_apart(attempt, out, &done, err);
+    if (rc < 0 || done) {
+        return rc;
+    }
+    if (mip_columns(reduced) > COLUMNS_MAX) {
+        if (!attempt->found) {
+            str_format(out->text, sizeof(out->text),
+                       "no placement that keeps the rules was found, and the problem is too large "
+                       "to prove that there is none");
+            return 0;
+        }
+        finish(attempt, SOLVE_FEASIBLE, out);
+        return 0;
+    }
     incumbent(attempt);
     if (reduced->empty || (attempt->found && reduced->constant >= reduced->cutoff)) {
         /* Without an incumbent cells are closed by rules only. */
+        attempt->bound = reduced->cutoff;
         if (attempt->found) {
-            finish(attempt, SOLVE_OPTIMAL, reduced->cutoff, out);
+            finish(attempt, SOLVE_OPTIMAL, out);
         } else {
             out->status = SOLVE_INFEASIBLE;
         }
         return 0;
     }
-    struct mip_options options = {.nodes_max = nodes_max};
-    struct mip_result result;
-    rc =
-        mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->choice, &result, err);
+    return prove(attempt, nodes_max, out, err);
+}
+
+/* Component by component, as far as nothing couples them. */
+static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_done,
+                      struct error *err)
+{
+    struct reduced *reduced = &attempt->reduced;
+    struct eliminate *eliminate;
+    struct couple_result result;
+    int rc = eliminate_create(reduced, attempt->arena, &eliminate, err);
+    if (rc < 0 || eliminate == NULL) {
+        return rc;
+    }
+    rc = couple_solve(reduced, eliminate, attempt->search, COUPLE_WORK, attempt->arena,
+                      attempt->found, attempt->choice, &result, err);
     if (rc < 0) {
         return rc;
     }
     out->nodes = result.nodes;
+    *ret_done = !result.possible;
+    if (!result.possible) {
+        out->status = SOLVE_INFEASIBLE;
+        return 0;
+    }
+    attempt->bound = result.bound;
     attempt->found = result.found;
-    if (result.outcome == MIP_DONE) {
-        if (!result.found) {
-            out->status = SOLVE_INFEASIBLE;
-            return 0;
-        }
-        finish(attempt, SOLVE_OPTIMAL, INT64_MAX, out);
-    } else if (result.found) {
-        finish(attempt, SOLVE_FEASIBLE, result.bound, out);
-    } else {
-        str_format(out->text, sizeof(out->text),
-                   "the budget of %lld nodes is spent before any placement that keeps the rules",
-                   (long long)nodes_max);
+    if (result.found) {
+        reduced->cutoff = result.cost;
+        *ret_done = (nusd)result.cost - result.bound <= solve_tolerance(result.cost, 0);
+    }
+    if (*ret_done) {
+        finish(attempt, SOLVE_OPTIMAL, out);
     }
     return 0;
 }
 
-/* The cheapest of: the present placement, what descent makes of it, what descent makes of each
- * part's cheapest choice. The bound is tightened with it, and the search repeated among what is
- * left.
- */
-static void incumbent(struct attempt *attempt)
+static int prove(struct attempt *attempt, int64_t nodes_max, struct solution *out,
+                 struct error *err)
 {
     struct reduced *reduced = &attempt->reduced;
+    struct mip_options options = {.nodes_max = nodes_max};
+    struct mip_result result;
+    int rc =
+        mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->choice, &result, err);
+    if (rc < 0) {
+        return rc;
+    }
+    out->nodes += result.nodes;
+    attempt->found = result.found;
+    bool proven = result.outcome == MIP_DONE;
+    if (!result.found && proven) {
+        out->status = SOLVE_INFEASIBLE;
+        return 0;
+    }
+    if (!result.found) {
+        str_format(out->text, sizeof(out->text),
+                   "the budget of %lld nodes is spent before any placement that keeps the rules",
+                   (long long)nodes_max);
+        return 0;
+    }
+    /* GLPK's word, which holds up to the tolerance. */
+    nusd cost = problem_cost(attempt->problem, attempt->choice);
+    nusd gap = cost > reduced->constant ? cost - reduced->constant : 0;
+    nusd bound = (proven ? cost : result.bound) - solve_tolerance((int64_t)cost, (int64_t)gap);
+    attempt->bound = bound > attempt->bound ? (int64_t)bound : attempt->bound;
+    finish(attempt, proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE, out);
+    return 0;
+}
+
+/* The present placement is the first incumbent. */
+static void start(struct attempt *attempt)
+{
     bool placed = true;
-    for (int part = 0; part < reduced->parts; part++) {
+    for (int part = 0; part < attempt->reduced.parts; part++) {
         attempt->trial[part] = attempt->problem->parts[part].current;
         placed = placed && attempt->trial[part] >= 0;
     }
     if (placed) {
         consider(attempt);
+    }
+}
+
+/* The cheapest of: what is known, what descent makes of the present placement, what descent makes
+ * of each part's cheapest choice. The bound is tightened with it, and the search repeated among
+ * what is left. */
+static void incumbent(struct attempt *attempt)
+{
+    struct reduced *reduced = &attempt->reduced;
+    for (int part = 0; part < reduced->parts; part++) {
+        attempt->trial[part] = attempt->problem->parts[part].current;
     }
     (void)search_run(attempt->search, 4, 200000, attempt->trial);
     consider(attempt);
@@ -152,53 +231,13 @@ static void consider(struct attempt *attempt)
     }
 }
 
-/* Parts go back to where they are now as far as that costs nothing, alone or two at a time. */
-static void stay(struct attempt *attempt)
+static void finish(struct attempt *attempt, enum solve_status status, struct solution *out)
 {
-    const struct problem *problem = attempt->problem;
-    int *choice = attempt->choice;
-    nusd cost = problem_cost(problem, choice);
-    bool moved = true;
-    while (moved) {
-        moved = false;
-        for (int a = 0; a < problem->part_count; a++) {
-            for (int b = a; b < problem->part_count; b++) {
-                int home_a = problem->parts[a].current;
-                int home_b = problem->parts[b].current;
-                int away_a = choice[a];
-                int away_b = choice[b];
-                if (home_a < 0 || home_b < 0 || home_a == away_a || home_b == away_b) {
-                    continue;
-                }
-                choice[a] = home_a;
-                choice[b] = home_b;
-                if (problem_cost(problem, choice) <= cost &&
-                    problem_broken_rule(problem, choice) < 0) {
-                    moved = true;
-                    break;
-                }
-                choice[b] = away_b;
-                choice[a] = away_a;
-            }
-        }
-    }
-}
-
-/* bound INT64_MAX: GLPK's proof, which holds up to the tolerance. */
-static void finish(struct attempt *attempt, enum solve_status status, int64_t bound,
-                   struct solution *out)
-{
-    stay(attempt);
+    solve_stay(attempt->problem, attempt->arena, attempt->choice);
     out->status = status;
     out->choice = attempt->choice;
     out->cost_nusd = (int64_t)problem_cost(attempt->problem, attempt->choice);
-    int64_t gap = out->cost_nusd - attempt->reduced.constant;
-    if (status == SOLVE_FEASIBLE || bound == INT64_MAX) {
-        bound = status == SOLVE_FEASIBLE ? bound : out->cost_nusd;
-        bound -= solve_tolerance(out->cost_nusd, gap > 0 ? gap : 0);
-    }
-    if (bound < attempt->reduced.constant) {
-        bound = attempt->reduced.constant;
-    }
+    int64_t bound = attempt->bound;
+    bound = bound < attempt->reduced.constant ? attempt->reduced.constant : bound;
     out->bound_nusd = bound < out->cost_nusd ? bound : out->cost_nusd;
 }

@@ -26,6 +26,10 @@ void solve_problem(const struct problem *problem, const struct solve_options *op
 int solve_conflict(const struct problem *problem, int64_t nodes_max, struct arena *arena,
                    struct solution *solution, struct error *err) WARN_UNUSED;
 
+/* Parts of choice[] go back to where they are now as far as that costs nothing and keeps the rules,
+ * alone or two at a time. */
+void solve_stay(const struct problem *problem, struct arena *arena, int *choice);
+
 /* How much cheaper than an optimum of this cost a missed assignment could be: the doubles between
  * an exact lower bound and the exact cost, `gap` apart. */
 int64_t solve_tolerance(int64_t cost_nusd, int64_t gap_nusd);

@@ -4,6 +4,7 @@
 
 static void begin(struct problem *out, struct arena *arena, int parts, int sites, int pairs,
                   int meters, int rules);
+static int app_size(const struct gen_app_shape *shape);
 static void any_rule(struct gen_random *random, struct problem *out, struct problem_rule *rule,
                      struct arena *arena);
 static void any_meter(struct gen_random *random, struct problem_meter *meter);
@@ -94,6 +95,7 @@ void gen_app(const struct gen_app_shape *shape, struct arena *arena, struct prob
     struct gen_random random;
     gen_seed(&random, shape->seed);
     int chords = shape->parts * shape->chord_percent / 100;
+    int each = app_size(shape);
     int providers = shape->tiers ? 3 : 0;
     begin(out, arena, shape->parts, shape->sites, shape->parts + chords, providers,
           2 * shape->parts + 2 * shape->sites);
@@ -128,7 +130,7 @@ void gen_app(const struct gen_app_shape *shape, struct arena *arena, struct prob
         }
     }
     for (int i = 1; i < shape->parts; i++) {
-        int root = i / 12 * 12;
+        int root = i / each * each;
         if (i > root) {
             app_pair(&random, shape, out, arena,
                      root + (int)gen_below(&random, (uint64_t)(i - root)), i);
@@ -136,14 +138,19 @@ void gen_app(const struct gen_app_shape *shape, struct arena *arena, struct prob
     }
     for (int i = 0; i < chords; i++) {
         int a = (int)gen_below(&random, (uint64_t)shape->parts);
-        int near = a / 12 * 12;
-        int span = shape->parts - near < 12 ? shape->parts - near : 12;
+        int near = a / each * each;
+        int span = shape->parts - near < each ? shape->parts - near : each;
         int b = near + (int)gen_below(&random, (uint64_t)span);
         if (a != b) {
             app_pair(&random, shape, out, arena, a, b);
         }
     }
     app_rules(&random, shape, out, arena);
+}
+
+static int app_size(const struct gen_app_shape *shape)
+{
+    return shape->app_parts > 0 ? shape->app_parts : 12;
 }
 
 static void begin(struct problem *out, struct arena *arena, int parts, int sites, int pairs,
@@ -310,7 +317,8 @@ static void app_rules(struct gen_random *random, const struct gen_app_shape *sha
             str_format(rule->text, sizeof(rule->text), "%s needs tag cloud=%d", out->parts[i].name,
                        provider);
         }
-        if (i % 12 == 11) { /* two of an app's workloads at different sites */
+        if (i % app_size(shape) == app_size(shape) - 1 &&
+            i >= 3) { /* two of an app's workloads at different sites */
             struct problem_rule *rule = &out->rules[out->rule_count++];
             *rule = (struct problem_rule){.kind = RULE_APART, .part_count = 2};
             rule->parts = need(arena_array(arena, 2, sizeof(int)));

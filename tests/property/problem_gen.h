@@ -16,7 +16,7 @@ bool gen_chance(struct gen_random *random, int percent);
 /* Anything at all: every kind of rule and meter, often infeasible. */
 void gen_any(uint64_t seed, int parts, int sites, struct arena *arena, struct problem *out);
 
-/* Apps as people write them: trees of up to 12 workloads with some chords, traffic between them
+/* Apps as people write them: trees of some workloads with some chords, traffic between them
  * that costs by latency and egress, tags, anti-affinity, capacity, tiered meters per provider. */
 struct gen_app_shape {
     uint64_t seed;
@@ -25,5 +25,6 @@ struct gen_app_shape {
     int chord_percent;    /* extra links, per cent of the parts */
     int capacity_percent; /* room at all sites together, per cent of the demand; 0: no capacities */
     bool tiers;           /* egress by tiered meters instead of flat prices */
+    int app_parts;        /* workloads of an app; 0: 12 */
 };
 void gen_app(const struct gen_app_shape *shape, struct arena *arena, struct problem *out);

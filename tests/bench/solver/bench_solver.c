@@ -74,6 +74,35 @@ static const struct instance instances[] = {
      {.seed = 110, .parts = 48, .sites = 8, .chord_percent = 10, .capacity_percent = 400}},
 };
 
+/* What a scheduler holds: many small apps, tiered egress; capacities that do not bind, and that do.
+ */
+static const struct instance fleets[] = {
+    {"fleet-1000x20",
+     {.seed = 201,
+      .parts = 1000,
+      .sites = 20,
+      .chord_percent = 0,
+      .capacity_percent = 1000,
+      .tiers = true,
+      .app_parts = 8}},
+    {"linked-1000x20",
+     {.seed = 202,
+      .parts = 1000,
+      .sites = 20,
+      .chord_percent = 20,
+      .capacity_percent = 1000,
+      .tiers = true,
+      .app_parts = 8}},
+    {"tight-1000x20",
+     {.seed = 203,
+      .parts = 1000,
+      .sites = 20,
+      .chord_percent = 0,
+      .capacity_percent = 200,
+      .tiers = true,
+      .app_parts = 8}},
+};
+
 struct outcome {
     int64_t median_us;
     double cost; /* dollars; NAN when there is none */
@@ -91,6 +120,7 @@ static void export_mps(const struct problem *problem, const char *mps);
 static int run(char *const arguments[], int input);
 static void read_report(const char *path, struct outcome *out);
 static int64_t median(int64_t *values, int count);
+static void fleet(const struct instance *instance);
 static void real_instances(const char *data);
 static bool read_ctap(const char *path, struct arena *arena, struct problem *out);
 static bool next_number(FILE *file, int64_t *out);
@@ -149,6 +179,12 @@ int main(int argc, char **argv)
             count % 2 == 1 ? ratios[count / 2] : (ratios[count / 2 - 1] + ratios[count / 2]) / 2;
         printf("\nmedian ratio ours / glpsol: %.3f over %d instances (below 1: ours is faster)\n",
                middle, count);
+    }
+    printf("\n%-14s %12s %12s %12s\n", "whole fleets", "call", "encode", "decode");
+    for (size_t i = 0; i < sizeof(fleets) / sizeof(fleets[0]); i++) {
+        if (only == NULL || str_equal(only, fleets[i].name)) {
+            fleet(&fleets[i]);
+        }
     }
     if (only == NULL) {
         real_instances(data);
@@ -322,6 +358,59 @@ static int64_t median(int64_t *values, int count)
         }
     }
     return values[count / 2];
+}
+
+/* One problem of a whole scheduler in a warm worker, with what its parts take. */
+static void fleet(const struct instance *instance)
+{
+    int64_t encode[RUNS];
+    int64_t decode[RUNS];
+    int64_t whole[RUNS];
+    struct arena arena;
+    struct arena copy;
+    struct problem problem;
+    struct problem read;
+    struct solution solution = {0};
+    struct solver *solver = NULL;
+    struct error err = {0};
+    struct strbuf frame;
+    arena_init(&arena, (size_t)2 << 30);
+    arena_init(&copy, (size_t)2 << 30);
+    strbuf_init(&frame, SOLVE_REQUEST_BYTES_MAX);
+    gen_app(&instance->shape, &arena, &problem);
+    int rc = solver_open(&(struct solver_options){.wall_max_us = 600 * US_PER_S}, &solver, &err);
+    for (int i = -1; i < RUNS && rc == 0; i++) { /* the first one only warms */
+        int slot = i < 0 ? 0 : i;
+        strbuf_reset(&frame);
+        arena_reset(&copy);
+        int64_t start = clock_mono_now().us;
+        problem_encode(&problem, &frame);
+        int64_t encoded = clock_mono_now().us;
+        rc = problem_decode(frame.text, frame.bytes, &copy, &read, &err);
+        int64_t decoded = clock_mono_now().us;
+        if (rc == 0) {
+            rc = solver_call(solver, &problem, &arena, &solution, &err);
+        }
+        whole[slot] = clock_mono_now().us - decoded;
+        encode[slot] = encoded - start;
+        decode[slot] = decoded - encoded;
+    }
+    if (rc < 0 || solution.choice == NULL) {
+        printf("%-14s NO: %s\n", instance->name, rc < 0 ? err.text : solution.text);
+        failures++;
+    } else {
+        printf("%-14s %9.1f ms %9.1f ms %9.1f ms %9.2f MB %8s gap %.2g  nodes %lld\n",
+               instance->name, (double)median(whole, RUNS) / 1e3,
+               (double)median(encode, RUNS) / 1e3, (double)median(decode, RUNS) / 1e3,
+               (double)frame.bytes / 1e6, solve_status_words[solution.status],
+               (double)(solution.cost_nusd - solution.bound_nusd) / (double)solution.cost_nusd,
+               (long long)solution.nodes);
+    }
+    fflush(stdout);
+    solver_close(solver);
+    strbuf_done(&frame);
+    arena_done(&copy);
+    arena_done(&arena);
 }
 
 /* Public (capacitated) task assignment problems with published optima, when they are at hand. */
