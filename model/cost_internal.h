@@ -8,6 +8,7 @@
 #pragma once
 
 #include "model/cost.h"
+#include "model/distance.h"
 #include "model/world.h"
 
 #define MONTH_S        (INT64_C(3600) * HOURS_PER_MONTH)
@@ -114,7 +115,3 @@ int cost_rules_build(const struct cost_context *context, struct arena *arena,
                      struct problem *problem, struct error *err) WARN_UNUSED;
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;
-
-/* Great-circle distance in metres, in integers. */
-int64_t cost_distance_m(const struct site *a, const struct site *b);
-int64_t cost_distance_rtt_us(const struct site *a, const struct site *b); /* -1: no positions */

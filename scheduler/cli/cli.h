@@ -39,7 +39,17 @@ struct cli {
 };
 
 /* What a positional word is, for completion. */
-enum cli_word { WORD_NONE, WORD_FILE, WORD_APP, WORD_WORKLOAD, WORD_KIND, WORD_COMMAND, WORD_TAG };
+enum cli_word {
+    WORD_NONE,
+    WORD_FILE,
+    WORD_APP,
+    WORD_WORKLOAD,
+    WORD_KIND,
+    WORD_COMMAND,
+    WORD_TAG,
+    WORD_SITE,
+    WORD_PRICES
+};
 
 struct command {
     const char *name;
@@ -73,4 +83,4 @@ int cli_print_text(const char *text, struct error *err) WARN_UNUSED;
 extern const struct command command_up, command_down, command_scheduler, command_apply,
     command_delete, command_plan, command_retag, command_explain, command_get, command_cost,
     command_info, command_events, command_logs, command_artifact, command_keys, command_version,
-    command_completion, command_complete, command_help;
+    command_completion, command_complete, command_help, command_sites, command_prices;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/get.h"
+#include "scheduler/cli/places.h"
 #include "scheduler/cli/show.h"
 
 #define ASK_US (500 * US_PER_MS) /* a shell that waits for Tab has no patience */
@@ -18,6 +19,7 @@ static void offer(const char *candidate, const char *prefix, struct strbuf *out)
 static void offer_options(const struct command *command, const char *prefix, struct strbuf *out);
 static void offer_word(struct cli *cli, enum cli_word word, const char *prefix, struct strbuf *out);
 static void offer_apps(struct cli *cli, bool workloads, const char *prefix, struct strbuf *out);
+static void offer_sites(const char *prefix, struct strbuf *out);
 static const struct option_row *value_of(const struct command *command, const char *word);
 static void offer_value(struct cli *cli, const struct option_row *row, const char *prefix,
                         struct strbuf *out);
@@ -156,6 +158,13 @@ static void offer_word(struct cli *cli, enum cli_word word, const char *prefix, 
         offer("region=", prefix, out);
         offer("tier=", prefix, out);
         break;
+    case WORD_PRICES:
+        offer("diff", prefix, out);
+        offer_sites(prefix, out);
+        break;
+    case WORD_SITE:
+        offer_sites(prefix, out);
+        break;
     case WORD_FILE:
     case WORD_NONE:
         break; /* the shell's own: files */
@@ -197,6 +206,18 @@ static void offer_apps(struct cli *cli, bool workloads, const char *prefix, stru
     client_reply_done(&reply);
 }
 
+/* Those of the catalogue: a world of one's own is rarely at hand where a word is completed. */
+static void offer_sites(const char *prefix, struct strbuf *out)
+{
+    struct error err = {0};
+    struct places places;
+    if (places_open(NULL, "catalogue", &places, &err) < 0)
+        return;
+    for (int i = 0; i < places.world.site_count; i++)
+        offer(places.world.sites[i].name, prefix, out);
+    places_done(&places);
+}
+
 /* The row of an option that wants a value, when `word` is one that has none yet. */
 static const struct option_row *value_of(const struct command *command, const char *word)
 {
@@ -220,9 +241,18 @@ static void offer_value(struct cli *cli, const struct option_row *row, const cha
                         struct strbuf *out)
 {
     static const char *const outputs[] = {"yaml", "json", "wide"};
+    static const char *const providers[] = {"aws", "azure", "gcp", "edge", "client"};
     if (str_equal(row->name, "output"))
         for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++)
             offer(outputs[i], prefix, out);
+    else if (str_starts(row->word, "SITE"))
+        offer_sites(prefix, out);
+    else if (str_equal(row->name, "provider"))
+        for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+            offer(providers[i], prefix, out);
+    else if (str_equal(row->name, "tier"))
+        for (int i = 0; i < TIER_COUNT; i++)
+            offer(tier_words[i], prefix, out);
     else if (str_equal(row->name, "retag"))
         offer_apps(cli, true, prefix, out);
     else if (str_equal(row->name, "delete"))
