@@ -290,6 +290,9 @@ static void choose(struct core *core, const struct core_plan *plan,
               decision->from_site, decision->from_site[0] != 0 ? " -> " : "to ", decision->to_site,
               variant[0] != 0 ? " as " : "", variant, solve_status_words[plan->status]);
     core_trial_plan(core, &difference->place, plan, choice, reason);
+    if (reason == REASON_SAVING && workload->site >= 0 && workload->site != difference->site)
+        core_veto(core, difference->place.app, (int)(workload - difference->place.app->workloads),
+                  false);
     workload->site = difference->site;
     workload->variant = difference->variant;
     workload->reason = reason;

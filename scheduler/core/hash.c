@@ -32,6 +32,7 @@ static uint64_t hash_trial(uint64_t hash, const struct core_workload *workload)
         if (veto->site < 0)
             continue;
         hash = hash_i64(hash, veto->site);
+        hash = hash_u64(hash, veto->regretted);
         hash = hash_i64(hash, veto->since.us);
         hash = hash_u64(hash, veto->app_version);
         hash = hash_u64(hash, veto->world_version);

@@ -33,6 +33,7 @@
 #define CORE_CHECK_RESEND_US  (30 * US_PER_S)  /* a CORE_CHECK without an answer */
 #define CORE_CHECK_AGAIN_US   (300 * US_PER_S) /* after the answer that it cannot be told yet */
 #define CORE_CHECK_GIVE_UP_US (6 * 3600 * US_PER_S)
+#define CORE_LEFT_US          (30 * 24 * 3600 * US_PER_S) /* a site that was left to save */
 #define CORE_SETTLES_MAX      10 /* restless inputs are solved after so many settle_us */
 #define CORE_ESTIMATES_MAX    LIMIT_METRIC_SERIES
 #define CORE_BACKOFF_US       (500 * US_PER_MS) /* first, of a restart on its node */
@@ -199,6 +200,9 @@ void core_trial_begin(struct core *core, struct core_app *app, int index);
 void core_trials_due(struct core *core);
 void core_trials_renew(struct core *core); /* after a restart: ask again */
 void core_on_checked(struct core *core, const struct core_event *event);
+/* Its present site is not to be chosen again before what is measured now has changed. What it was
+ * measured to do goes on the record: a real change lifts the veto and a repetition does not. */
+void core_veto(struct core *core, struct core_app *app, int index, bool regretted);
 bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site);
 /* [site], for the solver: blocked by a full site, or vetoed and neither its present place nor its
  * only one. May be the workload's own table; NULL: no memory. */

@@ -75,13 +75,13 @@ static bool is_held(const struct core *core, const struct core_offer *offer, cha
     return offer->held;
 }
 
-/* What did not pay is not tried again before what it was judged by has changed. */
+/* What did not pay, or was left, is not tried again before what it was judged by has changed. */
 static bool is_vetoed(const struct core *core, const struct core_offer *offer, char *why)
 {
     (void)core;
     if (offer->vetoed)
-        core_cut(why, "it was there, it did not pay, and none of its measured inputs has changed "
-                      "by more than 20 % since");
+        core_cut(why, "it was there, did not pay or was left to save, and none of its measured "
+                      "inputs has changed by more than 20 % since");
     return offer->vetoed;
 }
 

@@ -140,10 +140,12 @@ struct core_trial {
     int64_t spread_nusd;
 };
 
-/* A site that did not pay: not tried again until what it was judged by has changed. */
+/* A site that did not pay, or that was left to save: not chosen again to save until what it was
+ * judged by has changed. */
 #define CORE_VETO_INPUTS 8
 struct core_veto {
-    int site; /* -1: none */
+    int site;       /* -1: none */
+    bool regretted; /* it did not pay; else it was left, and inputs near a threshold are noisy */
     struct instant since;
     uint64_t app_version; /* of the app and the world, as they were */
     uint64_t world_version;
@@ -195,7 +197,7 @@ struct core_command {
     X(TAKEN, "taken")                                                                      \
     X(DATA, "data")            /* heavy bytes are moved by people: a suggestion */         \
     X(HELD, "held")            /* its app wants no automatic moves */                      \
-    X(VETOED, "vetoed")        /* it was there, it did not pay, and nothing has changed */ \
+    X(VETOED, "vetoed")        /* it was there, failed or was left, and nothing changed */ \
     X(NO_SAVING, "no-saving")  /* the group's saving is none, or the whole plan's */       \
     X(SLOW_PAYBACK, "payback") /* its one-off cost is not earned within the horizon */     \
     X(UNSURE, "unsure")        /* less certain than policy.confidence */                   \

@@ -3,6 +3,8 @@
  * is asked what the move's group saves by present measurements. When that is a loss by more than
  * its own standard error, the group goes back once, and the sites that it tried are vetoed: not
  * chosen again to save before the world, the app or a measured input of the workload has changed.
+ * The same holds, for a month, of a site that a workload has left to save: near the load at which
+ * two sites cost the same, noise alone would send it to and fro.
  */
 #include <string.h>
 
@@ -26,7 +28,6 @@ static bool regret(struct core *core, uint64_t check);
 static bool can_return(struct core *core, const struct core_app *app, int index);
 static void go_back(struct core *core, struct core_app *app, int index,
                     const struct core_event *event);
-static void veto(struct core *core, struct core_app *app, int index);
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
 static bool counts(const struct estimate *estimate, const struct core_app *app, int index);
@@ -190,7 +191,7 @@ void core_on_checked(struct core *core, const struct core_event *event)
         if (trial->site < 0 || trial->check != check)
             continue;
         if (lost)
-            veto(core, app, i);
+            core_veto(core, app, i, true);
         if (back)
             go_back(core, app, i, event);
         trial->site = -1;
@@ -292,25 +293,25 @@ static void go_back(struct core *core, struct core_app *app, int index,
 
 /* ---- vetoes ---- */
 
-/* The present site did not pay. What the workload was measured to do goes on the record, so that a
- * real change lifts the veto and a repetition does not. */
-static void veto(struct core *core, struct core_app *app, int index)
+void core_veto(struct core *core, struct core_app *app, int index, bool regretted)
 {
     const struct core_state *state = &core->state;
     struct core_workload *workload = &app->workloads[index];
     int at = 0;
     for (int i = 0; i < CORE_VETOES; i++) {
         const struct core_veto *old = &workload->vetoes[i];
-        if (old->site < 0 || old->site == workload->site) {
+        if (old->site == workload->site) {
             at = i;
             break;
         }
-        if (old->since.us < workload->vetoes[at].since.us)
+        const struct core_veto *best = &workload->vetoes[at];
+        if (best->site >= 0 && (old->site < 0 || old->since.us < best->since.us))
             at = i;
     }
     struct core_veto *fresh = &workload->vetoes[at];
     memset(fresh, 0, sizeof(*fresh));
     fresh->site = workload->site;
+    fresh->regretted = regretted;
     fresh->since = state->now;
     fresh->app_version = app->version;
     fresh->world_version = state->world_version;
@@ -341,6 +342,8 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
 {
     const struct core_state *state = &core->state;
     if (veto->app_version != app->version || veto->world_version != state->world_version)
+        return false;
+    if (!veto->regretted && state->now.us - veto->since.us >= CORE_LEFT_US)
         return false;
     for (int i = 0; i < veto->input_count; i++) {
         const struct core_veto_input *input = &veto->inputs[i];

@@ -215,6 +215,7 @@ static const SHAPE(veto_input_shape, "core.veto_input", core_veto_input, veto_in
 
 static const struct wire_field veto_fields[] = {
     I32(image_veto, veto.site, "site"),
+    FLAG(image_veto, veto.regretted, "regretted"),
     I64(image_veto, veto.since.us, "since_us"),
     U64(image_veto, veto.app_version, "app_version"),
     U64(image_veto, veto.world_version, "world_version"),

@@ -185,6 +185,7 @@ static void fill_workload(struct core_workload *workload)
     for (int i = 0; i < CORE_VETOES; i++) {
         struct core_veto *veto = &workload->vetoes[i];
         veto->site = i;
+        veto->regretted = i % 2 == 0;
         veto->since.us = 41 + i;
         veto->app_version = 51;
         veto->world_version = UINT64_MAX;
