@@ -15,6 +15,11 @@ static void app_pair(struct gen_random *random, const struct gen_app_shape *shap
 static void app_rules(struct gen_random *random, const struct gen_app_shape *shape,
                       struct problem *out, struct arena *arena);
 static void identity(struct problem_part *part, int index, int sites, struct arena *arena);
+static int sharers_of(int part, int family, int choice);
+static void family_part(struct gen_random *random, int index, int family, int variants,
+                        struct arena *arena, struct problem *out);
+static void family_rule(int a, int b, int family, struct arena *arena,
+                        const struct problem *problem, struct problem_rule *rule);
 static void set_demand(struct problem_part *part, enum resource resource, int64_t demand);
 static void *need(void *memory);
 
@@ -86,6 +91,54 @@ void gen_any(uint64_t seed, int parts, int sites, struct arena *arena, struct pr
     }
     for (int i = 0; i < rules; i++) {
         any_rule(&random, out, &out->rules[i], arena);
+        str_format(out->rules[i].text, sizeof(out->rules[i].text), "rule %d", i);
+    }
+}
+
+void gen_family(uint64_t seed, int family, int others, int sites, int variants, struct arena *arena,
+                struct problem *out)
+{
+    struct gen_random random;
+    gen_seed(&random, seed);
+    int parts = family + others;
+    int pairs = parts < 2 ? 0 : (int)gen_below(&random, (uint64_t)parts + 1);
+    int meters = (int)gen_below(&random, 3);
+    int agree = family * (family - 1) / 2;
+    int rules = (int)gen_below(&random, 4);
+    begin(out, arena, parts, sites, pairs, meters, agree + rules);
+    for (int i = 0; i < meters; i++) {
+        any_meter(&random, &out->meters[i]);
+    }
+    for (int i = 0; i < parts; i++) {
+        family_part(&random, i, family, variants, arena, out);
+    }
+    for (int i = 0; i < pairs; i++) {
+        struct problem_pair *pair = &out->pairs[i];
+        pair->a = (int)gen_below(&random, (uint64_t)parts);
+        pair->b = (pair->a + 1 + (int)gen_below(&random, (uint64_t)parts - 1)) % parts;
+        size_t cells =
+            (size_t)out->parts[pair->a].choice_count * (size_t)out->parts[pair->b].choice_count;
+        pair->cost = need(arena_array(arena, cells, sizeof(*pair->cost)));
+        for (size_t at = 0; at < cells; at++) {
+            pair->cost[at] = ((int64_t)gen_below(&random, 20) - 10) * INT64_C(1000000000);
+        }
+        if (meters > 0 && gen_chance(&random, 60)) {
+            pair->use_count = 1 + (int)gen_below(&random, 6);
+            size_t slots = cells * (size_t)pair->use_count;
+            pair->use = need(arena_array(arena, slots, sizeof(*pair->use)));
+            any_uses(&random, out, pair->use, slots);
+        }
+    }
+    for (int i = 0; i < rules; i++) {
+        any_rule(&random, out, &out->rules[i], arena);
+    }
+    int next = rules;
+    for (int a = 0; a < family; a++) {
+        for (int b = a + 1; b < family; b++) {
+            family_rule(a, b, family, arena, out, &out->rules[next++]);
+        }
+    }
+    for (int i = 0; i < out->rule_count; i++) {
         str_format(out->rules[i].text, sizeof(out->rules[i].text), "rule %d", i);
     }
 }
@@ -189,6 +242,69 @@ static void identity(struct problem_part *part, int index, int sites, struct are
     }
 }
 
+/* The sharers of a choice of part `part`, itself among them: sets are counted without it. */
+static int sharers_of(int part, int family, int choice)
+{
+    int sets = part < family ? 1 << (family - 1) : 1;
+    int rest = choice % sets;
+    int low = rest & ((1 << part) - 1);
+    return part < family ? low | 1 << part | (rest - low) << 1 : 1 << part;
+}
+
+static void family_part(struct gen_random *random, int index, int family, int variants,
+                        struct arena *arena, struct problem *out)
+{
+    struct problem_part *part = &out->parts[index];
+    int sets = index < family ? 1 << (family - 1) : 1;
+    int64_t cpu = (int64_t)gen_below(random, 10) * 100;
+    part->choice_count = out->site_count * variants * sets;
+    size_t count = (size_t)part->choice_count;
+    part->choices = need(arena_array(arena, count, sizeof(*part->choices)));
+    part->cost = need(arena_array(arena, count, sizeof(*part->cost)));
+    part->current = (int)gen_below(random, count + 1) - 1;
+    for (int c = 0; c < part->choice_count; c++) {
+        int lead = 0;
+        while ((sharers_of(index, family, c) >> lead & 1) == 0) {
+            lead++;
+        }
+        part->choices[c] = (struct problem_choice){
+            .site = c / sets / variants, .variant = c / sets % variants, .lead = lead};
+        if (lead == index) {
+            part->choices[c].demand[RESOURCE_CPU] = cpu;
+            part->choices[c].demand[RESOURCE_MEMORY] =
+                cpu * (GIB / 256) * (1 + c / sets % variants);
+        }
+        part->cost[c] = ((int64_t)gen_below(random, 60) - 30) * INT64_C(1000000000) +
+                        (int64_t)gen_below(random, 1000000000);
+    }
+    if (out->meter_count > 0 && gen_chance(random, 40)) {
+        part->use_count = 1 + (int)gen_below(random, 8);
+        size_t slots = count * (size_t)part->use_count;
+        part->use = need(arena_array(arena, slots, sizeof(*part->use)));
+        any_uses(random, out, part->use, slots);
+    }
+}
+
+/* Two of a family share all or nothing: the same set, site and variant, or neither names the other.
+ */
+static void family_rule(int a, int b, int family, struct arena *arena,
+                        const struct problem *problem, struct problem_rule *rule)
+{
+    int count_a = problem->parts[a].choice_count;
+    int count_b = problem->parts[b].choice_count;
+    int sets = 1 << (family - 1);
+    *rule = (struct problem_rule){.kind = RULE_PAIR, .a = a, .b = b, .site = -1};
+    rule->allowed = need(arena_array(arena, (size_t)count_a * (size_t)count_b, sizeof(bool)));
+    for (int s = 0; s < count_a; s++) {
+        for (int t = 0; t < count_b; t++) {
+            int with_a = sharers_of(a, family, s);
+            int with_b = sharers_of(b, family, t);
+            bool names = (with_a >> b & 1) != 0 || (with_b >> a & 1) != 0;
+            rule->allowed[s * count_b + t] = !names || (with_a == with_b && s / sets == t / sets);
+        }
+    }
+}
+
 static void set_demand(struct problem_part *part, enum resource resource, int64_t demand)
 {
     for (int c = 0; c < part->choice_count; c++) {
@@ -201,6 +317,7 @@ static void any_rule(struct gen_random *random, struct problem *out, struct prob
 {
     uint64_t sites = (uint64_t)out->site_count;
     uint64_t parts = (uint64_t)out->part_count;
+    uint64_t choices;
     rule->kind = (enum rule_kind)gen_below(random, 4);
     if (parts < 2 && rule->kind != RULE_CAPACITY) {
         rule->kind = RULE_CHOICES;
@@ -208,16 +325,19 @@ static void any_rule(struct gen_random *random, struct problem *out, struct prob
     switch (rule->kind) {
     case RULE_CHOICES:
         rule->a = (int)gen_below(random, parts);
-        rule->allowed = need(arena_array(arena, sites, sizeof(bool)));
-        for (uint64_t s = 0; s < sites; s++) {
+        choices = (uint64_t)out->parts[rule->a].choice_count;
+        rule->allowed = need(arena_array(arena, choices, sizeof(bool)));
+        for (uint64_t s = 0; s < choices; s++) {
             rule->allowed[s] = gen_chance(random, 70);
         }
         return;
     case RULE_PAIR:
         rule->a = (int)gen_below(random, parts);
         rule->b = (rule->a + 1 + (int)gen_below(random, parts - 1)) % (int)parts;
-        rule->allowed = need(arena_array(arena, sites * sites, sizeof(bool)));
-        for (uint64_t s = 0; s < sites * sites; s++) {
+        choices =
+            (uint64_t)out->parts[rule->a].choice_count * (uint64_t)out->parts[rule->b].choice_count;
+        rule->allowed = need(arena_array(arena, choices, sizeof(bool)));
+        for (uint64_t s = 0; s < choices; s++) {
             rule->allowed[s] = gen_chance(random, 60);
         }
         return;

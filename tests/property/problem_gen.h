@@ -16,6 +16,12 @@ bool gen_chance(struct gen_random *random, int percent);
 /* Anything at all: every kind of rule and meter, often infeasible. */
 void gen_any(uint64_t seed, int parts, int sites, struct arena *arena, struct problem *out);
 
+/* A family of `family` parts that may share instances, and `others` beside it. A choice is a site,
+ * a variant of `variants` and a set of sharers; who shares agrees on it by pair rules; only the
+ * lead takes room; costs and pair costs may be negative. Rules and meters as in gen_any. */
+void gen_family(uint64_t seed, int family, int others, int sites, int variants, struct arena *arena,
+                struct problem *out);
+
 /* Apps as people write them: trees of some workloads with some chords, traffic between them
  * that costs by latency and egress, tags, anti-affinity, capacity, tiered meters per provider. */
 struct gen_app_shape {

@@ -57,7 +57,7 @@ static int64_t brute_force(const struct problem *problem, nusd *ret_best)
             count++;
         }
         int part = 0;
-        while (part < problem->part_count && ++site[part] == problem->site_count) {
+        while (part < problem->part_count && ++site[part] == problem->parts[part].choice_count) {
             site[part++] = 0;
         }
         if (part == problem->part_count) {
@@ -131,6 +131,80 @@ static void test_brute_force_on_every_shape(void **state)
     /* The generator does what its name says. */
     assert_true(infeasible > 50);
     assert_true(metered > 50);
+}
+
+/* Several choices at a site, sharers that must agree, room taken by leads, savings. */
+static void test_brute_force_on_families(void **state)
+{
+    (void)state;
+    static const struct {
+        int family;
+        int others;
+        int sites;
+        int variants;
+    } shapes[] = {{2, 0, 2, 1}, {2, 1, 3, 1}, {2, 2, 2, 2},
+                  {3, 0, 2, 2}, {3, 1, 2, 1}, {2, 3, 2, 1}};
+    int infeasible = 0;
+    int shared = 0;
+    int below_zero = 0;
+    for (size_t shape = 0; shape < sizeof(shapes) / sizeof(shapes[0]); shape++) {
+        for (uint64_t i = 0; i < 60; i++) {
+            struct problem problem;
+            arena_reset(&arena);
+            gen_family(9000000 + shape * 1000 + i, shapes[shape].family, shapes[shape].others,
+                       shapes[shape].sites, shapes[shape].variants, &arena, &problem);
+            nusd best = 0;
+            int64_t count = brute_force(&problem, &best);
+            struct solution solution = solve(&problem);
+            if (count == 0) {
+                assert_int_equal(solution.status, SOLVE_INFEASIBLE);
+                check_conflict(&problem, &solution);
+                infeasible++;
+                continue;
+            }
+            check_optimum(&problem, &solution, best);
+            below_zero += best < 0;
+            for (int part = 0; part < problem.part_count; part++) {
+                shared += problem.parts[part].choices[solution.choice[part]].lead != part;
+            }
+        }
+    }
+    assert_true(infeasible > 5);
+    assert_true(shared > 20);
+    assert_true(below_zero > 50);
+}
+
+/* Many apps, nothing in common but meters and room that does not bind: each app's own optimum under
+ * the tiers that the whole reaches, proven. */
+static void test_a_fleet_is_proven(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct gen_app_shape shape = {.seed = seed,
+                                      .parts = 200,
+                                      .sites = 10,
+                                      .chord_percent = 10,
+                                      .capacity_percent = 900,
+                                      .tiers = true,
+                                      .app_parts = 8};
+        struct problem problem;
+        arena_reset(&arena);
+        gen_app(&shape, &arena, &problem);
+        struct solution solution = solve(&problem);
+        assert_int_equal(solution.status, SOLVE_OPTIMAL);
+        assert_int_equal(problem_broken_rule(&problem, solution.choice), -1);
+        assert_true(solution.bound_nusd <= solution.cost_nusd);
+        assert_true(solution.cost_nusd - solution.bound_nusd <= tolerance(solution.cost_nusd));
+        for (int i = 0; i < problem.part_count; i++) {
+            int home = solution.choice[i];
+            for (int s = 0; s < problem.site_count; s++) {
+                solution.choice[i] = s;
+                assert_true(problem_broken_rule(&problem, solution.choice) >= 0 ||
+                            problem_cost(&problem, solution.choice) >= solution.bound_nusd);
+            }
+            solution.choice[i] = home;
+        }
+    }
 }
 
 static void test_staying_wins_ties(void **state)
@@ -257,6 +331,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brute_force_on_every_shape),
+        cmocka_unit_test(test_brute_force_on_families),
+        cmocka_unit_test(test_a_fleet_is_proven),
         cmocka_unit_test(test_staying_wins_ties),
         cmocka_unit_test(test_all_equal_costs_stay),
         cmocka_unit_test(test_same_answer_twice),
