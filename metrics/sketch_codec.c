@@ -75,12 +75,13 @@ size_t sketch_to_blob(const struct sketch *sketch, uint8_t out[SKETCH_BLOB_BYTES
 int sketch_merge_blob(struct sketch *into, const uint8_t *blob, size_t bytes, struct error *err)
 {
     int64_t counts[LIMIT_SKETCH_BUCKETS] = {0};
-    struct reader reader = {.at = blob, .end = blob + bytes};
+    struct reader reader = {0};
     struct message_sketch told = {.counts = counts};
     if (bytes < 2 || blob[0] != BLOB_VERSION || blob[1] > SKETCH_SCALE_MAX - SKETCH_SCALE_MIN)
         return error_set(err, ERR_CORRUPT, 0, "the sketch is none of version %d", BLOB_VERSION);
     told.scale = SKETCH_SCALE_MAX - blob[1];
-    reader.at += 2;
+    reader.at = blob + 2;
+    reader.end = blob + bytes;
     uint64_t offset = get(&reader);
     uint64_t count = get(&reader);
     uint64_t zeros = get(&reader);

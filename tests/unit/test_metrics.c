@@ -457,7 +457,7 @@ static void test_a_probe_alone_is_believed(void **state)
         one->now_us += SECOND;
         struct message_sample samples[] = {sample_of(one, SAMPLE_HITS, hits += 30),
                                            sample_of(one, SAMPLE_MISSES, misses += 10),
-                                           sample_of(one, SAMPLE_MISSES, misses)};
+                                           sample_of(one, SAMPLE_MISSES, 0)};
         samples[0].site = samples[1].site = "hub";
         samples[2].site = "atlantis"; /* is no site, and is refused */
         struct message_batch batch = {
