@@ -31,16 +31,11 @@ static const char *const scheduler_publish[] = {
     NULL,
 };
 static const char *const scheduler_subscribe[] = {
-    SUBJECT_CTL_ALL,
-    SUBJECT_NODE_HELLO,
-    SUBJECT_NODE_BEAT,
-    SUBJECT_NODE_REPORT,
-    SUBJECT_NODE_PROBED,
-    SUBJECT_METRICS_ALL,
-    SUBJECT_METRICS_PROBES,
-    "$SRV.>",
-    "_INBOX.s.%n.>",
-    NULL,
+    SUBJECT_CTL_ALL,        SUBJECT_NODE_HELLO,
+    SUBJECT_NODE_BEAT,      SUBJECT_NODE_REPORT,
+    SUBJECT_NODE_PROBED,    SUBJECT_METRICS_ALL,
+    SUBJECT_METRICS_PROBES, "$SRV.>",
+    "_INBOX.s.%n.>",        NULL,
 };
 
 static const char *const node_publish[] = {
@@ -54,6 +49,7 @@ static const char *const node_publish[] = {
     "berth.v1.at.>", /* probes */
     "_INBOX.s.>",    /* answers to commands */
     "_INBOX.n.>",    /* and to echoes */
+    "_INBOX.p.>",    /* of probes too */
     "$JS.API.STREAM.MSG.GET" OBJECT,
     "$JS.API.DIRECT.GET" OBJECT,
     "$JS.hub.API.STREAM.MSG.GET" OBJECT, /* what a leaf makes of the two above */
@@ -113,6 +109,13 @@ static const char *const operator_subscribe[] = {
 static const char *const client_publish[] = {"svc.%s.>", NULL};
 static const char *const client_subscribe[] = {"_INBOX.c.%n.>", NULL};
 
+static const char *const probe_publish[] = {
+    "berth.v1.probe.%n.metrics",
+    "berth.v1.node.*.echo",
+    NULL,
+};
+static const char *const probe_subscribe[] = {"_INBOX.p.%n.>", NULL};
+
 /* What the users behind a leaf may say to the hub, and hear from it. */
 static const char *const leaf_publish[] = {
     "berth.v1.node.*.hello",
@@ -131,8 +134,8 @@ static const char *const leaf_publish[] = {
     NULL,
 };
 static const char *const leaf_subscribe[] = {
-    "berth.v1.node.*.cmd", "berth.v1.node.*.echo", "berth.v1.at.>", "svc.>",
-    "_INBOX.n.>",          "_INBOX.w.>",           "_INBOX.c.>",    NULL,
+    "berth.v1.node.*.cmd", "berth.v1.node.*.echo", "berth.v1.at.>", "svc.>", "_INBOX.n.>",
+    "_INBOX.w.>",          "_INBOX.c.>",           "_INBOX.p.>",    NULL,
 };
 
 static const struct grant grants[] = {
@@ -141,6 +144,7 @@ static const struct grant grants[] = {
     [SERVER_WORKLOADS] = {workloads_publish, workloads_subscribe},
     [SERVER_OPERATOR] = {operator_publish, operator_subscribe},
     [SERVER_CLIENT] = {client_publish, client_subscribe},
+    [SERVER_PROBE] = {probe_publish, probe_subscribe},
     [SERVER_LEAF] = {leaf_publish, leaf_subscribe},
 };
 
@@ -196,9 +200,9 @@ void server_user_inbox(const struct server_user *user, char out[LIMIT_SUBJECT_BY
 {
     static const char *const kinds[] = {
         [SERVER_SCHEDULER] = "s", [SERVER_NODE] = "n",   [SERVER_WORKLOADS] = "w",
-        [SERVER_OPERATOR] = "o",  [SERVER_CLIENT] = "c",
+        [SERVER_OPERATOR] = "o",  [SERVER_CLIENT] = "c", [SERVER_PROBE] = "p",
     };
-    BERTH_ASSERT(user->role >= SERVER_SCHEDULER && user->role <= SERVER_CLIENT,
+    BERTH_ASSERT(user->role >= SERVER_SCHEDULER && user->role <= SERVER_PROBE,
                  "role %d has no inbox", user->role);
     subject_inbox(kinds[user->role], user->name, out);
 }

@@ -27,6 +27,7 @@ enum server_role {
     SERVER_WORKLOADS, /* name: the namespace whose workloads share it; inbox "w" */
     SERVER_OPERATOR,  /* a person's tools: the CLI, nats.js; inbox "o" */
     SERVER_CLIENT,    /* sends requests to the services of `namespace_`; inbox "c" */
+    SERVER_PROBE,     /* name: the probe, which publishes its metrics and asks nodes; inbox "p" */
     SERVER_LEAF,      /* a leaf server, when it joins */
     SERVER_SYSTEM,    /* of the account SYS: server administration */
 };

@@ -46,7 +46,8 @@ void subject_log(const char *ns, const char *app, const char *workload, int repl
 void subject_at(const char *ns, const char *workload, const char *instance,
                 char out[LIMIT_SUBJECT_BYTES]);
 /* The private inbox prefix of a user: nobody else may subscribe below it. Kinds: "s" the scheduler,
- * "n" a node, "w" the workloads of a namespace, "o" an operator's tool, "c" a traffic client. */
+ * "n" a node, "w" the workloads of a namespace, "o" an operator's tool, "c" a traffic client, "p" a
+ * probe. */
 void subject_inbox(const char *kind, const char *name, char out[LIMIT_SUBJECT_BYTES]);
 /* Token `index` of a subject, copied; ERR_NOT_FOUND when there are fewer, ERR_LIMIT when longer. */
 int subject_token(const char *subject, int index, char *out, size_t capacity);

@@ -38,6 +38,9 @@ static const struct option_row rows[] = {
      "run a leaf server, which joins the hub (through HOST:PORT) and serves nodes at a distance; "
      "may be repeated",
      offsetof(struct up_options, leafs), 0, 0},
+    {"probe", 0, OPTION_LIST, "NAME",
+     "a key for the berth-probe of that name (keys/probe-NAME); may be repeated",
+     offsetof(struct up_options, probes), 0, 0},
     {"namespace", 0, OPTION_LIST, "NS",
      "a namespace besides \"default\": keys for its workloads and clients; may be repeated",
      offsetof(struct up_options, namespaces), 0, 0},

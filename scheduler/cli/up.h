@@ -13,7 +13,7 @@
 #include "scheduler/cli/reference.h"
 
 #define UP_NAMESPACES_MAX 16
-#define UP_USERS_MAX      (3 + 2 * UP_NAMESPACES_MAX + 2 * OPTION_LIST_MAX)
+#define UP_USERS_MAX      (3 + 2 * UP_NAMESPACES_MAX + 3 * OPTION_LIST_MAX)
 #define UP_PORT_DEFAULT   4222
 #define UP_LEAF_DEFAULT   7422
 
@@ -23,6 +23,7 @@ struct up_options {
     int64_t leaf_port; /* 0: UP_LEAF_DEFAULT, when there are leaf servers */
     struct option_list nodes;
     struct option_list leafs;
+    struct option_list probes;
     struct option_list namespaces;
     bool free_ports;
     bool detach;

@@ -35,6 +35,7 @@ static int port_take(int64_t wanted, int fallback, bool any, const char *what, c
                      int *ret_port, struct error *err);
 static int port_try(int port);
 static int make_users(struct up *up, struct error *err);
+static int probe_name_check(const struct up *up, int index, struct error *err);
 static int add_user(struct up *up, enum server_role role, const char *name, const char *ns,
                     const char *key_name, struct error *err);
 static int write_hub(struct up *up, struct error *err);
@@ -351,11 +352,39 @@ static int make_users(struct up *up, struct error *err)
         str_format(key_name, sizeof(key_name), "node-%s", up->nodes[i].name);
         rc = add_user(up, SERVER_NODE, up->nodes[i].name, "", key_name, err);
     }
+    const struct option_list *probes = &up->options->probes;
+    for (int i = 0; rc == 0 && i < probes->count; i++) {
+        rc = probe_name_check(up, i, err);
+        if (rc < 0)
+            break;
+        str_format(key_name, sizeof(key_name), "probe-%s", probes->items[i]);
+        rc = add_user(up, SERVER_PROBE, probes->items[i], "", key_name, err);
+    }
     for (int i = 0; rc == 0 && i < up->leaf_count; i++) {
         str_format(key_name, sizeof(key_name), "leaf-%s", up->leafs[i].name);
         rc = add_user(up, SERVER_LEAF, up->leafs[i].name, "", key_name, err);
     }
     return rc;
+}
+
+/* A probe and a node of one name would be one to whoever reads their metrics. */
+static int probe_name_check(const struct up *up, int index, struct error *err)
+{
+    const struct option_list *probes = &up->options->probes;
+    const char *name = probes->items[index];
+    if (!name_is_valid(name))
+        return error_set(err, ERR_INVALID, 0,
+                         "--probe \"%.64s\": a name has 1 to 63 of a-z, 0-9 and '-'", name);
+    for (int i = 0; i < index; i++)
+        if (str_equal(probes->items[i], name))
+            return error_set(err, ERR_INVALID, 0, "--probe %s is given twice; names are unique",
+                             name);
+    for (int i = 0; i < up->node_count; i++)
+        if (str_equal(up->nodes[i].name, name))
+            return error_set(err, ERR_INVALID, 0,
+                             "--probe %s: a node has that name; choose another for the probe",
+                             name);
+    return 0;
 }
 
 /* Keys that are there are used again: nodes and clients elsewhere may hold them. */

@@ -419,7 +419,7 @@ static json_t *users_json(const struct up *up)
         [SERVER_SCHEDULER] = "scheduler", [SERVER_NODE] = "node",
         [SERVER_WORKLOADS] = "workloads", [SERVER_OPERATOR] = "operator",
         [SERVER_CLIENT] = "client",       [SERVER_LEAF] = "leaf",
-        [SERVER_SYSTEM] = "system",
+        [SERVER_SYSTEM] = "system",       [SERVER_PROBE] = "probe",
     };
     json_t *users = json_array();
     for (int i = 0; i < up->user_count; i++) {
