@@ -8,6 +8,7 @@ struct scheduler_options {
     const char *world;
     const char *solver;
     const char *name;
+    const char *metrics;
     bool log_json;
 };
 
@@ -23,6 +24,9 @@ static const struct option_row rows[] = {
      offsetof(struct scheduler_options, solver), 0, 0},
     {"name", 0, OPTION_TEXT, "NAME", "name of its user on the bus (default: scheduler)",
      offsetof(struct scheduler_options, name), 0, 0},
+    {"metrics", 0, OPTION_TEXT, "ADDRESS:PORT",
+     "serve its own metrics there for Prometheus, as in 127.0.0.1:9464",
+     offsetof(struct scheduler_options, metrics), 0, 0},
     {"log-json", 0, OPTION_FLAG, NULL, "log lines as JSON",
      offsetof(struct scheduler_options, log_json), 0, 0},
 };
@@ -54,6 +58,7 @@ static int run_scheduler(struct cli *cli, void *options, const struct option_wor
         .solver_path = given->solver,
         .world_path = given->world,
         .name = given->name,
+        .metrics_address = given->metrics,
     };
     int rc = 0;
     if (cli->common.dir != NULL && given->state == NULL) {

@@ -103,6 +103,7 @@ void service_close(struct service *service)
 #ifdef SERVICE_METRICS
     metrics_destroy(service->metrics);
 #endif
+    service_http_close(service->http);
     service_ledger_close(service);
     free(service->used);
     liveness_destroy(service->liveness);
@@ -161,6 +162,10 @@ static int open_parts(struct service *service, const struct service_options *opt
     int rc = open_record(service, options, err);
     if (rc == 0)
         rc = open_signals(service, err);
+    if (rc == 0 && options->metrics_address != NULL)
+        rc = service_http_open(service, options->metrics_address, &service->http, err);
+    if (rc == 0 && service->http != NULL)
+        rc = watch(service, service_http_fd(service->http), err);
     if (rc == 0)
         rc = solver_open(&(struct solver_options){.program = options->solver_path},
                          &service->solver, err);
@@ -178,6 +183,9 @@ static int open_parts(struct service *service, const struct service_options *opt
         service_ledger_open(service, options->state_dir);
         rc = begin(service, options, err);
     }
+    if (rc == 0 && service->http != NULL)
+        log_event(LOG_INFO, "metrics.listen", "address=%s port=%d", options->metrics_address,
+                  service_http_port(service->http));
     return rc;
 }
 
@@ -328,8 +336,8 @@ static int watch(struct service *service, int fd, struct error *err)
  * commit at its end, and timeouts need no timers of their own. */
 static int serve(struct service *service, struct error *err)
 {
-    struct epoll_event events[4];
-    int count = epoll_wait(service->epoll_fd, events, 4, sleep_ms(service));
+    struct epoll_event events[8];
+    int count = epoll_wait(service->epoll_fd, events, 8, sleep_ms(service));
     if (count < 0 && errno != EINTR)
         return error_set(err, ERR_IO, errno, "wait for events");
     read_signals(service);
@@ -340,6 +348,7 @@ static int serve(struct service *service, struct error *err)
 #ifdef SERVICE_METRICS
     service_metrics_collect(service);
 #endif
+    service_http_dispatch(service->http);
     if (service_ledger_deadline_us(service) <= service_now(service).us)
         service_ledger_accrue(service);
     tick(service);
@@ -397,7 +406,9 @@ static int sleep_ms(const struct service *service)
     for (size_t i = 0; i < sizeof(until) / sizeof(until[0]); i++)
         if (until[i] != INT64_MAX && until[i] - now_us < wait_us)
             wait_us = until[i] - now_us;
+    int http_ms = service_http_timeout_ms(service->http);
     int64_t after[] = {
+        http_ms < 0 ? -1 : http_ms * US_PER_MS,
         bus_timeout_us(service->bus),
         solver_timeout_us(service->solver),
         service->refusing ? service->refusing_retry.us - clock_mono_now().us : -1,

@@ -29,7 +29,8 @@ struct service_options {
     const char *solver_path;   /* NULL: beside the program */
     const char *world_path;    /* applied at start when the journal has no world yet; NULL: none */
     uint64_t snapshot_records; /* between two snapshots; 0: 10,000 */
-    const char *name;          /* of its user on the bus, for the inbox; NULL: "scheduler" */
+    const char *metrics_address; /* "HOST:PORT" of the metrics page; NULL: none */
+    const char *name;            /* of its user on the bus, for the inbox; NULL: "scheduler" */
 };
 
 int service_open(const struct service_options *options, struct service **ret_service,

@@ -206,6 +206,8 @@ static int verb_info(struct service *service, uint64_t token, const struct messa
     json_string(&json, "world", state->world == NULL ? "" : state->world->name);
     json_string(&json, "nats_server", service->nats_version);
     json_bool(&json, "jetstream", service->jetstream);
+    if (service->http != NULL)
+        json_int(&json, "metrics_port", service_http_port(service->http));
     json_int(&json, "started_us", service->started_us);
     json_int(&json, "now_us", service_now(service).us);
     json_int(&json, "nodes_up", up);

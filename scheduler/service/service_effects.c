@@ -24,6 +24,7 @@ static void probe_next(struct service_probe *probe);
 static void on_probe(void *context, const struct bus_message *message);
 static void probe_end(struct service_probe *probe);
 static void probe_destroy(struct service_probe *probe);
+static void count(struct service_counts *counts, const struct message_event *event);
 static void send_event(struct service *service, const struct core_effect *effect, uint64_t seq);
 static int publish_event(struct service *service, const struct message_event *event,
                          struct error *err);
@@ -198,12 +199,32 @@ static void send_event(struct service *service, const struct core_effect *effect
     struct message_event event = effect->publish;
     event.seq = seq;
     service_event_keep(service, &event);
+    count(&service->counts, &event);
     log_event(LOG_INFO, event.name,
               "seq=%" PRIu64 " app=%s/%s workload=%s handoff=%s instance=%s node=%s state=%s "
               "text=\"%s\"",
               seq, event.namespace_, event.app, event.workload, event.handoff, event.instance,
               event.node, event.state, event.text);
     service_events_send(service);
+}
+
+static void count(struct service_counts *counts, const struct message_event *event)
+{
+    bool ended = str_equal(event->name, "handoff.step");
+    if (ended && str_equal(event->state, handoff_state_words[HANDOFF_STATE_DONE]))
+        counts->handoffs_done++;
+    else if (ended && str_equal(event->state, handoff_state_words[HANDOFF_STATE_BACK]))
+        counts->handoffs_back++;
+    else if (str_equal(event->name, "move.checked"))
+        counts->moves_checked++;
+    else if (str_equal(event->name, "move.regretted"))
+        counts->moves_regretted++;
+    else if (str_equal(event->name, "move.unchecked"))
+        counts->moves_unchecked++;
+    else if (str_equal(event->name, "move.held"))
+        counts->moves_held++;
+    else if (str_equal(event->name, "plan.made"))
+        counts->plans_made++;
 }
 
 void service_events_send(struct service *service)

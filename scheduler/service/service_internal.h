@@ -32,6 +32,7 @@
 #include "scheduler/ledger/ledger.h"
 #include "scheduler/service/journal.h"
 #include "scheduler/service/service.h"
+#include "scheduler/service/service_http.h"
 
 #define SERVICE_EVENTS_KEPT 4096 /* published events in memory, for `berth events` */
 #define SERVICE_REPLIES_KEPT \
@@ -72,6 +73,17 @@ struct service_used {
     int64_t bytes_out;
 };
 
+/* Since the start, for the metrics page. */
+struct service_counts {
+    uint64_t handoffs_done;
+    uint64_t handoffs_back;
+    uint64_t moves_checked;
+    uint64_t moves_regretted;
+    uint64_t moves_unchecked;
+    uint64_t moves_held;
+    uint64_t plans_made;
+};
+
 struct service_job;
 struct service_probe;
 
@@ -90,7 +102,9 @@ struct service {
     struct micro *micro;
     struct solver *solver;
     struct metrics *metrics;
-    int64_t metrics_at_us; /* when they are asked next for what has changed */
+    int64_t metrics_at_us;     /* when they are asked next for what has changed */
+    struct service_http *http; /* NULL: no page was asked for */
+    struct service_counts counts;
     struct ledger *ledger; /* NULL: it could not be opened */
     bool ledger_failing;
     int64_t ledger_flush_us; /* when it is written next */
