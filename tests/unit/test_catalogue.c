@@ -283,6 +283,31 @@ static void test_refusals(void **state)
            "\"gcp/asia-southeast2\" selects no site");
 }
 
+/* The example takes what it says: two regions of AWS, Germany's of each, and its own. */
+static void test_example(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct world world;
+    struct error err = {0};
+    struct doc *doc = NULL;
+    arena_init(&arena, ARENA_BYTES);
+    if (doc_read_file(BERTH_SOURCE_DIR "/examples/worlds/clouds.yaml", &doc, &err) < 0 ||
+        world_from_doc(doc, &arena, &world, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    doc_destroy(doc);
+    assert_int_equal(world.site_count, 10);
+    assert_price(site_of(&world, "aws/us-east-1")->cpu_price, "0.02");
+    assert_true(rtt_us(&world, "aws/us-east-1", "aws/eu-central-1") > 0);
+    for (int i = 0; i < world.site_count; i++) {
+        struct site *site = &world.sites[i];
+        assert_true(site->tier == TIER_CLIENT || site->account >= 0);
+        assert_non_null(measures_find(&site->measures, "carbon"));
+    }
+    arena_done(&arena);
+}
+
 /* Running out of memory at any allocation is an error, never half a world. */
 static void test_no_memory(void **state)
 {
@@ -447,10 +472,11 @@ static void test_prices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_figures),     cmocka_unit_test(test_override),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_egress_grid), cmocka_unit_test(test_prices),
+        cmocka_unit_test(test_parts),    cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_figures),  cmocka_unit_test(test_override),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_example),  cmocka_unit_test(test_egress_grid),
+        cmocka_unit_test(test_prices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
