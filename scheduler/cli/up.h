@@ -19,8 +19,9 @@
 
 struct up_options {
     const char *world;
-    int64_t port;      /* 0: UP_PORT_DEFAULT; -1 is written as "--port 0": any free one */
-    int64_t leaf_port; /* 0: UP_LEAF_DEFAULT, when there are leaf servers */
+    int64_t port;        /* 0: UP_PORT_DEFAULT; -1 is written as "--port 0": any free one */
+    int64_t leaf_port;   /* 0: UP_LEAF_DEFAULT, when there are leaf servers */
+    const char *metrics; /* the scheduler's metrics page; NULL: none */
     struct option_list nodes;
     struct option_list leafs;
     struct option_list probes;

@@ -175,6 +175,8 @@ static int start_scheduler(struct up *up, struct error *err)
     child_argument(child, "--seed=%s", up_key(up, SERVER_SCHEDULER, NULL));
     if (up->world_path[0] != 0)
         child_argument(child, "--world=%s", up->world_path);
+    if (up->options->metrics != NULL)
+        child_argument(child, "--metrics=%s", up->options->metrics);
     return child_start(child, err);
 }
 

@@ -110,7 +110,11 @@ BERTH_NATS_SERVER=/bin/echo run 1 up --dir "$dir" --world "$world" --free-ports
 says 'does not answer --version'
 
 # ---- up ----
-run 0 up --dir "$dir" --world "$world" --free-ports --detach --leaf far --node e1=edge/nyc \
+run 1 scheduler --state "$dir-refused" --url nats://127.0.0.1:1 --seed x --metrics localhost:9464
+says 'numeric address'
+rm -rf "$dir-refused"
+run 0 up --dir "$dir" --world "$world" --free-ports --metrics 127.0.0.1:0 --detach --leaf far \
+    --node e1=edge/nyc \
     --node g1=gcp/us-central1,mcpu=2000,memory=1GiB --node a1=aws/us-east-1,leaf=far
 says 'Berth is up' 'node a1' 'leaf far' 'berth down'
 url=$(sed -n 's/^  "url": "\(.*\)",$/\1/p' "$dir/berth.json")
@@ -199,7 +203,46 @@ says 'is at aws/us-east-1' 'Why here:' 'Why now:' '✔' 'needs tag cloud=aws'
 run 0 explain one/source --json
 says '"candidates":['
 run 0 cost one
-says 'a month'
+says 'a month' 'this month so far'
+
+# ---- the ledger, the metrics page ----
+run 0 cost --by app,term
+says 'NAMESPACE' 'TERM' 'PAID' 'PREDICTED' 'one' 'datacentre'
+run 0 cost one --by workload,site --json
+says '"key":["source","gcp/us-central1"]' '"predicted"'
+run 0 cost --focus
+says 'BillingAccountId' 'EffectiveCost' 'default/one/source' 'vCPU-hour'
+run 0 cost --rows --term datacentre
+says '"item":"cpu"' '"unit":"GiB-hour"'
+run 0 cost --by day --from 1970-01-01 --to 1970-02-01
+says 'nothing was paid then'
+run 1 cost --by apps
+says 'app' 'namespace'
+run 1 cost --from 2026-13-01
+says 'is no date'
+# What a client of HTTP/1.1 gets from the page: `path`, with the headers that follow.
+page() {
+    local path=$1
+    shift
+    exec 9<>"/dev/tcp/127.0.0.1/$metrics_port"
+    { printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n' "$path"
+      [ $# -eq 0 ] || printf '%s\r\n' "$@"
+      printf '\r\n'; } >&9
+    out=$(cat <&9)
+    exec 9<&- 9>&-
+}
+metrics_port=$("$bin/berth" info --json | sed -n 's/.*"metrics_port":\([0-9]*\).*/\1/p')
+step='the metrics page'
+page /metrics
+says '200 OK' 'text/plain; version=0.0.4' 'berth_node_up{node="e1",site="edge/nyc"} 1' \
+    'berth_handoffs_total{result="done"} 2' 'berth_bill_dollars_per_month{namespace="default"' \
+    'berth_month_dollars{of="paid"}' 'berth_workload_site{'
+page /metrics 'Accept: application/openmetrics-text; version=1.0.0'
+says 'application/openmetrics-text' '# EOF'
+page /healthz
+says '200 OK' 'ok'
+page /other
+says '404'
 run 0 events one/source
 says 'handoff.step' 'app.retagged'
 run 0 get decisions
