@@ -122,8 +122,8 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
 
 /* For every site and variant: what the whole plan would score with this part there and all else as
  * in at[] (the considered-resources table), the rule that forbids it if any, and what would change
- * the mind: how much cheaper it would have to be per month to be chosen. ERR_INVALID when a part of
- * at[] is nowhere. */
+ * the mind: how much cheaper it would have to be per month to be chosen. Parts that are nowhere
+ * count nothing; when that is the part itself, gaps are to the best candidate that is allowed. */
 struct cost_candidate {
     struct placement to;
     char sharers[LIMIT_TEXT_BYTES]; /* the parts that it would share with: "tiles--n2, tiles--n3" */

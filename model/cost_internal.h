@@ -1,18 +1,100 @@
 /*
  * cost_internal: what the files of the cost model share.
  *
- * A cost_context is a cost_input with every value looked up once: the traffic of each link, hit
- * ratios, CPU times, egress matches, meters. The term functions put ledger lines into a sink; the
- * problem adds up their scores, the explanation keeps the lines, so that both always agree.
+ * A cost_context is a cost_input with every value looked up once: who belongs to which family, the
+ * traffic of each link, egress matches, meters, formulas, and for each part its spots: everything
+ * that it may choose. The term functions put ledger lines into a sink; the problem adds up their
+ * scores, the explanation keeps the lines, so that both always agree.
+ *
+ *   cost_values.c    what was measured, else the prior
+ *   cost_family.c    families: their calls, and hits by who shares
+ *   cost_context.c   building a context;  cost_meters.c  its egress matches and meters
+ *   cost_choices.c   spots: what a part may choose;  cost_lines.c  writing lines
+ *   cost_compute.c, cost_links.c, cost_move.c, cost_storage.c, cost_custom.c   the terms
+ *   cost_problem.c, cost_rules.c, cost_holds.c   the solver's problem
+ *   cost_explain.c, cost_candidates.c            the ledger
  */
 #pragma once
 
+#include "base/units.h"
 #include "model/cost.h"
 #include "model/distance.h"
+#include "model/formula.h"
 #include "model/world.h"
 
-#define MONTH_S        (INT64_C(3600) * HOURS_PER_MONTH)
-#define MHZ_TO_MONTHLY (MONTH_S / 1000) /* events per 1000 s -> events per month */
+#define MONTH_S         (INT64_C(3600) * HOURS_PER_MONTH)
+#define MHZ_TO_MONTHLY  (MONTH_S / 1000) /* events per 1000 s -> events per month */
+#define BILLION         INT64_C(1000000000)
+#define MIB             (INT64_C(1) << 20)
+#define GIB             (INT64_C(1) << 30)
+#define PART_NAME_BYTES (LIMIT_REF_BYTES + LIMIT_NAME_BYTES)
+
+/* ---- cost_values.c ---- */
+
+/* How to find an estimate: through an index by part, or, without one, through the whole list. */
+struct cost_lookup {
+    const struct cost_input *input;
+    const int *first; /* [part]: its first estimate, -1; NULL: there is no index */
+    const int *next;  /* [estimate] */
+    const int *base;  /* [app]: its first part */
+};
+
+/* The latest of that kind at a site (NULL: anywhere); NULL when there is none. */
+const struct estimate *cost_estimate(const struct cost_lookup *lookup, int app, int workload,
+                                     enum estimate_kind kind, const char *site);
+/* Whether the first counts before the second (which may be NULL): the list's order must not. */
+bool cost_is_later(const struct estimate *candidate, const struct estimate *best);
+int64_t cost_prior_calls_mhz(const struct app *app, int workload);
+/* What the document says of its cache at that rate; -1 without a cache. */
+int64_t cost_prior_hit_ppm(const struct workload *what, int64_t calls_mhz);
+bool cost_has_cache(const struct workload *what);
+int64_t cost_curve_ppm(const struct workload *what, int64_t calls_mhz);
+int64_t cost_split(int64_t amount, int64_t numerator, int64_t denominator);
+
+/* ---- cost_family.c ---- */
+
+/* The parts of a divided workload, in the app's order, or one undivided workload, and where they
+ * are now. */
+struct cost_family {
+    int app;
+    int count;
+    int member[LIMIT_FAMILY]; /* workloads */
+    int64_t prior_mhz[LIMIT_FAMILY];
+    int64_t calls_mhz[LIMIT_FAMILY];
+    bool calls_measured;
+    struct placement now[LIMIT_FAMILY]; /* site -1: nowhere */
+    unsigned sharers[LIMIT_FAMILY];     /* now, its own bit included; 0: nowhere */
+    int64_t set_hit_ppm[LIMIT_FAMILY];  /* measured where it leads now; -1 */
+};
+
+struct cost_family cost_family_of(const struct cost_lookup *lookup, int app, int workload);
+int cost_family_member(const struct cost_family *family, int workload);
+int64_t cost_family_calls_mhz(const struct cost_family *family, unsigned sharers);
+/* The hit ratio when `sharers` are served at a site; -1 without a cache. */
+int64_t cost_family_hit_ppm(const struct cost_lookup *lookup, const struct cost_family *family,
+                            int site, int variant, unsigned sharers, bool *ret_measured);
+/* CPU time of a call of a variant at a site: ns / (speed_ppm / PPM). */
+struct cost_cpu {
+    int64_t ns;
+    int64_t speed_ppm;
+    bool measured;
+};
+struct cost_cpu cost_family_cpu(const struct cost_lookup *lookup, const struct cost_family *family,
+                                int member, int site, int variant);
+/* Mean bytes of a request or a response of the link's callee when that variant of it runs. */
+int64_t cost_call_bytes(const struct cost_lookup *lookup, const struct cost_family *callee,
+                        int member, const struct link *link, int variant, bool response);
+
+/* ---- the context ---- */
+
+/* What a part may choose: a site, a variant, and who of its family it shares both with. */
+struct cost_spot {
+    int site;
+    int variant;
+    unsigned sharers; /* bit per member of the family, its own included */
+    int lead;         /* part: the first of them, whose instances serve all */
+    int64_t hit_ppm;  /* of the shared cache; -1: none */
+};
 
 struct cost_part_info {
     int app;
@@ -20,11 +102,17 @@ struct cost_part_info {
     const struct app *owner;
     const struct workload *what;
     const struct workload_state *state;
+    const struct weights *weights; /* the app's, else the world's */
+    const struct cost_family *family;
+    int member;
+    int parts[LIMIT_FAMILY]; /* of the family */
     int64_t calls_mhz;
-    int64_t *hit_ppm;     /* [site]; -1: it has no cache */
-    int64_t *cpu_ns;      /* [site] */
+    struct cost_spot now; /* site -1: nowhere */
     int64_t plain_weight; /* of inbound links that carry every call */
     int64_t all_weight;   /* of all inbound links; 0: there are none */
+    bool *open;           /* [variant * site_count + site]: the documents allow it */
+    struct cost_spot *spots;
+    int spot_count;
 };
 
 struct cost_link_info {
@@ -34,70 +122,139 @@ struct cost_link_info {
     int from_part; /* -1: users */
     int from_site; /* of the users; -1 */
     int to_part;
-    int64_t calls_mhz; /* before the caller's cache */
-    int64_t request_bytes;
-    int64_t response_bytes;
-    int64_t weight; /* its part of the callee's all_weight */
+    int64_t prior_mhz;
+    int64_t calls_mhz;   /* before the caller's cache */
+    int64_t (*bytes)[2]; /* [variant of the callee]: request, response */
+    int64_t weight;      /* its part of the callee's all_weight */
+};
+
+/* Bytes that the first part of a data set sends to another one when they are apart. */
+struct cost_replica {
+    int primary; /* part */
+    int part;
+    int64_t monthly_bytes;
 };
 
 struct cost_context {
     const struct cost_input *input;
     const struct world *world;
+    struct cost_lookup lookup;
     int site_count;
     int part_count;
     struct cost_part_info *parts;
     int link_count;
     struct cost_link_info *links;
+    int *link_base; /* [app]: its first link */
+    int replica_count;
+    struct cost_replica *replicas;
+    int64_t *rtt_us; /* [from * site_count + to]; -1 unknown */
+    bool *rtt_measured;
     struct egress_match *matches; /* [from * site_count + to] */
+    /* A meter is an account, a rule and the weight that its apps give to egress. */
     int meter_count;
     struct problem_meter *meters;
     struct cost_meter_key {
         int account;
         int rule;
+        int class;
     } * meter_keys;
-    int *meter_of; /* [account * egress_count + rule], -1: none */
+    int *meter_of; /* [(class * account_count + account) * egress_count + rule], -1: none */
+    int class_count;
+    int64_t *class_ppm;
+    int *class_of; /* [app] */
+    struct cost_formula {
+        struct formula *formula;
+        struct formula_value *values; /* parallel to names; reused for each evaluation */
+    } * formulas;                     /* [term of the world] */
+    struct formula_name *names;
+    int name_count;
 };
 
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err) WARN_UNUSED;
+int cost_meters_build(struct cost_context *context, struct arena *arena,
+                      struct error *err) WARN_UNUSED;
+int cost_formulas_build(struct cost_context *context, struct arena *arena,
+                        struct error *err) WARN_UNUSED;
+int cost_spots_build(struct cost_context *context, struct arena *arena,
+                     struct error *err) WARN_UNUSED;
+/* Where a part is when everything is as in at[part]. */
+struct cost_spot cost_spot_at(const struct cost_context *context, const struct placement *at,
+                              int part);
+/* The documents (tiers, tags, pin) allow that variant of the workload at the site. */
+bool cost_is_open(const struct world *world, const struct workload *what, int variant, int site);
+int cost_variants(const struct workload *what);                               /* at least 1 */
+int64_t cost_reserve(const struct workload *what, int variant, int resource); /* per replica */
+int cost_meter(const struct cost_context *context, int app, int payer_site, int rule);
+/* The price of the next byte on a meter that stands where the month has brought it. */
+struct decimal cost_meter_price(const struct cost_context *context, int meter);
 
-int64_t cost_prior_calls_mhz(const struct app *app, int workload);
-int64_t cost_cpu_ns(const struct cost_input *input, int app, int workload, int site,
-                    bool *ret_measured);
-/* Mean bytes of a request or a response of the link's callee. */
-int64_t cost_call_bytes(const struct cost_input *input, int app, int link, bool response,
-                        bool *ret_measured);
+/* ---- lines ---- */
 
 /* Adds up lines, and keeps them when it has room for them. */
 struct cost_sink {
     struct cost_line *lines; /* NULL: only sums */
     int count;
     struct cost_total total;
-    bool failed; /* an amount did not fit */
+    bool failed;       /* an amount did not fit */
+    int rc;            /* of a formula that cannot be evaluated, told in *err */
+    struct error *err; /* or NULL */
 };
 void cost_sink_add(struct cost_sink *sink, const struct cost_line *line);
+/* Words only where they are kept. A sentence that is too long ends early. */
+void cost_line_text(const struct cost_sink *sink, struct cost_line *line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+struct cost_line cost_line_of(const struct cost_context *context, enum cost_term term, int part,
+                              int site);
+/* A one-off amount counts in the monthly score as often as the horizon fits into a month. */
+int cost_once_score(const struct cost_context *context, int part, nusd once,
+                    nusd *ret_score) WARN_UNUSED;
 
-/* The ppm of the link's calls that travel it when the caller is at `from`. */
-int64_t cost_travel_ppm(const struct cost_context *context, const struct cost_link_info *link,
-                        int from);
-/* rtt + factor, and whether it is measured or only estimated from distance; -1: unknown. */
-int64_t cost_path_us(const struct cost_context *context, int from, int to, const char **ret_note);
+/* ---- the terms ---- */
 
-/* Device CPU, edge and the constant part of data-centre compute of a part at a site. */
-void cost_terms_unary(const struct cost_context *context, int part, int site,
+/* Device CPU; and for the lead of a set its compute, its storage and the world's own terms. */
+void cost_terms_unary(const struct cost_context *context, int part, const struct cost_spot *spot,
                       struct cost_sink *sink);
+void cost_terms_storage(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        struct cost_sink *sink);
+void cost_terms_custom(const struct cost_context *context, int part, const struct cost_spot *spot,
+                       struct cost_sink *sink);
 /* The one-off move from where the part is; nothing if it is there or nowhere. */
-void cost_terms_migration(const struct cost_context *context, int part, int site,
-                          struct cost_sink *sink);
-/* Latency and the callee's share of data-centre compute of a link between two sites. */
-void cost_terms_link(const struct cost_context *context, int link, int from, int to,
-                     struct cost_sink *sink);
+void cost_terms_migration(const struct cost_context *context, int part,
+                          const struct cost_spot *spot, struct cost_sink *sink);
+/* Latency, the callee's share of data-centre compute, and the misses of a cache that is cold after
+ * a move, of a link between two spots; `from` is NULL for users. */
+void cost_terms_link(const struct cost_context *context, int link, const struct cost_spot *from,
+                     const struct cost_spot *to, struct cost_sink *sink);
+/* The same compute line, for cost_terms_link. */
+void cost_terms_reached(const struct cost_context *context, int link, const struct cost_spot *from,
+                        const struct cost_spot *to, struct cost_sink *sink);
+/* The instances that serve a spot begin there only with this move. */
+bool cost_is_fresh(const struct cost_context *context, int part, const struct cost_spot *spot);
+
 /* Requests and responses travel opposite ways, and each way may be billed by its sender and by its
  * receiver. */
 #define COST_LINK_USES 4
 /* Bytes per month of a link on meters: request to its sender and receiver, then the response. */
-int cost_link_uses(const struct cost_context *context, int link, int from, int to,
-                   struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;
+int cost_link_uses(const struct cost_context *context, int link, const struct cost_spot *from,
+                   const struct cost_spot *to, struct problem_use uses[COST_LINK_USES],
+                   struct error *err) WARN_UNUSED;
+#define COST_REPLICA_USES 2
+/* Updates of a data set from its primary to a replica elsewhere: sender, receiver. */
+void cost_replica_uses(const struct cost_context *context, const struct cost_replica *replica,
+                       const struct cost_spot *primary, const struct cost_spot *spot,
+                       struct problem_use uses[COST_REPLICA_USES]);
+
+/* The ppm of the link's calls that travel it when the caller is at `from` (NULL: users). */
+int64_t cost_travel_ppm(const struct cost_link_info *link, const struct cost_spot *from);
+/* rtt + factor, and whether it is measured or only estimated from distance; -1: unknown. */
+int64_t cost_path_us(const struct cost_context *context, int from, int to, const char **ret_note);
+/* What one call takes on the path, with the time that its bytes take, in 2^-20 us; -1: unknown. */
+__int128 cost_call_time(const struct cost_context *context, int link, int from, int to, int variant,
+                        const char **ret_note);
+const char *cost_amount_text(enum resource resource, int64_t quantity, char out[UNITS_TEXT_BYTES]);
+
+/* ---- the problem and the ledger ---- */
 
 /* What cost_explain's lines of at[] add up to, without the lines; `volume` ([meter]) becomes the
  * bytes that it puts on each meter. Many placements can be totalled from one context. */
@@ -105,13 +262,38 @@ int cost_context_total(const struct cost_context *context, const struct placemen
                        int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
                        struct error *err) WARN_UNUSED;
 
-/* What is added to the score of every other site, so that small savings move nothing. */
+/* The same of the lines of one part and of its links only. */
+int cost_context_part_total(const struct cost_context *context, const struct placement *at,
+                            int part, int64_t *volume, struct cost_total *ret_total,
+                            struct error *err) WARN_UNUSED;
+/* The preference to stay of all parts that at[] moves. */
+nusd cost_stay_of(const struct cost_context *context, const struct placement *at);
+
+/* What is added to the score of every other site or variant, so that small savings move nothing. */
 nusd cost_stay(const struct cost_context *context, int part);
+bool cost_is_there(const struct cost_spot *now, const struct cost_spot *spot);
 
 /* "namespace/app/workload". */
 void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity);
 
+struct cost_rules {
+    const struct cost_context *context;
+    struct arena *arena;
+    struct problem *problem;
+    bool **allowed;   /* [part][choice]: what the rules on one part leave */
+    int family_rules; /* the first rule about who shares with whom */
+    int family_end;
+    bool no_memory;
+};
 int cost_rules_build(const struct cost_context *context, struct arena *arena,
                      struct problem *problem, struct error *err) WARN_UNUSED;
+/* A rule whose `cells` choices or pairs are all forbidden until the caller allows some; NULL
+ * without memory, which is noted. */
+struct problem_rule *cost_rule_add(struct cost_rules *rules, enum rule_kind kind, int a, int b,
+                                   size_t cells);
+void cost_rule_text(struct problem_rule *rule, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Workloads that may not move stay, unless a rule forbids just that. */
+void cost_holds_add(struct cost_rules *rules);
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;

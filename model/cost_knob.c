@@ -352,8 +352,8 @@ static void turn_calls(struct cost_slice *slice, const struct cost_knob *knob, i
 {
     struct app *app = &slice->apps[knob->app];
     const struct app *whole = slice->whole->apps[slice->app_whole[knob->app]].app;
-    if (knob->estimate >= 0) {
-        return;
+    if (knob->estimate >= 0 && slice->values[knob->estimate].observed_us <= 0) {
+        return; /* else the prior is part of what is used, and turns along */
     }
     app->workloads[knob->workload].calls_mhz =
         in_proportion(whole->workloads[knob->workload].calls_mhz, value, knob->present);

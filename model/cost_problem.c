@@ -16,14 +16,14 @@ static int build_user_link(const struct cost_context *context, int link, struct 
                            struct problem *problem, struct error *err);
 static int build_pair(const struct cost_context *context, int link, struct arena *arena,
                       struct problem *problem, struct error *err);
-static int merge_uses(const struct cost_context *context, int part, int site,
-                      const struct problem_use *add, struct problem_use *uses, int use_count,
-                      struct error *err);
+static int build_replica(const struct cost_context *context, int index, struct arena *arena,
+                         struct problem *problem, struct error *err);
+static int merge_uses(const struct cost_context *context, int part, const struct problem_use *add,
+                      struct problem_use *uses, int use_count, struct error *err);
 static int add_score(const struct cost_context *context, int part, nusd score, int64_t *cost,
                      struct error *err);
 static nusd own_score(const struct cost_context *context, int part);
 static nusd uses_score(const struct cost_context *context, const struct problem_use *uses);
-static int cost_workload(const struct cost_input *input, int part);
 static int no_memory(struct error *err);
 
 int cost_problem(const struct cost_input *input, struct arena *arena, struct problem *ret_problem,
@@ -58,6 +58,12 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
             return rc;
         }
     }
+    for (int i = 0; i < context->replica_count; i++) {
+        int rc = build_replica(context, i, arena, &problem, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     for (int part = 0; part < context->part_count; part++) {
         struct problem_part *to = &problem.parts[part];
         if (pack_uses((size_t)to->choice_count, &to->use_count, &to->use) > LIMIT_USES) {
@@ -75,53 +81,11 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
     return 0;
 }
 
-struct placement cost_placement(const struct cost_input *input, const struct problem *problem,
-                                int part, int choice)
-{
-    (void)problem;
-    return (struct placement){.site = choice, .lead = cost_workload(input, part)};
-}
-
-int cost_choice(const struct cost_input *input, const struct problem *problem,
-                const struct placement *at, int part)
-{
-    (void)input;
-    return at[part].site < problem->site_count ? at[part].site : -1;
-}
-
-bool cost_choices(const struct cost_input *input, const struct problem *problem,
-                  const struct placement *at, int *ret_choice)
-{
-    bool all = true;
-    for (int part = 0; part < problem->part_count; part++) {
-        ret_choice[part] = cost_choice(input, problem, at, part);
-        all = all && ret_choice[part] >= 0;
-    }
-    return all;
-}
-
-/* The workload's index in its app. */
-static int cost_workload(const struct cost_input *input, int part)
-{
-    int app = 0;
-    while (part >= input->apps[app].app->workload_count) {
-        part -= input->apps[app++].app->workload_count;
-    }
-    return part;
-}
-
-void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity)
-{
-    const struct cost_part_info *info = &context->parts[part];
-    str_format(out, capacity, "%s/%s/%s", info->owner->namespace_, info->owner->name,
-               info->what->name);
-}
-
 nusd cost_stay(const struct cost_context *context, int part)
 {
     const struct policy *policy = &context->world->policy;
     nusd ratio = 0;
-    if (context->parts[part].state->now.site < 0) {
+    if (context->parts[part].now.site < 0) {
         return 0;
     }
     if (money_scale(own_score(context, part), policy->saving_min_ppm, PPM, &ratio) < 0) {
@@ -134,10 +98,10 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
                         struct problem *problem)
 {
     size_t sites = (size_t)context->site_count;
+    size_t pairs = (size_t)context->link_count + (size_t)context->replica_count + 1;
     problem->parts =
         arena_array(arena, (size_t)context->part_count + 1, sizeof(struct problem_part));
-    problem->pairs =
-        arena_array(arena, (size_t)context->link_count + 1, sizeof(struct problem_pair));
+    problem->pairs = arena_array(arena, pairs, sizeof(struct problem_pair));
     problem->site_names = arena_array(arena, sites, sizeof(problem->site_names[0]));
     if (problem->parts == NULL || problem->pairs == NULL || problem->site_names == NULL) {
         return ERR_NO_MEMORY;
@@ -149,7 +113,6 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
     for (int i = 0; i < context->part_count; i++) {
         struct problem_part *part = &problem->parts[i];
         cost_part_name(context, i, part->name, sizeof(part->name));
-        part->current = context->parts[i].state->now.site;
         if (make_choices(context, i, arena, part) < 0) {
             return ERR_NO_MEMORY;
         }
@@ -157,23 +120,28 @@ static int build_tables(const struct cost_context *context, struct arena *arena,
     return 0;
 }
 
-/* One choice for each site, in the sites' order. */
 static int make_choices(const struct cost_context *context, int part, struct arena *arena,
                         struct problem_part *out)
 {
-    const struct workload *what = context->parts[part].what;
-    size_t count = (size_t)context->site_count;
-    out->choice_count = context->site_count;
+    const struct cost_part_info *info = &context->parts[part];
+    size_t count = (size_t)info->spot_count;
+    out->current = -1;
+    out->choice_count = info->spot_count;
     out->choices = arena_array(arena, count, sizeof(*out->choices));
     out->cost = arena_array(arena, count, sizeof(*out->cost));
     if (out->choices == NULL || out->cost == NULL) {
         return ERR_NO_MEMORY;
     }
-    for (int i = 0; i < context->site_count; i++) {
+    for (int i = 0; i < info->spot_count; i++) {
+        const struct cost_spot *spot = &info->spots[i];
         struct problem_choice *choice = &out->choices[i];
-        *choice = (struct problem_choice){.site = i, .lead = part};
-        for (int r = 0; r < RESOURCE_COUNT; r++) {
-            choice->demand[r] = what->reserve[r] * what->replicas;
+        *choice = (struct problem_choice){
+            .site = spot->site, .variant = spot->variant, .lead = spot->lead};
+        for (int r = 0; r < RESOURCE_COUNT && spot->lead == part; r++) {
+            choice->demand[r] = cost_reserve(info->what, spot->variant, r) * info->what->replicas;
+        }
+        if (cost_is_there(&info->now, spot) && info->now.sharers == spot->sharers) {
+            out->current = i;
         }
     }
     return 0;
@@ -182,15 +150,20 @@ static int make_choices(const struct cost_context *context, int part, struct are
 static int build_unary(const struct cost_context *context, int part, struct problem *problem,
                        struct error *err)
 {
-    int current = context->parts[part].state->now.site;
+    const struct cost_part_info *info = &context->parts[part];
     nusd stay = cost_stay(context, part);
-    for (int site = 0; site < context->site_count; site++) {
-        struct cost_sink sink = {0};
-        cost_terms_unary(context, part, site, &sink);
-        cost_terms_migration(context, part, site, &sink);
-        nusd score = sink.total.score + (current >= 0 && site != current ? stay : 0);
+    for (int i = 0; i < info->spot_count; i++) {
+        const struct cost_spot *spot = &info->spots[i];
+        struct cost_sink sink = {.err = err};
+        cost_terms_unary(context, part, spot, &sink);
+        cost_terms_migration(context, part, spot, &sink);
+        if (sink.rc < 0) {
+            return sink.rc;
+        }
+        bool moves = info->now.site >= 0 && !cost_is_there(&info->now, spot);
+        nusd score = sink.total.score + (moves ? stay : 0);
         int rc = add_score(context, part, sink.failed ? SCORE_TOO_LARGE : score,
-                           &problem->parts[part].cost[site], err);
+                           &problem->parts[part].cost[i], err);
         if (rc < 0) {
             return rc;
         }
@@ -198,17 +171,17 @@ static int build_unary(const struct cost_context *context, int part, struct prob
     return 0;
 }
 
-/* Users do not move: what they ask of a workload is the workload's own cost at each site. */
+/* Users do not move: what they ask of a workload is the workload's own cost at each choice. */
 static int build_user_link(const struct cost_context *context, int link, struct arena *arena,
                            struct problem *problem, struct error *err)
 {
     const struct cost_link_info *info = &context->links[link];
+    const struct cost_part_info *callee = &context->parts[info->to_part];
     struct problem_part *part = &problem->parts[info->to_part];
-    int slots_each = user_slots(context, info->to_part);
-    size_t slots = (size_t)context->site_count * (size_t)slots_each;
     if (part->use == NULL) {
-        part->use_count = slots_each;
-        part->use = arena_array(arena, slots, sizeof(struct problem_use));
+        part->use_count = user_slots(context, info->to_part);
+        size_t slots = (size_t)part->choice_count * (size_t)part->use_count;
+        part->use = arena_array(arena, slots + 1, sizeof(struct problem_use));
         if (part->use == NULL) {
             return no_memory(err);
         }
@@ -216,18 +189,18 @@ static int build_user_link(const struct cost_context *context, int link, struct 
             part->use[i].meter = -1;
         }
     }
-    for (int site = 0; site < context->site_count; site++) {
+    for (int i = 0; i < callee->spot_count; i++) {
         struct problem_use uses[COST_LINK_USES];
         struct cost_sink sink = {0};
-        cost_terms_link(context, link, info->from_site, site, &sink);
+        cost_terms_link(context, link, NULL, &callee->spots[i], &sink);
         nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
-        int rc = add_score(context, info->to_part, score, &part->cost[site], err);
+        int rc = add_score(context, info->to_part, score, &part->cost[i], err);
         if (rc == 0) {
-            rc = cost_link_uses(context, link, info->from_site, site, uses, err);
+            rc = cost_link_uses(context, link, NULL, &callee->spots[i], uses, err);
         }
         if (rc == 0) {
-            rc = merge_uses(context, info->to_part, site, uses, &part->use[site * slots_each],
-                            slots_each, err);
+            rc = merge_uses(context, info->to_part, uses, &part->use[i * part->use_count],
+                            part->use_count, err);
         }
         if (rc < 0) {
             return rc;
@@ -240,9 +213,10 @@ static int build_pair(const struct cost_context *context, int link, struct arena
                       struct problem *problem, struct error *err)
 {
     const struct cost_link_info *info = &context->links[link];
+    const struct cost_part_info *caller = &context->parts[info->from_part];
+    const struct cost_part_info *callee = &context->parts[info->to_part];
     struct problem_pair *pair = &problem->pairs[problem->pair_count++];
-    int sites = context->site_count;
-    size_t cells = (size_t)sites * (size_t)sites;
+    size_t cells = (size_t)caller->spot_count * (size_t)callee->spot_count;
     *pair = (struct problem_pair){
         .a = info->from_part,
         .b = info->to_part,
@@ -253,16 +227,16 @@ static int build_pair(const struct cost_context *context, int link, struct arena
     if (pair->cost == NULL || pair->use == NULL) {
         return no_memory(err);
     }
-    for (int from = 0; from < sites; from++) {
-        for (int to = 0; to < sites; to++) {
-            int cell = from * sites + to;
+    size_t cell = 0;
+    for (int from = 0; from < caller->spot_count; from++) {
+        for (int to = 0; to < callee->spot_count; to++, cell++) {
             struct cost_sink sink = {0};
-            cost_terms_link(context, link, from, to, &sink);
+            cost_terms_link(context, link, &caller->spots[from], &callee->spots[to], &sink);
             nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
             int rc = add_score(context, info->to_part, score, &pair->cost[cell], err);
             if (rc == 0) {
-                rc =
-                    cost_link_uses(context, link, from, to, &pair->use[cell * COST_LINK_USES], err);
+                rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to],
+                                    &pair->use[cell * COST_LINK_USES], err);
             }
             if (rc < 0) {
                 return rc;
@@ -273,12 +247,43 @@ static int build_pair(const struct cost_context *context, int link, struct arena
     return 0;
 }
 
+/* What a data set's first part sends to another one. */
+static int build_replica(const struct cost_context *context, int index, struct arena *arena,
+                         struct problem *problem, struct error *err)
+{
+    const struct cost_replica *replica = &context->replicas[index];
+    const struct cost_part_info *primary = &context->parts[replica->primary];
+    const struct cost_part_info *part = &context->parts[replica->part];
+    struct problem_pair *pair = &problem->pairs[problem->pair_count++];
+    size_t cells = (size_t)primary->spot_count * (size_t)part->spot_count;
+    *pair = (struct problem_pair){
+        .a = replica->primary,
+        .b = replica->part,
+        .cost = arena_array(arena, cells, sizeof(int64_t)),
+        .use_count = COST_REPLICA_USES,
+        .use = arena_array(arena, cells * COST_REPLICA_USES, sizeof(struct problem_use)),
+    };
+    if (pair->cost == NULL || pair->use == NULL) {
+        return no_memory(err);
+    }
+    size_t cell = 0;
+    for (int from = 0; from < primary->spot_count; from++) {
+        for (int to = 0; to < part->spot_count; to++, cell++) {
+            cost_replica_uses(context, replica, &primary->spots[from], &part->spots[to],
+                              &pair->use[cell * COST_REPLICA_USES]);
+        }
+    }
+    (void)pack_uses(cells, &pair->use_count, &pair->use);
+    return 0;
+}
+
 /* What the links of a part's users can meet at most. */
 static int user_slots(const struct cost_context *context, int part)
 {
     int slots = 0;
-    for (int i = 0; i < context->link_count; i++) {
-        const struct cost_link_info *link = &context->links[i];
+    int base = context->link_base[context->parts[part].app];
+    for (int i = 0; i < context->parts[part].owner->link_count; i++) {
+        const struct cost_link_info *link = &context->links[base + i];
         slots += link->from_part < 0 && link->to_part == part ? COST_LINK_USES : 0;
     }
     return slots < context->meter_count ? slots : context->meter_count;
@@ -315,9 +320,8 @@ static int pack_uses(size_t cells, int *use_count, struct problem_use **use)
 }
 
 /* Several groups of users share a part's slots; bytes on one meter add up. */
-static int merge_uses(const struct cost_context *context, int part, int site,
-                      const struct problem_use *add, struct problem_use *uses, int use_count,
-                      struct error *err)
+static int merge_uses(const struct cost_context *context, int part, const struct problem_use *add,
+                      struct problem_use *uses, int use_count, struct error *err)
 {
     for (int k = 0; k < COST_LINK_USES; k++) {
         int slot = 0;
@@ -327,7 +331,7 @@ static int merge_uses(const struct cost_context *context, int part, int site,
         while (slot < use_count && uses[slot].meter >= 0 && uses[slot].meter != add[k].meter) {
             slot++;
         }
-        BERTH_ASSERT(slot < use_count, "part %d at site %d: %d slots", part, site, use_count);
+        BERTH_ASSERT(slot < use_count, "part %d: %d slots", part, use_count);
         uses[slot].meter = add[k].meter;
         if (__builtin_add_overflow(uses[slot].bytes, add[k].bytes, &uses[slot].bytes)) {
             char name[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
@@ -361,22 +365,20 @@ static nusd own_score(const struct cost_context *context, int part)
 {
     struct cost_sink sink = {0};
     nusd egress = 0;
-    int current = context->parts[part].state->now.site;
-    cost_terms_unary(context, part, current, &sink);
-    for (int i = 0; i < context->link_count; i++) {
-        const struct cost_link_info *link = &context->links[i];
-        if (link->to_part != part && link->from_part != part) {
-            continue;
-        }
-        int from =
-            link->from_part < 0 ? link->from_site : context->parts[link->from_part].state->now.site;
-        int to = context->parts[link->to_part].state->now.site;
+    int base = context->link_base[context->parts[part].app];
+    cost_terms_unary(context, part, &context->parts[part].now, &sink);
+    for (int i = 0; i < context->parts[part].owner->link_count; i++) {
+        const struct cost_link_info *link = &context->links[base + i];
+        const struct cost_spot *to = &context->parts[link->to_part].now;
+        const struct cost_spot *from =
+            link->from_part < 0 ? NULL : &context->parts[link->from_part].now;
         struct problem_use uses[COST_LINK_USES];
-        if (from < 0 || to < 0) {
+        if ((link->to_part != part && link->from_part != part) || to->site < 0 ||
+            (from != NULL && from->site < 0)) {
             continue;
         }
-        cost_terms_link(context, i, from, to, &sink);
-        if (cost_link_uses(context, i, from, to, uses, NULL) == 0) {
+        cost_terms_link(context, base + i, from, to, &sink);
+        if (cost_link_uses(context, base + i, from, to, uses, NULL) == 0) {
             egress += uses_score(context, uses);
         }
     }

@@ -209,7 +209,7 @@ static int total_volume(const struct cost_input *input, const struct placement *
                             : cost_context_total(&context, at, meters, &total, &stay, err);
         for (int i = 0; rc == 0 && i < context.meter_count; i++) {
             struct cost_meter_key key = context.meter_keys[i];
-            volume[key.account * input->world->egress_count + key.rule] = meters[i];
+            volume[key.account * input->world->egress_count + key.rule] += meters[i];
         }
     }
     arena_done(&scratch);

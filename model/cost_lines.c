@@ -1,0 +1,81 @@
+/* Ledger lines: adding them up, their words, and what several terms write alike. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "model/cost_internal.h"
+
+void cost_sink_add(struct cost_sink *sink, const struct cost_line *line)
+{
+    if (sink->lines != NULL) {
+        sink->lines[sink->count] = *line;
+    }
+    sink->count++;
+    sink->total.bill += line->bill;
+    sink->total.score += line->score;
+    sink->total.bill_term[line->term] += line->bill;
+    sink->total.score_term[line->term] += line->score;
+}
+
+void cost_line_text(const struct cost_sink *sink, struct cost_line *line, const char *format, ...)
+{
+    if (sink->lines == NULL) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line->text, sizeof(line->text), format, arguments);
+    va_end(arguments);
+}
+
+struct cost_line cost_line_of(const struct cost_context *context, enum cost_term term, int part,
+                              int site)
+{
+    const struct cost_part_info *info = &context->parts[part];
+    return (struct cost_line){.term = term,
+                              .app = info->app,
+                              .workload = info->workload,
+                              .link = -1,
+                              .custom = -1,
+                              .site = site,
+                              .peer_site = -1};
+}
+
+int cost_once_score(const struct cost_context *context, int part, nusd once, nusd *ret_score)
+{
+    nusd monthly;
+    if (money_scale(once, MONTH_S * US_PER_S, context->world->policy.horizon_us, &monthly) < 0) {
+        return ERR_OVERFLOW;
+    }
+    return money_scale(monthly, context->parts[part].weights->migration_ppm, PPM, ret_score);
+}
+
+const char *cost_amount_text(enum resource resource, int64_t quantity, char out[UNITS_TEXT_BYTES])
+{
+    if (resource == RESOURCE_MEMORY) {
+        return units_format_bytes(quantity, out);
+    }
+    char number[DECIMAL_TEXT_BYTES];
+    str_format(out, UNITS_TEXT_BYTES, "%s vCPU",
+               decimal_format((struct decimal){quantity, 3}, number));
+    return out;
+}
+
+void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity)
+{
+    const struct cost_part_info *info = &context->parts[part];
+    str_format(out, capacity, "%s/%s/%s", info->owner->namespace_, info->owner->name,
+               info->what->name);
+}
+
+int64_t cost_path_us(const struct cost_context *context, int from, int to, const char **ret_note)
+{
+    const struct world *world = context->world;
+    int cell = from * context->site_count + to;
+    *ret_note = context->rtt_measured[cell] ? " (measured)"
+                : world->rtt_us[cell] < 0   ? " (estimated from distance)"
+                                            : "";
+    return context->rtt_us[cell] < 0 ? -1 : context->rtt_us[cell] + world->factor_us[cell];
+}
