@@ -44,7 +44,7 @@ const char *text_sample_parse(char *text, struct text_sample *out)
     if (name == NULL && *at != '{')
         return "the line does not begin with a metric's name";
     char *name_end = at;
-    if (name != NULL && *at != '{' && *at != ' ' && *at != '\t')
+    if (name != NULL && *at != '{' && *at != ' ' && *at != '\t' && *at != 0)
         return "a metric's name has only letters, digits, '_' and ':'";
     skip_blanks(&at);
     out->name = name;
