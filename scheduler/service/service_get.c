@@ -382,6 +382,11 @@ static void write_workload(const struct service *service, const struct core_app 
     json_string(json, "kind", workload_kind_words[workload->kind]);
     json_string(json, "site",
                 site < 0 || state->world == NULL ? "" : state->world->sites[site].name);
+    int variant = app->workloads[index].variant;
+    json_string(json, "variant",
+                site < 0 || variant < 0 || variant >= workload->variant_count
+                    ? ""
+                    : workload->variants[variant].name);
     json_int(json, "replicas", workload->replicas);
     json_int(json, "ready", ready);
     write_tags(json, "require", &workload->require);

@@ -146,6 +146,12 @@ run 0 get prices
 says 'aws-internet' '0.09'
 run 0 get world -o yaml
 says 'world: demo'
+run 0 sites --live --near aws/us-east-1
+says 'gcp/us-central1' 'km'
+run 0 prices aws/us-east-1 --live --to edge/nyc
+says 'aws-internet'
+run 0 prices diff live "$world"
+says 'No differences'
 run 0 cost
 says 'nothing runs'
 run 0 plan
@@ -204,6 +210,17 @@ run 0 explain one/source --json
 says '"candidates":['
 run 0 cost one
 says 'a month' 'this month so far'
+
+# ---- what a new price list would change, of what runs ----
+sed 's/price: {cpu: [0-9.]*/price: {cpu: 0.9/' "$world" >dearer.yaml
+run 2 prices diff live dearer.yaml
+says 'aws/us-east-1' 'price.cpu' 'default/one/source' '+$' 'If everything stays'
+run 2 prices diff live dearer.yaml --json
+says '"holes":[]' '"workload":"default/one/source"'
+printf 'world: demo\naccounts: [{name: g, provider: gcp}]\nuse: [gcp/us-central1]\n' >fewer.yaml
+run 2 prices diff live fewer.yaml
+says 'default/one/source runs at aws/us-east-1, which is gone' 'cannot be told'
+rm dearer.yaml fewer.yaml
 
 # ---- the ledger, the metrics page ----
 run 0 cost --by app,term
