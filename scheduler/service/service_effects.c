@@ -56,7 +56,9 @@ void service_out_send(struct service *service, const struct service_out *out, ui
 {
     switch (out->effect->kind) {
     case CORE_REPLY: /* service_answer's */
+        return;
     case CORE_CHECK:
+        service_check(service, out->effect->check.check);
         return;
     case CORE_COMMAND:
         send_command(service, out);

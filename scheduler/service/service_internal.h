@@ -281,6 +281,8 @@ struct service_job {
 int service_solved_at(struct service_job *job, const struct solution *solution,
                       struct placement **ret_at, struct error *err) WARN_UNUSED;
 void service_solve(struct service *service, uint64_t solve, uint64_t version);
+/* Answers a CORE_CHECK with a CORE_CHECKED in the next round. */
+void service_check(struct service *service, uint64_t check);
 /* Fills the job from its `instead` and `without`, and hands it to the solver. On failure the job is
  * still the caller's. */
 int service_plan(struct service *service, struct service_job *job, struct error *err) WARN_UNUSED;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "model/app.h"
 #include "model/world.h"
+#include "scheduler/core/answers.h"
 #include "scheduler/service/service_internal.h"
 
 static int prepare(struct service_job *job, struct error *err);
@@ -15,8 +16,6 @@ static void on_solved(void *context, uint64_t id, const struct solution *solutio
 static void answer_solve(struct service_job *job, const struct solution *solution);
 static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err);
-static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                   int64_t *ret_bill, struct error *err);
 static void conflict_text(const struct service_job *job, const struct solution *solution,
                           char out[LIMIT_TEXT_BYTES]);
 static void answer_plan(struct service_job *job, const struct solution *solution);
@@ -197,7 +196,6 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err)
 {
     struct service *service = job->service;
-    int parts = job->problem.part_count;
     plan->status = solution->status;
     plan->bound_nusd = solution->bound_nusd;
     plan->score_stay_nusd = INT64_MAX;
@@ -210,37 +208,10 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
     plan->score_plan_nusd = solution->cost_nusd;
     struct placement *at = NULL;
     int rc = service_solved_at(job, solution, &at, err);
-    if (rc == 0)
-        rc = bill_of(&job->input, at, &job->arena, &plan->bill_plan_nusd, err);
-    if (rc == 0)
-        rc = bill_of(&job->input, job->present, &job->arena, &plan->bill_stay_nusd, err);
-    if (rc < 0)
-        return rc;
-    int *stay = arena_array(&job->arena, (size_t)parts + 1, sizeof(*stay));
-    if (stay == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
-    if (cost_choices(&job->input, &job->problem, job->present, stay) &&
-        problem_broken_rule(&job->problem, stay) < 0 &&
-        money_to_i64(problem_cost(&job->problem, stay), &plan->score_stay_nusd) < 0)
-        return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
-    plan->choices = arena_array(&service->round, (size_t)parts + 1, sizeof(*plan->choices));
-    if (plan->choices == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
-    for (int i = 0; i < job->input.app_count; i++) {
-        const struct app *app = job->input.apps[i].app;
-        for (int k = 0; k < app->workload_count; k++) {
-            struct core_plan_choice *choice = &plan->choices[plan->choice_count++];
-            const struct placement *to = &at[cost_part(&job->input, i, k)];
-            memcpy(choice->namespace_, app->namespace_, sizeof(choice->namespace_));
-            memcpy(choice->app, app->name, sizeof(choice->app));
-            memcpy(choice->workload, app->workloads[k].name, sizeof(choice->workload));
-            memcpy(choice->site, job->input.world->sites[to->site].name, sizeof(choice->site));
-            choice->variant = to->variant;
-            memcpy(choice->lead, app->workloads[to->lead].name, sizeof(choice->lead));
-            choice->group = -1;
-        }
-    }
-    return 0;
+    /* In the round's memory: the job is gone when the core reads it. */
+    return rc < 0 ? rc
+                  : core_answer_plan(&job->input, &job->problem, job->present, at, &service->round,
+                                     plan, err);
 }
 
 int service_solved_at(struct service_job *job, const struct solution *solution,
@@ -253,20 +224,6 @@ int service_solved_at(struct service_job *job, const struct solution *solution,
     for (int part = 0; part < parts; part++)
         at[part] = cost_placement(&job->input, &job->problem, part, solution->choice[part]);
     *ret_at = at;
-    return 0;
-}
-
-/* Per month: what a move costs once is not in it. */
-static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                   int64_t *ret_bill, struct error *err)
-{
-    struct cost_report report;
-    int rc = service_report(input, at, arena, &report, err);
-    if (rc < 0)
-        return rc;
-    nusd bill = report.total.bill - report.total.bill_term[TERM_MIGRATION];
-    if (money_to_i64(bill, ret_bill) < 0)
-        return error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
     return 0;
 }
 
@@ -319,6 +276,20 @@ static void no_plan(struct service *service, uint64_t solve, uint64_t version, c
     if (!service_submit(service, &event))
         log_event(LOG_ERROR, "plan.lost", "solve=%llu reason=\"no memory\"",
                   (unsigned long long)solve);
+}
+
+void service_check(struct service *service, uint64_t check)
+{
+    struct arena arena;
+    struct core_event event;
+    struct error err;
+    arena_init(&arena, SERVICE_JOB_BYTES);
+    int rc = core_answer_check(service->core, check, &arena, &event, &err);
+    arena_done(&arena);
+    /* Without an answer the core asks again. */
+    if (rc < 0 || !service_submit(service, &event))
+        log_event(LOG_WARN, "check.lost", "check=%llu reason=\"%s\"", (unsigned long long)check,
+                  rc < 0 ? err.text : "no memory");
 }
 
 static void unlink_job(struct service_job *job)
