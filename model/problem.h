@@ -142,5 +142,6 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
                     struct error *err) WARN_UNUSED;
 
 /* The stream of berth-solve: a request is a u32 length (of what follows), an i64 nodes_max (0: its
- * default) and a problem frame; its answer is a u32 length and a solution frame. Little-endian. */
+ * default, a budget of work) and a problem frame; its answer is a u32 length and a solution frame.
+ * Little-endian. */
 #define SOLVE_REQUEST_BYTES_MAX ((size_t)512 << 20)

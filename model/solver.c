@@ -19,7 +19,6 @@
 #include "base/str.h"
 
 #define WORKERS_MAX     64
-#define NODES_DEFAULT   INT64_C(2000000)
 #define MEMORY_DEFAULT  (INT64_C(2) << 30)
 #define WALL_DEFAULT_US (120 * US_PER_S)
 #define TRIES_MAX       2
@@ -104,7 +103,7 @@ int solver_open(const struct solver_options *options, struct solver **ret_solver
     solver->queue_end = &solver->queue;
     solver->done_end = &solver->done;
     struct solver_options *o = &solver->options;
-    o->nodes_max = o->nodes_max > 0 ? o->nodes_max : NODES_DEFAULT;
+    o->nodes_max = o->nodes_max > 0 ? o->nodes_max : 0;
     o->memory_max_bytes = o->memory_max_bytes > 0 ? o->memory_max_bytes : MEMORY_DEFAULT;
     o->wall_max_us = o->wall_max_us > 0 ? o->wall_max_us : WALL_DEFAULT_US;
     int workers = o->workers > 0 ? o->workers : 1;

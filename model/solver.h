@@ -4,8 +4,9 @@
  * solver_open starts the workers; solver_submit sends a problem; the answer comes through
  * solver_dispatch when solver_fd is readable. A worker that dies, aborts or passes its memory limit
  * is replaced and the problem sent once more; if that dies too the answer is SOLVE_NONE with the
- * reason. Budgets are counted in branch-and-bound nodes, so the same problem gives the same answer;
- * a wall-clock limit kills the worker and can only mean SOLVE_NONE. Owner's thread only.
+ * reason. Budgets are counted in branch-and-bound nodes and in work, so the same problem gives the
+ * same answer; a wall-clock limit kills the worker and can only mean SOLVE_NONE. Owner's thread
+ * only.
  */
 #pragma once
 
@@ -18,7 +19,7 @@ struct solver;
 struct solver_options {
     const char *program;      /* path of berth-solve; NULL: beside the running program */
     int workers;              /* 0: 1 */
-    int64_t nodes_max;        /* 0: 2,000,000 */
+    int64_t nodes_max;        /* 0: a budget of work instead, some seconds */
     int64_t memory_max_bytes; /* of a worker; 0: 2 GiB */
     int64_t wall_max_us;      /* 0: 120 s */
 };

@@ -16,6 +16,7 @@ struct conflict {
     const struct problem *problem;
     struct problem_rule *rules; /* the subset in question */
     int64_t nodes_max;
+    int64_t work_max;
     int64_t nodes;
     int *kept; /* indices known to be in the conflict, or the background of a question */
     int kept_count;
@@ -31,13 +32,14 @@ static bool feasible(struct conflict *conflict);
 static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasible);
 static int by_value(const void *a, const void *b);
 
-int solve_conflict(const struct problem *problem, int64_t nodes_max, struct arena *arena,
-                   struct solution *solution, struct error *err)
+int solve_conflict(const struct problem *problem, const struct solve_options *options,
+                   struct arena *arena, struct solution *solution, struct error *err)
 {
     size_t rules = (size_t)problem->rule_count + 1;
     struct conflict conflict = {
         .problem = problem,
-        .nodes_max = nodes_max,
+        .nodes_max = options->nodes_max,
+        .work_max = options->work_max,
         .err = err,
         .rules = arena_array(arena, rules, sizeof(*conflict.rules)),
         .kept = arena_array(arena, rules, sizeof(int)),
@@ -145,7 +147,8 @@ static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasibl
         *ret_feasible = true;
         return 0;
     }
-    struct mip_options options = {.nodes_max = conflict->nodes_max, .feasibility = true};
+    struct mip_options options = {
+        .nodes_max = conflict->nodes_max, .work_max = conflict->work_max, .feasibility = true};
     struct mip_result result;
     rc = mip_solve(&reduced, &options, arena, false, choice, &result, conflict->err);
     if (rc == 0) {

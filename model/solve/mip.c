@@ -13,6 +13,8 @@
  * default tolerances are 1e-7. Reduced costs must pass the cutoff by this to close a cell. */
 #define SLACK_UNITS 1e-3
 #define INTEGRAL    1e-6
+/* What a node costs beside its simplex iterations (cuts, factors, search), in those. */
+#define NODE_STEPS 20
 
 struct run {
     struct mip *mip;
@@ -27,16 +29,19 @@ struct run {
     int64_t nodes_before;
     int64_t nodes;
     double bound_units;
+    int64_t work; /* of the relaxations before the tree */
 };
 
 static double unit_of(const struct reduced *reduced, bool have_choice);
-static bool relax(struct mip *mip, bool *ret_infeasible);
+static bool relax(struct run *run, bool *ret_infeasible);
+static int64_t work_each(glp_prob *lp);
 static int close_by_reduced_cost(struct mip *mip);
 static void round_off(struct run *run);
 static bool is_proven(const struct mip *mip, bool found);
 static void anneal(struct run *run);
 static bool consider(struct run *run, const int *choice);
 static void branch(struct run *run);
+static bool is_spent(const struct run *run, glp_tree *tree);
 static void callback(glp_tree *tree, void *context);
 static void add_cover(struct run *run, glp_tree *tree);
 static void offer(struct run *run, glp_tree *tree);
@@ -71,12 +76,12 @@ int mip_solve(struct reduced *reduced, const struct mip_options *options, struct
         int columns = glp_get_num_cols(mip.lp);
         run.columns = arena_array(arena, (size_t)columns + 1, sizeof(double));
         bool infeasible = false;
-        if (run.columns == NULL || !relax(&mip, &infeasible)) {
+        if (run.columns == NULL || !relax(&run, &infeasible)) {
             mip_done(&mip);
             return error_set(err, run.columns == NULL ? ERR_NO_MEMORY : ERR_UNSUPPORTED, 0,
                              "GLPK could not solve a relaxation of %d columns", columns);
         }
-        if (infeasible) {
+        if (infeasible || run.budget) {
             mip_done(&mip);
             break;
         }
@@ -163,8 +168,10 @@ static double unit_of(const struct reduced *reduced, bool have_choice)
 }
 
 /* All costs are >= 0 and all columns start at 0, so the basis of slacks is dual feasible. */
-static bool relax(struct mip *mip, bool *ret_infeasible)
+static bool relax(struct run *run, bool *ret_infeasible)
 {
+    struct mip *mip = run->mip;
+    int64_t work_max = run->options->work_max;
     glp_smcp options;
     glp_init_smcp(&options);
     options.msg_lev = GLP_MSG_OFF;
@@ -174,8 +181,20 @@ static bool relax(struct mip *mip, bool *ret_infeasible)
         *ret_infeasible = false;
         return true;
     }
+    int before = glp_get_it_cnt(mip->lp);
+    if (work_max > 0) {
+        int64_t left = work_max > run->work ? (work_max - run->work) / work_each(mip->lp) : 0;
+        options.it_lim = left < INT_MAX ? (int)left + 1 : INT_MAX;
+    }
     int rc = glp_simplex(mip->lp, &options);
     int status = glp_get_status(mip->lp);
+    run->work += (glp_get_it_cnt(mip->lp) - before) * work_each(mip->lp);
+    if (rc == GLP_EITLIM) {
+        run->budget = true; /* what is known so far is the bound: that of the tables */
+        run->bound_units = 0;
+        *ret_infeasible = false;
+        return true;
+    }
     if (rc != 0 || (status != GLP_OPT && status != GLP_NOFEAS && status != GLP_INFEAS)) {
         /* Once more from another basis and by the primal method. */
         options.meth = GLP_PRIMAL;
@@ -185,6 +204,12 @@ static bool relax(struct mip *mip, bool *ret_infeasible)
     }
     *ret_infeasible = status == GLP_NOFEAS;
     return rc == 0 && (status == GLP_OPT || status == GLP_NOFEAS);
+}
+
+/* What one simplex iteration costs, about. */
+static int64_t work_each(glp_prob *lp)
+{
+    return glp_get_num_rows(lp) + glp_get_num_cols(lp) + 1;
 }
 
 /* A column at 0 whose reduced cost lifts the relaxation past the cutoff is 0 in every assignment
@@ -292,9 +317,17 @@ static void branch(struct run *run)
         }
     }
     bool infeasible = false;
-    if (glp_get_num_cols(mip->lp) == 0 || !relax(mip, &infeasible) || infeasible) {
+    if (glp_get_num_cols(mip->lp) == 0) {
         return;
     }
+    if (!relax(run, &infeasible)) {
+        run->budget = true; /* nothing is proven by a relaxation that failed */
+        run->bound_units = 0;
+    }
+    if (run->budget || infeasible) {
+        return;
+    }
+    glp_set_it_cnt(mip->lp, 0);
     run->nodes_before = run->nodes;
     run->given = false;
     int rc = glp_intopt(mip->lp, &options);
@@ -306,6 +339,14 @@ static void branch(struct run *run)
     }
 }
 
+static bool is_spent(const struct run *run, glp_tree *tree)
+{
+    glp_prob *lp = glp_ios_get_prob(tree);
+    int64_t work_max = run->options->work_max;
+    int64_t steps = glp_get_it_cnt(lp) + run->nodes * NODE_STEPS;
+    return work_max > 0 && run->work + steps * work_each(lp) > work_max;
+}
+
 static void callback(glp_tree *tree, void *context)
 {
     struct run *run = context;
@@ -314,7 +355,8 @@ static void callback(glp_tree *tree, void *context)
     run->nodes = run->nodes_before + total;
     switch (glp_ios_reason(tree)) {
     case GLP_ISELECT:
-        if (run->nodes > run->options->nodes_max || (run->options->feasibility && run->found)) {
+        if (run->nodes > run->options->nodes_max || is_spent(run, tree) ||
+            (run->options->feasibility && run->found)) {
             int best = glp_ios_best_node(tree);
             run->budget = !run->options->feasibility || !run->found;
             run->bound_units = best == 0 ? 0 : glp_ios_node_bound(tree, best);

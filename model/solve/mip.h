@@ -18,12 +18,13 @@
 
 struct mip_options {
     int64_t nodes_max;
+    int64_t work_max; /* simplex iterations x size of the programme; 0: no limit */
     bool feasibility; /* any assignment that keeps the rules will do: costs are ignored */
 };
 
 enum mip_outcome {
     MIP_DONE,   /* proven: `found` is the optimum, or without it nothing reaches the cutoff */
-    MIP_BUDGET, /* nodes_max is spent */
+    MIP_BUDGET, /* nodes_max or work_max is spent */
 };
 
 struct mip_result {

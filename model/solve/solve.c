@@ -24,10 +24,11 @@ struct attempt {
     int64_t bound; /* no assignment that keeps the rules is cheaper */
 };
 
-static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out, struct error *err);
+static int run(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
+               struct error *err);
 static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_done,
                       struct error *err);
-static int prove(struct attempt *attempt, int64_t nodes_max, struct solution *out,
+static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err);
 static void start(struct attempt *attempt);
 static void incumbent(struct attempt *attempt);
@@ -37,13 +38,17 @@ static void finish(struct attempt *attempt, enum solve_status status, struct sol
 void solve_problem(const struct problem *problem, const struct solve_options *options,
                    struct arena *arena, struct solution *ret_solution)
 {
-    int64_t nodes_max = options->nodes_max > 0 ? options->nodes_max : SOLVE_NODES_MAX;
+    struct solve_options budget = *options;
+    if (budget.nodes_max <= 0) {
+        budget.nodes_max = INT64_MAX;
+        budget.work_max = budget.work_max > 0 ? budget.work_max : SOLVE_WORK_MAX;
+    }
     struct attempt attempt = {.problem = problem, .arena = arena, .bound = INT64_MIN};
     struct solution solution = {.status = SOLVE_NONE};
     struct error err = {0};
-    int rc = run(&attempt, nodes_max, &solution, &err);
+    int rc = run(&attempt, &budget, &solution, &err);
     if (rc == 0 && solution.status == SOLVE_INFEASIBLE) {
-        rc = solve_conflict(problem, nodes_max, arena, &solution, &err);
+        rc = solve_conflict(problem, &budget, arena, &solution, &err);
     }
     if (rc < 0) {
         solution = (struct solution){.status = SOLVE_NONE, .nodes = solution.nodes};
@@ -59,7 +64,8 @@ int64_t solve_tolerance(int64_t cost_nusd, int64_t gap_nusd)
     return 1000 + size / 1000000000 + gap_nusd / 1000000;
 }
 
-static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out, struct error *err)
+static int run(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
+               struct error *err)
 {
     const struct problem *problem = attempt->problem;
     struct reduced *reduced = &attempt->reduced;
@@ -108,7 +114,7 @@ static int run(struct attempt *attempt, int64_t nodes_max, struct solution *out,
         }
         return 0;
     }
-    return prove(attempt, nodes_max, out, err);
+    return prove(attempt, budget, out, err);
 }
 
 /* Component by component, as far as nothing couples them. */
@@ -145,11 +151,11 @@ static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_d
     return 0;
 }
 
-static int prove(struct attempt *attempt, int64_t nodes_max, struct solution *out,
+static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err)
 {
     struct reduced *reduced = &attempt->reduced;
-    struct mip_options options = {.nodes_max = nodes_max};
+    struct mip_options options = {.nodes_max = budget->nodes_max, .work_max = budget->work_max};
     struct mip_result result;
     int rc =
         mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->choice, &result, err);
@@ -165,8 +171,9 @@ static int prove(struct attempt *attempt, int64_t nodes_max, struct solution *ou
     }
     if (!result.found) {
         str_format(out->text, sizeof(out->text),
-                   "the budget of %lld nodes is spent before any placement that keeps the rules",
-                   (long long)nodes_max);
+                   "the budget is spent, after %lld nodes, before any placement that keeps the "
+                   "rules",
+                   (long long)out->nodes);
         return 0;
     }
     /* GLPK's word, which holds up to the tolerance. */

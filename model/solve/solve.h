@@ -12,10 +12,13 @@
 #include "base/error.h"
 #include "model/problem.h"
 
-#define SOLVE_NODES_MAX INT64_C(2000000)
+/* What is spent unless the caller says otherwise: simplex iterations times the size of the
+ * programme. Some seconds; nodes alone say little, as theirs cost from microseconds to seconds. */
+#define SOLVE_WORK_MAX INT64_C(40000000)
 
 struct solve_options {
-    int64_t nodes_max; /* 0: SOLVE_NODES_MAX */
+    int64_t nodes_max; /* 0: no limit on nodes, and SOLVE_WORK_MAX */
+    int64_t work_max;  /* 0: no limit, unless nodes_max is 0 */
 };
 
 /* Never fails: what cannot be solved is SOLVE_NONE with the reason. */
@@ -23,8 +26,8 @@ void solve_problem(const struct problem *problem, const struct solve_options *op
                    struct arena *arena, struct solution *ret_solution);
 
 /* The irreducible set of rules of a problem that has no assignment; fills conflict and nodes. */
-int solve_conflict(const struct problem *problem, int64_t nodes_max, struct arena *arena,
-                   struct solution *solution, struct error *err) WARN_UNUSED;
+int solve_conflict(const struct problem *problem, const struct solve_options *options,
+                   struct arena *arena, struct solution *solution, struct error *err) WARN_UNUSED;
 
 /* Parts of choice[] go back to where they are now as far as that costs nothing and keeps the rules,
  * alone or two at a time. */

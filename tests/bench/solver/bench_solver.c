@@ -227,7 +227,7 @@ static struct outcome ours(const struct problem *problem)
         struct solution solution = {0};
         struct error err = {0};
         struct solver *solver = NULL;
-        struct solver_options options = {.wall_max_us = 600 * US_PER_S};
+        struct solver_options options = {.wall_max_us = 600 * US_PER_S, .nodes_max = 2000000};
         arena_init(&arena, (size_t)1 << 30);
         int64_t start = clock_mono_now().us;
         int rc = solver_open(&options, &solver, &err);
