@@ -5,6 +5,8 @@
 #include "base/str.h"
 #include "model/read.h"
 
+static bool has_tag(const struct site *site, const char *key, size_t key_bytes, const char *value);
+
 int world_parse(const char *file, const char *text, size_t bytes, struct arena *arena,
                 struct world *ret_world, struct error *err)
 {
@@ -72,12 +74,7 @@ int world_selects(const char *selector, const struct site *site)
     if (str_starts(selector, "tag:")) {
         const char *key = selector + strlen("tag:");
         const char *equals = strchr(key, '=');
-        char word[LIMIT_REF_BYTES];
-        if (equals == NULL) {
-            return -1;
-        }
-        str_format(word, sizeof(word), "%.*s", (int)(equals - key), key);
-        return site_has_tag(site, word, equals + 1) ? 5 : -1;
+        return equals != NULL && has_tag(site, key, (size_t)(equals - key), equals + 1) ? 5 : -1;
     }
     if (length > 2 && str_equal(selector + length - 2, "/*")) {
         return strlen(site->provider) == length - 2 &&
@@ -86,4 +83,21 @@ int world_selects(const char *selector, const struct site *site)
                    : -1;
     }
     return str_equal(selector, site->name) ? 6 : -1;
+}
+
+/* As site_has_tag, without a copy of the key: every pair of sites asks every rule. */
+static bool has_tag(const struct site *site, const char *key, size_t key_bytes, const char *value)
+{
+    for (int i = 0; i < site->tags.count; i++) {
+        const struct tag *tag = &site->tags.list[i];
+        if (strncmp(tag->key, key, key_bytes) == 0 && tag->key[key_bytes] == '\0') {
+            return str_equal(tag->value, value);
+        }
+    }
+    char word[LIMIT_NAME_BYTES];
+    if (key_bytes >= sizeof(word)) {
+        return false; /* no key is that long */
+    }
+    str_format(word, sizeof(word), "%.*s", (int)key_bytes, key);
+    return site_has_tag(site, word, value);
 }

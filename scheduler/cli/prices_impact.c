@@ -55,6 +55,10 @@ int price_impacts(const struct world *old, const struct world *now, const struct
                             .app_count = app_count,
                             .estimates = estimates,
                             .arena = arena};
+    if (app_count == 0) {
+        *ret_impacts = (struct price_impacts){.count = 0};
+        return 0;
+    }
     int rc = begin(&impact, err);
     for (int app = 0; rc == 0 && app < app_count; app++)
         find_holes(&impact, app);

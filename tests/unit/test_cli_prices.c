@@ -185,6 +185,14 @@ static void test_sites(void **state)
     json_decref(json);
     assert_int_equal(berth("sites", "aws/us-est-1", NULL), 1);
     says("did you mean aws/us-east-1?");
+    char longer[600];
+    memset(longer, 'x', sizeof(longer));
+    memcpy(longer, "tag:", 4);
+    str_format(longer + sizeof(longer) - 3, 3, "=y");
+    assert_int_equal(berth("sites", longer, NULL), 1);
+    says("there is no site");
+    assert_int_equal(berth("sites", "--near", longer, NULL), 1);
+    says("there is no site");
     assert_int_equal(berth("sites", "--provider", "azur", NULL), 1);
     says("did you mean azure?");
     assert_int_equal(berth("sites", "--tier", "fog", NULL), 1);
