@@ -300,6 +300,7 @@ static void round_ended(struct path *path, int64_t now_us)
     const struct latency_options *options = &path->latency->options;
     const struct probe_path *config = &options->config->paths[path->index];
     struct path_health *health = &path->health;
+    bool changed = health->rounds == 0 || (health->answered > 0) != (path->answered > 0);
     path->trying = false;
     health->rounds++;
     health->sent = path->sent;
@@ -321,7 +322,7 @@ static void round_ended(struct path *path, int64_t now_us)
                        ? INT64_MAX
                        : path->due_us + (late_us / config->interval_us + 1) * config->interval_us;
     if (options->on_round != NULL)
-        options->on_round(options->context, path->index, health);
+        options->on_round(options->context, path->index, health, changed);
 }
 
 static int compare(const void *a, const void *b)

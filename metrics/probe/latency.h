@@ -39,8 +39,8 @@ struct latency_options {
     struct bus *bus; /* NULL: NATS paths have no answer */
     bool once;
     int64_t now_us;
-    /* After each round; may be NULL. */
-    void (*on_round)(void *context, int path, const struct path_health *health);
+    /* After each round, `changed` when it begins or ceases to answer; may be NULL. */
+    void (*on_round)(void *context, int path, const struct path_health *health, bool changed);
     void *context;
 };
 

@@ -32,7 +32,7 @@ static int64_t next_us(const struct probe *probe, int64_t now_us);
 static void sooner(int64_t *left_us, int64_t other_us);
 static void flush(struct probe *probe, int64_t now_us);
 static void on_page(void *context, int target, const struct target_health *health, bool changed);
-static void on_round(void *context, int path, const struct path_health *health);
+static void on_round(void *context, int path, const struct path_health *health, bool changed);
 static void on_state(void *context, bool connected);
 static void write_metrics(void *context, struct strbuf *out);
 
@@ -283,17 +283,16 @@ static void on_page(void *context, int target, const struct target_health *healt
                   health->problems, health->text);
 }
 
-static void on_round(void *context, int path, const struct path_health *health)
+static void on_round(void *context, int path, const struct path_health *health, bool changed)
 {
     struct probe *probe = context;
     sooner(&probe->flush_us, clock_mono_now().us + FLUSH_AFTER_US);
-    if (health->answered == 0 && !probe->once)
-        log_event(LOG_WARN, "path.silent", "to=%s reason=\"%s\"", probe->config->paths[path].to,
-                  health->text);
-    else
-        log_event(
-            LOG_DEBUG, "path.round", "to=%s answered=%d min_us=%" PRId64 " median_us=%" PRId64,
-            probe->config->paths[path].to, health->answered, health->min_us, health->median_us);
+    const char *to = probe->config->paths[path].to;
+    if (changed && !probe->once && health->answered == 0)
+        log_event(LOG_WARN, "path.silent", "to=%s reason=\"%s\"", to, health->text);
+    else if (changed && !probe->once)
+        log_event(LOG_INFO, "path.answers", "to=%s min_us=%" PRId64 " median_us=%" PRId64, to,
+                  health->min_us, health->median_us);
 }
 
 static void on_state(void *context, bool connected)

@@ -141,8 +141,9 @@ static int run_probe(const struct arguments *arguments, const struct probe_confi
     int rc = probe_open(config, arguments->once, &probe, err);
     if (rc < 0)
         return rc;
-    log_event(LOG_INFO, "probe.start", "name=%s site=%s targets=%d paths=%d", config->name,
-              config->site, config->target_count, config->path_count);
+    if (!arguments->once)
+        log_event(LOG_INFO, "probe.start", "name=%s site=%s targets=%d paths=%d", config->name,
+                  config->site, config->target_count, config->path_count);
     rc = probe_run(&probe, err);
     if (arguments->once) {
         struct error told;
