@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/doc.h"
 #include "model/catalogue.h"
@@ -469,14 +470,53 @@ static void test_prices(void **state)
     arena_done(&arena);
 }
 
+static void test_gcp_index(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct world world;
+    struct error err = {0};
+    struct doc *doc = NULL;
+    (void)fclose(open_data("prices/gcp_region_price_index.json"));
+    arena_init(&arena, ARENA_BYTES);
+    assert_int_equal(catalogue_world(&arena, &world, &err), 0);
+    assert_int_equal(doc_read_file(DATA "prices/gcp_region_price_index.json", &doc, &err), 0);
+    const struct doc_node *root = doc_root(doc);
+    assert_int_equal(doc_count(root), 40);
+    for (size_t i = 0; i < doc_count(root); i++) {
+        char name[LIMIT_REF_BYTES];
+        struct decimal price;
+        str_format(name, sizeof(name), "gcp/%s", doc_key(root, i));
+        assert_true(doc_price(doc, doc_item(root, i), "gce", DOC_REQUIRED, &price));
+        assert_int_equal(decimal_compare(site_of(&world, name)->cpu_price, price), 0);
+    }
+    doc_destroy(doc);
+    arena_done(&arena);
+}
+
+/* All of it: what the script would make of the data is what is there. */
+static void test_made_by_script(void **state)
+{
+    (void)state;
+    (void)fclose(open_data("latency/azure_rtt_p50_ms.csv"));
+    if (access("/usr/bin/python3", X_OK) != 0) {
+        print_message("python3 is not there: script/catalogue was not run\n");
+        skip();
+    }
+    assert_int_equal(system("PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 '" BERTH_SOURCE_DIR
+                            "/script/catalogue' --check '" BERTH_SOURCE_DIR "/../shared/data'"),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),    cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_figures),  cmocka_unit_test(test_override),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_example),  cmocka_unit_test(test_egress_grid),
-        cmocka_unit_test(test_prices),
+        cmocka_unit_test(test_parts),          cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_figures),        cmocka_unit_test(test_override),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_example),        cmocka_unit_test(test_egress_grid),
+        cmocka_unit_test(test_prices),         cmocka_unit_test(test_gcp_index),
+        cmocka_unit_test(test_made_by_script),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
