@@ -40,6 +40,7 @@ static uint64_t hash_trial(uint64_t hash, const struct core_workload *workload)
             hash = hash_u64(hash, (uint64_t)veto->inputs[k].kind);
             hash = hash_str(hash, veto->inputs[k].site);
             hash = hash_i64(hash, veto->inputs[k].value);
+            hash = hash_i64(hash, veto->inputs[k].spread);
         }
     }
     return hash;

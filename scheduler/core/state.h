@@ -90,6 +90,7 @@ enum handoff_reason {
     REASON_FAILED,  /* the instance was given up by its node */
     REASON_VERSION, /* a new spec */
     REASON_REGRET,  /* a move that did not pay goes back */
+    REASON_ASKED,   /* a person chose the site */
 };
 extern const char *const handoff_reason_words[];
 
@@ -153,6 +154,7 @@ struct core_veto {
         enum estimate_kind kind;
         char site[LIMIT_REF_BYTES];
         int64_t value;
+        int64_t spread; /* one standard error, as it was told */
     } inputs[CORE_VETO_INPUTS];
     int input_count;
 };

@@ -30,6 +30,7 @@ static void go_back(struct core *core, struct core_app *app, int index,
                     const struct core_event *event);
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
+static bool has_changed(const struct core_veto_input *then, const struct estimate *now);
 static bool counts(const struct estimate *estimate, const struct core_app *app, int index);
 static struct core_place place_of(struct core_app *app, int index);
 
@@ -322,6 +323,7 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
         struct core_veto_input *input = &fresh->inputs[fresh->input_count++];
         input->kind = estimate->kind;
         input->value = estimate->value;
+        input->spread = estimate->spread;
         CORE_SET(input->site, estimate->site);
     }
 }
@@ -352,13 +354,21 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
             if (estimate->kind != input->kind || !str_equal(estimate->site, input->site) ||
                 !counts(estimate, app, index))
                 continue;
-            __int128 change = (__int128)estimate->value - input->value;
-            __int128 then = input->value;
-            if ((change < 0 ? -change : change) * 5 > (then < 0 ? -then : then))
+            if (has_changed(input, estimate))
                 return false;
         }
     }
     return true;
+}
+
+/* By more than 20 %, and by more than noise explains: about six standard errors of the difference.
+ * Of thousands of looks in a month one by chance would be enough for a move to and fro. */
+static bool has_changed(const struct core_veto_input *then, const struct estimate *now)
+{
+    __int128 change = (__int128)now->value - then->value;
+    __int128 value = then->value < 0 ? -(__int128)then->value : then->value;
+    change = change < 0 ? -change : change;
+    return change * 5 > value && change * 2 > 9 * ((__int128)then->spread + now->spread);
 }
 
 /* The measured inputs of the workload itself that the cost model multiplies with prices. */

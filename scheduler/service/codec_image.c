@@ -210,6 +210,7 @@ static const struct wire_field veto_input_fields[] = {
     WORD(core_veto_input, kind, "kind", codec_estimate_words),
     STR(core_veto_input, site, "site"),
     I64(core_veto_input, value, "value"),
+    I64(core_veto_input, spread, "spread"),
 };
 static const SHAPE(veto_input_shape, "core.veto_input", core_veto_input, veto_input_fields);
 

@@ -71,22 +71,28 @@ static void queue_report(struct fixture *fixture, struct fixture_instance *insta
 
 #define QUEUE_MAX 256
 
-void fixture_init(struct fixture *fixture)
+void fixture_init_empty(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof(*fixture));
     struct error err = {0};
     arena_init(&fixture->arena, (size_t)64 << 20);
     assert_int_equal(core_create(&fixture->core, &err), 0);
     assert_int_equal(core_effects_create(LIMIT_EFFECTS / 4, &fixture->effects), 0);
-    if (world_parse("world.yaml", fixture_world_text, strlen(fixture_world_text), &fixture->arena,
-                    &fixture->world, &err) < 0)
-        fail_msg("%s", err.text);
-    fixture_parse_app(fixture, fixture_app_text, &fixture->app);
     fixture->now_us = 1000 * US_PER_S;
     fixture->hub_rtt_us = 4000;
     fixture->reply_code = 1;
     struct core_event started = {.kind = CORE_STARTED, .started.term = 1};
     fixture_step(fixture, &started);
+}
+
+void fixture_init(struct fixture *fixture)
+{
+    struct error err = {0};
+    fixture_init_empty(fixture);
+    if (world_parse("world.yaml", fixture_world_text, strlen(fixture_world_text), &fixture->arena,
+                    &fixture->world, &err) < 0)
+        fail_msg("%s", err.text);
+    fixture_parse_app(fixture, fixture_app_text, &fixture->app);
     struct core_event world = {.kind = CORE_WORLD, .world = &fixture->world};
     fixture_step(fixture, &world);
     fixture_hello(fixture, fixture_node_add(fixture, "client", "client/web"));
@@ -118,6 +124,8 @@ int fixture_node_add(struct fixture *fixture, const char *name, const char *site
     str_format(node->site, sizeof(node->site), "%s", site);
     str_format(node->boot_id, sizeof(node->boot_id), "boot-%s", name);
     node->rtt_us = 20000;
+    node->mcpu = 1000;
+    node->memory_bytes = INT64_C(1) << 30;
     return fixture->node_count++;
 }
 
@@ -143,8 +151,8 @@ void fixture_hello(struct fixture *fixture, int index)
     str_format(hello->arch, sizeof(hello->arch), "x86_64");
     str_format(hello->drivers, sizeof(hello->drivers), "process");
     hello->boot_us = fixture->now_us / 2;
-    hello->mcpu = 1000;
-    hello->memory_bytes = INT64_C(1) << 30;
+    hello->mcpu = node->mcpu;
+    hello->memory_bytes = node->memory_bytes;
     hello->seq = node->seq;
     hello->instances = list;
     for (int i = 0; i < fixture->instance_count; i++) {

@@ -35,6 +35,8 @@ struct fixture_node {
     unsigned unanswered; /* bit per verb: as if it had never come */
     int64_t rtt_us;
     bool unreachable; /* its probes are never answered */
+    int64_t mcpu;     /* what it offers */
+    int64_t memory_bytes;
 };
 
 struct fixture {
@@ -74,6 +76,7 @@ extern const char *const fixture_world_text;
 extern const char *const fixture_app_text;
 
 void fixture_init(struct fixture *fixture); /* world and nodes client, edge, gcp, aws are there */
+void fixture_init_empty(struct fixture *fixture); /* a started core, and nothing else */
 void fixture_done(struct fixture *fixture);
 void fixture_parse_app(struct fixture *fixture, const char *text, struct app *ret_app);
 

@@ -194,6 +194,7 @@ static void fill_workload(struct core_workload *workload)
             veto->inputs[k].kind = (enum estimate_kind)(ESTIMATE_METER_BYTES - k);
             str_format(veto->inputs[k].site, LIMIT_REF_BYTES, "edge/nyc");
             veto->inputs[k].value = 61 + k;
+            veto->inputs[k].spread = 62 + k;
         }
     }
 }
