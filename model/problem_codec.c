@@ -27,6 +27,9 @@
 #define PART_BYTES_MIN (14 + CHOICE_BYTES + 8 + 4)
 #define PAIR_BYTES_MIN (8 + 8 + 4)
 
+/* Values that are written at a time. */
+#define BATCH 256
+
 struct reader {
     const unsigned char *at;
     size_t left;
@@ -36,6 +39,7 @@ struct reader {
 };
 
 static size_t cells_of(const struct problem *problem, int a, int b);
+static void store(char *out, uint64_t value, size_t bytes);
 static void put(struct strbuf *out, uint64_t value, size_t bytes);
 static void put_text(struct strbuf *out, const char *text);
 static void put_costs(struct strbuf *out, const int64_t *costs, size_t count);
@@ -214,12 +218,17 @@ static size_t cells_of(const struct problem *problem, int a, int b)
     return (size_t)problem->parts[a].choice_count * (size_t)problem->parts[b].choice_count;
 }
 
+static void store(char *out, uint64_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        out[i] = (char)(unsigned char)(value >> (8 * i));
+    }
+}
+
 static void put(struct strbuf *out, uint64_t value, size_t bytes)
 {
     char text[8];
-    for (size_t i = 0; i < bytes; i++) {
-        text[i] = (char)(unsigned char)(value >> (8 * i));
-    }
+    store(text, value, bytes);
     strbuf_append(out, text, bytes);
 }
 
@@ -233,9 +242,16 @@ static void put_text(struct strbuf *out, const char *text)
 
 static void put_costs(struct strbuf *out, const int64_t *costs, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        put(out, (uint64_t)costs[i], 8);
+    char text[BATCH * 8];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++, used += 8) {
+        if (used == sizeof(text)) {
+            strbuf_append(out, text, used);
+            used = 0;
+        }
+        store(text + used, (uint64_t)costs[i], 8);
     }
+    strbuf_append(out, text, used);
 }
 
 static void put_part(struct strbuf *out, const struct problem_part *part)
@@ -266,13 +282,22 @@ static void put_uses(struct strbuf *out, const struct problem_use *use, int use_
         return;
     }
     put(out, count, 4);
+    char text[BATCH * 16];
+    size_t used = 0;
     for (size_t i = 0; i < slots; i++) {
-        if (use[i].meter >= 0) {
-            put(out, i, 4);
-            put(out, (uint64_t)use[i].meter, 4);
-            put(out, (uint64_t)use[i].bytes, 8);
+        if (use[i].meter < 0) {
+            continue;
         }
+        if (used == sizeof(text)) {
+            strbuf_append(out, text, used);
+            used = 0;
+        }
+        store(text + used, i, 4);
+        store(text + used + 4, (uint64_t)use[i].meter, 4);
+        store(text + used + 8, (uint64_t)use[i].bytes, 8);
+        used += 16;
     }
+    strbuf_append(out, text, used);
 }
 
 static void put_rule(struct strbuf *out, const struct problem *problem,
