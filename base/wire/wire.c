@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/wire/pack.h"
 
 /* Where in the document a decoder is; a chain on the stack, so that naming a field costs nothing
  * until something is wrong with it. */
@@ -74,6 +75,8 @@ int wire_decode(const struct wire_shape *shape, const char *text, size_t bytes, 
     if (bytes > bytes_max)
         return error_set(err, ERR_LIMIT, 0, "a message %s of %zu bytes: at most %zu are taken",
                          shape->type, bytes, bytes_max);
+    if (bytes > 0 && (unsigned char)text[0] == WIRE_PACKED)
+        return wire_unpack(shape, text, bytes, arena, ret_message, err);
     CLEANUP(cleanup_json) json_t *root = NULL;
     int rc = parse(text, bytes, &root, err);
     if (rc == 0)
@@ -96,6 +99,8 @@ int wire_type_of(const char *text, size_t bytes, char *out, size_t capacity, str
     if (bytes > LIMIT_WIRE_BYTES)
         return error_set(err, ERR_LIMIT, 0, "a message of %zu bytes: at most %d are taken", bytes,
                          LIMIT_WIRE_BYTES);
+    if (bytes > 0 && (unsigned char)text[0] == WIRE_PACKED)
+        return wire_packed_type(text, bytes, out, capacity, err);
     CLEANUP(cleanup_json) json_t *root = NULL;
     int rc = parse(text, bytes, &root, err);
     if (rc < 0)

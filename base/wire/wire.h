@@ -14,6 +14,8 @@
  * fields that are zero left out, so equal structs give equal bytes. Nested structs carry no "v" and
  * "type". Text is UTF-8: a byte that is not (a workload's own words, say) is encoded as '?'.
  *
+ * The decoder takes packed messages too (pack.h), of the same tables.
+ *
  * Arrays: a pointer and an int count in the struct; decoded elements live in the caller's arena.
  * Strings: char arrays inside the struct, terminated; or const char * in the arena (WIRE_TEXT).
  * Any thread; no state.

@@ -9,6 +9,7 @@
 #include "base/bus/subjects.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/wire/pack.h"
 #include "executors/node/agent.h"
 
 static void hello_answered(void *context, const struct bus_message *message);
@@ -130,7 +131,16 @@ void publish_metrics(struct agent *agent)
         trip->rtt_us = -1;
     }
     subject_metrics(agent->options.name, subject);
-    publish(agent, subject, NULL, &message_batch_shape, &batch);
+    struct strbuf text;
+    struct error err;
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_pack(&message_batch_shape, &batch, &text);
+    int rc = strbuf_error(&text, &err);
+    if (rc == 0)
+        rc = bus_publish(agent->bus, subject, NULL, text.text, text.bytes, &err);
+    if (rc < 0)
+        log_event(LOG_DEBUG, "publish.dropped", "subject=%s reason=\"%s\"", subject, err.text);
+    strbuf_done(&text);
 }
 
 void publish_log(struct agent *agent, const struct slot *slot, int stream, const char *text,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/wire/messages.h"
+#include "base/wire/pack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,6 +15,29 @@ static void encode(const struct wire_shape *shape, const void *object, struct st
     strbuf_init(out, 16 << 20);
     wire_encode(shape, object, out);
     BERTH_ASSERT(strbuf_error(out, NULL) == 0, "%s does not fit", shape->type);
+}
+
+/* What was taken can be packed, and says the same when it is unpacked. */
+static void check_packed(const struct wire_shape *shape, const void *object,
+                         const struct strbuf *json)
+{
+    struct arena arena;
+    struct strbuf packed, text;
+    struct error err = {0};
+    arena_init(&arena, 64 << 20);
+    strbuf_init(&packed, 16 << 20);
+    void *back = malloc(shape->size);
+    BERTH_ASSERT(back != NULL, "no memory");
+    wire_pack(shape, object, &packed);
+    int rc = wire_decode(shape, packed.text, packed.bytes, 16 << 20, &arena, back, &err);
+    BERTH_ASSERT(rc == 0, "%s refuses its own packed: %s", shape->type, err.text);
+    encode(shape, back, &text);
+    BERTH_ASSERT(text.bytes == json->bytes && memcmp(text.text, json->text, text.bytes) == 0,
+                 "%s differs packed: %s | %s", shape->type, text.text, json->text);
+    strbuf_done(&packed);
+    strbuf_done(&text);
+    free(back);
+    arena_done(&arena);
 }
 
 static void try_shape(const struct wire_shape *shape, const char *text, size_t bytes)
@@ -34,6 +58,7 @@ static void try_shape(const struct wire_shape *shape, const char *text, size_t b
         BERTH_ASSERT(first.bytes == second.bytes &&
                          memcmp(first.text, second.text, first.bytes) == 0,
                      "%s differs: %s | %s", shape->type, first.text, second.text);
+        check_packed(shape, again, &first);
         strbuf_done(&first);
         strbuf_done(&second);
     } else {

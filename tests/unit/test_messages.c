@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/wire/messages.h"
+#include "base/wire/pack.h"
 
 static struct arena arena;
 
@@ -76,6 +77,110 @@ static void fill(const struct wire_shape *shape, char *object, int seed)
     }
 }
 
+/* Packed and unpacked, it is what it was as JSON; cut anywhere, it is refused. */
+static void check_packed(const struct wire_shape *shape, const char *object, const char *json)
+{
+    struct strbuf packed, text;
+    struct error err = {0};
+    char type[LIMIT_NAME_BYTES];
+    char *back = arena_alloc(&arena, shape->size);
+    assert_non_null(back);
+    strbuf_init(&packed, LIMIT_WIRE_BYTES);
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_pack(shape, object, &packed);
+    if (wire_decode(shape, packed.text, packed.bytes, 0, &arena, back, &err) < 0)
+        fail_msg("%s", err.text);
+    wire_encode(shape, back, &text);
+    assert_string_equal(strbuf_text(&text), json);
+    assert_int_equal(wire_type_of(packed.text, packed.bytes, type, sizeof(type), &err), 0);
+    assert_string_equal(type, shape->type);
+    for (size_t cut = 1; cut < packed.bytes; cut += 1 + packed.bytes / 300) {
+        char *exact = malloc(cut); /* so that a sanitizer sees a byte too far */
+        assert_non_null(exact);
+        memcpy(exact, packed.text, cut);
+        assert_true(wire_decode(shape, exact, cut, 0, &arena, back, &err) < 0);
+        free(exact);
+    }
+    strbuf_append(&packed, "x", 1);
+    assert_int_equal(wire_decode(shape, packed.text, packed.bytes, 0, &arena, back, &err),
+                     ERR_INVALID);
+    strbuf_done(&packed);
+    strbuf_done(&text);
+}
+
+/* Packed fields are numbered: these may get others behind them, and nothing else. */
+static void test_packed_order(void **state)
+{
+    (void)state;
+    static const char *const batch[] = {"node",    "site", "boot_id", "source",
+                                        "boot_us", "seq",  "samples", "sketches"};
+    static const char *const sample[] = {"kind",    "namespace", "app",  "workload", "instance",
+                                         "segment", "peer",      "site", "life",     "value"};
+    static const char *const sketch[] = {"kind",       "namespace", "app",  "workload", "instance",
+                                         "segment",    "peer",      "site", "scale",    "offset",
+                                         "zero_count", "count",     "sum",  "counts"};
+    static const struct {
+        const struct wire_shape *shape;
+        const char *const *names;
+        size_t count;
+    } orders[] = {{&message_batch_shape, batch, 8},
+                  {&message_sample_shape, sample, 10},
+                  {&message_sketch_shape, sketch, 14}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(orders[i].shape->field_count >= orders[i].count);
+        for (size_t k = 0; k < orders[i].count; k++)
+            assert_string_equal(orders[i].shape->fields[k].name, orders[i].names[k]);
+    }
+}
+
+/* What differs only from one element to the next is said only once, and told of each. */
+static void test_packed_samples_are_small(void **state)
+{
+    (void)state;
+    struct message_sample samples[80];
+    for (int i = 0; i < 80; i++)
+        samples[i] = (struct message_sample){.kind = i % 9,
+                                             .namespace_ = "default",
+                                             .app = i < 40 ? "shop" : "",
+                                             .workload = i % 2 == 0 ? "web" : NULL,
+                                             .value = i * 1000};
+    struct message_batch batch = {
+        .node = "n1", .boot_id = "b", .samples = samples, .sample_count = 80};
+    struct message_batch back;
+    struct strbuf packed;
+    struct error err = {0};
+    strbuf_init(&packed, LIMIT_WIRE_BYTES);
+    wire_pack(&message_batch_shape, &batch, &packed);
+    assert_true(packed.bytes < 80 * 12);
+    arena_reset(&arena);
+    assert_int_equal(
+        wire_decode(&message_batch_shape, packed.text, packed.bytes, 0, &arena, &back, &err), 0);
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(back.samples[i].kind, i % 9);
+        assert_int_equal(back.samples[i].value, i * 1000);
+        assert_string_equal(back.samples[i].namespace_, "default");
+        assert_string_equal(back.samples[i].app, i < 40 ? "shop" : "");
+        assert_true(back.samples[i].workload == NULL
+                        ? i % 2 == 1
+                        : strcmp(back.samples[i].workload, i % 2 == 0 ? "web" : "") == 0);
+    }
+    /* A field that is not known here, a type that is another, a kind past the words. */
+    assert_int_equal(
+        wire_decode(&message_sample_shape, packed.text, packed.bytes, 0, &arena, &samples[0], &err),
+        ERR_INVALID);
+    const char unknown[] = "\xB7\x01\x09node.beat\0\x01\xff\x01";
+    struct message_beat beat;
+    assert_int_equal(
+        wire_decode(&message_beat_shape, unknown, sizeof unknown - 1, 0, &arena, &beat, &err),
+        ERR_UNSUPPORTED);
+    const char word[] = "\xB7\x01\x06sample\0\x01\x01\x7e";
+    assert_int_equal(
+        wire_decode(&message_sample_shape, word, sizeof word - 1, 0, &arena, &samples[0], &err),
+        ERR_INVALID);
+    assert_non_null(strstr(err.text, "kind is 63"));
+    strbuf_done(&packed);
+}
+
 static void test_round_trips(void **state)
 {
     (void)state;
@@ -100,6 +205,7 @@ static void test_round_trips(void **state)
         assert_int_equal(wire_type_of(strbuf_text(&first), first.bytes, type, sizeof(type), &err),
                          0);
         assert_string_equal(type, shape->type);
+        check_packed(shape, object, strbuf_text(&first));
         strbuf_done(&first);
         strbuf_done(&second);
     }
@@ -201,9 +307,13 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_types_differ),
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_words),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_types_differ),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_packed_order),
+        cmocka_unit_test(test_packed_samples_are_small),
     };
     return cmocka_run_group_tests_name("messages", tests, setup, teardown);
 }

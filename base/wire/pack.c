@@ -1,0 +1,441 @@
+#include "base/wire/pack.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+#define PACK_VERSION 1
+
+struct unpacking {
+    const uint8_t *at;
+    const uint8_t *end;
+    const struct wire_shape *top;
+    struct arena *arena;
+    struct error *err;
+};
+
+static void put_struct(const struct wire_shape *shape, const char *object, const char *before,
+                       struct strbuf *out);
+static void put_field(const struct wire_field *field, const char *object, const char *before,
+                      struct strbuf *out);
+static bool same_field(const struct wire_field *field, const char *object, const char *before);
+static void put_number(uint64_t value, struct strbuf *out);
+static int get_head(struct unpacking *from, char *out, size_t capacity);
+static int get_struct(struct unpacking *from, const struct wire_shape *shape, char *object);
+static int get_field(struct unpacking *from, const struct wire_field *field, char *object);
+static int get_text(struct unpacking *from, const struct wire_field *field, char *at);
+static int get_array(struct unpacking *from, const struct wire_field *field, char *object);
+static int get_counts(struct unpacking *from, const struct wire_field *field, char *object);
+static bool get_number(struct unpacking *from, uint64_t *ret_value);
+static int cut(const struct unpacking *from, const struct wire_field *field);
+static int out_of_range(const struct unpacking *from, const struct wire_field *field,
+                        int64_t value);
+
+static uint64_t zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+}
+
+static int64_t unzigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1 ^ (0 - (value & 1)));
+}
+
+void wire_pack(const struct wire_shape *shape, const void *message, struct strbuf *out)
+{
+    const char head[] = {(char)WIRE_PACKED, PACK_VERSION};
+    strbuf_append(out, head, sizeof head);
+    put_number(strlen(shape->type), out);
+    strbuf_append(out, shape->type, strlen(shape->type) + 1);
+    put_number((uint64_t)shape->version, out);
+    put_struct(shape, message, NULL, out);
+}
+
+int wire_unpack(const struct wire_shape *shape, const char *text, size_t bytes, struct arena *arena,
+                void *ret_message, struct error *err)
+{
+    struct unpacking from = {.at = (const uint8_t *)text,
+                             .end = (const uint8_t *)text + bytes,
+                             .top = shape,
+                             .arena = arena,
+                             .err = err};
+    char type[LIMIT_NAME_BYTES];
+    uint64_t version = 0;
+    int rc = get_head(&from, type, sizeof type);
+    if (rc < 0)
+        return rc;
+    if (strcmp(type, shape->type) != 0)
+        return error_set(err, ERR_INVALID, 0, "a message of type \"%s\" where %s is wanted", type,
+                         shape->type);
+    if (!get_number(&from, &version) || version < 1)
+        return error_set(err, ERR_INVALID, 0, "%s: \"v\" must be a version from 1 to %d",
+                         shape->type, shape->version);
+    if (version > (uint64_t)shape->version)
+        return error_set(err, ERR_UNSUPPORTED, 0,
+                         "%s: version %" PRIu64 " is newer than %d, which this program knows; "
+                         "update it",
+                         shape->type, version, shape->version);
+    char *object = arena_alloc(arena, shape->size);
+    if (object == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a message %s", shape->type);
+    rc = get_struct(&from, shape, object);
+    if (rc == 0 && from.at != from.end)
+        rc = error_set(err, ERR_INVALID, 0, "%s: %zu bytes follow the packed message", shape->type,
+                       (size_t)(from.end - from.at));
+    if (rc == 0)
+        memcpy(ret_message, object, shape->size);
+    return rc;
+}
+
+int wire_packed_type(const char *text, size_t bytes, char *out, size_t capacity, struct error *err)
+{
+    struct unpacking from = {
+        .at = (const uint8_t *)text, .end = (const uint8_t *)text + bytes, .err = err};
+    return get_head(&from, out, capacity);
+}
+
+/* ---- packing ---- */
+
+static void put_struct(const struct wire_shape *shape, const char *object, const char *before,
+                       struct strbuf *out)
+{
+    uint64_t present = 0;
+    BERTH_ASSERT(shape->field_count < 64, "%s has %zu fields", shape->type, shape->field_count);
+    for (size_t i = 0; i < shape->field_count; i++)
+        if (!same_field(&shape->fields[i], object, before))
+            present |= UINT64_C(1) << i;
+    put_number(present, out);
+    for (size_t i = 0; i < shape->field_count; i++)
+        if ((present >> i & 1) != 0)
+            put_field(&shape->fields[i], object, before, out);
+}
+
+static const char *text_of(const struct wire_field *field, const char *object)
+{
+    if (field->kind == WIRE_STR)
+        return object + field->offset;
+    const char *text;
+    memcpy(&text, object + field->offset, sizeof text);
+    return text == NULL ? "" : text;
+}
+
+static int count_of(const struct wire_field *field, const char *object)
+{
+    int count;
+    memcpy(&count, object + field->count_offset, sizeof count);
+    return count;
+}
+
+/* As the element before, or without one as zeroes. Arrays inside arrays are always said when they
+ * are not empty. */
+static bool same_field(const struct wire_field *field, const char *object, const char *before)
+{
+    switch (field->kind) {
+    case WIRE_STR:
+    case WIRE_TEXT:
+        return strcmp(text_of(field, object), before == NULL ? "" : text_of(field, before)) == 0;
+    case WIRE_STRUCT:
+        for (size_t i = 0; i < field->shape->field_count; i++)
+            if (!same_field(&field->shape->fields[i], object + field->offset,
+                            before == NULL ? NULL : before + field->offset))
+                return false;
+        return true;
+    case WIRE_ARRAY:
+    case WIRE_COUNTS:
+        return count_of(field, object) == 0 && (before == NULL || count_of(field, before) == 0);
+    case WIRE_I64:
+    case WIRE_U64:
+    case WIRE_I32:
+    case WIRE_BOOL:
+    case WIRE_ENUM:
+    case WIRE_NUSD:
+        break;
+    }
+    if (before != NULL)
+        return memcmp(object + field->offset, before + field->offset, field->size) == 0;
+    for (size_t i = 0; i < field->size; i++)
+        if (object[field->offset + i] != 0)
+            return false;
+    return true;
+}
+
+static void put_field(const struct wire_field *field, const char *object, const char *before,
+                      struct strbuf *out)
+{
+    const char *at = object + field->offset;
+    int64_t wide = 0;
+    int narrow = 0;
+    switch (field->kind) {
+    case WIRE_STR:
+    case WIRE_TEXT: {
+        const char *text = text_of(field, object);
+        put_number(strlen(text), out);
+        strbuf_append(out, text, strlen(text) + 1);
+        return;
+    }
+    case WIRE_I64:
+        memcpy(&wide, at, sizeof wide);
+        BERTH_ASSERT(wide >= field->min && wide <= field->max, "%s is %" PRId64, field->name, wide);
+        put_number(zigzag(wide), out);
+        return;
+    case WIRE_U64:
+        memcpy(&wide, at, sizeof wide);
+        put_number((uint64_t)wide, out);
+        return;
+    case WIRE_I32:
+    case WIRE_ENUM:
+        memcpy(&narrow, at, sizeof narrow);
+        put_number(zigzag(narrow), out);
+        return;
+    case WIRE_BOOL:
+        put_number(*(const bool *)at, out);
+        return;
+    case WIRE_NUSD: /* the bytes of this machine: little-endian, as all that Berth runs on */
+        strbuf_append(out, at, sizeof(nusd));
+        return;
+    case WIRE_STRUCT:
+        put_struct(field->shape, at, before == NULL ? NULL : before + field->offset, out);
+        return;
+    case WIRE_ARRAY:
+    case WIRE_COUNTS: {
+        int count = count_of(field, object);
+        const char *items;
+        memcpy(&items, at, sizeof items);
+        BERTH_ASSERT(count >= 0 && count <= field->max, "%s has %d elements", field->name, count);
+        put_number((uint64_t)count, out);
+        for (int i = 0; i < count; i++) {
+            const char *item = items + (size_t)i * field->size;
+            if (field->kind == WIRE_ARRAY) {
+                put_struct(field->shape, item, i == 0 ? NULL : item - field->size, out);
+                continue;
+            }
+            memcpy(&wide, item, sizeof wide);
+            BERTH_ASSERT(wide >= 0, "%s[%d] is a count below 0", field->name, i);
+            put_number((uint64_t)wide, out);
+        }
+        return;
+    }
+    }
+    BERTH_ASSERT(false, "%s has kind %d", field->name, (int)field->kind);
+}
+
+static void put_number(uint64_t value, struct strbuf *out)
+{
+    char bytes[10];
+    size_t count = 0;
+    for (; value >= 128; value >>= 7)
+        bytes[count++] = (char)(value | 128);
+    bytes[count++] = (char)value;
+    strbuf_append(out, bytes, count);
+}
+
+/* ---- unpacking ---- */
+
+static int get_head(struct unpacking *from, char *out, size_t capacity)
+{
+    uint64_t bytes = 0;
+    if (from->end - from->at < 3 || from->at[0] != WIRE_PACKED || from->at[1] != PACK_VERSION)
+        return error_set(from->err, ERR_UNSUPPORTED, 0, "a packed message of a form other than %d",
+                         PACK_VERSION);
+    from->at += 2;
+    if (!get_number(from, &bytes) || bytes >= capacity ||
+        bytes >= (uint64_t)(from->end - from->at) || from->at[bytes] != 0 ||
+        memchr(from->at, 0, bytes) != NULL)
+        return error_set(from->err, ERR_INVALID, 0, "the packed message's \"type\" is none known");
+    memcpy(out, from->at, bytes + 1);
+    for (size_t i = 0; i < bytes; i++) /* it goes into error texts */
+        if (out[i] < ' ' || out[i] > '~')
+            return error_set(from->err, ERR_INVALID, 0,
+                             "the packed message's \"type\" is none known");
+    from->at += bytes + 1;
+    return 0;
+}
+
+/* `object` holds what the element before had, or zeroes. */
+static int get_struct(struct unpacking *from, const struct wire_shape *shape, char *object)
+{
+    uint64_t present = 0;
+    if (!get_number(from, &present))
+        return error_set(from->err, ERR_INVALID, 0, "%s: the packed message ends in a %s",
+                         from->top->type, shape->type);
+    if (present >> shape->field_count != 0)
+        return error_set(from->err, ERR_UNSUPPORTED, 0,
+                         "%s: a %s has fields that this program does not know; update it",
+                         from->top->type, shape->type);
+    while (present != 0) {
+        int rc = get_field(from, &shape->fields[__builtin_ctzll(present)], object);
+        if (rc < 0)
+            return rc;
+        present &= present - 1;
+    }
+    return 0;
+}
+
+static int get_field(struct unpacking *from, const struct wire_field *field, char *object)
+{
+    char *at = object + field->offset;
+    uint64_t raw = 0;
+    switch (field->kind) {
+    case WIRE_STR:
+    case WIRE_TEXT:
+        return get_text(from, field, at);
+    case WIRE_STRUCT:
+        return get_struct(from, field->shape, at);
+    case WIRE_ARRAY:
+        return get_array(from, field, object);
+    case WIRE_COUNTS:
+        return get_counts(from, field, object);
+    case WIRE_NUSD:
+        if (from->end - from->at < (ptrdiff_t)sizeof(nusd))
+            return cut(from, field);
+        memcpy(at, from->at, sizeof(nusd));
+        from->at += sizeof(nusd);
+        return 0;
+    case WIRE_I64:
+    case WIRE_U64:
+    case WIRE_I32:
+    case WIRE_BOOL:
+    case WIRE_ENUM:
+        break;
+    }
+    if (!get_number(from, &raw))
+        return cut(from, field);
+    int64_t value = unzigzag(raw);
+    int narrow = (int)value;
+    bool fits = true;
+    if (field->kind == WIRE_U64) {
+        memcpy(at, &raw, sizeof raw);
+    } else if (field->kind == WIRE_BOOL) {
+        *(bool *)at = raw == 1;
+        fits = raw <= 1;
+    } else if (field->kind == WIRE_I64) {
+        fits = value >= field->min && value <= field->max;
+        memcpy(at, &value, sizeof value);
+    } else if (field->kind == WIRE_I32) {
+        fits = value >= field->min && value <= field->max && narrow == value;
+        memcpy(at, &narrow, sizeof narrow);
+    } else {
+        fits = value >= 0 && value < INT32_MAX;
+        for (int64_t i = 0; fits && i <= value; i++)
+            fits = field->words[i] != NULL;
+        memcpy(at, &narrow, sizeof narrow);
+    }
+    return fits ? 0 : out_of_range(from, field, value);
+}
+
+static int get_text(struct unpacking *from, const struct wire_field *field, char *at)
+{
+    uint64_t bytes = 0;
+    if (!get_number(from, &bytes) || bytes >= (uint64_t)(from->end - from->at))
+        return cut(from, field);
+    uint64_t bytes_max = field->kind == WIRE_STR ? field->size - 1 : (uint64_t)field->max;
+    if (bytes > bytes_max)
+        return error_set(from->err, ERR_LIMIT, 0,
+                         "%s: %s has %" PRIu64 " bytes, at most %" PRIu64 " are taken",
+                         from->top->type, field->name, bytes, bytes_max);
+    const char *text = (const char *)from->at;
+    bool plain = text[bytes] == 0;
+    for (uint64_t i = 0; i < bytes && plain;) {
+        size_t length = text[i] == 0 ? 0 : str_utf8_bytes(text + i, (size_t)(bytes - i));
+        plain = length > 0;
+        i += length;
+    }
+    if (!plain)
+        return error_set(from->err, ERR_INVALID, 0, "%s: %s is not a text in UTF-8",
+                         from->top->type, field->name);
+    from->at += bytes + 1;
+    if (field->kind == WIRE_STR) {
+        memset(at, 0, field->size); /* a shorter one leaves nothing of the one before */
+        memcpy(at, text, bytes);
+        return 0;
+    }
+    const char *copy = arena_strndup(from->arena, text, (size_t)bytes);
+    if (copy == NULL)
+        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " bytes", bytes);
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
+
+static int get_count(struct unpacking *from, const struct wire_field *field, size_t bytes_each,
+                     char *object, char **ret_items, int *ret_count)
+{
+    uint64_t count = 0;
+    char *items = NULL;
+    if (!get_number(from, &count))
+        return cut(from, field);
+    if (count > (uint64_t)field->max)
+        return error_set(from->err, ERR_LIMIT, 0,
+                         "%s: %s has %" PRIu64 " elements, at most %" PRId64 " are taken",
+                         from->top->type, field->name, count, field->max);
+    if (count > (uint64_t)(from->end - from->at)) /* each takes a byte at least */
+        return cut(from, field);
+    if (count > 0)
+        items = arena_array(from->arena, (size_t)count, bytes_each);
+    if (count > 0 && items == NULL)
+        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " elements", count);
+    *ret_items = items;
+    *ret_count = (int)count;
+    memcpy(object + field->offset, &items, sizeof items);
+    memcpy(object + field->count_offset, ret_count, sizeof *ret_count);
+    return 0;
+}
+
+static int get_array(struct unpacking *from, const struct wire_field *field, char *object)
+{
+    char *items = NULL;
+    int count = 0;
+    int rc = get_count(from, field, field->size, object, &items, &count);
+    for (int i = 0; i < count && rc == 0; i++) {
+        char *item = items + (size_t)i * field->size;
+        if (i > 0)
+            memcpy(item, item - field->size, field->size);
+        rc = get_struct(from, field->shape, item);
+    }
+    return rc;
+}
+
+static int get_counts(struct unpacking *from, const struct wire_field *field, char *object)
+{
+    char *items = NULL;
+    int count = 0;
+    int rc = get_count(from, field, sizeof(int64_t), object, &items, &count);
+    for (int i = 0; i < count && rc == 0; i++) {
+        uint64_t value = 0;
+        if (!get_number(from, &value))
+            return cut(from, field);
+        if (value > INT64_MAX)
+            return out_of_range(from, field, INT64_MAX);
+        memcpy(items + (size_t)i * sizeof(int64_t), &value, sizeof value);
+    }
+    return rc;
+}
+
+static bool get_number(struct unpacking *from, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64 && from->at < from->end; shift += 7) {
+        uint8_t byte = *from->at++;
+        if (shift == 63 && byte > 1)
+            return false; /* past 64 bits */
+        value |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128) {
+            *ret_value = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int cut(const struct unpacking *from, const struct wire_field *field)
+{
+    return error_set(from->err, ERR_INVALID, 0, "%s: the packed message ends in %s",
+                     from->top->type, field->name);
+}
+
+static int out_of_range(const struct unpacking *from, const struct wire_field *field, int64_t value)
+{
+    return error_set(from->err, ERR_INVALID, 0, "%s: %s is %" PRId64 ", which is out of its range",
+                     from->top->type, field->name, value);
+}
