@@ -1,20 +1,25 @@
 #include <inttypes.h>
 
+#include "scheduler/cli/explain.h"
+
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/plan.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
 
 #define DECISIONS_SHOWN 5
+#define FLIPS_SHOWN     8
 
 struct explain_options {
     bool lines;
+    bool all;
 };
 
 static int run_explain(struct cli *cli, void *options, const struct option_words *words,
                        struct error *err);
-static int write_explanation(const struct cli *cli, const json_t *json, bool lines,
-                             struct strbuf *out, struct error *err);
+static int write_explanation(const struct cli *cli, const json_t *json,
+                             const struct explain_options *given, struct strbuf *out,
+                             struct error *err);
 static int write_candidates(const json_t *json, bool color, struct strbuf *out, struct error *err);
 static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color);
 static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err);
@@ -23,11 +28,13 @@ static void write_decisions(const json_t *json, bool color, struct strbuf *out);
 static const struct option_row rows[] = {
     {"lines", 0, OPTION_FLAG, NULL, "the ledger of the workload as well, line by line",
      offsetof(struct explain_options, lines), 0, 0},
+    {"all", 0, OPTION_FLAG, NULL, "every input that would change it, not the nearest 8 only",
+     offsetof(struct explain_options, all), 0, 0},
 };
 
 const struct command command_explain = {
     .name = "explain",
-    .synopsis = "[NAMESPACE/]APP/WORKLOAD [--lines]",
+    .synopsis = "[NAMESPACE/]APP/WORKLOAD [--lines] [--all]",
     .summary = "Why a workload is where it is, what else was considered, what would change it",
     .examples = "  berth explain shop/source\n"
                 "  berth explain team-a/shop/front --lines\n"
@@ -63,7 +70,7 @@ static int run_explain(struct cli *cli, void *options, const struct option_words
     } else {
         struct strbuf out;
         strbuf_init(&out, CLI_TEXT_BYTES);
-        rc = write_explanation(cli, reply.json, given->lines, &out, err);
+        rc = write_explanation(cli, reply.json, given, &out, err);
         if (rc == 0)
             rc = cli_print(&out, err);
         strbuf_done(&out);
@@ -72,8 +79,9 @@ static int run_explain(struct cli *cli, void *options, const struct option_words
     return rc;
 }
 
-static int write_explanation(const struct cli *cli, const json_t *json, bool lines,
-                             struct strbuf *out, struct error *err)
+static int write_explanation(const struct cli *cli, const json_t *json,
+                             const struct explain_options *given, struct strbuf *out,
+                             struct error *err)
 {
     char since[SHOW_BYTES];
     const char *site = json_text(json, "site");
@@ -95,9 +103,11 @@ static int write_explanation(const struct cli *cli, const json_t *json, bool lin
     if (rc < 0)
         return rc;
     write_list("What would change its mind:", json_object_get(json, "change"), out, cli->color);
-    rc = write_estimates(json, cli->color, out, err);
+    rc = explain_flips_write(json_object_get(json, "flips"), given->all, cli->color, out, err);
+    if (rc == 0)
+        rc = write_estimates(json, cli->color, out, err);
     write_decisions(json, cli->color, out);
-    if (rc == 0 && lines) {
+    if (rc == 0 && given->lines) {
         strbuf_puts(out, "\n");
         rc = plan_lines_write(json_object_get(json, "lines"), cli->color, out, err);
     }
@@ -117,7 +127,11 @@ static int write_candidates(const json_t *json, bool color, struct strbuf *out, 
         bool chosen = json_truth(each, "chosen");
         bool allowed = json_truth(each, "allowed");
         enum style style = chosen ? STYLE_GREEN : allowed ? STYLE_PLAIN : STYLE_DIM;
-        table_cell(&table, style, "%s", json_text(each, "site"));
+        const char *variant = json_text(each, "variant");
+        const char *sharers = json_text(each, "sharers");
+        table_cell(&table, style, "%s%s%s%s%s%s", json_text(each, "site"),
+                   variant[0] == 0 ? "" : " as ", variant, sharers[0] == 0 ? "" : " (with ",
+                   sharers, sharers[0] == 0 ? "" : ")");
         table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "bill"), text) : "-");
         table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "score"), text) : "-");
         table_cell(&table, style, "%s",
@@ -142,6 +156,41 @@ static void write_list(const char *head, const json_t *list, struct strbuf *out,
     {
         text_styled(out, color, STYLE_PLAIN, "  - %s\n", json_string_value(each));
     }
+}
+
+int explain_flips_write(const json_t *flips, bool all, bool color, struct strbuf *out,
+                        struct error *err)
+{
+    size_t count = json_array_size(flips);
+    size_t shown = all || count <= FLIPS_SHOWN ? count : FLIPS_SHOWN;
+    if (count == 0)
+        return 0;
+    struct table table;
+    table_init(&table, "INPUT BY ITSELF|>NOW|>MOVES IT|>CHANGE|TO");
+    table.indent = 1;
+    for (size_t i = 0; i < shown; i++) {
+        const json_t *each = json_array_get(flips, i);
+        const char *variant = json_text(each, "variant");
+        bool above = json_truth(each, "above");
+        bool relative = json_object_get(each, "change_ppm") != NULL;
+        table_cell(&table, STYLE_PLAIN, "%s", json_text(each, "input"));
+        table_cell(&table, STYLE_PLAIN, "%s %s", json_text(each, "present"),
+                   json_text(each, "unit"));
+        table_cell(&table, STYLE_PLAIN, "%s %s", above ? "above" : "below", json_text(each, "at"));
+        if (relative)
+            table_cell(&table, STYLE_PLAIN, "%s%.1f %%", above ? "+" : "-",
+                       (double)json_number(each, "change_ppm") / 1e4);
+        else
+            table_cell(&table, STYLE_PLAIN, "from 0");
+        table_cell(&table, STYLE_PLAIN, "%s%s%s", json_text(each, "site"),
+                   variant[0] == 0 ? "" : " as ", variant);
+    }
+    strbuf_puts(out, "\n");
+    int rc = table_write(&table, color, out, err);
+    table_done(&table);
+    if (rc == 0 && shown < count)
+        strbuf_printf(out, "  and %zu farther: --all\n", count - shown);
+    return rc;
 }
 
 static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err)

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "model/app.h"
+#include "model/cost_flip.h"
 #include "scheduler/service/service_internal.h"
 
 /* At most this many ways to change the scheduler's mind are told. */
@@ -16,6 +17,8 @@ struct explained {
     bool held; /* it may not move now; the candidates are compared as if it might */
     struct cost_candidate *candidates;
     int candidate_count;
+    struct cost_flip *flips; /* none while it is nowhere */
+    int flip_count;
     struct cost_report report;
 };
 
@@ -29,6 +32,8 @@ static void write_now(struct service *service, const struct message_request *req
 static const char *hold_of(const struct core_state *state, const struct message_request *request);
 static void write_candidates(const struct explained *explained, struct json_out *json);
 static void write_changes(const struct explained *explained, struct json_out *json);
+static void write_flips(const struct explained *explained, struct json_out *json);
+static const char *variant_name(const struct explained *explained, int variant);
 static void write_estimates(struct service *service, const struct explained *explained,
                             struct json_out *json);
 static void write_decisions(struct service *service, const struct message_request *request,
@@ -118,6 +123,9 @@ static int prepare(struct service *service, const struct message_request *reques
     place->may_move = true;
     rc = service_candidates(&explained.input, explained.at, explained.part, arena,
                             &explained.candidates, &explained.candidate_count, err);
+    if (rc == 0 && explained.at[explained.part].site >= 0)
+        rc = cost_flips(&explained.input, explained.at, explained.part, arena, &explained.flips,
+                        &explained.flip_count, err);
     if (rc == 0)
         rc = service_report(&explained.input, explained.at, arena, &explained.report, err);
     if (rc == 0)
@@ -142,6 +150,7 @@ static void write_explained(struct service *service, const struct message_reques
     write_now(service, request, explained, json);
     write_candidates(explained, json);
     write_changes(explained, json);
+    write_flips(explained, json);
     write_estimates(service, explained, json);
     write_decisions(service, request, json);
     service_lines_write(json, &explained->input, &explained->report, request);
@@ -231,6 +240,8 @@ static void write_candidates(const struct explained *explained, struct json_out 
         const struct cost_candidate *candidate = &explained->candidates[i];
         json_open(json, NULL, '{');
         json_string(json, "site", world->sites[candidate->to.site].name);
+        json_string(json, "variant", variant_name(explained, candidate->to.variant));
+        json_string(json, "sharers", candidate->sharers);
         json_bool(json, "allowed", candidate->allowed);
         json_string(json, "rule", candidate->rule);
         json_money(json, "bill", candidate->bill);
@@ -278,6 +289,37 @@ static void write_changes(const struct explained *explained, struct json_out *js
         told++;
     }
     json_close(json, ']');
+}
+
+/* Each input by itself, and where it would have to be for another place to win. */
+static void write_flips(const struct explained *explained, struct json_out *json)
+{
+    json_open(json, "flips", '[');
+    for (int i = 0; i < explained->flip_count; i++) {
+        const struct cost_flip *flip = &explained->flips[i];
+        json_open(json, NULL, '{');
+        json_string(json, "input", flip->input);
+        json_string(json, "unit", flip->unit);
+        json_price(json, "present", flip->present);
+        json_price(json, "at", flip->at);
+        json_bool(json, "above", flip->above);
+        if (flip->change_ppm != INT64_MAX)
+            json_int(json, "change_ppm", flip->change_ppm);
+        json_string(json, "site", explained->input.world->sites[flip->to.site].name);
+        json_string(json, "variant", variant_name(explained, flip->to.variant));
+        json_string(json, "text", flip->text);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+/* "" where there is nothing to tell apart. */
+static const char *variant_name(const struct explained *explained, int variant)
+{
+    const struct workload *what =
+        &explained->input.apps[explained->app].app->workloads[explained->workload];
+    return what->variant_count > 1 && variant < what->variant_count ? what->variants[variant].name
+                                                                    : "";
 }
 
 /* What was measured of it, and the prior where nothing was. */

@@ -9,6 +9,7 @@
 
 #include "base/doc.h"
 #include "scheduler/cli/cli.h"
+#include "scheduler/cli/explain.h"
 #include "scheduler/cli/get.h"
 #include "scheduler/cli/plan.h"
 #include "scheduler/cli/show.h"
@@ -246,6 +247,48 @@ static void test_get_tables(void **state)
     }
 }
 
+/* The nearest eight, unless all are asked for; what was 0 has no relative change. */
+static void test_flips(void **state)
+{
+    (void)state;
+    CLEANUP(cleanup_json)
+    json_t *flips = json_loads(
+        "[{\"input\":\"calls of a/b/c at edge/one\",\"unit\":\"calls/s\",\"present\":\"10\","
+        "\"at\":\"4.167\",\"above\":false,\"change_ppm\":583300,\"site\":\"aws/one\","
+        "\"variant\":\"\"},"
+        "{\"input\":\"hit ratio of a/b/c at edge/one\",\"unit\":\"ratio\",\"present\":\"0\","
+        "\"at\":\"0.41\",\"above\":true,\"site\":\"edge/one\",\"variant\":\"wasm\"}]",
+        0, NULL);
+    struct strbuf out;
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    assert_int_equal(explain_flips_write(flips, false, false, &out, NULL), 0);
+    char *text = text_of(&out);
+    assert_string_equal(
+        text,
+        "\n"
+        " INPUT BY ITSELF                        NOW     MOVES IT   CHANGE  TO\n"
+        " calls of a/b/c at edge/one      10 calls/s  below 4.167  -58.3 %  aws/one\n"
+        " hit ratio of a/b/c at edge/one     0 ratio   above 0.41   from 0  edge/one as wasm\n");
+    cleanup_free(&text);
+    for (int i = 0; i < 8; i++)
+        json_array_append(flips, json_array_get(flips, 0));
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    assert_int_equal(explain_flips_write(flips, false, false, &out, NULL), 0);
+    text = text_of(&out);
+    assert_non_null(strstr(text, "\n  and 2 farther: --all\n"));
+    cleanup_free(&text);
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    assert_int_equal(explain_flips_write(flips, true, false, &out, NULL), 0);
+    text = text_of(&out);
+    assert_null(strstr(text, "--all"));
+    cleanup_free(&text);
+    /* An older scheduler tells none. */
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    assert_int_equal(explain_flips_write(NULL, true, false, &out, NULL), 0);
+    assert_int_equal(out.bytes, 0);
+    strbuf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_infeasible_plan),
         cmocka_unit_test(test_get_tables),
+        cmocka_unit_test(test_flips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
