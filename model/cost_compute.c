@@ -96,6 +96,10 @@ static void add_device_cpu(const struct cost_context *context, int part,
         sink->failed = true;
         return;
     }
+    if (sink->lines == NULL) {
+        cost_sink_add(sink, &line);
+        return;
+    }
     char rate[UNITS_TEXT_BYTES];
     char speed[UNITS_TEXT_BYTES];
     char price[DECIMAL_TEXT_BYTES];

@@ -34,13 +34,18 @@ struct cost_line cost_line_of(const struct cost_context *context, enum cost_term
                               int site)
 {
     const struct cost_part_info *info = &context->parts[part];
-    return (struct cost_line){.term = term,
-                              .app = info->app,
-                              .workload = info->workload,
-                              .link = -1,
-                              .custom = -1,
-                              .site = site,
-                              .peer_site = -1};
+    struct cost_line line; /* not zeroed: its text is long, and most lines are only added up */
+    line.term = term;
+    line.app = info->app;
+    line.workload = info->workload;
+    line.link = -1;
+    line.custom = -1;
+    line.site = site;
+    line.peer_site = -1;
+    line.bill = 0;
+    line.score = 0;
+    line.text[0] = '\0';
+    return line;
 }
 
 int cost_once_score(const struct cost_context *context, int part, nusd once, nusd *ret_score)

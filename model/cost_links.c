@@ -192,6 +192,10 @@ static void add_cold_waiting(const struct cost_context *context, struct cost_lin
         sink->failed = true;
         return;
     }
+    if (sink->lines == NULL) {
+        cost_sink_add(sink, &line);
+        return;
+    }
     char path[UNITS_TEXT_BYTES];
     char price[DECIMAL_TEXT_BYTES];
     cost_line_text(sink, &line,
@@ -217,6 +221,10 @@ static void add_cold_egress(const struct cost_context *context, struct cost_line
         money_of(price, (uint64_t)rule->per_bytes, (unsigned __int128)all, &line.bill) < 0 ||
         cost_once_score(context, info->from_part, line.bill, &line.score) < 0) {
         sink->failed = true;
+        return;
+    }
+    if (sink->lines == NULL) {
+        cost_sink_add(sink, &line);
         return;
     }
     char size[UNITS_TEXT_BYTES];

@@ -81,6 +81,10 @@ static void add_bytes(const struct cost_context *context, struct cost_line line,
         sink->failed = true;
         return;
     }
+    if (sink->lines == NULL) {
+        cost_sink_add(sink, &line);
+        return;
+    }
     char size[UNITS_TEXT_BYTES];
     char price_text[DECIMAL_TEXT_BYTES];
     cost_line_text(sink, &line, "%s %s x $%s per %s, once (%s)",
@@ -116,6 +120,10 @@ static void add_overlap(const struct cost_context *context, struct cost_line lin
                 0 ||
             cost_once_score(context, part, line.bill, &line.score) < 0) {
             sink->failed = true;
+            continue;
+        }
+        if (sink->lines == NULL) {
+            cost_sink_add(sink, &line);
             continue;
         }
         char amount[UNITS_TEXT_BYTES];
