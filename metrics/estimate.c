@@ -120,6 +120,8 @@ static int changed_of(struct metrics *metrics, struct group *group, int64_t now_
         struct measured measured = {0};
         if (!is_of(group, (enum estimate_kind)kind))
             continue;
+        if (group->doubt_until_us <= now_us)
+            doubt = DOUBT_ALL; /* what is seen is the same then */
         if (!seen[doubt])
             see(metrics, group, doubt, now_us, &views[doubt]);
         seen[doubt] = true;
@@ -159,7 +161,10 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
     *view = (struct view){.now_us = now_us};
     for (int i = 0; i < STRETCHES; i++)
         view->nodes[i].index = view->probe[i].index = -1;
-    for (int i = group->first; i >= 0; i = windows_next(metrics, group, i)) {
+    bool plain = group->doubt_until_us <= now_us && !group->probed;
+    if (plain)
+        windows_add(metrics, group->stretches, now_us, view->nodes);
+    for (int i = plain ? -1 : group->first; i >= 0; i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > 2 * metrics->options.window_us)
             continue;
@@ -168,13 +173,13 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
             continue;
         }
         if (!metrics->sources[claim->source].probe || group->kind == GROUP_PAIR) {
-            windows_add(metrics, claim, now_us, view->nodes);
+            windows_add(metrics, claim->stretches, now_us, view->nodes);
             continue;
         }
         struct stretch one[STRETCHES];
         for (int k = 0; k < STRETCHES; k++)
             one[k] = (struct stretch){.index = -1};
-        windows_add(metrics, claim, now_us, one);
+        windows_add(metrics, claim->stretches, now_us, one);
         struct stretch total = windows_total(one);
         int64_t told = 0;
         for (int kind = 0; kind < SAMPLE_COUNT; kind++)

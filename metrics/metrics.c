@@ -21,11 +21,14 @@ struct taking {
     const char *(*site_of)(void *context, const char *peer);
     void *context;
     const struct message_sample *last;
-    int instance; /* of the last; -1: it has none */
+    int instance;               /* of the last; -1: it has none */
+    struct windows_place place; /* of its claim */
+    bool sunk;                  /* what it says goes to the sink */
 };
 
 static bool fresh_batch(struct taking *taking);
 static void take_sample(struct taking *taking, const struct message_sample *sample);
+static void find_instance(struct taking *taking, const struct message_sample *sample);
 static void take_rtt(struct taking *taking, const struct message_sample *sample);
 static void take_sketch(struct taking *taking, const struct message_sketch *sketch);
 static const char *place_of(struct taking *taking, const char *site, const char *peer,
@@ -161,13 +164,9 @@ static bool fresh_batch(struct taking *taking)
 static void take_sample(struct taking *taking, const struct message_sample *sample)
 {
     struct metrics *metrics = taking->metrics;
-    if (taking->last == NULL || !same_instance(taking->last, sample)) {
-        const char *site = place_of(taking, sample->site, NULL, NULL);
-        taking->last = sample;
-        taking->instance =
-            site == NULL ? -1
-                         : windows_instance(metrics, taking->source, sample, site, taking->now_us);
-    }
+    if (taking->last == NULL || !same_instance(taking->last, sample))
+        find_instance(taking, sample);
+    taking->last = sample;
     if (taking->instance < 0)
         return;
     int64_t value = sample->value;
@@ -181,16 +180,32 @@ static void take_sample(struct taking *taking, const struct message_sample *samp
     } else if (!difference_of(taking, sample, &value, &elapsed_us)) {
         return;
     }
-    const struct instance *instance = &metrics->instances[taking->instance];
-    struct stretch *stretch = windows_stretch(metrics, instance->claim, taking->now_us);
-    stretch->sum[sample->kind] += value;
-    stretch->count[sample->kind]++;
-    if (sample->kind == SAMPLE_CPU_NS)
-        stretch->busy_us += elapsed_us;
-    if (instance->row >= 0 &&
-        !suspect_doubted(&metrics->claims[instance->claim], DOUBT_ALL, taking->now_us))
-        metrics->options.sink.add(metrics->options.sink.context, instance->row, sample->kind, value,
+    for (int i = 0; i < taking->place.count; i++) {
+        struct stretch *stretch = taking->place.list[i];
+        stretch->sum[sample->kind] += value;
+        stretch->count[sample->kind]++;
+        if (sample->kind == SAMPLE_CPU_NS)
+            stretch->busy_us += elapsed_us;
+    }
+    if (taking->sunk)
+        metrics->options.sink.add(metrics->options.sink.context,
+                                  metrics->instances[taking->instance].row, sample->kind, value,
                                   taking->now_us);
+}
+
+/* Makes the sample's instance the one at hand. */
+static void find_instance(struct taking *taking, const struct message_sample *sample)
+{
+    struct metrics *metrics = taking->metrics;
+    const char *site = place_of(taking, sample->site, NULL, NULL);
+    taking->instance =
+        site == NULL ? -1 : windows_instance(metrics, taking->source, sample, site, taking->now_us);
+    if (taking->instance < 0)
+        return;
+    const struct instance *instance = &metrics->instances[taking->instance];
+    taking->place = windows_place(metrics, instance->claim, taking->now_us);
+    taking->sunk = instance->row >= 0 &&
+                   !suspect_doubted(&metrics->claims[instance->claim], DOUBT_ALL, taking->now_us);
 }
 
 /* Of a stretch the shortest round trip counts: what is longer waited in some queue. */
@@ -210,10 +225,13 @@ static void take_rtt(struct taking *taking, const struct message_sample *sample)
     int claim = windows_pair(metrics, taking->source, site, peer, taking->now_us);
     if (claim < 0)
         return;
-    struct stretch *stretch = windows_stretch(metrics, claim, taking->now_us);
-    if (stretch->count[SAMPLE_RTT_US] == 0 || sample->value < stretch->sum[SAMPLE_RTT_US])
-        stretch->sum[SAMPLE_RTT_US] = sample->value;
-    stretch->count[SAMPLE_RTT_US] = 1;
+    struct windows_place place = windows_place(metrics, claim, taking->now_us);
+    for (int i = 0; i < place.count; i++) {
+        struct stretch *stretch = place.list[i];
+        if (stretch->count[SAMPLE_RTT_US] == 0 || sample->value < stretch->sum[SAMPLE_RTT_US])
+            stretch->sum[SAMPLE_RTT_US] = sample->value;
+        stretch->count[SAMPLE_RTT_US] = 1;
+    }
     const struct metrics_sink *sink = &metrics->options.sink;
     if (sink->row == NULL || suspect_doubted(&metrics->claims[claim], DOUBT_ALL, taking->now_us))
         return;
@@ -308,7 +326,8 @@ static bool difference_of(struct taking *taking, const struct message_sample *sa
                        kind_word(sample->kind), told(sample->instance), (long long)-delta);
         return false;
     }
-    if (delta > plausible_growth(sample->kind, elapsed_us)) {
+    if ((delta > PLAUSIBLE_ALWAYS || elapsed_us < 0) &&
+        delta > plausible_growth(sample->kind, elapsed_us)) {
         metrics_refuse(metrics,
                        "node %s: %s of %s grew by %lld in %lld us, faster than is plausible",
                        taking->name, kind_word(sample->kind), told(sample->instance),

@@ -91,7 +91,10 @@ struct group {
     char workload[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
     char peer[LIMIT_REF_BYTES];
-    int first; /* claim; -1: none */
+    int first;                           /* claim; -1: none */
+    bool probed;                         /* a probe's claim is among them */
+    int64_t doubt_until_us;              /* of any claim in it */
+    struct stretch stretches[STRETCHES]; /* of all its nodes' claims, doubted or not */
     int64_t first_us;
     int64_t seen_us;
     struct said {
@@ -114,6 +117,7 @@ struct metrics {
     int64_t judged_at; /* the stretch when claims were last compared */
     int64_t way_made_us;
     struct metrics_refusal refusal;
+    struct stretch *scratch; /* of suspect.c: windows of PLAUSIBLE_SOURCES_MAX claims */
 };
 
 /* ---- metrics.c ---- */
@@ -131,7 +135,13 @@ int windows_instance(struct metrics *metrics, int source, const struct message_s
                      const char *site, int64_t now_us);
 int windows_pair(struct metrics *metrics, int source, const char *site, const char *peer,
                  int64_t now_us);
-struct stretch *windows_stretch(struct metrics *metrics, int claim, int64_t now_us);
+/* Where a reading is added: the claim's stretch, and those of its groups when it is a node's; a
+ * pair has one group. Valid until the next call that may make an entry. */
+struct windows_place {
+    struct stretch *list[3];
+    int count;
+};
+struct windows_place windows_place(struct metrics *metrics, int claim, int64_t now_us);
 struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us);
 /* The group of a pair or a site; -1: none. */
 int windows_find(const struct metrics *metrics, enum group_kind kind,
@@ -141,9 +151,9 @@ static inline int windows_next(const struct metrics *metrics, const struct group
     return group->kind == GROUP_ALL ? metrics->claims[claim].all_next
                                     : metrics->claims[claim].group_next;
 }
-/* Adds the whole stretches of a claim's window to those of `into`, by position. */
-void windows_add(const struct metrics *metrics, const struct claim *claim, int64_t now_us,
-                 struct stretch into[STRETCHES]);
+/* Adds the whole stretches of a window to those of `into`, by position. */
+void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
+                 int64_t now_us, struct stretch into[STRETCHES]);
 struct stretch windows_total(const struct stretch stretches[STRETCHES]);
 
 /* ---- suspect.c ---- */

@@ -68,6 +68,14 @@ int plausible_outliers(const int64_t *values, const bool *trusted, int count, in
     memset(ret_out, 0, (size_t)count * sizeof *ret_out);
     if (count < 2 || count > PLAUSIBLE_SOURCES_MAX)
         return 0;
+    int64_t least = values[0];
+    int64_t most = values[0];
+    for (int i = 1; i < count; i++) {
+        least = values[i] < least ? values[i] : least;
+        most = values[i] > most ? values[i] : most;
+    }
+    if (most - least <= tolerance) /* so is everybody's distance from the median */
+        return 0;
     for (int i = 0; i < count; i++)
         if (trusted != NULL && trusted[i])
             sorted[judges++] = values[i];

@@ -8,6 +8,7 @@
 
 /* The most that a counter of a sample kind can grow by in elapsed_us; INT64_MAX: no bound. */
 int64_t plausible_growth(int kind, int64_t elapsed_us);
+#define PLAUSIBLE_ALWAYS 100000000 /* no counter's bound is below this, if elapsed_us is not */
 /* Whether a gauge (memory, a round trip) can have that value. */
 bool plausible_gauge(int kind, int64_t value);
 

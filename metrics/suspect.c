@@ -14,16 +14,16 @@
 /* The claims of one thing, with what they say over the window. */
 struct witnesses {
     int claims[PLAUSIBLE_SOURCES_MAX];
-    struct stretch totals[PLAUSIBLE_SOURCES_MAX];
+    const struct stretch *totals[PLAUSIBLE_SOURCES_MAX];
     bool probe[PLAUSIBLE_SOURCES_MAX];
     int count;
 };
 
 static void gather(const struct metrics *metrics, const struct group *group, bool latest,
                    int64_t now_us, struct witnesses *into);
-static void judge_site(struct metrics *metrics, const struct group *group, bool latest,
+static bool judge_site(struct metrics *metrics, const struct group *group, bool latest,
                        int64_t now_us);
-static void judge_pair(struct metrics *metrics, const struct group *group, bool latest,
+static bool judge_pair(struct metrics *metrics, const struct group *group, bool latest,
                        int64_t now_us);
 static int64_t hits_tolerance(const struct witnesses *witnesses);
 static void compare(struct metrics *metrics, const struct group *group,
@@ -46,16 +46,21 @@ void suspect_judge(struct metrics *metrics, int64_t now_us)
         const struct group *group = &metrics->groups[i];
         if (now_us - group->seen_us > metrics->options.window_us || group->first < 0)
             continue;
-        /* The latest stretch shows a lie that has just begun before it can move a whole window. */
-        for (int latest = 0; latest < 2; latest++) {
-            if (group->kind == GROUP_SITE && windows_next(metrics, group, group->first) >= 0)
-                judge_site(metrics, group, latest == 1, now_us);
-            else if (group->kind == GROUP_PAIR)
-                judge_pair(metrics, group, latest == 1, now_us);
-        }
+        /* The latest stretch shows a lie that has just begun before it can move a whole window.
+         * What comes too seldom for that, or little by little, the window shows: where the latest
+         * is enough, it is looked at once in its length. */
+        bool pair = group->kind == GROUP_PAIR;
+        if (!pair && (group->kind != GROUP_SITE || windows_next(metrics, group, group->first) < 0))
+            continue;
+        bool enough = pair ? judge_pair(metrics, group, true, now_us)
+                           : judge_site(metrics, group, true, now_us);
+        if (enough && (at + i) % STRETCHES != 0)
+            continue;
+        (void)(pair ? judge_pair(metrics, group, false, now_us)
+                    : judge_site(metrics, group, false, now_us));
     }
     metrics->refusal.suspects = 0;
-    for (int i = 0; i < metrics->claim_count; i++) {
+    for (int i = 0; i < metrics->claim_count && metrics->refusal.suspected > 0; i++) {
         bool doubted = false;
         for (int k = 0; k < DOUBT_COUNT; k++)
             doubted = doubted || metrics->claims[i].doubt_until_us[k] > now_us;
@@ -63,7 +68,7 @@ void suspect_judge(struct metrics *metrics, int64_t now_us)
     }
 }
 
-static void judge_site(struct metrics *metrics, const struct group *group, bool latest,
+static bool judge_site(struct metrics *metrics, const struct group *group, bool latest,
                        int64_t now_us)
 {
     static const struct {
@@ -81,28 +86,35 @@ static void judge_site(struct metrics *metrics, const struct group *group, bool 
         {DOUBT_LATENCY, SAMPLE_LATENCY_US_SUM, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_20},
         {DOUBT_HITS, SAMPLE_HITS, SAMPLE_MISSES, 0},
     };
-    struct witnesses witnesses = {0};
+    struct witnesses witnesses;
+    witnesses.count = 0;
     gather(metrics, group, latest, now_us, &witnesses);
     if (witnesses.count < 2)
-        return;
+        return true;
+    bool enough = true;
+    for (int i = 0; i < witnesses.count; i++)
+        enough = enough && witnesses.totals[i]->sum[SAMPLE_REQUESTS] >= metrics->options.events_min;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         compare(metrics, group, &witnesses, rules[i].doubt, rules[i].counted, rules[i].per,
                 rules[i].doubt == DOUBT_HITS ? hits_tolerance(&witnesses) : rules[i].tolerance,
                 now_us);
     compare_with_probes(metrics, group, &witnesses, now_us);
+    return enough;
 }
 
 /* The way from a to b is as long as the way from b to a: both ends' claims are witnesses. */
-static void judge_pair(struct metrics *metrics, const struct group *group, bool latest,
+static bool judge_pair(struct metrics *metrics, const struct group *group, bool latest,
                        int64_t now_us)
 {
     struct metrics_key back = {"", "", "", "", group->peer, group->site};
-    struct witnesses witnesses = {0};
+    struct witnesses witnesses;
+    witnesses.count = 0;
     gather(metrics, group, latest, now_us, &witnesses);
     int other = windows_find(metrics, GROUP_PAIR, &back);
     if (other >= 0)
         gather(metrics, &metrics->groups[other], latest, now_us, &witnesses);
     compare(metrics, group, &witnesses, DOUBT_ALL, SAMPLE_RTT_US, -1, PLAUSIBLE_FACTOR_3, now_us);
+    return false; /* each is cheap, and round trips may come seldom */
 }
 
 /* Three standard errors of the claim that has seen least, beside what peers may differ by. */
@@ -110,7 +122,7 @@ static int64_t hits_tolerance(const struct witnesses *witnesses)
 {
     int64_t least = INT64_MAX;
     for (int i = 0; i < witnesses->count; i++) {
-        const struct stretch *total = &witnesses->totals[i];
+        const struct stretch *total = witnesses->totals[i];
         int64_t all = total->sum[SAMPLE_HITS] + total->sum[SAMPLE_MISSES];
         least = all > 0 && all < least ? all : least;
     }
@@ -129,15 +141,19 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > metrics->options.window_us)
             continue;
-        struct stretch stretches[STRETCHES];
-        for (int k = 0; k < STRETCHES; k++)
-            stretches[k] = (struct stretch){.index = -1};
-        windows_add(metrics, claim, now_us, stretches);
-        for (int k = 0; k < STRETCHES && latest; k++)
-            if (stretches[k].index != present - 1)
-                stretches[k].index = -1;
+        const struct stretch *total = &claim->stretches[(present - 1) % STRETCHES];
+        if (latest && total->index != present - 1)
+            continue;
+        if (!latest) {
+            struct stretch stretches[STRETCHES];
+            for (int k = 0; k < STRETCHES; k++)
+                stretches[k] = (struct stretch){.index = -1};
+            windows_add(metrics, claim->stretches, now_us, stretches);
+            metrics->scratch[into->count] = windows_total(stretches);
+            total = &metrics->scratch[into->count];
+        }
         into->claims[into->count] = i;
-        into->totals[into->count] = windows_total(stretches);
+        into->totals[into->count] = total;
         into->probe[into->count++] = metrics->sources[claim->source].probe;
     }
 }
@@ -156,7 +172,7 @@ static void compare(struct metrics *metrics, const struct group *group,
     for (int i = 0; i < witnesses->count; i++) {
         if (witnesses->probe[i] && counted == SAMPLE_REQUESTS)
             continue;
-        if (!value_of(metrics, &witnesses->totals[i], counted, per, &values[count]))
+        if (!value_of(metrics, witnesses->totals[i], counted, per, &values[count]))
             continue;
         trusted[count] = witnesses->probe[i];
         claims[count++] = witnesses->claims[i];
@@ -190,9 +206,7 @@ static bool value_of(const struct metrics *metrics, const struct stretch *total,
     }
     if (total->count[counted] == 0 || sum == 0 || total->sum[per] < enough)
         return false;
-    /* In thousandths, so that less than one of it per request counts as well. */
-    __int128 share = (__int128)sum * 1000 / total->sum[per];
-    *ret_value = plausible_log(share > INT64_MAX ? INT64_MAX : (int64_t)share);
+    *ret_value = plausible_log(sum) - plausible_log(total->sum[per]);
     return true;
 }
 
@@ -204,7 +218,7 @@ static void compare_with_probes(struct metrics *metrics, const struct group *gro
     int64_t seen = 0;
     int64_t claimed = 0;
     for (int i = 0; i < witnesses->count; i++) {
-        int64_t requests = witnesses->totals[i].sum[SAMPLE_REQUESTS];
+        int64_t requests = witnesses->totals[i]->sum[SAMPLE_REQUESTS];
         if (!witnesses->probe[i])
             claimed += requests;
         else if (requests > seen)
@@ -218,7 +232,7 @@ static void compare_with_probes(struct metrics *metrics, const struct group *gro
     bool single = false;
     for (int pass = 0; pass < 2 && !single; pass++) {
         for (int i = 0; i < witnesses->count; i++) {
-            int64_t requests = witnesses->totals[i].sum[SAMPLE_REQUESTS];
+            int64_t requests = witnesses->totals[i]->sum[SAMPLE_REQUESTS];
             bool alone = plausible_log(requests) - plausible_log(seen) > PLAUSIBLE_FACTOR_3;
             if (witnesses->probe[i] || (pass == 0 && !alone))
                 continue;
@@ -234,6 +248,9 @@ static void doubt_claim(struct metrics *metrics, const struct group *group, int 
     struct claim *claim = &metrics->claims[index];
     bool known = claim->doubt_until_us[doubt] > now_us;
     claim->doubt_until_us[doubt] = now_us + metrics->options.window_us;
+    metrics->groups[claim->group].doubt_until_us = claim->doubt_until_us[doubt];
+    if (claim->all >= 0)
+        metrics->groups[claim->all].doubt_until_us = claim->doubt_until_us[doubt];
     if (known)
         return;
     metrics->refusal.suspected++;

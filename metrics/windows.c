@@ -36,6 +36,7 @@ static bool same_instance(const struct wanted *wanted, int entry);
 static bool same_claim(const struct wanted *wanted, int entry);
 static bool same_group(const struct wanted *wanted, int entry);
 static void part_name(const char *workload, const char *segment, char out[LIMIT_NAME_BYTES]);
+static struct stretch *stretch_at(struct stretch stretches[STRETCHES], int64_t index);
 
 static const char *told(const char *text)
 {
@@ -49,6 +50,9 @@ int windows_create(struct metrics *metrics, struct error *err)
         table_create(&metrics->claim_table, CLAIMS_MAX) < 0 ||
         table_create(&metrics->group_table, GROUPS_MAX) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "the metrics' tables");
+    metrics->scratch = calloc(PLAUSIBLE_SOURCES_MAX, sizeof *metrics->scratch);
+    if (metrics->scratch == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "the metrics' tables");
     return 0;
 }
 
@@ -61,6 +65,7 @@ void windows_destroy(struct metrics *metrics)
     free(metrics->instances);
     free(metrics->claims);
     free(metrics->groups);
+    free(metrics->scratch);
     free(metrics->source_table.slots);
     free(metrics->instance_table.slots);
     free(metrics->claim_table.slots);
@@ -155,15 +160,15 @@ int windows_pair(struct metrics *metrics, int source, const char *site, const ch
     return claim;
 }
 
-struct stretch *windows_stretch(struct metrics *metrics, int claim, int64_t now_us)
+struct windows_place windows_place(struct metrics *metrics, int claim, int64_t now_us)
 {
     struct claim *of = &metrics->claims[claim];
+    struct windows_place place = {.count = 0};
     int64_t index = now_us / (metrics->options.window_us / STRETCHES);
-    struct stretch *stretch = &of->stretches[index % STRETCHES];
-    if (stretch->index == index)
-        return stretch;
-    *stretch = (struct stretch){.index = index};
-    /* Once per stretch, so that a reading costs no more than its sums. */
+    place.list[place.count++] = stretch_at(of->stretches, index);
+    of->seen_us = now_us;
+    bool probe =
+        metrics->sources[of->source].probe && metrics->groups[of->group].kind != GROUP_PAIR;
     for (int i = 0; i < 2; i++) {
         int at = i == 0 ? of->group : of->all;
         if (at < 0)
@@ -172,8 +177,18 @@ struct stretch *windows_stretch(struct metrics *metrics, int claim, int64_t now_
         if (now_us - group->seen_us > IDLE_US)
             group->first_us = now_us; /* observed anew after so long a silence */
         group->seen_us = now_us;
+        group->probed = group->probed || probe;
+        if (!probe)
+            place.list[place.count++] = stretch_at(group->stretches, index);
     }
-    of->seen_us = now_us;
+    return place;
+}
+
+static struct stretch *stretch_at(struct stretch stretches[STRETCHES], int64_t index)
+{
+    struct stretch *stretch = &stretches[index % STRETCHES];
+    if (stretch->index != index)
+        *stretch = (struct stretch){.index = index};
     return stretch;
 }
 
@@ -185,7 +200,7 @@ struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us
         sketch_clear(&half->sketch);
         half->index = index;
     }
-    (void)windows_stretch(metrics, claim, now_us); /* it is heard of */
+    (void)windows_place(metrics, claim, now_us); /* it is heard of */
     return &half->sketch;
 }
 
@@ -195,13 +210,13 @@ int windows_find(const struct metrics *metrics, enum group_kind kind, const stru
     return table_find(&metrics->group_table, group_hash(kind, key), same_group, &wanted);
 }
 
-void windows_add(const struct metrics *metrics, const struct claim *claim, int64_t now_us,
-                 struct stretch into[STRETCHES])
+void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
+                 int64_t now_us, struct stretch into[STRETCHES])
 {
     /* The present stretch is still filling: left out. */
     int64_t present = now_us / (metrics->options.window_us / STRETCHES);
     for (int i = 0; i < STRETCHES; i++) {
-        const struct stretch *stretch = &claim->stretches[i];
+        const struct stretch *stretch = &stretches[i];
         if (stretch->index < 0 || stretch->index >= present ||
             stretch->index <= present - STRETCHES)
             continue;
@@ -289,6 +304,8 @@ static int group_of(struct metrics *metrics, enum group_kind kind, const struct 
     str_format(group->peer, sizeof group->peer, "%s", key->peer);
     for (int i = 0; i < ESTIMATE_COUNT; i++)
         group->said[i].value = -1;
+    for (int i = 0; i < STRETCHES; i++)
+        group->stretches[i].index = -1;
     table_put(&metrics->group_table, group->hash, metrics->group_count);
     return metrics->group_count++;
 }

@@ -5,7 +5,6 @@
 
 #include "base/bus/subjects.h"
 #include "base/clock.h"
-#include "metrics/sketch.h"
 
 #define TRIES_MAX 100 /* of a round; the configuration allows no more */
 
@@ -22,8 +21,6 @@ struct path {
     int64_t tries_us[TRIES_MAX];
     int64_t first_byte_us;
     struct path_health health;
-    struct sketch sketch;
-    struct sketch given;
     char detail[CURL_ERROR_SIZE];
     char text[LIMIT_TEXT_BYTES];
 };
@@ -96,8 +93,6 @@ void latency_destroy(struct latency *latency)
             latency->options.config->paths[i].kind != PROBE_PATH_NATS)
             web_stop(latency->options.web, &path->transfer);
         curl_easy_cleanup(path->transfer.easy);
-        sketch_done(&path->sketch);
-        sketch_done(&path->given);
     }
     free(latency->paths);
     free(latency);
@@ -140,8 +135,7 @@ const struct path_health *latency_health(const struct latency *latency, int path
     return &latency->paths[path].health;
 }
 
-int latency_take(struct latency *latency, struct message_sample *samples,
-                 struct message_sketch *sketches, int max)
+int latency_take(struct latency *latency, struct message_sample *samples, int max)
 {
     int count = 0;
     for (int i = 0; i < latency->count && count < max; i++) {
@@ -150,7 +144,7 @@ int latency_take(struct latency *latency, struct message_sample *samples,
         if (!path->fresh)
             continue;
         path->fresh = false;
-        samples[count] = (struct message_sample){
+        samples[count++] = (struct message_sample){
             .kind = SAMPLE_RTT_US,
             .namespace_ = "",
             .app = "",
@@ -161,22 +155,6 @@ int latency_take(struct latency *latency, struct message_sample *samples,
             .site = latency->options.config->site,
             .value = path->health.min_us,
         };
-        sketches[count] = (struct message_sketch){
-            .kind = SAMPLE_RTT_US,
-            .namespace_ = "",
-            .app = "",
-            .workload = "",
-            .instance = "",
-            .segment = "",
-            .peer = config->to,
-            .site = latency->options.config->site,
-        };
-        struct sketch empty = path->given;
-        path->given = path->sketch;
-        path->sketch = empty;
-        sketch_clear(&path->sketch);
-        sketch_to_message(&path->given, &sketches[count]);
-        count++;
     }
     return count;
 }
@@ -314,8 +292,6 @@ static void round_ended(struct path *path, int64_t now_us)
         health->median_us = path->tries_us[path->answered / 2];
         health->good_us = now_us;
         path->fresh = true;
-        for (int i = 0; i < path->answered; i++)
-            sketch_add(&path->sketch, path->tries_us[i]);
     }
     int64_t late_us = now_us - path->due_us;
     path->due_us = options->once

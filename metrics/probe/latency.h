@@ -5,8 +5,8 @@
  * time is one round trip), an HTTP request on a connection of its own (the connection is the round
  * trip; the first byte of the answer is told beside it), or a request that a node echoes over
  * NATS (which includes the way through the servers). The shortest is what is published as the round
- * trip: what is longer waited somewhere. All of them go into a sketch. A path of which no try was
- * answered says nothing that round. One thread.
+ * trip: what is longer waited somewhere. A path of which no try was answered says nothing that
+ * round. One thread.
  */
 #pragma once
 
@@ -52,7 +52,6 @@ int64_t latency_timeout_us(const struct latency *latency, int64_t now_us); /* -1
 bool latency_idle(const struct latency *latency);
 const struct path_health *latency_health(const struct latency *latency, int path);
 
-/* The round trips of the rounds that ended since the last call, and their sketches (as many, of the
- * same paths, in the same order), at most `max`. Texts and counts live until the next call. */
-int latency_take(struct latency *latency, struct message_sample *samples,
-                 struct message_sketch *sketches, int max);
+/* The round trips of the rounds that ended since the last call, at most `max`. Texts live as long
+ * as the configuration. */
+int latency_take(struct latency *latency, struct message_sample *samples, int max);

@@ -6,7 +6,7 @@
 #include "base/bus/subjects.h"
 #include "base/wire/messages.h"
 
-/* Their text is at most some 100 bytes and 20 a bucket: 32 of 2048 buckets would not fit. */
+/* Of 2,048 buckets each, at some 20 bytes a bucket, they fit into one message. */
 #define SKETCHES_MAX 16
 
 struct publisher {
@@ -18,7 +18,7 @@ struct publisher {
     uint64_t seq;
     struct publisher_totals totals;
     struct message_sample samples[LIMIT_SAMPLES_BATCH];
-    struct message_sketch sketches[LIMIT_SAMPLES_BATCH]; /* latency gives one with each sample */
+    struct message_sketch sketches[SKETCHES_MAX];
     struct strbuf text;
 };
 
@@ -87,10 +87,10 @@ static int send_paths(struct publisher *publisher, struct latency *latency, stru
 {
     int rc = 0;
     for (;;) {
-        int count = latency_take(latency, publisher->samples, publisher->sketches, SKETCHES_MAX);
+        int count = latency_take(latency, publisher->samples, LIMIT_SAMPLES_BATCH);
         if (count == 0 || rc < 0)
             return rc;
-        rc = send_batch(publisher, "latency", 0, count, 0, count, err);
+        rc = send_batch(publisher, "latency", 0, count, 0, 0, err);
     }
 }
 
