@@ -21,7 +21,8 @@ struct apply_options {
     bool upload;
 };
 
-struct change_options { /* of delete and retag */
+struct change_options { /* of delete, retag and move */
+    const char *to;     /* move */
     int64_t plan_version;
     int64_t wait_timeout_us;
     bool wait;
@@ -33,6 +34,8 @@ static int run_delete(struct cli *cli, void *options, const struct option_words 
                       struct error *err);
 static int run_retag(struct cli *cli, void *options, const struct option_words *words,
                      struct error *err);
+static int run_move(struct cli *cli, void *options, const struct option_words *words,
+                    struct error *err);
 static int confirm(struct cli *cli, struct client *client, const struct document *document,
                    uint64_t *version, struct error *err);
 static int change(struct cli *cli, struct client *client, const char *verb,
@@ -121,6 +124,64 @@ const struct command command_retag = {
     .words = {WORD_WORKLOAD, WORD_TAG},
     .run = run_retag,
 };
+
+static const struct option_row move_rows[] = {
+    {"to", 0, OPTION_TEXT, "SITE", "where it is to run, as in aws/us-east-1",
+     offsetof(struct change_options, to), 0, 0},
+    {"plan-version", 0, OPTION_INT, "N",
+     "only if the state is still the one that `berth suggest` was made from",
+     offsetof(struct change_options, plan_version), 1, INT64_MAX},
+    {"wait", 'w', OPTION_FLAG, NULL, "follow the handoffs until everything runs as asked",
+     offsetof(struct change_options, wait), 0, 0},
+    {"wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)",
+     offsetof(struct change_options, wait_timeout_us), 0, 0},
+};
+
+const struct command command_move = {
+    .name = "move",
+    .synopsis = "[NAMESPACE/]APP/WORKLOAD --to SITE [--wait] [--plan-version N]",
+    .summary = "Move a running workload to a site of your choice, now",
+    .text =
+        "It is handed over like any move: no request is lost. Where its app's moves are automatic\n"
+        "the plan may move it on once the dwell is over; a tag (`berth retag`) makes a choice "
+        "last.\n",
+    .examples = "  berth move shop/source --to aws/us-east-1 --wait\n"
+                "  berth suggest --json | jq -r '.moves[].command'\n",
+    .rows = move_rows,
+    .row_count = sizeof(move_rows) / sizeof(move_rows[0]),
+    .options_bytes = sizeof(struct change_options),
+    .words_min = 1,
+    .words_max = 1,
+    .words = {WORD_WORKLOAD},
+    .run = run_move,
+};
+
+static int run_move(struct cli *cli, void *options, const struct option_words *words,
+                    struct error *err)
+{
+    const struct change_options *given = options;
+    struct reference reference;
+    int rc = reference_workload(words->items[0], &reference, err);
+    if (rc == 0 && given->to == NULL)
+        rc = error_set(err, ERR_INVALID, 0,
+                       "--to SITE is missing: where %s/%s is to run (berth get sites lists them)",
+                       reference.app, reference.workload);
+    if (rc < 0)
+        return rc;
+    CLEANUP(cleanup_client) struct client *client = NULL;
+    rc = client_open(cli, &client, err);
+    if (rc < 0)
+        return rc;
+    struct message_request request;
+    client_request_init(&request, &reference);
+    request.document = given->to;
+    request.version = (uint64_t)given->plan_version;
+    struct wait wait = {.reference = reference, .timeout_us = given->wait_timeout_us};
+    char sentence[LIMIT_TEXT_BYTES * 3];
+    str_format(sentence, sizeof(sentence), "%s/%s/%s: moves to %.140s", reference.namespace_,
+               reference.app, reference.workload, given->to);
+    return change(cli, client, "move", &request, &wait, given->wait, sentence, err);
+}
 
 static int run_apply(struct cli *cli, void *options, const struct option_words *words,
                      struct error *err)

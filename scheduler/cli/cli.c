@@ -14,17 +14,12 @@
 #define TIMEOUT_DEFAULT_US (10 * US_PER_S)
 
 const struct command *const cli_commands[] = {
-    &command_up,        &command_down,
-    &command_apply,     &command_plan,
-    &command_retag,     &command_delete,
-    &command_explain,   &command_get,
-    &command_cost,      &command_sites,
-    &command_prices,    &command_info,
-    &command_events,    &command_logs,
-    &command_artifact,  &command_keys,
-    &command_scheduler, &command_completion,
-    &command_version,   &command_help,
-    &command_complete,  NULL,
+    &command_up,       &command_down, &command_apply,     &command_plan,
+    &command_retag,    &command_move, &command_suggest,   &command_delete,
+    &command_explain,  &command_get,  &command_cost,      &command_sites,
+    &command_prices,   &command_info, &command_events,    &command_logs,
+    &command_artifact, &command_keys, &command_scheduler, &command_completion,
+    &command_version,  &command_help, &command_complete,  NULL,
 };
 
 static const struct option_row common_rows[] = {

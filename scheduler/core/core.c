@@ -6,9 +6,9 @@
 #include "base/str.h"
 #include "scheduler/core/internal.h"
 
-const char *const core_event_words[] = {"started",   "world", "apply",   "delete", "retag",
-                                        "hello",     "lost",  "answer",  "report", "probed",
-                                        "estimates", "plan",  "checked", "tick",   NULL};
+const char *const core_event_words[] = {
+    "started", "world",  "apply",  "delete",    "retag", "move",    "hello", "lost",
+    "answer",  "report", "probed", "estimates", "plan",  "checked", "tick",  NULL};
 const char *const core_effect_words[] = {"reply",   "command", "probe", "solve",
                                          "publish", "check",   NULL};
 const char *const handoff_state_words[] = {
@@ -17,7 +17,7 @@ const char *const handoff_state_words[] = {
 #undef HANDOFF_STATE_WORD
         NULL};
 const char *const handoff_reason_words[] = {"start",  "remove",  "retag",  "saving", "node-lost",
-                                            "failed", "version", "regret", NULL};
+                                            "failed", "version", "regret", "asked",  NULL};
 const char *const core_verdict_words[] = {
 #define CORE_VERDICT_WORD(name, word) word,
     CORE_VERDICT_MAP(CORE_VERDICT_WORD)
@@ -150,6 +150,9 @@ static void dispatch(struct core *core, const struct core_event *event)
         break;
     case CORE_RETAG:
         core_on_retag(core, event);
+        break;
+    case CORE_MOVE:
+        core_on_move(core, event);
         break;
     case CORE_HELLO:
         core_on_hello(core, event);

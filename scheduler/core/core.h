@@ -37,6 +37,7 @@ enum core_event_kind {
     CORE_APPLY,   /* a checked app (app_check passed against the present world) */
     CORE_DELETE,
     CORE_RETAG,
+    CORE_MOVE,      /* a person chose a site */
     CORE_HELLO,     /* a node is there, with all its instances */
     CORE_NODE_LOST, /* silent longer than policy.node_timeout_us (liveness.h decides) */
     CORE_ANSWER,    /* of a node to a command */
@@ -101,6 +102,13 @@ struct core_event {
             char value[LIMIT_NAME_BYTES];    /* RETAG */
             uint64_t version;                /* as of apply */
         } target;                            /* DELETE, RETAG */
+        struct {
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES];
+            char site[LIMIT_REF_BYTES];
+            uint64_t version; /* as of apply */
+        } move;
         struct message_hello hello;
         char node[LIMIT_NAME_BYTES]; /* NODE_LOST */
         struct message_answer answer;

@@ -102,6 +102,7 @@ void core_on_world(struct core *core, const struct core_event *event);
 void core_on_apply(struct core *core, const struct core_event *event);
 void core_on_delete(struct core *core, const struct core_event *event);
 void core_on_retag(struct core *core, const struct core_event *event);
+void core_on_move(struct core *core, const struct core_event *event); /* move.c */
 void core_on_estimates(struct core *core, const struct core_event *event);
 struct core_app *core_app_find(const struct core *core, const char *ns, const char *name);
 /* The workload and its state; NULL when the app does not have it (any more). */

@@ -11,11 +11,12 @@
 
 /* The words as the tables want them: ended by NULL, which the core's own lists need not be. */
 static const char *const kind_words[] = {
-    [CORE_STARTED] = "started",     [CORE_WORLD] = "world",         [CORE_APPLY] = "apply",
-    [CORE_DELETE] = "delete",       [CORE_RETAG] = "retag",         [CORE_HELLO] = "hello",
-    [CORE_NODE_LOST] = "node_lost", [CORE_ANSWER] = "answer",       [CORE_REPORT] = "report",
-    [CORE_PROBED] = "probed",       [CORE_ESTIMATES] = "estimates", [CORE_PLAN] = "plan",
-    [CORE_CHECKED] = "checked",     [CORE_TICK] = "tick",           [CORE_TICK + 1] = NULL,
+    [CORE_STARTED] = "started", [CORE_WORLD] = "world",         [CORE_APPLY] = "apply",
+    [CORE_DELETE] = "delete",   [CORE_RETAG] = "retag",         [CORE_MOVE] = "move",
+    [CORE_HELLO] = "hello",     [CORE_NODE_LOST] = "node_lost", [CORE_ANSWER] = "answer",
+    [CORE_REPORT] = "report",   [CORE_PROBED] = "probed",       [CORE_ESTIMATES] = "estimates",
+    [CORE_PLAN] = "plan",       [CORE_CHECKED] = "checked",     [CORE_TICK] = "tick",
+    [CORE_TICK + 1] = NULL,
 };
 static const char *const effect_words[] = {
     [CORE_REPLY] = "reply",  [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
@@ -80,6 +81,13 @@ static const struct wire_field target_fields[] = {
     U64(core_event, target.version, "version"),
 };
 static const SHAPE(target_shape, "core.event", core_event, target_fields);
+
+static const struct wire_field move_fields[] = {
+    HEAD(core_event, NO_PREFIX),        STR(core_event, move.namespace_, "namespace"),
+    STR(core_event, move.app, "app"),   STR(core_event, move.workload, "workload"),
+    STR(core_event, move.site, "site"), U64(core_event, move.version, "version"),
+};
+static const SHAPE(move_shape, "core.event", core_event, move_fields);
 
 static const struct wire_field hello_fields[] = {
     HEAD(core_event, NO_PREFIX),
@@ -221,13 +229,14 @@ static const SHAPE(check_shape, "core.effect", core_effect, check_fields);
 /* clang-format on */
 
 static const struct wire_shape *const event_shapes[] = {
-    [CORE_STARTED] = &started_shape,     [CORE_WORLD] = &document_shape,
-    [CORE_APPLY] = &document_shape,      [CORE_DELETE] = &target_shape,
-    [CORE_RETAG] = &target_shape,        [CORE_HELLO] = &hello_shape,
-    [CORE_NODE_LOST] = &lost_shape,      [CORE_ANSWER] = &answer_shape,
-    [CORE_REPORT] = &report_shape,       [CORE_PROBED] = &probed_shape,
-    [CORE_ESTIMATES] = &estimates_shape, [CORE_PLAN] = &plan_shape,
-    [CORE_CHECKED] = &checked_shape,     [CORE_TICK] = &head_shape,
+    [CORE_STARTED] = &started_shape, [CORE_WORLD] = &document_shape,
+    [CORE_APPLY] = &document_shape,  [CORE_DELETE] = &target_shape,
+    [CORE_RETAG] = &target_shape,    [CORE_MOVE] = &move_shape,
+    [CORE_HELLO] = &hello_shape,     [CORE_NODE_LOST] = &lost_shape,
+    [CORE_ANSWER] = &answer_shape,   [CORE_REPORT] = &report_shape,
+    [CORE_PROBED] = &probed_shape,   [CORE_ESTIMATES] = &estimates_shape,
+    [CORE_PLAN] = &plan_shape,       [CORE_CHECKED] = &checked_shape,
+    [CORE_TICK] = &head_shape,
 };
 
 static const struct wire_shape *const effect_shapes[] = {

@@ -12,7 +12,7 @@ typedef int verb_handler(struct service *service, uint64_t token,
                          const struct message_request *request, struct error *err);
 
 static verb_handler verb_info, verb_apply, verb_delete, verb_retag, verb_plan, verb_explain,
-    verb_get, verb_cost, verb_ledger, verb_events;
+    verb_get, verb_cost, verb_ledger, verb_events, verb_move, verb_suggest;
 
 static const struct verb {
     const char *name;
@@ -21,7 +21,7 @@ static const struct verb {
     {"info", verb_info},     {"apply", verb_apply}, {"delete", verb_delete},
     {"retag", verb_retag},   {"plan", verb_plan},   {"explain", verb_explain},
     {"get", verb_get},       {"cost", verb_cost},   {"ledger", verb_ledger},
-    {"events", verb_events},
+    {"events", verb_events}, {"move", verb_move},   {"suggest", verb_suggest},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -288,6 +288,44 @@ static int verb_retag(struct service *service, uint64_t token,
     memcpy(event.target.key, request->key, sizeof(event.target.key));
     memcpy(event.target.value, request->value, sizeof(event.target.value));
     return wait_for(service, token, &event, err);
+}
+
+/* The site is in `document`: its name may be longer than a value. */
+static int verb_move(struct service *service, uint64_t token, const struct message_request *request,
+                     struct error *err)
+{
+    if (answered_before(service, token, request->id))
+        return 0;
+    struct core_event event = {.kind = CORE_MOVE};
+    int rc = app_fields(request, true, err);
+    if (rc == 0 && (request->document == NULL ||
+                    str_copy(event.move.site, sizeof(event.move.site), request->document) < 0))
+        rc = error_set(err, ERR_INVALID, 0,
+                       "document: the name of a site is expected there, as in gcp/us-central1");
+    if (rc < 0)
+        return rc;
+    memcpy(event.request, request->id, sizeof(event.request));
+    memcpy(event.move.namespace_, request->namespace_, sizeof(event.move.namespace_));
+    memcpy(event.move.app, request->app, sizeof(event.move.app));
+    memcpy(event.move.workload, request->workload, sizeof(event.move.workload));
+    event.move.version = request->version;
+    return wait_for(service, token, &event, err);
+}
+
+static int verb_suggest(struct service *service, uint64_t token,
+                        const struct message_request *request, struct error *err)
+{
+    struct service_job *job = service_job_create(service, JOB_SUGGEST);
+    if (job == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for suggestions");
+    job->token = token;
+    memcpy(job->request, request->id, sizeof(job->request));
+    job->narrow = *request;
+    job->narrow.document = NULL;
+    int rc = service_suggest(service, job, err);
+    if (rc < 0)
+        service_job_destroy(job);
+    return rc;
 }
 
 static int verb_plan(struct service *service, uint64_t token, const struct message_request *request,

@@ -246,8 +246,9 @@ bool service_narrowed(const struct message_request *request, const char *ns, con
 
 /* ---- service_jobs.c: solver jobs ---- */
 enum job_kind {
-    JOB_SOLVE, /* CORE_SOLVE: the answer becomes a CORE_PLAN */
-    JOB_PLAN,  /* `berth plan`: the answer becomes a reply */
+    JOB_SOLVE,   /* CORE_SOLVE: the answer becomes a CORE_PLAN */
+    JOB_PLAN,    /* `berth plan`: the answer becomes a reply */
+    JOB_SUGGEST, /* `berth suggest`: the same */
 };
 
 /* What was asked of the solver. Nothing of a PLAN refers into the core. The world of a SOLVE does:
@@ -265,8 +266,9 @@ struct service_job {
     struct placement *present; /* [part of input]: now */
     struct problem problem;
 
-    /* PLAN, from here on. */
+    /* PLAN and SUGGEST, from here on. */
     uint64_t token;
+    struct message_request narrow; /* SUGGEST: of whom; its document is not kept */
     uint64_t state_version;
     char request[LIMIT_ID_BYTES];
     enum handoff_reason reason; /* of moves that a rule forces */
@@ -289,6 +291,14 @@ int service_plan(struct service *service, struct service_job *job, struct error 
 struct service_job *service_job_create(struct service *service, enum job_kind kind);
 void service_job_destroy(struct service_job *job);
 void service_jobs_done(struct service *service);
+int service_suggest(struct service *service, struct service_job *job,
+                    struct error *err) WARN_UNUSED;
+
+/* ---- service_suggest.c ---- */
+/* Lets everything move that its app does not forbid to. */
+void service_suggest_free(struct service_job *job);
+int service_suggest_write(struct service_job *job, const struct solution *solution,
+                          struct json_out *json, struct error *err) WARN_UNUSED;
 
 /* ---- service_plan.c ---- */
 /* The body of a plan's reply. */

@@ -8,6 +8,7 @@
 #include "scheduler/service/service_internal.h"
 
 static int prepare(struct service_job *job, struct error *err);
+static int prepare_input(struct service_job *job, struct error *err);
 static int prepare_plan(struct service_job *job, struct error *err);
 static int detach_apps(struct arena *arena, struct cost_input *input, struct error *err);
 static int detach_world(struct arena *arena, const struct world *world, struct world **ret_world,
@@ -48,6 +49,23 @@ int service_plan(struct service *service, struct service_job *job, struct error 
                   : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
 }
 
+int service_suggest(struct service *service, struct service_job *job, struct error *err)
+{
+    const struct core *core = service->core;
+    struct world *world = NULL;
+    job->state_version = core_state(core)->version;
+    int rc = prepare_input(job, err);
+    if (rc == 0)
+        rc = detach_world(&job->arena, job->input.world, &world, err);
+    if (rc < 0)
+        return rc;
+    job->input.world = world;
+    service_suggest_free(job);
+    rc = cost_problem(&job->input, &job->arena, &job->problem, err);
+    return rc < 0 ? rc
+                  : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
+}
+
 struct service_job *service_job_create(struct service *service, enum job_kind kind)
 {
     struct service_job *job = calloc(1, sizeof(*job));
@@ -78,6 +96,12 @@ void service_jobs_done(struct service *service)
 
 static int prepare(struct service_job *job, struct error *err)
 {
+    int rc = prepare_input(job, err);
+    return rc < 0 ? rc : cost_problem(&job->input, &job->arena, &job->problem, err);
+}
+
+static int prepare_input(struct service_job *job, struct error *err)
+{
     const struct core *core = job->service->core;
     job->version = core_state(core)->input_version;
     int rc = core_cost_input(core, job->instead, job->without, &job->arena, &job->input, err);
@@ -85,8 +109,6 @@ static int prepare(struct service_job *job, struct error *err)
         rc = core_placement(core, &job->input, &job->arena, &job->present, err);
     if (rc == 0)
         rc = detach_apps(&job->arena, &job->input, err);
-    if (rc == 0)
-        rc = cost_problem(&job->input, &job->arena, &job->problem, err);
     return rc;
 }
 
@@ -254,7 +276,8 @@ static void answer_plan(struct service_job *job, const struct solution *solution
     struct error err;
     strbuf_init(&body, SERVICE_BODY_BYTES);
     json_out_init(&json, &body);
-    int rc = service_plan_write(job, solution, &json, &err);
+    int rc = job->kind == JOB_SUGGEST ? service_suggest_write(job, solution, &json, &err)
+                                      : service_plan_write(job, solution, &json, &err);
     if (rc == 0)
         rc = strbuf_error(&body, &err);
     service_respond(service, job->token, job->request, rc, rc < 0 ? err.text : "",

@@ -330,6 +330,9 @@ static void write_why(const struct plan *plan, const struct move *move, nusd sco
     case REASON_VERSION:
         str_format(text, sizeof(text), "its program or its settings change, at %s", to);
         break;
+    case REASON_ASKED:
+        str_format(text, sizeof(text), "it was asked for, at %s", to);
+        break;
     case REASON_REGRET:
         str_format(text, sizeof(text), "its last move did not pay: back to %s", to);
         break;

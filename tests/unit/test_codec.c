@@ -91,6 +91,15 @@ static void small_events_survive(void **state)
     event.kind = CORE_DELETE;
     read = round_trip(&event);
     assert_string_equal(read.target.app, "shop");
+
+    event = event_of(CORE_MOVE);
+    str_format(event.move.namespace_, sizeof(event.move.namespace_), "default");
+    str_format(event.move.app, sizeof(event.move.app), "shop");
+    str_format(event.move.workload, sizeof(event.move.workload), "source");
+    str_format(event.move.site, sizeof(event.move.site), "aws/us-east-1");
+    event.move.version = 13;
+    read = round_trip(&event);
+    assert_memory_equal(&read.move, &event.move, sizeof(read.move));
 }
 
 static void messages_of_nodes_survive(void **state)
