@@ -156,7 +156,7 @@ static void release_at(struct holds *holds, const struct problem_rule *rule)
     __int128 used = 0;
     for (int part = 0; part < parts; part++) {
         if (holds->fixed[part].site == rule->site) {
-            used += demand_of(holds, part, rule->resource);
+            used += demand_of(holds, part, (int)rule->resource);
         }
     }
     for (int part = 0; used > rule->capacity && part < parts; part++) {
