@@ -174,8 +174,10 @@ int explain_flips_write(const json_t *flips, bool all, bool color, struct strbuf
         bool above = json_truth(each, "above");
         bool relative = json_object_get(each, "change_ppm") != NULL;
         table_cell(&table, STYLE_PLAIN, "%s", json_text(each, "input"));
-        table_cell(&table, STYLE_PLAIN, "%s %s", json_text(each, "present"),
-                   json_text(each, "unit"));
+        const char *unit = json_text(each, "unit");
+        bool plain = str_equal(unit, "ratio"); /* says nothing that the input does not */
+        table_cell(&table, STYLE_PLAIN, "%s%s%s", json_text(each, "present"), plain ? "" : " ",
+                   plain ? "" : unit);
         table_cell(&table, STYLE_PLAIN, "%s %s", above ? "above" : "below", json_text(each, "at"));
         if (relative)
             table_cell(&table, STYLE_PLAIN, "%s%.1f %%", above ? "+" : "-",
