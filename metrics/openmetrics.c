@@ -124,7 +124,6 @@ const struct openmetrics_result *openmetrics_end(struct openmetrics_reader *read
         reader->result.cut = true;
     }
     if (reader->format == OPENMETRICS_OPEN && !reader->ended) {
-        reader->result.lines++;
         reader->result.cut = true;
         problem(reader, "the page has no '# EOF' at its end: it may be cut");
     }

@@ -55,6 +55,7 @@ static int body_begin(struct job *job);
 static void on_done(struct web_transfer *transfer, CURLcode result);
 static int judge(struct job *job, CURLcode result, struct error *err);
 static void finish(struct job *job, CURLcode result, int64_t now_us);
+static void tame(char *text);
 static void heap_push(struct scraper *scraper, int target);
 static int heap_pop(struct scraper *scraper);
 
@@ -318,6 +319,7 @@ static void finish(struct job *job, CURLcode result, int64_t now_us)
         else if (health->counts.first[0] != 0)
             str_format(health->text, sizeof(health->text), "%s", health->counts.first);
     }
+    tame(health->text);
     job->page = NULL;
     job->next_free = scraper->free_jobs;
     scraper->free_jobs = job;
@@ -330,6 +332,16 @@ static void finish(struct job *job, CURLcode result, int64_t now_us)
     if (scraper->options.on_page != NULL)
         scraper->options.on_page(scraper->options.context, job->target, health,
                                  first || was_up != health->up);
+}
+
+/* What others wrote goes to logs and terminals: no line ends, quotes or control sequences. */
+static void tame(char *text)
+{
+    for (; *text != 0; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+        else if (*text == '"')
+            *text = '\'';
 }
 
 static void heap_push(struct scraper *scraper, int target)
