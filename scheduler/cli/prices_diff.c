@@ -219,7 +219,9 @@ static int write_text(const struct difference *difference, bool color, struct st
         text_styled(out, color, STYLE_RED, "%s! %s\n", i == 0 ? "\n" : "", impacts->holes[i]);
     if (rc == 0 && difference->app_count > 0)
         rc = write_impacts(impacts, color, out, err);
-    if (difference->app_count == 0)
+    if (difference->app_count == 0 && difference->old.from == PLACES_LIVE)
+        text_styled(out, color, STYLE_DIM, "\nNothing runs: nobody's bill changes.\n");
+    else if (difference->app_count == 0)
         text_styled(out, color, STYLE_DIM,
                     "\nNo apps to compare: --app FILE says whose bill to compute, or `live` as OLD "
                     "takes those that run.\n");
