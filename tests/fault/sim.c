@@ -117,6 +117,9 @@ static void dispatch(struct sim *sim, struct sim_event *event)
     case SIM_PLAN:
         sim_plan(sim, event);
         break;
+    case SIM_CHECKED:
+        sim_checked(sim, event);
+        break;
     case SIM_TO_NODE:
         if (node->core != NULL) {
             inside = (struct node_event){.kind = NODE_EV_COMMAND};

@@ -38,6 +38,7 @@ enum sim_kind {
     SIM_NODE_INSIDE,  /* of the node's own shell; lost when the agent has died meanwhile */
     SIM_PROCESS,      /* a process does something */
     SIM_PLAN,         /* the solver is done */
+    SIM_CHECKED,      /* what a move has saved is known */
     SIM_HUB_PROBE,    /* the scheduler's own probe is done */
     SIM_REQUEST,      /* the client sends one */
     SIM_ARRIVE,       /* ... which reaches the server of an instance */
@@ -99,6 +100,7 @@ struct sim_node {
 struct sim_options {
     uint64_t seed;
     int64_t crash_at; /* 0: never */
+    bool saving;      /* another script: a move that only saves, is judged, and taken back */
     bool adversary;   /* loss, doubles, reordering, accidents, random crashes, until calm_us */
     int64_t calm_us;
     bool chatter; /* print every step, to look into a failure */
@@ -139,6 +141,7 @@ struct sim {
     int reply_code;
     bool apply_acked;
     bool delete_asked;
+    int offers; /* of a better place for `web`: the solver's answer is made of it */
     bool finished;
 
     bool served_once;   /* `source` had a serving instance */
@@ -169,6 +172,7 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event);
 void sim_scheduler_message(struct sim *sim, const struct sim_event *event);
 void sim_scheduler_watch(struct sim *sim);
 void sim_plan(struct sim *sim, const struct sim_event *event);
+void sim_checked(struct sim *sim, const struct sim_event *event);
 
 void sim_node_start(struct sim *sim, int node);
 void sim_node_crash(struct sim *sim, int node);

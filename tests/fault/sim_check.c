@@ -1,11 +1,10 @@
 /*
  * What must hold, and the traffic that shows it.
- *   S1 once `source` served, an instance of it always does, unless an accident took the last one
- *      away; no request of the client is lost by a move
- *   S3 an acknowledged apply is in the core that recovers from the journal
- *   S4 no process is left that nobody wants, none is missing
- *   S8 what was stopped is not started again
- *   L1 every handoff ends, in done or back; L3 no command or record is left over
+ *   S1 once `source` (in the script of savings `web` too) served, an instance of it always does,
+ * unless an accident took the last one away; no request of the client is lost by a move S3 an
+ * acknowledged apply is in the core that recovers from the journal S4 no process is left that
+ * nobody wants, none is missing S8 what was stopped is not started again L1 every handoff ends, in
+ * done or back; L3 no command or record is left over
  */
 #include <string.h>
 
@@ -21,11 +20,13 @@ static int64_t known_at(const struct sim *sim, const struct sim_process *process
 
 void sim_check_serving(struct sim *sim, const struct sim_process *left, const char *why)
 {
-    if (!str_equal(left->workload, "source") || sim->delete_asked || sim->now_us < sim->excused_us)
+    bool watched = str_equal(left->workload, "source") ||
+                   (sim->options.saving && str_equal(left->workload, "web"));
+    if (!watched || sim->delete_asked || sim->now_us < sim->excused_us)
         return;
     for (int i = 0; i < sim->process_count; i++) {
         const struct sim_process *process = &sim->processes[i];
-        if (process->alive && process->serves && str_equal(process->workload, "source"))
+        if (process->alive && process->serves && str_equal(process->workload, left->workload))
             return;
     }
     sim_break(sim, "zero ready: %s on %s left (%s) and nobody serves", left->instance,

@@ -6,12 +6,15 @@
 #include "tests/fault/sim.h"
 
 #define SOLVE_US (20 * US_PER_MS)
+#define CHECK_US (20 * US_PER_MS)
 
 static void keep(struct sim *sim, const struct core_event *event, struct core_event *ret_kept);
 static void *copy(struct sim *sim, const void *from, int count, size_t bytes_each);
 static bool deliver(struct sim *sim, const struct core_effect *effect);
 static void take_reply(struct sim *sim, const struct core_effect *effect);
 static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena);
+static bool is_offered(const struct sim *sim, const struct cost_input *input,
+                       const struct problem *problem, const int *choice);
 
 void sim_scheduler_start(struct sim *sim)
 {
@@ -102,6 +105,9 @@ static void keep(struct sim *sim, const struct core_event *event, struct core_ev
         ret_kept->hello.instances = copy(sim, event->hello.instances, event->hello.instance_count,
                                          sizeof(*event->hello.instances));
     }
+    if (event->kind == CORE_ESTIMATES)
+        ret_kept->estimates.list = copy(sim, event->estimates.list, event->estimates.count,
+                                        sizeof(*event->estimates.list));
     if (event->kind == CORE_PLAN)
         ret_kept->plan.choices =
             copy(sim, event->plan.choices, event->plan.choice_count, sizeof(*event->plan.choices));
@@ -122,8 +128,13 @@ static bool deliver(struct sim *sim, const struct core_effect *effect)
     case CORE_REPLY:
         take_reply(sim, effect);
         return false;
-    case CORE_CHECK:
+    case CORE_CHECK: {
+        struct sim_event *done = sim_push(sim, CHECK_US, SIM_CHECKED);
+        done->life = sim->scheduler_life;
+        done->payload = arena_copy(&sim->arena, effect, sizeof(*effect));
+        BERTH_ASSERT(done->payload != NULL, "no memory");
         return false;
+    }
     case CORE_COMMAND:
         for (int i = 0; i < SIM_NODES; i++) {
             if (str_equal(sim->nodes[i].name, effect->command.node))
@@ -195,6 +206,38 @@ void sim_plan(struct sim *sim, const struct sim_event *event)
     arena_done(&arena);
 }
 
+/* By what is measured then, the move has lost: it goes back. */
+void sim_checked(struct sim *sim, const struct sim_event *event)
+{
+    if (sim->core == NULL || event->life != sim->scheduler_life)
+        return;
+    const struct core_effect *effect = event->payload;
+    struct core_event answer = {.kind = CORE_CHECKED};
+    memcpy(answer.checked.namespace_, effect->check.namespace_, LIMIT_NAME_BYTES);
+    memcpy(answer.checked.app, effect->check.app, LIMIT_NAME_BYTES);
+    memcpy(answer.checked.workload, effect->check.workload, LIMIT_NAME_BYTES);
+    answer.checked.check = effect->check.check;
+    answer.checked.known = true;
+    answer.checked.score_saving_nusd = -2000;
+    answer.checked.spread_nusd = 1000;
+    sim_scheduler_take(sim, &answer);
+}
+
+/* Whether the script allows the placement: `web` is where the last offer wants it. */
+static bool is_offered(const struct sim *sim, const struct cost_input *input,
+                       const struct problem *problem, const int *choice)
+{
+    for (int i = 0; i < input->app_count && sim->options.saving; i++) {
+        int part = cost_part(input, i, 0);
+        bool once = sim->offers > 0 && core_state(sim->core)->saving_move_count < 2;
+        const char *wanted = once ? "gcp/us-central1" : "edge/nyc";
+        struct placement to = cost_placement(input, problem, part, choice[part]);
+        if (!str_equal(sim->world.sites[to.site].name, wanted))
+            return false;
+    }
+    return true;
+}
+
 static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
 {
     struct cost_input input;
@@ -232,6 +275,8 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
         nusd cost = problem_cost(&problem, choice);
         if (stay)
             plan->score_stay_nusd = (int64_t)cost;
+        if (!is_offered(sim, &input, &problem, choice))
+            continue;
         if (plan->status == SOLVE_INFEASIBLE || cost < best_cost) {
             best_cost = cost;
             memcpy(best, choice, (size_t)parts * sizeof(*best));
@@ -255,6 +300,11 @@ static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
             to->variant = placed.variant;
             str_format(to->lead, LIMIT_NAME_BYTES, "%s", app->workloads[placed.lead].name);
             to->group = -1;
+            if (sim->offers > 0 && str_equal(to->workload, "web") && now[part].site >= 0) {
+                to->group = 0;
+                to->score_saving_nusd = NUSD_PER_USD;
+                to->confidence_ppm = PPM;
+            }
         }
     }
 }

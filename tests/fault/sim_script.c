@@ -61,7 +61,7 @@ static const char *const app_text =
     "  - {from: people, to: web, calls: 100/s, request: 1KB, response: 10KB}\n"
     "  - {from: web, to: source, calls: 50/s, request: 1KB, response: 10KB}\n";
 
-enum act { ACT_APPLY, ACT_RETAG, ACT_FLIP, ACT_DELETE, ACT_END };
+enum act { ACT_OFFER, ACT_APPLY, ACT_RETAG, ACT_FLIP, ACT_DELETE, ACT_END };
 struct line {
     enum act act;
     const char *value; /* of the tag `cloud` of source */
@@ -76,8 +76,14 @@ static const struct line rough[] = {{ACT_APPLY, "gcp"}, {ACT_RETAG, "aws"}, {ACT
                                     {ACT_RETAG, "gcp"}, {ACT_RETAG, "aws"}, {ACT_DELETE, ""},
                                     {ACT_END, ""}};
 
+/* A better place for `web`: it goes there, is judged, and comes back. */
+static const struct line saving[] = {
+    {ACT_APPLY, "gcp"}, {ACT_OFFER, "gcp"}, {ACT_DELETE, ""}, {ACT_END, ""}};
+
 static bool all_are_there(const struct sim *sim);
 static void ask(struct sim *sim, const struct line *line);
+static void offer(struct sim *sim);
+static bool has_returned(struct sim *sim, const struct line *line);
 static bool is_quiet(struct sim *sim, const struct line *line);
 
 void script_read(struct sim *sim)
@@ -86,14 +92,18 @@ void script_read(struct sim *sim)
     int rc =
         world_parse("world.yaml", world_text, strlen(world_text), &sim->arena, &sim->world, &err);
     BERTH_ASSERT(rc == 0, "%s", err.text);
+    sim->world.policy.check_after_us = 300 * US_PER_MS;
     rc = app_parse("app.yaml", app_text, strlen(app_text), &sim->arena, &sim->app, &err);
     BERTH_ASSERT(rc == 0, "%s", err.text);
+    if (sim->options.saving)
+        sim->app.workloads[0].tiers = (1u << TIER_EDGE) | (1u << TIER_CLOUD);
 }
 
 void script_look(struct sim *sim)
 {
-    const struct line *line =
-        sim->options.adversary ? &rough[sim->script_at] : &calm[sim->script_at];
+    const struct line *line = sim->options.saving      ? &saving[sim->script_at]
+                              : sim->options.adversary ? &rough[sim->script_at]
+                                                       : &calm[sim->script_at];
     (void)sim_push(sim, 50 * US_PER_MS, SIM_CLIENT);
     if (line->act == ACT_END) {
         /* The last messages have their time; then nothing may be left. */
@@ -103,6 +113,9 @@ void script_look(struct sim *sim)
         }
         return;
     }
+    /* Nobody replies to what is measured: it is told again until it has had its effect. */
+    if (line->act == ACT_OFFER && sim->asked && has_returned(sim, line))
+        sim->replied = true;
     if (!sim->asked || (!sim->replied && sim->now_us >= sim->asked_us + 2 * US_PER_S)) {
         ask(sim, line);
         return;
@@ -136,6 +149,9 @@ static void ask(struct sim *sim, const struct line *line)
     str_format(event.target.key, LIMIT_NAME_BYTES, "cloud");
     str_format(event.target.value, LIMIT_NAME_BYTES, "%s", line->value);
     switch (line->act) {
+    case ACT_OFFER:
+        offer(sim);
+        return;
     case ACT_APPLY:
         memset(&event.target, 0, sizeof(event.target));
         event.kind = CORE_APPLY;
@@ -152,6 +168,32 @@ static void ask(struct sim *sim, const struct line *line)
         break;
     }
     sim_scheduler_take(sim, &event);
+}
+
+/* Something is measured, which makes a solve, whose answer is the offer. */
+static void offer(struct sim *sim)
+{
+    struct core_event event = {.kind = CORE_ESTIMATES};
+    struct estimate estimate = {.kind = ESTIMATE_MCPU, .value = ++sim->offers};
+    str_format(estimate.namespace_, sizeof(estimate.namespace_), "default");
+    str_format(estimate.app, sizeof(estimate.app), "shop");
+    str_format(estimate.workload, sizeof(estimate.workload), "web");
+    str_format(estimate.site, sizeof(estimate.site), "aws/us-east-1");
+    estimate.at_us = sim->now_us;
+    event.estimates.list = &estimate;
+    event.estimates.count = 1;
+    sim_scheduler_take(sim, &event);
+}
+
+/* `web` was away, did not pay, and is back. */
+static bool has_returned(struct sim *sim, const struct line *line)
+{
+    if (!is_quiet(sim, line))
+        return false;
+    const struct core_state *state = core_state(sim->core);
+    const struct core_workload *web = &state->apps[0].workloads[0];
+    return state->saving_move_count >= 2 && web->trial.site < 0 && web->reason == REASON_REGRET &&
+           str_equal(state->world->sites[web->site].name, "edge/nyc");
 }
 
 /* Nobody is away: what runs on a lost node is out of reach until it returns. */

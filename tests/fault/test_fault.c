@@ -3,6 +3,7 @@
  *
  *     test_fault                        everything
  *     test_fault point 1234             one crash point, with every step printed
+ *     test_fault saving 1234            one of the script of savings, likewise
  *     test_fault seed 77                one seed of the adversary, likewise
  *     test_fault seeds 5000             so many seeds, for a long look
  */
@@ -25,6 +26,15 @@ static struct sim sim;
 static int64_t run_calm(int64_t crash_at, bool chatter)
 {
     struct sim_options options = {.seed = 1, .crash_at = crash_at, .chatter = chatter};
+    sim_run(&sim, &options);
+    return sim.point;
+}
+
+/* The script of a move that saves, is judged and goes back: a check is under way in it, too. */
+static int64_t run_saving(int64_t crash_at, bool chatter)
+{
+    struct sim_options options = {
+        .seed = 1, .crash_at = crash_at, .saving = true, .chatter = chatter};
     sim_run(&sim, &options);
     return sim.point;
 }
@@ -87,6 +97,27 @@ static void test_crash_at_every_point(void **state)
     assert_int_equal(broken, 0);
 }
 
+static void test_crash_at_every_point_of_a_saving(void **state)
+{
+    (void)state;
+    int64_t points = run_saving(0, false);
+    if (sim.broken[0] != 0)
+        fail_msg("%s", sim.broken);
+    assert_int_equal(sim.requests_lost, 0);
+    (void)printf("%lld points of a move that saves and goes back\n", (long long)points);
+    sim_free(&sim);
+    int broken = 0;
+    for (int64_t k = 1; k <= points && broken < 5; k++) {
+        (void)run_saving(k, false);
+        if (sim.broken[0] != 0) {
+            broken++;
+            (void)printf("point %lld: %s\n", (long long)k, sim.broken);
+        }
+        sim_free(&sim);
+    }
+    assert_int_equal(broken, 0);
+}
+
 static int run_seeds(uint64_t count)
 {
     int broken = 0;
@@ -134,6 +165,8 @@ int main(int argc, char **argv)
             return run_seeds((uint64_t)number) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         if (str_equal(argv[1], "point"))
             (void)run_calm(number, true);
+        else if (str_equal(argv[1], "saving"))
+            (void)run_saving(number, true);
         else
             run_seed((uint64_t)number, true);
         (void)printf("%s\n", sim.broken[0] != 0 ? sim.broken : "all is well");
@@ -146,12 +179,14 @@ int main(int argc, char **argv)
     (void)test_no_crash;
     (void)test_same_seed_same_run;
     (void)test_crash_at_every_point;
+    (void)test_crash_at_every_point_of_a_saving;
     (void)test_adversary;
 #else
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_crash),
         cmocka_unit_test(test_same_seed_same_run),
         cmocka_unit_test(test_crash_at_every_point),
+        cmocka_unit_test(test_crash_at_every_point_of_a_saving),
         cmocka_unit_test(test_adversary),
     };
     (void)test_finds_the_planted_fault;
