@@ -6,6 +6,8 @@
  */
 #include "../unit/model_fixture.h"
 
+#include "model/cost_internal.h"
+
 #define INSTANCES   120
 #define ASSIGNMENTS 8
 #define SITES_MAX   5
@@ -213,6 +215,267 @@ static void test_lines_add_up(void **state)
     assert_true(egress_lines > INSTANCES); /* the generator reaches the meters */
 }
 
+/* ---- worlds with everything in them ---- */
+
+static void write_rich_world(struct strbuf *out, struct numbers *numbers)
+{
+    static const char *const names[] = {"client/a", "client/b", "edge/c", "aws/d", "gcp/e"};
+    static const char *const tiers[] = {"client", "client", "edge", "cloud", "cloud"};
+    strbuf_puts(out, "world: rich\naccounts: [{name: e, provider: edge}, {name: a, provider: aws}, "
+                     "{name: g, provider: gcp}]\nsites:\n");
+    for (int i = 0; i < SITES_MAX; i++) {
+        strbuf_printf(out,
+                      "  - {name: %s, tier: %s, geo: [%d, %d], speed: 0.%d, "
+                      "measures: {carbon: %d g/kWh}",
+                      names[i], tiers[i], below(numbers, 160) - 80, below(numbers, 340) - 170,
+                      1 + below(numbers, 9), below(numbers, 600));
+        if (i < 2) {
+            strbuf_printf(out, ", cpu_weight: 0.000%d}\n", below(numbers, 90));
+        } else {
+            strbuf_printf(out,
+                          ", account: %c, overhead: %d%%, price: {cpu: 0.0%d, memory: 0.00%d, "
+                          "storage: 0.0%d}}\n",
+                          names[i][0], below(numbers, 40), 1 + below(numbers, 9),
+                          1 + below(numbers, 9), 1 + below(numbers, 9));
+        }
+    }
+    strbuf_puts(out, "egress:\n");
+    put_rule(out, numbers, &plain, "internet", "aws/*", "*", "sender");
+    put_rule(out, numbers, &plain, "out", "gcp/*", "*", "sender");
+    put_rule(out, numbers, &plain, "in", "*", "aws/*", "receiver");
+    strbuf_printf(out,
+                  "latency:\n  pairs:\n"
+                  "    - {between: [client/a, edge/c], rtt: %dms, per_mib: %dms}\n",
+                  1 + below(numbers, 30), below(numbers, 200));
+    strbuf_printf(out,
+                  "weights: {latency: 0.00000%d, device_cpu: 0.0000%d, storage: %d, "
+                  "migration: %d}\n",
+                  1 + below(numbers, 9), 1 + below(numbers, 9), below(numbers, 3),
+                  below(numbers, 3));
+    strbuf_printf(out, "policy: {horizon: %dh, saving_min: {ratio: 3%%, per_month: 0.50}}\n",
+                  1 + below(numbers, 48));
+    strbuf_puts(out, "workload_measures: {licence: 0.01 USD/replica/h}\nterms:\n"
+                     "  - {name: carbon, formula: 'max(vcpu_hours * 5 W/vCPU * site.carbon, "
+                     "device_cpu_s * 3 W * site.carbon) * 0.0001 USD/g', weight: 2}\n"
+                     "  - {name: licence, into: bill, formula: 'replicas * workload.licence + "
+                     "gib_out * 0.00001 USD/GiB/h'}\n");
+}
+
+/* front (n1, n2) with a curve and two variants -> origin; front reads a data set of two parts. */
+static void write_rich_app(struct strbuf *out, struct numbers *numbers)
+{
+    strbuf_printf(out,
+                  "app: rich\n%s"
+                  "users: [{name: n1, site: client/a}, {name: n2, site: client/b}]\nworkloads:\n"
+                  "  - {name: front, split: true, resources: {cpu: %dm, memory: %dMiB},\n"
+                  "     replicas: %d, state: %dMiB, cache: {warm: %d,\n"
+                  "     curve: [{calls: 10/s, hit: %d%%}, {calls: 300/s, hit: %d%%}]},\n"
+                  "     variants: [{name: x, driver: process, artifact: 'file:/x', tiers: [client],"
+                  " cpu_per_call: %dus, response: %dB},\n"
+                  "                {name: y, driver: process, artifact: 'file:/y', cpu: %dm}]}\n"
+                  "  - {name: origin, run: {driver: process, artifact: 'file:/x'}, state: 1GiB,\n"
+                  "     resources: {cpu: 1, memory: 1GiB}, tiers: [edge, cloud]}\n",
+                  below(numbers, 2) == 0 ? "" : "weights: {egress: 3, latency: 0.000004}\n",
+                  50 + below(numbers, 2000), 16 + below(numbers, 4096), 1 + below(numbers, 3),
+                  below(numbers, 2048), below(numbers, 100000), below(numbers, 50),
+                  50 + below(numbers, 50), below(numbers, 3000), below(numbers, 5000),
+                  50 + below(numbers, 4000));
+    strbuf_printf(out,
+                  "data: [{name: models, split: true, size: %dGiB, copies: %d, dedup: %d%%, "
+                  "update: %dB/s, at: aws/d}]\nlinks:\n"
+                  "  - {from: n1, to: front, calls: %d/s, request: %dB, response: 4KiB}\n"
+                  "  - {from: n2, to: front, calls: %d/s, request: %dB, response: 4KiB}\n"
+                  "  - {from: front, to: origin, calls: 100/s, on_miss: true, request: 1KiB,\n"
+                  "     response: %dB}\n"
+                  "  - {from: front, to: models, calls: %d/s, response: %dB}\n",
+                  1 + below(numbers, 500), 1 + below(numbers, 3), below(numbers, 101),
+                  below(numbers, 100000), 1 + below(numbers, 300), below(numbers, 5000),
+                  1 + below(numbers, 300), below(numbers, 5000), below(numbers, 20000),
+                  1 + below(numbers, 50), below(numbers, 200000));
+}
+
+/* A rich world and app, some parts of which run somewhere and were measured. */
+static void rich_begin(struct fixture *fixture, uint64_t seed, struct estimate estimates[4])
+{
+    static const enum estimate_kind kinds[] = {ESTIMATE_HIT_PPM, ESTIMATE_CALLS_MHZ,
+                                               ESTIMATE_CPU_NS, ESTIMATE_RESPONSE_BYTES};
+    struct numbers numbers = {seed};
+    struct strbuf world;
+    struct strbuf app;
+    strbuf_init(&world, 64 << 10);
+    strbuf_init(&app, 64 << 10);
+    write_rich_world(&world, &numbers);
+    write_rich_app(&app, &numbers);
+    fixture_begin(fixture, strbuf_text(&world), strbuf_text(&app));
+    for (int i = 0; i < fixture->app.workload_count; i++) {
+        fixture->states[i].now = (struct placement){.site = below(&numbers, SITES_MAX + 1) - 1,
+                                                    .variant = below(&numbers, 2)};
+    }
+    for (int i = 0; i < 4; i++) {
+        int workload = below(&numbers, fixture->app.workload_count);
+        int site = fixture->states[workload].now.site;
+        estimates[i] = (struct estimate){
+            .kind = kinds[i], .value = below(&numbers, 1000000), .observed_us = below(&numbers, 9)};
+        str_format(estimates[i].namespace_, LIMIT_NAME_BYTES, "default");
+        str_format(estimates[i].app, LIMIT_NAME_BYTES, "rich");
+        str_format(estimates[i].workload, LIMIT_NAME_BYTES, "%s",
+                   fixture->app.workloads[workload].name);
+        str_format(estimates[i].site, LIMIT_REF_BYTES, "%s",
+                   site < 0 ? "aws/d" : fixture->world.sites[site].name);
+    }
+    fixture->input.estimates = (struct estimates){estimates, 4};
+    strbuf_done(&world);
+    strbuf_done(&app);
+}
+
+/* Somewhere that the documents allow every part to be, so that each placement is a choice. */
+static void rich_placement(struct fixture *fixture, struct numbers *numbers,
+                           struct placement at[FIXTURE_PARTS])
+{
+    for (int i = 0; i < fixture->app.workload_count; i++) {
+        const struct workload *what = &fixture->app.workloads[i];
+        do {
+            at[i].site = below(numbers, SITES_MAX);
+            at[i].variant = below(numbers, cost_variants(what));
+        } while (!cost_is_open(&fixture->world, what, at[i].variant, at[i].site));
+        at[i].lead = i;
+    }
+}
+
+static void test_rich_lines_add_up(void **state)
+{
+    (void)state;
+    int seen[TERM_COUNT] = {0};
+    int shared = 0;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        struct estimate estimates[4];
+        struct numbers numbers = {seed ^ 0x123456};
+        rich_begin(&fixture, seed, estimates);
+        fixture_problem(&fixture);
+        for (int i = 0; i < ASSIGNMENTS; i++) {
+            struct placement at[FIXTURE_PARTS];
+            int choice[FIXTURE_PARTS];
+            rich_placement(&fixture, &numbers, at);
+            assert_true(cost_choices(&fixture.input, &fixture.problem, at, choice));
+            assert_int_equal(problem_broken_rule(&fixture.problem, choice), -1);
+            struct cost_report report = fixture_explain_at(&fixture, at);
+            nusd score = 0;
+            nusd bill = 0;
+            for (int k = 0; k < report.line_count; k++) {
+                const struct cost_line *line = &report.lines[k];
+                score += line->score;
+                bill += line->bill;
+                seen[line->term]++;
+                assert_true(line->text[0] != '\0');
+                assert_true((line->term == TERM_CUSTOM) == (line->custom >= 0));
+            }
+            assert_true(score == report.total.score && bill == report.total.bill);
+            assert_true(score + report.stay == problem_cost(&fixture.problem, choice));
+            for (int k = 0; k < fixture.app.workload_count; k++) {
+                struct placement back =
+                    cost_placement(&fixture.input, &fixture.problem, k, choice[k]);
+                assert_true(back.site == at[k].site && back.variant == at[k].variant);
+                shared += back.lead != k ? 1 : 0;
+            }
+        }
+        fixture_end(&fixture);
+    }
+    for (int term = 0; term < TERM_COUNT; term++) {
+        assert_true(seen[term] > INSTANCES / 4); /* the generator reaches every term */
+    }
+    assert_true(shared > INSTANCES);
+}
+
+/* Weights say what matters, not what is charged. */
+static void test_bill_knows_no_weights(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        struct estimate estimates[4];
+        struct placement at[FIXTURE_PARTS];
+        struct numbers numbers = {seed};
+        rich_begin(&fixture, seed, estimates);
+        rich_placement(&fixture, &numbers, at);
+        nusd bill = fixture_explain_at(&fixture, at).total.bill;
+        struct weights *weights = &fixture.app.weights;
+        fixture.app.has_weights = true;
+        weights->latency_usd_per_second = (struct decimal){below(&numbers, 1000), 3};
+        weights->device_cpu_usd_per_second = (struct decimal){below(&numbers, 1000), 3};
+        weights->compute_ppm = below(&numbers, 5000000);
+        weights->storage_ppm = below(&numbers, 5000000);
+        weights->egress_ppm = below(&numbers, 5000000);
+        weights->migration_ppm = below(&numbers, 5000000);
+        assert_true(fixture_explain_at(&fixture, at).total.bill == bill);
+        fixture_end(&fixture);
+    }
+}
+
+/* A byte more never costs less, nor more than the dearest tier asks, wherever a tier begins. */
+static void test_tiers_are_continuous(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        struct estimate estimates[4];
+        struct numbers numbers = {seed};
+        rich_begin(&fixture, seed, estimates);
+        fixture_problem(&fixture);
+        for (int i = 0; i < fixture.problem.meter_count; i++) {
+            const struct problem_meter *meter = &fixture.problem.meters[i];
+            for (int tier = 0; tier < meter->tier_count - 1; tier++) {
+                int64_t at = meter->up_to_bytes[tier] - meter->base_bytes;
+                int64_t step = 1 + below(&numbers, 1000);
+                if (at <= step) {
+                    continue;
+                }
+                nusd below_it = meter_charge(meter, at) - meter_charge(meter, at - step);
+                nusd above_it = meter_charge(meter, at + step) - meter_charge(meter, at);
+                nusd most = (nusd)meter->price_nusd[0] * step / meter->per_bytes + 2;
+                assert_true(below_it >= 0 && above_it >= 0);
+                assert_true(below_it <= most && above_it <= most);
+            }
+        }
+        fixture_end(&fixture);
+    }
+}
+
+/* Between two alike sites a move costs the same there and back. */
+static void test_migration_is_symmetric(void **state)
+{
+    (void)state;
+    int pairs = 0;
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        instance_begin(&fixture, seed, &plain);
+        int a = fixture.world.site_count - 1;
+        int b = 2;
+        struct site *sites = fixture.world.sites;
+        char name[LIMIT_REF_BYTES];
+        memcpy(name, sites[a].name, sizeof(name));
+        if (a == b || !str_equal(sites[a].provider, sites[b].provider)) {
+            fixture_end(&fixture);
+            continue;
+        }
+        sites[a] = sites[b];
+        memcpy(sites[a].name, name, sizeof(name));
+        nusd once[2];
+        for (int way = 0; way < 2; way++) {
+            int site[FIXTURE_PARTS];
+            for (int i = 0; i < fixture.app.workload_count; i++) {
+                fixture.states[i].now.site = way == 0 ? a : b;
+                site[i] = way == 0 ? b : a;
+            }
+            once[way] = fixture_explain(&fixture, site).total.bill_term[TERM_MIGRATION];
+        }
+        assert_true(once[0] == once[1] && once[0] > 0);
+        pairs++;
+        fixture_end(&fixture);
+    }
+    assert_true(pairs > INSTANCES / 4);
+}
+
 static void cheapest(uint64_t seed, const struct spelling *spelling, int best[FIXTURE_PARTS],
                      nusd *ret_cost)
 {
@@ -305,6 +568,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_add_up),
+        cmocka_unit_test(test_rich_lines_add_up),
+        cmocka_unit_test(test_bill_knows_no_weights),
+        cmocka_unit_test(test_tiers_are_continuous),
+        cmocka_unit_test(test_migration_is_symmetric),
         cmocka_unit_test(test_twice_the_prices),
         cmocka_unit_test(test_useless_site),
         cmocka_unit_test(test_renamed_sites),
