@@ -169,6 +169,8 @@ static void compare(struct metrics *metrics, const struct group *group,
     bool out[PLAUSIBLE_SOURCES_MAX];
     int claims[PLAUSIBLE_SOURCES_MAX];
     int count = 0;
+    values[0] = 0;
+    trusted[0] = false;
     for (int i = 0; i < witnesses->count; i++) {
         if (witnesses->probe[i] && counted == SAMPLE_REQUESTS)
             continue;
