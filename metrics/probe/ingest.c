@@ -212,6 +212,7 @@ void ingest_sweep(struct ingest *ingest, int64_t now_us)
         struct tally *tally = &ingest->tallies[i];
         if (tallies[i] == UINT32_MAX) {
             sketch_done(&tally->sketch);
+            ingest->sketch_count -= tally->kind == SAMPLE_LATENCY_US;
             continue;
         }
         tallies[i] = kept;

@@ -95,7 +95,8 @@ struct ingest {
     struct numbers news;        /* tallies with a new value */
     struct numbers sketch_news; /* and with values in their sketch */
     int sketches_given;
-    uint64_t pages; /* number of the last one */
+    uint32_t sketch_count; /* tallies with one */
+    uint64_t pages;        /* number of the last one */
     uint64_t lives;
     int open_pages;
 };

@@ -6,7 +6,9 @@
 
 #define SPREAD_STEPS 8 /* values that stand for those of one bucket */
 #define TALLIES_MAX  (LIMIT_PROBE_SERIES / 2)
-#define VALUE_MAX    9.2e18 /* below 2^63 */
+#define SKETCHES_MAX 8192                /* of 16 KiB at most, see sketch.h */
+#define VALUE_MAX    9.2e18              /* below 2^63 */
+#define COUNT_MAX    (UINT64_C(1) << 40) /* of one bucket between two pages, and by far */
 
 static uint64_t hash_identity(const struct names_identity *identity, bool whole);
 static int choice_of(struct ingest *ingest, const struct tally *tally, uint32_t *ret_choice,
@@ -29,6 +31,10 @@ int tally_of(struct ingest *ingest, const struct names_identity *identity,
         return error_set(err, ERR_LIMIT, 0,
                          "more than %d readings of workloads (half of LIMIT_PROBE_SERIES)",
                          TALLIES_MAX);
+    bool with_sketch = reading->kind == SAMPLE_LATENCY_US;
+    if (with_sketch && ingest->sketch_count == SKETCHES_MAX)
+        return error_set(err, ERR_LIMIT, 0, "more than %d distributions of workloads",
+                         SKETCHES_MAX);
     rc = array_room((void **)&ingest->tallies, ingest->tally_count, &ingest->tally_capacity,
                     sizeof(*ingest->tallies), err);
     if (rc < 0)
@@ -49,6 +55,7 @@ int tally_of(struct ingest *ingest, const struct names_identity *identity,
     if (rc < 0)
         return rc;
     slots_put(&ingest->tally_slots, hash, ingest->tally_count);
+    ingest->sketch_count += with_sketch;
     *ret_tally = ingest->tally_count++;
     return 0;
 }
@@ -94,8 +101,8 @@ void tally_spread(struct ingest *ingest, uint32_t index, double from_us, double 
 {
     struct tally *tally = &ingest->tallies[index];
     uint64_t steps = count < SPREAD_STEPS ? count : SPREAD_STEPS;
-    if (!(to_us < VALUE_MAX) || count > INT64_MAX)
-        return;
+    if (!(to_us < VALUE_MAX) || count > COUNT_MAX || tally->sketch.count > INT64_MAX / 2)
+        return; /* no server is that fast, nor any message that large */
     for (uint64_t i = 0; i < steps; i++) {
         uint64_t share = count / steps + (i < count % steps ? 1 : 0);
         double at_us = from_us + (to_us - from_us) * ((double)i + 0.5) / (double)steps;

@@ -293,6 +293,24 @@ static void buckets_become_sketches(void **state)
     assert_false(ingest_has_news(ingest));
 }
 
+/* A page may say anything: what no server can have counted is not believed, nor is it a message
+ * that nobody can read. */
+static void buckets_beyond_belief(void **state)
+{
+    (void)state;
+    struct message_sketch sketches[MAX];
+    bool more = false;
+    for (int i = 0; i < 5; i++)
+        (void)scrape(0, &web,
+                     i % 2 == 0 ? "http_request_duration_seconds_bucket{le=\"0.1\"} 1\n"
+                                  "http_request_duration_seconds_bucket{le=\"+Inf\"} 1\n"
+                                : "http_request_duration_seconds_bucket{le=\"0.1\"} 9e18\n"
+                                  "http_request_duration_seconds_bucket{le=\"+Inf\"} 9.1e18\n");
+    int count = ingest_sketches(ingest, now_us, sketches, MAX, &more);
+    for (int i = 0; i < count; i++)
+        assert_in_range(sketches[i].count, 0, 10);
+}
+
 static void otlp(struct ingest_page *page, double value, bool delta, int64_t start_ms)
 {
     const struct metric_label labels[] = {{"service_name", "web"}};
@@ -367,6 +385,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(too_many_series_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_gone_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(buckets_become_sketches, setup, teardown),
+        cmocka_unit_test_setup_teardown(buckets_beyond_belief, setup, teardown),
         cmocka_unit_test_setup_teardown(otlp_totals_and_deltas, setup, teardown),
         cmocka_unit_test_setup_teardown(otlp_exponential_buckets, setup, teardown),
     };
