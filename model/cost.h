@@ -3,16 +3,23 @@
  *
  * The bill: dollars a provider would charge per month at the present rates, exact, rounded once per
  * line. The score: what is minimised. Terms (docs/cost.md has the formulas):
- *   device_cpu   CPU time on client sites x weight; no bill
- *   edge         reserved resources x edge prices; score x 1/max(hit ratio, floor) for a workload
- *                with a cache
+ *   device_cpu   CPU time on client sites / their speed x weight; no bill
+ *   edge         reserved resources x edge prices; score x 1/max(hit ratio, floor) with a cache
+ *   storage      state and data sets: bytes x copies x (1 - duplicates) x price
  *   datacentre   reserved resources x (1 + overhead) x prices; score x the share of calls that
- * reaches it (all, or the callers' misses) latency      calls x (round trip + factor) x weight; no
- * bill egress       bytes x tiered price, per (account, rule), request and response ways migration
- * one-off: state and artifact bytes x egress + the overlap of both copies; spread over the horizon
- * in the score; its bill is the one-off amount, once cost_problem builds the solver's problem from
- * the same functions, so that the sum of the lines' scores of a placement equals problem_cost of it
- * to the rounding of each line.
+ *                reaches it (all, or the callers' misses)
+ *   latency      calls x (round trip + factor + the time of its bytes) x weight; no bill
+ *   egress       bytes x tiered price, per (account, rule), both ways and both sides; also what
+ *                keeps replicas of a data set the same
+ *   migration    one-off: bytes moved, the overlap of both copies, the misses of a cold cache;
+ *                spread over the horizon in the score; its bill is the one-off amount, once
+ *   custom       the world's own terms: formulas, billed or only scored
+ *
+ * What parts of a family share (one site, one variant) is their lead's: the first of them. Values
+ * are what was measured, blended with priors while little was observed.
+ *
+ * cost_problem builds the solver's problem from the same functions, so that the sum of the lines'
+ * scores of a placement, and its preference to stay, equal problem_cost of it exactly.
  *
  * Pure: integers in, integers out, memory from the arena. Any thread.
  */
