@@ -161,7 +161,7 @@ static int solve_problem(const struct cost_input *input, const struct difference
                          struct arena *arena, struct error *err)
 {
     struct problem problem;
-    struct solution solution;
+    struct solution solution = {.status = SOLVE_NONE};
     struct solver *solver = NULL;
     const char *name = difference->old.world.name;
     int rc = cost_problem(input, arena, &problem, err);

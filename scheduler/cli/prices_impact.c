@@ -14,6 +14,7 @@ struct side {
     struct cost_input input;
     struct placement *at; /* [part], of the apps that this side can cost */
     bool *costed;         /* [app] */
+    int *index;           /* [app of the input]: of all apps */
     nusd *bill;           /* [part of all apps] */
     nusd *score;
 };
@@ -98,7 +99,7 @@ static int begin(struct impact *impact, struct error *err)
 static int cost_side(struct impact *impact, int which, struct error *err)
 {
     struct side *side = &impact->sides[which];
-    struct cost_report report;
+    struct cost_report report = {.line_count = 0};
     int rc = map_apps(impact, side, which == 1, err);
     if (rc == 0)
         rc = cost_explain(&side->input, side->at, impact->arena, &report, err);
@@ -106,12 +107,7 @@ static int cost_side(struct impact *impact, int which, struct error *err)
         return error_prefix(err, "under the %s prices", which == 0 ? "old" : "new");
     for (int i = 0; i < report.line_count; i++) {
         const struct cost_line *line = &report.lines[i];
-        int app = 0;
-        for (int skipped = 0; app < impact->app_count; app++) {
-            skipped += side->costed[app] ? 0 : 1;
-            if (side->costed[app] && app - skipped == line->app)
-                break;
-        }
+        int app = side->index[line->app];
         int part = first_part(impact, app) + line->workload;
         if (line->term != TERM_MIGRATION) {
             side->bill[part] += line->bill;
@@ -126,7 +122,8 @@ static int map_apps(struct impact *impact, struct side *side, bool now, struct e
 {
     struct cost_app *apps =
         arena_array(impact->arena, (size_t)impact->app_count + 1, sizeof(struct cost_app));
-    if (apps == NULL)
+    side->index = arena_array(impact->arena, (size_t)impact->app_count + 1, sizeof(int));
+    if (apps == NULL || side->index == NULL)
         return out_of_memory(err);
     int count = 0;
     int part = 0;
@@ -144,6 +141,7 @@ static int map_apps(struct impact *impact, struct side *side, bool now, struct e
                 states[k].now.site = now_site(impact, states[k].now.site);
             side->at[part++] = states[k].now;
         }
+        side->index[count] = i;
         apps[count++] = (struct cost_app){.app = app, .states = states};
     }
     side->input = (struct cost_input){.world = now ? impact->now : impact->old,
@@ -159,7 +157,7 @@ static bool try_app(struct impact *impact, int app)
 {
     struct error err = {0};
     struct impact alone = *impact;
-    struct cost_report report;
+    struct cost_report report = {.line_count = 0};
     alone.apps = &impact->apps[app];
     alone.app_count = 1;
     bool costed = true;
