@@ -199,6 +199,42 @@ static void test_preference_to_stay(void **state)
     fixture_end(&fixture);
 }
 
+/* The big one takes a vCPU more, $73, and sends nothing; the small one sends 2,447.5 GiB. */
+static void test_variants(void **state)
+{
+    (void)state;
+    static const char app[] =
+        "app: shop\n"
+        "users: [{name: web, site: client/web}]\n"
+        "workloads:\n"
+        "  - name: w\n"
+        "    pin: edge/one\n"
+        "    resources: {cpu: 1, memory: 1GiB}\n"
+        "    variants:\n"
+        "      - {name: small, driver: process, artifact: 'file:/x'}\n"
+        "      - {name: big, driver: process, artifact: 'file:/y', cpu: 2,\n"
+        "         response: 0B}\n"
+        "links: [{from: web, to: w, calls: 100/s, request: 0B, response: 10000B}]\n";
+    struct fixture fixture;
+    struct flips flips = {NULL, -1};
+    struct placement at[] = {{.site = EDGE, .variant = 1}};
+    double share = 73 / (2628000.0 * 1e6 / (double)(1 << 30) * 0.09);
+    fixture_begin(&fixture,
+                  WORLD("0", "egress: [{name: out, from: 'edge/*', to: '*', per: GiB, "
+                             "tiers: [{price: 0.09}]}]\n"),
+                  app);
+    if (cost_flips(&fixture.input, at, 0, &fixture.arena, &flips.list, &flips.count, &fixture.err) <
+        0) {
+        fail_msg("%s", fixture.err.text);
+    }
+    expect(flips, "egress price out", false, 0.09 * share, EDGE);
+    expect(flips, "calls of", false, 100 * share, EDGE);
+    expect(flips, "vCPU-hour at edge/one", true, 0.1 / share, EDGE);
+    assert_int_equal(find(flips, "calls of", false)->to.variant, 0);
+    assert_non_null(strstr(find(flips, "calls of", false)->text, "moves it to edge/one as small"));
+    fixture_end(&fixture);
+}
+
 static void test_nothing_to_choose(void **state)
 {
     (void)state;
@@ -238,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_preference_to_stay),
         cmocka_unit_test(test_nothing_to_choose),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_variants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
