@@ -1,6 +1,6 @@
 /*
  * service_http: the scheduler's own metrics as a page for Prometheus and everything that reads its
- * formats: GET /metrics, and GET /healthz for load balancers. Names are in docs/metrics.md; the
+ * formats: GET /metrics, and GET /healthz for load balancers. Names are in docs/monitoring.md; the
  * page is made when it is asked for, from the state of that moment. It shows names of apps and
  * prices, and asks for no password: it listens on loopback unless told otherwise. Part of the
  * service's one thread: its file descriptor is watched like the others, nothing blocks.

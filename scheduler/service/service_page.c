@@ -1,4 +1,4 @@
-/* The page of the scheduler's own metrics. docs/metrics.md lists the names. */
+/* The page of the scheduler's own metrics. docs/monitoring.md lists the names. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
