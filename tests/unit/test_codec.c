@@ -384,14 +384,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(small_events_survive),
-        TEST(messages_of_nodes_survive),
-        TEST(every_estimate_survives),
-        TEST(every_plan_survives),
-        cmocka_unit_test(every_check_survives),
-        TEST(documents_survive_through_their_readers),
-        TEST(effects_are_one_list),
-        TEST(what_is_no_event_is_refused),
+        TEST(small_events_survive),    TEST(messages_of_nodes_survive),
+        TEST(every_estimate_survives), TEST(every_plan_survives),
+        TEST(every_check_survives),    TEST(documents_survive_through_their_readers),
+        TEST(effects_are_one_list),    TEST(what_is_no_event_is_refused),
         TEST(no_memory_is_an_error),
 #undef TEST
     };
