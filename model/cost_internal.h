@@ -150,6 +150,7 @@ struct cost_context {
     int64_t *rtt_us; /* [from * site_count + to]; -1 unknown */
     bool *rtt_measured;
     struct egress_match *matches; /* [from * site_count + to] */
+    int link_uses;                /* meters that the calls between two sites meet at most */
     /* A meter is an account, a rule and the weight that its apps give to egress. */
     int meter_count;
     struct problem_meter *meters;

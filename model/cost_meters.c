@@ -63,6 +63,13 @@ static int build_matches(struct cost_context *context, struct arena *arena)
             context->matches[from * count + to] = world_egress(context->world, from, to);
         }
     }
+    for (int cell = 0; cell < count * count; cell++) {
+        const struct egress_match *there = &context->matches[cell];
+        const struct egress_match *back = &context->matches[cell % count * count + cell / count];
+        int uses = (there->sender_rule >= 0) + (there->receiver_rule >= 0) +
+                   (back->sender_rule >= 0) + (back->receiver_rule >= 0);
+        context->link_uses = uses > context->link_uses ? uses : context->link_uses;
+    }
     return 0;
 }
 

@@ -18,6 +18,7 @@ static int build_pair(const struct cost_context *context, int link, struct arena
                       struct problem *problem, struct error *err);
 static int build_replica(const struct cost_context *context, int index, struct arena *arena,
                          struct problem *problem, struct error *err);
+static void put_uses(const struct problem_use *uses, struct problem_use *slots, int slot_count);
 static int merge_uses(const struct cost_context *context, int part, const struct problem_use *add,
                       struct problem_use *uses, int use_count, struct error *err);
 static int add_score(const struct cost_context *context, int part, nusd score, int64_t *cost,
@@ -221,8 +222,9 @@ static int build_pair(const struct cost_context *context, int link, struct arena
         .a = info->from_part,
         .b = info->to_part,
         .cost = arena_array(arena, cells, sizeof(int64_t)),
-        .use_count = COST_LINK_USES,
-        .use = arena_array(arena, cells * COST_LINK_USES, sizeof(struct problem_use)),
+        .use_count = context->link_uses,
+        .use =
+            arena_array(arena, cells * (size_t)context->link_uses + 1, sizeof(struct problem_use)),
     };
     if (pair->cost == NULL || pair->use == NULL) {
         return no_memory(err);
@@ -230,21 +232,38 @@ static int build_pair(const struct cost_context *context, int link, struct arena
     size_t cell = 0;
     for (int from = 0; from < caller->spot_count; from++) {
         for (int to = 0; to < callee->spot_count; to++, cell++) {
+            struct problem_use uses[COST_LINK_USES];
             struct cost_sink sink = {0};
             cost_terms_link(context, link, &caller->spots[from], &callee->spots[to], &sink);
             nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
             int rc = add_score(context, info->to_part, score, &pair->cost[cell], err);
             if (rc == 0) {
-                rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to],
-                                    &pair->use[cell * COST_LINK_USES], err);
+                rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to], uses,
+                                    err);
             }
             if (rc < 0) {
                 return rc;
             }
+            put_uses(uses, &pair->use[cell * (size_t)pair->use_count], pair->use_count);
         }
     }
     (void)pack_uses(cells, &pair->use_count, &pair->use);
     return 0;
+}
+
+/* Those that there are, then none. */
+static void put_uses(const struct problem_use *uses, struct problem_use *slots, int slot_count)
+{
+    int used = 0;
+    for (int k = 0; k < COST_LINK_USES; k++) {
+        if (uses[k].meter >= 0) {
+            BERTH_ASSERT(used < slot_count, "%d slots", slot_count);
+            slots[used++] = uses[k];
+        }
+    }
+    for (; used < slot_count; used++) {
+        slots[used] = (struct problem_use){.meter = -1};
+    }
 }
 
 /* What a data set's first part sends to another one. */
