@@ -101,7 +101,7 @@ void service_close(struct service *service)
     service_jobs_done(service);
     service_probes_done(service);
 #ifdef SERVICE_METRICS
-    metrics_destroy(service->metrics);
+    service_metrics_close(service);
 #endif
     service_http_close(service->http);
     service_ledger_close(service);
@@ -177,7 +177,7 @@ static int open_parts(struct service *service, const struct service_options *opt
         rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for the table of nodes");
 #ifdef SERVICE_METRICS
     if (rc == 0)
-        rc = service_metrics_open(service, err);
+        rc = service_metrics_open(service, options->state_dir, err);
 #endif
     if (rc == 0) {
         service_ledger_open(service, options->state_dir);

@@ -86,6 +86,7 @@ struct service_counts {
 
 struct service_job;
 struct service_probe;
+struct rollup_feed;
 
 struct service {
     struct journal *journal;
@@ -102,8 +103,10 @@ struct service {
     struct micro *micro;
     struct solver *solver;
     struct metrics *metrics;
-    int64_t metrics_at_us;     /* when they are asked next for what has changed */
-    struct service_http *http; /* NULL: no page was asked for */
+    struct rollup_feed *rollups; /* what is measured, on disk; NULL: it cannot be opened */
+    uint64_t rollups_told;       /* failures of theirs that have been logged */
+    int64_t metrics_at_us;       /* when they are asked next for what has changed */
+    struct service_http *http;   /* NULL: no page was asked for */
     struct service_counts counts;
     struct ledger *ledger; /* NULL: it could not be opened */
     bool ledger_failing;
@@ -200,7 +203,10 @@ void service_nodes_watch(struct service *service);
 void service_nodes_ask(struct service *service);
 
 /* ---- service_metrics.c ---- */
-int service_metrics_open(struct service *service, struct error *err) WARN_UNUSED;
+/* Rollups that cannot be opened are said and gone without: they decide nothing. */
+int service_metrics_open(struct service *service, const char *state_dir,
+                         struct error *err) WARN_UNUSED;
+void service_metrics_close(struct service *service);
 void service_metrics_collect(struct service *service);
 int64_t service_metrics_deadline_us(const struct service *service);
 

@@ -3,32 +3,53 @@
 
 #include "base/bus/subjects.h"
 #include "base/log.h"
+#include "metrics/rollup_feed.h"
 #include "scheduler/service/service_internal.h"
 
 /* Taken from metrics_changed at once; what is left is taken in the next turn. */
 #define CHANGED_MAX 256
 
-static void on_batch(void *context, const struct bus_message *message);
+static void on_node_batch(void *context, const struct bus_message *message);
+static void on_probe_batch(void *context, const struct bus_message *message);
+static void on_batch(struct service *service, const struct bus_message *message, bool probe);
+static void refused_say(struct service *service, const char *name, uint64_t before);
+static void rollups_flush(struct service *service, int64_t now_us);
 static const struct core_node *node_find(const struct service *service, const char *name);
-static const char *peer_site(void *context, const char *node);
+static const char *site_of(void *context, const char *peer);
 
-int service_metrics_open(struct service *service, struct error *err)
+int service_metrics_open(struct service *service, const char *state_dir, struct error *err)
 {
     const struct world *world = core_state(service->core)->world;
     struct metrics_options options = {.age_max_us =
                                           world == NULL ? 0 : world->policy.metric_age_max_us};
+    struct error trouble;
+    char path[LIMIT_PATH_BYTES];
+    str_format(path, sizeof(path), "%.*s/metrics.db", (int)sizeof(path) - 16, state_dir);
+    if (rollup_feed_open(path, NULL, &service->rollups, &trouble) == 0)
+        options.sink = rollup_feed_sink(service->rollups);
+    else
+        log_event(LOG_WARN, "metrics.unkept", "reason=\"%s\"", trouble.text);
     int rc = metrics_create(&options, &service->metrics, err);
-    if (rc == 0)
-        rc = bus_subscribe(service->bus, SUBJECT_METRICS_ALL, NULL, on_batch, service,
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        rc = bus_subscribe(service->bus, i == 0 ? SUBJECT_METRICS_ALL : SUBJECT_METRICS_PROBES,
+                           NULL, i == 0 ? on_node_batch : on_probe_batch, service,
                            &service->subscriptions[service->subscription_count], err);
-    if (rc == 0)
-        service->subscription_count++;
+        if (rc == 0)
+            service->subscription_count++;
+    }
     return rc;
+}
+
+void service_metrics_close(struct service *service)
+{
+    metrics_destroy(service->metrics);
+    rollup_feed_close(service->rollups);
 }
 
 void service_metrics_collect(struct service *service)
 {
     int64_t now_us = service_now(service).us;
+    rollups_flush(service, now_us);
     /* What is told once must not be told to nobody. */
     if (service->refusing || now_us < service->metrics_at_us)
         return;
@@ -36,7 +57,9 @@ void service_metrics_collect(struct service *service)
     if (list == NULL)
         return;
     struct core_event event = {.kind = CORE_ESTIMATES};
+    uint64_t refused = metrics_refused(service->metrics).count;
     event.estimates.count = metrics_changed(service->metrics, now_us, list, CHANGED_MAX);
+    refused_say(service, "", refused);
     event.estimates.list = list;
     if (event.estimates.count < CHANGED_MAX)
         service->metrics_at_us = metrics_deadline_us(service->metrics, now_us);
@@ -46,13 +69,26 @@ void service_metrics_collect(struct service *service)
 
 int64_t service_metrics_deadline_us(const struct service *service)
 {
-    return service->refusing ? INT64_MAX : service->metrics_at_us;
+    int64_t flush_us =
+        service->rollups == NULL ? INT64_MAX : rollup_feed_deadline_us(service->rollups);
+    int64_t metrics_us = service->refusing ? INT64_MAX : service->metrics_at_us;
+    return flush_us < metrics_us ? flush_us : metrics_us;
 }
 
-/* The site is what the node's hello said, checked by the core, not what the batch claims. */
-static void on_batch(void *context, const struct bus_message *message)
+static void on_node_batch(void *context, const struct bus_message *message)
 {
-    struct service *service = context;
+    on_batch(context, message, false);
+}
+
+static void on_probe_batch(void *context, const struct bus_message *message)
+{
+    on_batch(context, message, true);
+}
+
+/* The site of a node is what its hello said, checked by the core, not what the batch claims; that
+ * it is a probe is what its subject says, which no node may publish to. */
+static void on_batch(struct service *service, const struct bus_message *message, bool probe)
+{
     struct message_batch batch;
     struct error err;
     char name[LIMIT_NAME_BYTES];
@@ -68,19 +104,38 @@ static void on_batch(void *context, const struct bus_message *message)
                   batch.node);
         return;
     }
-    const struct core_node *node = node_find(service, name);
-    if (node == NULL)
+    const struct core_node *node = probe ? NULL : node_find(service, name);
+    if (node == NULL && !probe)
         return; /* before its hello: its next batches count */
+    int64_t now_us = service_now(service).us;
     uint64_t refused = metrics_refused(service->metrics).count;
-    metrics_take(service->metrics, node->name, node->site, &batch, service_now(service).us,
-                 peer_site, service);
-    int64_t due_us = metrics_deadline_us(service->metrics, service_now(service).us);
+    metrics_take(service->metrics, name, probe ? NULL : node->site, &batch, now_us, site_of,
+                 service);
+    int64_t due_us = metrics_deadline_us(service->metrics, now_us);
     if (due_us < service->metrics_at_us)
         service->metrics_at_us = due_us;
+    refused_say(service, name, refused);
+}
+
+static void refused_say(struct service *service, const char *name, uint64_t before)
+{
     struct metrics_refusal refusal = metrics_refused(service->metrics);
-    if (refusal.count > refused)
+    if (refusal.count > before)
         log_event(LOG_WARN, "metrics.refused", "node=%s count=%llu reason=\"%s\"", name,
-                  (unsigned long long)(refusal.count - refused), refusal.last);
+                  (unsigned long long)(refusal.count - before), refusal.last);
+}
+
+/* To the rollups' own thread; what the disk does to it is told once. */
+static void rollups_flush(struct service *service, int64_t now_us)
+{
+    if (service->rollups == NULL || now_us < rollup_feed_deadline_us(service->rollups))
+        return;
+    rollup_feed_flush(service->rollups, now_us);
+    struct rollup_feed_state state = rollup_feed_state(service->rollups);
+    if (state.failures > service->rollups_told)
+        log_event(LOG_WARN, "metrics.unkept", "lost=%llu reason=\"%s\"",
+                  (unsigned long long)state.lost, state.text);
+    service->rollups_told = state.failures;
 }
 
 static const struct core_node *node_find(const struct service *service, const char *name)
@@ -92,8 +147,16 @@ static const struct core_node *node_find(const struct service *service, const ch
     return NULL;
 }
 
-static const char *peer_site(void *context, const char *node)
+/* A peer is a node, or (to a probe) a site of the world. */
+static const char *site_of(void *context, const char *peer)
 {
-    const struct core_node *found = node_find(context, node);
-    return found == NULL ? NULL : found->site;
+    const struct service *service = context;
+    const struct core_node *found = node_find(service, peer);
+    if (found != NULL)
+        return found->site;
+    const struct world *world = core_state(service->core)->world;
+    for (int i = 0; world != NULL && i < world->site_count; i++)
+        if (str_equal(world->sites[i].name, peer))
+            return world->sites[i].name;
+    return NULL;
 }
