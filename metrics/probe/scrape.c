@@ -11,6 +11,7 @@
 
 #define REDIRECTS_MAX 3L
 #define TOKEN_BYTES   16384
+#define REST_BEATS    10 /* intervals until a page over the limit is asked for again */
 #define ACCEPT \
     "Accept: " \
     "application/openmetrics-text;version=1.0.0;q=1,text/plain;version=0.0.4;q=0.7,*/*;q=0.1"
@@ -324,9 +325,11 @@ static void finish(struct job *job, CURLcode result, int64_t now_us)
     job->next_free = scraper->free_jobs;
     scraper->free_jobs = job;
     scraper->under_way--;
-    /* The beat is kept; what was missed is not made up for. */
+    /* The beat is kept; what was missed is not made up for. A page that is far too large has cost
+     * the others more time than is fair. */
     int64_t late_us = now_us - state->due_us;
-    state->due_us += (late_us / target->interval_us + 1) * target->interval_us;
+    int64_t beats = late_us / target->interval_us + (rc == ERR_LIMIT ? REST_BEATS : 1);
+    state->due_us += beats * target->interval_us;
     if (!scraper->options.once)
         heap_push(scraper, job->target);
     if (scraper->options.on_page != NULL)

@@ -242,12 +242,12 @@ static const struct expected expectations[] = {
     {"/good", "", "", ""},
     {"/zip", "", "", ""},
     {"/partly", "", "", "line 2"},
-    {"/hang", "", "TIMEOUT", "within 2 s"},
-    {"/slow", "", "TIMEOUT", "within 2 s"},
+    {"/hang", ", timeout: 2s", "TIMEOUT", "within 2 s"},
+    {"/slow", ", timeout: 2s", "TIMEOUT", "within 2 s"},
     {"/loop", "", "INVALID", "again and again"},
     {"/scheme", "", "DENIED", "another scheme"},
-    {"/huge", ", timeout: 60s, interval: 60s", "LIMIT", "LIMIT_PAGE_BYTES"},
-    {"/bomb", ", timeout: 60s, interval: 60s", "LIMIT", "LIMIT_PAGE_BYTES"},
+    {"/huge", ", timeout: 60s", "LIMIT", "LIMIT_PAGE_BYTES"},
+    {"/bomb", ", timeout: 60s", "LIMIT", "LIMIT_PAGE_BYTES"},
     {"/garbage", "", "INVALID", "no series"},
     {"/lies", "", "INVALID", "not what it says"},
     {"/early", "", "IO", "ended early"},
@@ -274,7 +274,7 @@ static void every_target_by_itself(void **state)
     struct strbuf text;
     write_file("token", "secret\n", token);
     strbuf_init(&text, 1 << 20);
-    strbuf_puts(&text, "name: p1\nsite: edge/nyc\ntimeout: 2s\ntargets:\n");
+    strbuf_puts(&text, "name: p1\nsite: edge/nyc\ninterval: 60s\ntimeout: 30s\ntargets:\n");
     for (int i = 0; i < EXPECTED; i++) {
         char more[700];
         const char *mark = strstr(expectations[i].more, "%s");
