@@ -69,5 +69,5 @@
 #define LIMIT_OTLP_BYTES        (8 << 20)  /* the body of one OTLP request, unpacked */
 #define LIMIT_PROBE_TARGETS     16384      /* pages that one probe scrapes */
 #define LIMIT_PROBE_PATHS       1024       /* ways whose latency one probe measures */
-#define LIMIT_PROBE_RENAMES     64         /* metrics that one target's configuration names itself */
-#define LIMIT_PROBE_SERIES      (1 << 20)  /* series with a meaning that one probe follows */
+#define LIMIT_PROBE_RENAMES     64        /* metrics that one target's configuration names itself */
+#define LIMIT_PROBE_SERIES      (1 << 20) /* series with a meaning that one probe follows */

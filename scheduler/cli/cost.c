@@ -11,7 +11,6 @@
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
 
-
 struct cost_options {
     const char *by;
     const char *from;

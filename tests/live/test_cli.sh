@@ -233,7 +233,8 @@ run 1 move one/sauce --to aws/us-east-1
 says 'no workload'
 
 # An app that only wants to be told: a person moves it to a dearer site, and is told to go back.
-sed -e 's/app: one/app: three/' -e '/require:/d' -e '/workloads:/i moves: suggest' app.yaml >three.yaml
+sed -e 's/app: one/app: three/' -e '/require:/d' -e '/workloads:/i moves: suggest' app.yaml \
+    >three.yaml
 run 0 apply -f three.yaml --wait
 run 0 get apps --json
 says '"name":"three","moves":"suggest"'
@@ -244,9 +245,9 @@ says 'moves to aws/us-east-1' '1 handoff done'
 run 0 get decisions three/source
 says 'asked'
 run 2 suggest three
-says 'default/three/source  aws/us-east-1 -> gcp/us-central1' 'saves $' '% sure' 'the bill falls by' \
-    'the app only wants suggestions' 'berth move default/three/source --to gcp/us-central1' \
-    'a month.'
+says 'default/three/source  aws/us-east-1 -> gcp/us-central1' 'saves $' '% sure' \
+    'the bill falls by' 'the app only wants suggestions' \
+    'berth move default/three/source --to gcp/us-central1' 'a month.'
 run 2 suggest three --json
 says '"confidence_ppm":' '"command":"berth move default/three/source --to gcp/us-central1"'
 run 0 move default/three/source --to gcp/us-central1 --wait
