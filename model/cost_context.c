@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/app.h"
 #include "model/cost_internal.h"
 
 #define WEIGHT_MAX                                                                \
@@ -162,7 +163,11 @@ static int build_part(struct cost_context *context, struct arena *arena,
     const struct world *world = context->world;
     int base = context->lookup.base[part->app];
     part->state = &context->input->apps[part->app].states[part->workload];
-    part->weights = part->owner->has_weights ? &part->owner->weights : &world->weights;
+    struct weights weights = app_weights(part->owner, world);
+    part->weights = arena_copy(arena, &weights, sizeof(weights));
+    if (part->weights == NULL) {
+        return ERR_NO_MEMORY;
+    }
     if (part->family == NULL) { /* the first of its family: the others get the same */
         struct cost_family family = cost_family_of(&context->lookup, part->app, part->workload);
         const struct cost_family *kept = arena_copy(arena, &family, sizeof(family));

@@ -102,7 +102,7 @@ struct cost_part_info {
     const struct app *owner;
     const struct workload *what;
     const struct workload_state *state;
-    const struct weights *weights; /* the app's, else the world's */
+    const struct weights *weights; /* the app's own, the world's where it states none */
     const struct cost_family *family;
     int member;
     int parts[LIMIT_FAMILY]; /* of the family */

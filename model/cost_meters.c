@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/app.h"
 #include "model/cost_internal.h"
 
 static int build_matches(struct cost_context *context, struct arena *arena);
@@ -85,7 +86,7 @@ static int build_classes(struct cost_context *context, struct arena *arena)
     context->class_ppm[context->class_count++] = context->world->weights.egress_ppm;
     for (int i = 0; i < context->input->app_count; i++) {
         const struct app *app = context->input->apps[i].app;
-        int64_t ppm = app->has_weights ? app->weights.egress_ppm : context->class_ppm[0];
+        int64_t ppm = app_weights(app, context->world).egress_ppm;
         int class = 0;
         while (class < context->class_count && context->class_ppm[class] != ppm) {
             class ++;

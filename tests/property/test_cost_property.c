@@ -401,6 +401,7 @@ static void test_bill_knows_no_weights(void **state)
         nusd bill = fixture_explain_at(&fixture, at).total.bill;
         struct weights *weights = &fixture.app.weights;
         fixture.app.has_weights = true;
+        fixture.app.weights_stated = (1U << WEIGHT_COUNT) - 1;
         weights->latency_usd_per_second = (struct decimal){below(&numbers, 1000), 3};
         weights->device_cpu_usd_per_second = (struct decimal){below(&numbers, 1000), 3};
         weights->compute_ppm = below(&numbers, 5000000);

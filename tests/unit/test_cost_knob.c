@@ -289,12 +289,28 @@ static void test_errors_of_priors(void **state)
     fixture_end(&fixture);
 }
 
+/* An app that states one weight keeps the world's others. */
+static void test_own_weights(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct cost_total plain = whole_total(world, app);
+    str_format(text, sizeof(text), "%sweights: {latency: 0.003}\n", app);
+    struct cost_total own = whole_total(world, text);
+    assert_true(plain.score_term[TERM_LATENCY] > 0);
+    assert_true(own.score_term[TERM_LATENCY] > plain.score_term[TERM_LATENCY]);
+    for (int term = 0; term < TERM_COUNT; term++) {
+        assert_true(term == TERM_LATENCY || own.score_term[term] == plain.score_term[term]);
+    }
+    assert_true(plain.score_term[TERM_EGRESS] > 0 && plain.score_term[TERM_EDGE] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slice_is_the_whole),     cmocka_unit_test(test_turned_is_changed),
         cmocka_unit_test(test_egress_turns_all_tiers), cmocka_unit_test(test_estimates_turn),
-        cmocka_unit_test(test_errors_of_priors),
+        cmocka_unit_test(test_errors_of_priors),       cmocka_unit_test(test_own_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -403,6 +403,7 @@ static void test_weights_of_an_app(void **state)
     fixture_begin(&f, world_text, service);
     struct cost_report plain = fixture_explain(&f, (int[]){AWS});
     f.app.has_weights = true;
+    f.app.weights_stated = (1U << WEIGHT_COUNT) - 1;
     f.app.weights = f.world.weights;
     f.app.weights.latency_usd_per_second.coefficient *= 5;
     f.app.weights.compute_ppm = 2 * PPM;
@@ -429,6 +430,7 @@ static void test_tiers_across_weights(void **state)
     struct app other = f.app;
     str_format(other.name, sizeof(other.name), "other");
     other.has_weights = true;
+    other.weights_stated = (1U << WEIGHT_COUNT) - 1;
     other.weights = f.world.weights;
     other.weights.egress_ppm = 0;
     struct workload_state states[2] = {{.now = {.site = -1}, .may_move = true},
