@@ -34,7 +34,7 @@ static int teardown(void **state)
 static void measure(int64_t calls_mhz, int64_t noise_ppm)
 {
     for (int i = 0; i < MONTH_WORKLOADS; i++) {
-        int64_t seen = calls_mhz + calls_mhz / PPM * month_normal(&month, noise_ppm);
+        int64_t seen = calls_mhz + calls_mhz * month_normal(&month, noise_ppm) / PPM;
         month_calls(&month, i, seen > 1000 ? seen : 1000, seen / 1000 * (noise_ppm / 1000));
     }
 }
@@ -173,6 +173,63 @@ static void a_day_is_followed_within_budget_and_outside_quiet_hours(void **state
     }
 }
 
+static const struct core_decision *last_taken(int workload)
+{
+    const struct core_state *state = core_state(month.f.core);
+    for (uint64_t i = state->decision_count; i > 0; i--) {
+        const struct core_decision *decision = &state->decisions[(i - 1) % CORE_DECISIONS];
+        if (decision->verdict == VERDICT_TAKEN &&
+            strcmp(decision->workload, month_workloads[workload]) == 0)
+            return decision;
+    }
+    fail_msg("%s was never placed", month_workloads[workload]);
+    return NULL;
+}
+
+static void patient(struct policy *policy)
+{
+    policy->prior_error_ppm = 0;
+    policy->dwell_us = 6 * MONTH_HOUR_US;
+}
+
+/* The load rises and stays: one move, and an hour later the same figure is found again. */
+static void a_lasting_rise_moves_once_and_has_paid(void **state)
+{
+    (void)state;
+    start(5, patient, 400000);
+    assert_true(month_site(&month, 1) > 0);
+    measure(3000000, 0);
+    month_run(&month, MONTH_DAY_US);
+    assert_int_equal(month.move_count, 1);
+    assert_int_equal(month_site(&month, 1), 0);
+    const struct core_decision *decision = last_taken(1);
+    assert_true(decision->checked);
+    int64_t error = decision->score_realised_nusd - decision->score_saving_nusd;
+    assert_true(decision->score_saving_nusd > 0);
+    assert_true(error * 1000 < decision->score_saving_nusd);
+    assert_true(-error * 1000 < decision->score_saving_nusd);
+}
+
+/* It falls again before the hour is over: the move has lost, and is taken back in spite of dwell.
+ */
+static void a_rise_that_does_not_last_is_taken_back(void **state)
+{
+    (void)state;
+    start(6, patient, 400000);
+    int before = month_site(&month, 1);
+    measure(3000000, 0);
+    month_run(&month, 30 * 60 * US_PER_S);
+    assert_int_equal(month_site(&month, 1), 0);
+    measure(400000, 0);
+    month_run(&month, 2 * MONTH_HOUR_US);
+    assert_int_equal(month.move_count, 2);
+    assert_int_equal(month.moves[1].reason, REASON_REGRET);
+    assert_int_equal(month_site(&month, 1), before);
+    measure(400000, 0);
+    month_run(&month, MONTH_DAY_US);
+    assert_int_equal(month.move_count, 2);
+}
+
 /* The shell's clock never goes back: it stands still until time has caught up. */
 static void a_step_of_the_clock_moves_nothing(void **state)
 {
@@ -223,6 +280,8 @@ int main(void)
         TEST(constant_inputs_move_nothing),
         TEST(noise_around_a_threshold_does_not_send_to_and_fro),
         TEST(a_day_is_followed_within_budget_and_outside_quiet_hours),
+        TEST(a_lasting_rise_moves_once_and_has_paid),
+        TEST(a_rise_that_does_not_last_is_taken_back),
         TEST(a_step_of_the_clock_moves_nothing),
         TEST(what_is_stale_or_admits_its_error_moves_nothing),
 #undef TEST
