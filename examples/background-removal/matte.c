@@ -33,6 +33,7 @@ struct matte {
 static int read_number(const char *data, size_t bytes, size_t *at);
 static int64_t distance(const uint8_t *pixel, const int64_t mean[3]);
 static int border_pixel(const struct matte *matte, int index);
+static int border_count(const struct matte *matte);
 static void group_border(struct matte *matte);
 static int nearest_group(const struct matte *matte, const uint8_t *pixel, int64_t *ret_distance);
 static bool is_like_border(const struct matte *matte, int at);
@@ -124,24 +125,25 @@ static int64_t distance(const uint8_t *pixel, const int64_t mean[3])
     return red * red + green * green + blue * blue;
 }
 
-/* The index of the border's pixels, once around. */
+/* The border's pixels by number: the upper edge, then both sides downwards. */
 static int border_pixel(const struct matte *matte, int index)
 {
     int width = matte->width;
-    int height = matte->height;
     if (index < width)
         return index;
     index -= width;
-    if (index < width)
-        return (height - 1) * width + index;
-    index -= width;
     return (1 + index / 2) * width + (index % 2) * (width - 1);
+}
+
+static int border_count(const struct matte *matte)
+{
+    return matte->width + 2 * (matte->height - 1);
 }
 
 /* k-means from means that are spread around the border. */
 static void group_border(struct matte *matte)
 {
-    int count = 2 * matte->width + 2 * (matte->height - 2);
+    int count = border_count(matte);
     const uint8_t *rgb = matte->picture->rgb;
     for (int k = 0; k < GROUPS; k++)
         for (int c = 0; c < 3; c++)
@@ -192,7 +194,7 @@ static void flood(struct matte *matte)
 {
     int width = matte->width;
     int height = matte->height;
-    int border = 2 * width + 2 * (height - 2);
+    int border = border_count(matte);
     int first = 0;
     int last = 0;
     for (int i = 0; i < border; i++) {

@@ -1,9 +1,10 @@
 /*
- * matte: takes a person out of a picture. The picture's border is taken for background: its colours
- * are grouped into a few; what is like them and connected to the border is background, all else is
- * the subject, holes of a similar colour included. The hard mask is then refined where it is
- * uncertain: `passes` sweeps let the opacity flow between neighbours of like colours (an edge-aware
- * diffusion), which leaves a soft edge that follows the picture's own.
+ * matte: takes a person out of a picture. The picture's border is taken for background, but for the
+ * lower edge, where people are cut off: its colours are grouped into a few; what is like them and
+ * connected to that border is background, all else is the subject, holes of a similar colour
+ * included. The hard mask is then refined where it is uncertain: `passes` sweeps let the opacity
+ * flow between neighbours of like colours (an edge-aware diffusion), which leaves a soft edge that
+ * follows the picture's own.
  *
  * Integers only: the same picture gives the same matte on every machine. About 16 bytes of working
  * memory a pixel. Pure.
