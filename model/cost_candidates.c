@@ -49,7 +49,8 @@ int cost_candidates(const struct cost_input *input, const struct placement *at, 
     int base = -1; /* the chosen one, else the best that is allowed */
     for (int i = 0; i < count; i++) {
         list[i].to = (struct placement){.site = i / variants, .variant = i % variants};
-        list[i].chosen = list[i].to.site == at[part].site && list[i].to.variant == at[part].variant;
+        list[i].chosen = list[i].to.site == at[part].site &&
+                         list[i].to.variant == cost_variant(context.parts[part].what, &at[part]);
         rc = judge(&candidates, &list[i], &scores[i], err);
         if (rc < 0) {
             return rc;
@@ -142,7 +143,8 @@ static int broken_rule(const struct candidates *candidates)
         for (int i = 0; candidates->choice[part] < 0 && at->site >= 0 && i < choices->choice_count;
              i++) {
             if (choices->choices[i].site == at->site &&
-                choices->choices[i].variant == at->variant) {
+                choices->choices[i].variant ==
+                    cost_variant(candidates->context->parts[part].what, at)) {
                 candidates->choice[part] = i;
             }
         }

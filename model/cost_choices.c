@@ -58,23 +58,29 @@ int64_t cost_reserve(const struct workload *what, int variant, int resource)
     return what->kind == KIND_DATA ? 0 : own >= 0 ? own : what->reserve[resource];
 }
 
+int cost_variant(const struct workload *what, const struct placement *at)
+{
+    return at->variant >= 0 && at->variant < cost_variants(what) ? at->variant : 0;
+}
+
 struct cost_spot cost_spot_at(const struct cost_context *context, const struct placement *at,
                               int part)
 {
     const struct cost_part_info *info = &context->parts[part];
     const struct cost_family *family = info->family;
-    if (at[part].site >= 0 && family->count == 1) {
-        return info->spots[at[part].site * cost_variants(info->what) + at[part].variant];
+    int variant = cost_variant(info->what, &at[part]);
+    if (at[part].site < 0) {
+        return (struct cost_spot){.site = -1, .lead = part, .hit_ppm = -1};
     }
-    struct cost_spot spot = {.site = at[part].site, .variant = at[part].variant, .lead = part};
+    if (family->count == 1) {
+        return info->spots[at[part].site * cost_variants(info->what) + variant];
+    }
+    struct cost_spot spot = {.site = at[part].site, .variant = variant};
     for (int i = 0; i < family->count; i++) {
         const struct placement *other = &at[info->parts[i]];
-        if (other->site == spot.site && other->variant == spot.variant) {
+        if (other->site == spot.site && cost_variant(info->what, other) == variant) {
             spot.sharers |= 1U << i;
         }
-    }
-    if (spot.site < 0) {
-        return (struct cost_spot){.site = -1, .lead = part, .hit_ppm = -1};
     }
     bool measured;
     spot.lead = info->parts[__builtin_ctz(spot.sharers)];
@@ -102,12 +108,11 @@ int cost_choice(const struct cost_input *input, const struct problem *problem,
     const struct app *owner = input->apps[app].app;
     int count = members_of(owner, workload, members);
     int site = at[part].site;
-    int variant = at[part].variant;
+    int variant = cost_variant(&owner->workloads[workload], &at[part]);
     unsigned open = 0;
     unsigned sharers = 0;
     unsigned own = 0;
-    if (site < 0 || site >= problem->site_count || variant < 0 ||
-        variant >= cost_variants(&owner->workloads[workload])) {
+    if (site < 0 || site >= problem->site_count) {
         return -1;
     }
     for (int i = 0; i < count; i++) {
@@ -115,7 +120,10 @@ int cost_choice(const struct cost_input *input, const struct problem *problem,
         bool allowed = cost_is_open(input->world, &owner->workloads[members[i]], variant, site);
         own |= members[i] == workload ? 1U << i : 0;
         open |= allowed ? 1U << i : 0;
-        sharers |= other->site == site && other->variant == variant ? 1U << i : 0;
+        sharers |=
+            other->site == site && cost_variant(&owner->workloads[members[i]], other) == variant
+                ? 1U << i
+                : 0;
     }
     open = (open & own) != 0 ? open & ~own : 0;
     if (((sharers & ~own) & ~open) != 0) {

@@ -275,7 +275,8 @@ nusd cost_stay_of(const struct cost_context *context, const struct placement *at
     for (int part = 0; part < context->part_count; part++) {
         const struct cost_spot *now = &context->parts[part].now;
         if (now->site >= 0 && at[part].site >= 0 &&
-            (now->site != at[part].site || now->variant != at[part].variant)) {
+            (now->site != at[part].site ||
+             now->variant != cost_variant(context->parts[part].what, &at[part]))) {
             sum += cost_stay(context, part);
         }
     }

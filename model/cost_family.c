@@ -160,9 +160,7 @@ static void find_now(const struct cost_lookup *lookup, struct cost_family *famil
         if (now.site < 0 && what->kind == KIND_DATA && what->data.at[0] != '\0') {
             now = (struct placement){.site = world_site(world, what->data.at)};
         }
-        if (now.variant < 0 || now.variant >= cost_variants(what)) {
-            now.variant = 0; /* of a version that had others */
-        }
+        now.variant = cost_variant(what, &now);
         family->now[i] = now;
     }
     for (int i = 0; i < family->count; i++) {

@@ -184,7 +184,9 @@ struct cost_spot cost_spot_at(const struct cost_context *context, const struct p
                               int part);
 /* The documents (tiers, tags, pin) allow that variant of the workload at the site. */
 bool cost_is_open(const struct world *world, const struct workload *what, int variant, int site);
-int cost_variants(const struct workload *what);                               /* at least 1 */
+int cost_variants(const struct workload *what); /* at least 1 */
+/* The variant of a placement; of a version that had others: the first. */
+int cost_variant(const struct workload *what, const struct placement *at);
 int64_t cost_reserve(const struct workload *what, int variant, int resource); /* per replica */
 int cost_meter(const struct cost_context *context, int app, int payer_site, int rule);
 /* The price of the next byte on a meter that stands where the month has brought it. */
@@ -231,7 +233,7 @@ void cost_terms_link(const struct cost_context *context, int link, const struct 
 void cost_terms_reached(const struct cost_context *context, int link, const struct cost_spot *from,
                         const struct cost_spot *to, struct cost_sink *sink);
 /* The instances that serve a spot begin there only with this move. */
-bool cost_is_fresh(const struct cost_context *context, int part, const struct cost_spot *spot);
+bool cost_is_fresh(const struct cost_context *context, const struct cost_spot *spot);
 
 /* Requests and responses travel opposite ways, and each way may be billed by its sender and by its
  * receiver. */

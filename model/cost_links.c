@@ -160,8 +160,7 @@ static int cold_misses(const struct cost_context *context, int link, const struc
     int64_t rate = cost_family_calls_mhz(caller->family, from->sharers);
     unsigned __int128 product;
     *ret_misses = 0;
-    if (warm == 0 || from->hit_ppm <= 0 || rate == 0 ||
-        !cost_is_fresh(context, info->from_part, from)) {
+    if (warm == 0 || from->hit_ppm <= 0 || rate == 0 || !cost_is_fresh(context, from)) {
         return 0;
     }
     unsigned __int128 all = (unsigned __int128)PPM * (unsigned __int128)rate;

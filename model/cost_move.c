@@ -42,10 +42,9 @@ bool cost_is_there(const struct cost_spot *now, const struct cost_spot *spot)
     return now->site == spot->site && now->variant == spot->variant;
 }
 
-bool cost_is_fresh(const struct cost_context *context, int part, const struct cost_spot *spot)
+bool cost_is_fresh(const struct cost_context *context, const struct cost_spot *spot)
 {
     const struct cost_spot *lead = &context->parts[spot->lead].now;
-    (void)part;
     return lead->site >= 0 && !(cost_is_there(lead, spot) && lead->lead == spot->lead);
 }
 

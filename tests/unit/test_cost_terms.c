@@ -230,6 +230,10 @@ static void test_variants(void **state)
     f.input.estimates = (struct estimates){&cpu, 1};
     assert_nusd(fixture_explain_at(&f, &grammar).total.score_term[TERM_DEVICE_CPU], 4204800000);
     assert_nusd(fixture_explain_at(&f, &other).total.score_term[TERM_DEVICE_CPU], 525600000);
+    /* A variant of a version that had more of them counts as the first. */
+    const struct placement gone = {STRONG, 7, 0};
+    assert_true(fixture_explain_at(&f, &gone).total.score ==
+                fixture_explain_at(&f, &grammar).total.score);
     /* Candidates are told apart by variant. */
     struct cost_candidate *list = NULL;
     int count = 0;
