@@ -240,7 +240,7 @@ const char *units_format_ratio(int64_t ppm, char out[UNITS_TEXT_BYTES])
 static int quantity(const char *text, const struct unit *units, size_t count, int64_t *ret_value)
 {
     const char *at = text;
-    int64_t value;
+    int64_t value = 0;
     int rc = quantity_part(&at, units, count, &value);
     if (rc < 0) {
         return rc;

@@ -257,6 +257,17 @@ enum job_kind {
     JOB_SUGGEST, /* `berth suggest`: the same */
 };
 
+/* Where the time of a solve went: when it began, by the scheduler's clock, and how long each part
+ * took; `since_us` is when the part at hand began, on the monotonic clock. For the log. */
+struct service_took {
+    int64_t begin_us;
+    int64_t since_us;
+    int64_t input_us;
+    int64_t problem_us;
+    int64_t encode_us;
+    int64_t solve_us;
+};
+
 /* What was asked of the solver. Nothing of a PLAN refers into the core. The world of a SOLVE does:
  * it is used again only while generation and version are still the core's. */
 struct service_job {
@@ -271,6 +282,7 @@ struct service_job {
     struct cost_input input;
     struct placement *present; /* [part of input]: now */
     struct problem problem;
+    struct service_took took; /* SOLVE */
 
     /* PLAN and SUGGEST, from here on. */
     uint64_t token;

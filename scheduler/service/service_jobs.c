@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ static int detach_world(struct arena *arena, const struct world *world, struct w
                         struct error *err);
 static void on_solved(void *context, uint64_t id, const struct solution *solution);
 static void answer_solve(struct service_job *job, const struct solution *solution);
+static int64_t lap_us(struct service_job *job);
 static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err);
 static void conflict_text(const struct service_job *job, const struct solution *solution,
@@ -32,10 +34,14 @@ void service_solve(struct service *service, uint64_t solve, uint64_t version)
         return;
     }
     job->solve = solve;
+    job->took.begin_us = service_now(service).us;
+    (void)lap_us(job);
     int rc = prepare(job, &err);
+    job->took.problem_us = lap_us(job);
     job->version = version;
     if (rc == 0)
         rc = solver_submit(service->solver, job->id, &job->problem, on_solved, job, &err);
+    job->took.encode_us = lap_us(job);
     if (rc < 0) {
         no_plan(service, solve, version, err.text);
         service_job_destroy(job);
@@ -97,6 +103,7 @@ void service_jobs_done(struct service *service)
 static int prepare(struct service_job *job, struct error *err)
 {
     int rc = prepare_input(job, err);
+    job->took.input_us = lap_us(job);
     return rc < 0 ? rc : cost_problem(&job->input, &job->arena, &job->problem, err);
 }
 
@@ -207,11 +214,29 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
     struct core_event event = {.kind = CORE_PLAN,
                                .plan = {.solve = job->solve, .version = job->version}};
     struct error err;
-    if (fill_plan(job, solution, &event.plan, &err) < 0)
+    job->took.solve_us = lap_us(job);
+    int rc = fill_plan(job, solution, &event.plan, &err);
+    log_event(LOG_INFO, "plan.solved",
+              "solve=%" PRIu64 " parts=%d status=%s begin_us=%" PRId64 " input_us=%" PRId64
+              " problem_us=%" PRId64 " encode_us=%" PRId64 " solve_us=%" PRId64
+              " answer_us=%" PRId64,
+              job->solve, job->problem.part_count, solve_status_words[solution->status],
+              job->took.begin_us, job->took.input_us, job->took.problem_us, job->took.encode_us,
+              job->took.solve_us, lap_us(job));
+    if (rc < 0)
         no_plan(service, job->solve, job->version, err.text);
     else if (!service_submit(service, &event))
         log_event(LOG_ERROR, "plan.lost", "solve=%llu reason=\"no memory\"",
                   (unsigned long long)job->solve);
+}
+
+/* How long it is since the last lap. */
+static int64_t lap_us(struct service_job *job)
+{
+    int64_t now_us = clock_mono_now().us;
+    int64_t us = now_us - job->took.since_us;
+    job->took.since_us = now_us;
+    return us;
 }
 
 static int fill_plan(struct service_job *job, const struct solution *solution,

@@ -58,7 +58,7 @@ static void test_clocks(void **state)
 static void check_out(const char *trusted, const int64_t *values, int64_t tolerance,
                       const char *wanted)
 {
-    bool judges[16];
+    bool judges[16] = {false};
     bool out[16];
     char got[17] = {0};
     int count = (int)strlen(wanted);
