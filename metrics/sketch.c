@@ -280,6 +280,8 @@ static double bound_of(const struct sketch *sketch, int32_t index)
 {
     int64_t finest = (int64_t)index * (INT64_C(1) << sketch->coarser);
     int64_t octave = finest >> 6;
+    if (octave > 63) /* of the coarsest scales: past all whole numbers */
+        return 0x1p64;
     return ldexp((double)sketch_bounds[finest & 63], (int)(octave - 63));
 }
 
