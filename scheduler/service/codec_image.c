@@ -526,12 +526,14 @@ static void read_trials(const struct image_workload *from, int index,
                         struct core_workload *ret_workload)
 {
     ret_workload->lead = index - from->lead_back;
-    ret_workload->trial = (struct core_trial){.site = -1};
+    memset(&ret_workload->trial, 0, sizeof(ret_workload->trial));
+    ret_workload->trial.site = -1;
     if (from->trial_count > 0)
         ret_workload->trial = from->trial[0];
     for (int i = 0; i < CORE_VETOES; i++) {
         struct core_veto *veto = &ret_workload->vetoes[i];
-        *veto = (struct core_veto){.site = -1};
+        memset(veto, 0, sizeof(*veto));
+        veto->site = -1;
         if (i >= from->veto_count)
             continue;
         *veto = from->vetoes[i].veto;

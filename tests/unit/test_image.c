@@ -173,15 +173,17 @@ static void fill_workload(struct core_workload *workload)
     workload->site_blocked[2] = true;
     workload->variant = 0;
     workload->lead = 0;
-    workload->trial = (struct core_trial){.site = 3,
-                                          .due = {31},
-                                          .until = {32},
-                                          .check = 33,
-                                          .plan = 34,
-                                          .group = 35,
-                                          .score_predicted_nusd = INT64_MIN,
-                                          .bill_predicted_nusd = INT64_MAX,
-                                          .spread_nusd = 36};
+    struct core_trial *trial = &workload->trial;
+    memset(trial, 0, sizeof(*trial));
+    trial->site = 3;
+    trial->due.us = 31;
+    trial->until.us = 32;
+    trial->check = 33;
+    trial->plan = 34;
+    trial->group = 35;
+    trial->score_predicted_nusd = INT64_MIN;
+    trial->bill_predicted_nusd = INT64_MAX;
+    trial->spread_nusd = 36;
     for (int i = 0; i < CORE_VETOES; i++) {
         struct core_veto *veto = &workload->vetoes[i];
         veto->site = i;
