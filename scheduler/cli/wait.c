@@ -310,7 +310,10 @@ static bool satisfied(const struct wait *wait, const struct look *look, char *wh
             const char *name = json_text(each, "name");
             if (wait->reference.workload[0] != 0 && !str_equal(wait->reference.workload, name))
                 continue;
-            if (json_number(each, "ready") < json_number(each, "replicas")) {
+            /* Data runs nowhere; a part that shares is served by its lead's instances. */
+            bool own =
+                !str_equal(json_text(each, "kind"), "data") && json_text(each, "served_by")[0] == 0;
+            if (own && json_number(each, "ready") < json_number(each, "replicas")) {
                 snprintf(why, capacity, "%s/%s has %" PRId64 " of %" PRId64 " replicas ready",
                          json_text(app, "name"), name, json_number(each, "ready"),
                          json_number(each, "replicas"));

@@ -355,6 +355,8 @@ static void write_workload(const struct service *service, const struct core_app 
     const struct core_state *state = core_state(service->core);
     const struct workload *workload = &app->app.workloads[index];
     int site = app->workloads[index].site;
+    int lead = app->workloads[index].lead;
+    bool data = workload->kind == KIND_DATA;
     int ready = 0;
     for (int i = 0; i < state->instance_count; i++) {
         const struct core_instance *instance = &state->instances[i];
@@ -373,7 +375,9 @@ static void write_workload(const struct service *service, const struct core_app 
     }
     const char *word = app->deleting                        ? "deleting"
                        : moving                             ? "moving"
+                       : data && site >= 0                  ? "stored"
                        : ready >= workload->replicas        ? "running"
+                       : lead != index && site >= 0         ? "shared"
                        : site < 0                           ? "unplaced"
                        : app->workloads[index].failures > 0 ? "failing"
                                                             : "starting";
@@ -387,6 +391,8 @@ static void write_workload(const struct service *service, const struct core_app 
                 site < 0 || variant < 0 || variant >= workload->variant_count
                     ? ""
                     : workload->variants[variant].name);
+    json_string(json, "served_by",
+                lead == index || site < 0 || data ? "" : app->app.workloads[lead].name);
     json_int(json, "replicas", workload->replicas);
     json_int(json, "ready", ready);
     write_tags(json, "require", &workload->require);
