@@ -23,7 +23,7 @@ static void answer(struct service *service, natsMsg *request, void *context);
 
 int main(int argc, char **argv)
 {
-    struct matte_service own = {.passes = 50};
+    struct matte_service own = {.passes = 25};
     part_init(&own.part, "cutout");
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";

@@ -193,7 +193,14 @@ static void drain_all(struct service *service, int64_t deadline_ms)
     if (service->subscription == NULL)
         return;
     natsSubscription_DrainTimeout(service->subscription, deadline_ms);
-    natsSubscription_WaitForDrainCompletion(service->subscription, deadline_ms);
+    /* What is answered meanwhile is counted meanwhile: all of it at the end would look as if it had
+     * taken no CPU time. */
+    natsStatus status = NATS_TIMEOUT;
+    int64_t until_us = service_now_us() + deadline_ms * 1000;
+    while (status == NATS_TIMEOUT && service_now_us() < until_us) {
+        status = natsSubscription_WaitForDrainCompletion(service->subscription, COUNT_EVERY_MS);
+        report_counters(service);
+    }
     natsSubscription_Unsubscribe(service->at_subscription);
     /* Past this, no thread of nats.c is at a message of what is freed here. */
     natsConnection_FlushTimeout(service->connection, 1000);
