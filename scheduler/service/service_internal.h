@@ -71,6 +71,7 @@ struct service_used {
     char site[LIMIT_REF_BYTES];
     int64_t bytes_in;
     int64_t bytes_out;
+    bool by_node; /* its node counts: what a probe sees of the same is not charged again */
 };
 
 /* Since the start, for the metrics page. */
@@ -110,7 +111,15 @@ struct service {
     struct service_counts counts;
     struct ledger *ledger; /* NULL: it could not be opened */
     bool ledger_failing;
-    int64_t ledger_flush_us; /* when it is written next */
+    int64_t ledger_flush_us;  /* when it is written next */
+    struct metrics_sink kept; /* the rollups'; without functions when there are none */
+    struct service_sink_row { /* of metrics: where its readings go */
+        int kept;
+        int used;
+    } * sink_rows;
+    bool batch_of_probe; /* the batch being taken */
+    int sink_row_count;
+    int sink_row_capacity;
     struct service_used *used;
     int used_count;
     int used_capacity;
@@ -219,7 +228,7 @@ int64_t service_ledger_deadline_us(const struct service *service);
 /* Counted bytes of a (workload, site): its row (-1: not wanted), and what a counter grew by. */
 int service_used_row(struct service *service, const char *ns, const char *app, const char *workload,
                      const char *site);
-void service_used_add(struct service *service, int row, int kind, int64_t value);
+void service_used_add(struct service *service, int row, int kind, int64_t value, bool probe);
 /* The body of the verb `ledger`. */
 int service_ledger(struct service *service, const struct message_request *request,
                    struct json_out *json, struct error *err) WARN_UNUSED;

@@ -229,11 +229,14 @@ int service_used_row(struct service *service, const char *ns, const char *app, c
     return service->used_count++;
 }
 
-void service_used_add(struct service *service, int row, int kind, int64_t value)
+void service_used_add(struct service *service, int row, int kind, int64_t value, bool probe)
 {
     if (row < 0 || value < 0)
         return;
     struct service_used *used = &service->used[row];
+    if (probe && used->by_node)
+        return;
+    used->by_node |= !probe;
     int64_t *sum = kind == SAMPLE_BYTES_IN    ? &used->bytes_in
                    : kind == SAMPLE_BYTES_OUT ? &used->bytes_out
                                               : NULL;

@@ -12,6 +12,10 @@
 static void on_node_batch(void *context, const struct bus_message *message);
 static void on_probe_batch(void *context, const struct bus_message *message);
 static void on_batch(struct service *service, const struct bus_message *message, bool probe);
+static int sink_row(void *context, const struct metrics_key *key, int64_t now_us);
+static void sink_add(void *context, int row, int kind, int64_t value, int64_t now_us);
+static void sink_add_sketch(void *context, int row, const struct message_sketch *sketch,
+                            int64_t now_us);
 static void refused_say(struct service *service, const char *name, uint64_t before);
 static void rollups_flush(struct service *service, int64_t now_us);
 static const struct core_node *node_find(const struct service *service, const char *name);
@@ -26,9 +30,11 @@ int service_metrics_open(struct service *service, const char *state_dir, struct 
     char path[LIMIT_PATH_BYTES];
     str_format(path, sizeof(path), "%.*s/metrics.db", (int)sizeof(path) - 16, state_dir);
     if (rollup_feed_open(path, NULL, &service->rollups, &trouble) == 0)
-        options.sink = rollup_feed_sink(service->rollups);
+        service->kept = rollup_feed_sink(service->rollups);
     else
         log_event(LOG_WARN, "metrics.unkept", "reason=\"%s\"", trouble.text);
+    options.sink = (struct metrics_sink){
+        .context = service, .row = sink_row, .add = sink_add, .add_sketch = sink_add_sketch};
     int rc = metrics_create(&options, &service->metrics, err);
     for (int i = 0; i < 2 && rc == 0; i++) {
         rc = bus_subscribe(service->bus, i == 0 ? SUBJECT_METRICS_ALL : SUBJECT_METRICS_PROBES,
@@ -44,6 +50,54 @@ void service_metrics_close(struct service *service)
 {
     metrics_destroy(service->metrics);
     rollup_feed_close(service->rollups);
+    free(service->sink_rows);
+}
+
+/* ---- what was believed goes on disk, and what was moved is charged ---- */
+
+static int sink_row(void *context, const struct metrics_key *key, int64_t now_us)
+{
+    struct service *service = context;
+    struct service_sink_row row = {.kept = -1};
+    if (service->kept.row != NULL)
+        row.kept = service->kept.row(service->kept.context, key, now_us);
+    row.used = service_used_row(service, key->namespace_, key->app, key->workload, key->site);
+    if (row.kept < 0 && row.used < 0)
+        return -1;
+    /* Instances come and go; their places are few. */
+    for (int i = 0; i < service->sink_row_count; i++)
+        if (service->sink_rows[i].kept == row.kept && service->sink_rows[i].used == row.used)
+            return i;
+    if (service->sink_row_count == service->sink_row_capacity) {
+        int capacity = service->sink_row_capacity == 0 ? 256 : 2 * service->sink_row_capacity;
+        struct service_sink_row *more =
+            realloc(service->sink_rows, (size_t)capacity * sizeof(*service->sink_rows));
+        if (more == NULL)
+            return -1;
+        service->sink_rows = more;
+        service->sink_row_capacity = capacity;
+    }
+    service->sink_rows[service->sink_row_count] = row;
+    return service->sink_row_count++;
+}
+
+static void sink_add(void *context, int row, int kind, int64_t value, int64_t now_us)
+{
+    struct service *service = context;
+    struct service_sink_row to = service->sink_rows[row];
+    if (to.kept >= 0)
+        service->kept.add(service->kept.context, to.kept, kind, value, now_us);
+    if (kind == SAMPLE_BYTES_IN || kind == SAMPLE_BYTES_OUT)
+        service_used_add(service, to.used, kind, value, service->batch_of_probe);
+}
+
+static void sink_add_sketch(void *context, int row, const struct message_sketch *sketch,
+                            int64_t now_us)
+{
+    struct service *service = context;
+    struct service_sink_row to = service->sink_rows[row];
+    if (to.kept >= 0)
+        service->kept.add_sketch(service->kept.context, to.kept, sketch, now_us);
 }
 
 void service_metrics_collect(struct service *service)
@@ -109,6 +163,7 @@ static void on_batch(struct service *service, const struct bus_message *message,
         return; /* before its hello: its next batches count */
     int64_t now_us = service_now(service).us;
     uint64_t refused = metrics_refused(service->metrics).count;
+    service->batch_of_probe = probe;
     metrics_take(service->metrics, name, probe ? NULL : node->site, &batch, now_us, site_of,
                  service);
     int64_t due_us = metrics_deadline_us(service->metrics, now_us);
