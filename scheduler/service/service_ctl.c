@@ -8,20 +8,28 @@
 #include "model/world.h"
 #include "scheduler/service/service_internal.h"
 
+/* Answers now or later. */
 typedef int verb_handler(struct service *service, uint64_t token,
                          const struct message_request *request, struct error *err);
+/* Writes the body of an answer that is given at once. */
+typedef int verb_body(struct service *service, const struct message_request *request,
+                      struct json_out *json, struct error *err);
 
-static verb_handler verb_info, verb_apply, verb_delete, verb_retag, verb_plan, verb_explain,
-    verb_get, verb_cost, verb_ledger, verb_events, verb_move, verb_suggest;
+static verb_handler verb_info, verb_apply, verb_delete, verb_retag, verb_plan, verb_events,
+    verb_move, verb_suggest;
+static verb_body body_explain;
 
 static const struct verb {
     const char *name;
-    verb_handler *handler;
+    verb_handler *handler; /* or: */
+    verb_body *body;
 } verbs[] = {
-    {"info", verb_info},     {"apply", verb_apply}, {"delete", verb_delete},
-    {"retag", verb_retag},   {"plan", verb_plan},   {"explain", verb_explain},
-    {"get", verb_get},       {"cost", verb_cost},   {"ledger", verb_ledger},
-    {"events", verb_events}, {"move", verb_move},   {"suggest", verb_suggest},
+    {"info", verb_info, NULL},       {"apply", verb_apply, NULL},
+    {"delete", verb_delete, NULL},   {"retag", verb_retag, NULL},
+    {"move", verb_move, NULL},       {"plan", verb_plan, NULL},
+    {"events", verb_events, NULL},   {"suggest", verb_suggest, NULL},
+    {"explain", NULL, body_explain}, {"get", NULL, service_get},
+    {"cost", NULL, service_cost},    {"ledger", NULL, service_ledger},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -29,6 +37,8 @@ static const struct verb {
 #define EVENTS_ANSWERED 512
 
 static void on_request(void *context, uint64_t token, const struct bus_message *message);
+static int respond_body(struct service *service, uint64_t token,
+                        const struct message_request *request, verb_body *write, struct error *err);
 static bool answered_before(struct service *service, uint64_t token, const char *id);
 static int wait_for(struct service *service, uint64_t token, const struct core_event *event,
                     struct error *err);
@@ -171,10 +181,11 @@ static void on_request(void *context, uint64_t token, const struct bus_message *
         service_respond(service, token, "", rc, err.text, 0, "");
         return;
     }
-    rc = request.id[0] == 0 ? error_set(&err, ERR_INVALID, 0,
-                                        "id is empty: a request needs one of its own, so that it "
-                                        "can be repeated without being done twice")
-                            : verb->handler(service, token, &request, &err);
+    rc = request.id[0] == 0   ? error_set(&err, ERR_INVALID, 0,
+                                          "id is empty: a request needs one of its own, so that it "
+                                            "can be repeated without being done twice")
+         : verb->body != NULL ? respond_body(service, token, &request, verb->body, &err)
+                              : verb->handler(service, token, &request, &err);
     if (rc < 0)
         service_respond(service, token, request.id, rc, err.text,
                         core_state(service->core)->version, "");
@@ -344,53 +355,21 @@ static int verb_plan(struct service *service, uint64_t token, const struct messa
     return rc;
 }
 
-static int verb_explain(struct service *service, uint64_t token,
-                        const struct message_request *request, struct error *err)
+static int body_explain(struct service *service, const struct message_request *request,
+                        struct json_out *json, struct error *err)
 {
     int rc = app_fields(request, true, err);
-    if (rc < 0)
-        return rc;
-    struct strbuf body;
-    struct json_out json;
-    strbuf_init(&body, SERVICE_BODY_BYTES);
-    json_out_init(&json, &body);
-    rc = service_explain(service, request, &json, err);
-    respond_json(service, token, request->id, rc, &body, err);
-    return 0;
+    return rc < 0 ? rc : service_explain(service, request, json, err);
 }
 
-static int verb_get(struct service *service, uint64_t token, const struct message_request *request,
-                    struct error *err)
+static int respond_body(struct service *service, uint64_t token,
+                        const struct message_request *request, verb_body *write, struct error *err)
 {
     struct strbuf body;
     struct json_out json;
     strbuf_init(&body, SERVICE_BODY_BYTES);
     json_out_init(&json, &body);
-    int rc = service_get(service, request, &json, err);
-    respond_json(service, token, request->id, rc, &body, err);
-    return 0;
-}
-
-static int verb_cost(struct service *service, uint64_t token, const struct message_request *request,
-                     struct error *err)
-{
-    struct strbuf body;
-    struct json_out json;
-    strbuf_init(&body, SERVICE_BODY_BYTES);
-    json_out_init(&json, &body);
-    int rc = service_cost(service, request, &json, err);
-    respond_json(service, token, request->id, rc, &body, err);
-    return 0;
-}
-
-static int verb_ledger(struct service *service, uint64_t token,
-                       const struct message_request *request, struct error *err)
-{
-    struct strbuf body;
-    struct json_out json;
-    strbuf_init(&body, SERVICE_BODY_BYTES);
-    json_out_init(&json, &body);
-    int rc = service_ledger(service, request, &json, err);
+    int rc = write(service, request, &json, err);
     respond_json(service, token, request->id, rc, &body, err);
     return 0;
 }
