@@ -1,95 +1,19 @@
-#include "model/solve/eliminate.h"
+#include "model/solve/eliminate_internal.h"
 
 #include <string.h>
 
-/* What a closed cell costs. Sums of fewer than SOURCES_MAX of these fit; real sums stay below it.
- */
-#define CLOSED      (INT64_C(1) << 58)
-#define SOURCES_MAX 15
 /* A price times an amount below this is off by less than one as a double. */
 #define PRICED_MAX 1e15
-/* Additions of one part's elimination and of a whole run; larger is for other means. */
-#define STEP_WORK_MAX (INT64_C(1) << 22)
-#define RUN_WORK_MAX  (INT64_C(1) << 25)
-/* Parts of one component that are left when everything that hangs on one link is gone. */
-#define CORE_MAX 192
 /* Parts of an apart rule that becomes pairs. */
 #define APART_MAX 10
 
-struct priced {
-    uint32_t cell;
-    int meter; /* active */
-    double bytes;
-};
-
-struct bond {
-    int a;
-    int b;
-    const int64_t *base; /* [choice of a in its domain * size[b] + of b] */
-    int64_t *cost;       /* base and prices: what a run works on */
-    struct priced *priced;
-    int priced_count;
-};
-
-/* A table over some parts that an elimination leaves behind. */
-struct factor {
-    int parts[SOURCES_MAX];
-    int part_count;
-    int64_t *cost;
-};
-
-/* One part goes; its neighbours are left with what it will cost at best. */
-struct step {
-    int part;
-    int near[SOURCES_MAX];
-    int near_count;
-    int links[SOURCES_MAX];
-    int link_count;
-    int factors[SOURCES_MAX];
-    int factor_count;
-    int out; /* the factor it leaves, or -1: with no neighbour or one there is none */
-    uint16_t *best;
-};
-
-struct take {
-    int rule;
-    int64_t demand;
-};
-
-struct eliminate {
-    const struct reduced *r;
-    int *size;    /* [part]: open choices */
-    int **domain; /* [part][i]: its open choices, the present one first */
-    int64_t **unary;
-    struct priced **priced; /* [part] */
-    int *priced_count;
-    struct take *
-        *takes; /* [part][i * takes_each]: what a choice takes of capacity rules; rule -1 */
-    int takes_each;
-    struct bond *links;
-    int link_count;
-    int **near_links; /* [part] */
-    int *near_count;
-    struct factor *factors;
-    int factor_count;
-    struct step *steps;
-    int step_count;
-    int *position; /* [part]: scratch, its place in the table at hand */
-    int64_t work;
-};
-
-/* While the order is being found. */
-struct order {
-    struct eliminate *e;
-    struct arena *arena;
-    bool *gone;
-    bool *waits; /* was put into the queue */
-    int *queue;
-    int *core;
-    int core_count;
-    int *core_of; /* [part] */
-    bool *linked; /* [core * core_count + core] */
-    bool dense;
+/* A table while a step runs. */
+struct table {
+    const int64_t *cost;
+    size_t own;                 /* from one choice of the part to its next */
+    size_t stride[SOURCES_MAX]; /* the same for each neighbour; 0: it is not mentioned */
+    const int64_t *row;         /* where all neighbours but the last have their present choice */
+    int turn; /* of the first entries: which tables mention the last neighbour, in order */
 };
 
 static int domains_make(struct eliminate *e, struct arena *arena);
@@ -100,14 +24,13 @@ static int link_price(struct eliminate *e, struct arena *arena, const struct edg
                       struct bond *link);
 static int parts_price(struct eliminate *e, struct arena *arena);
 static bool is_small(const struct eliminate *e);
-static int order_make(struct eliminate *e, struct arena *arena, bool *ret_dense);
-static int order_core(struct order *order, int from);
-static int order_step(struct order *order, int part, const int *near, int near_count);
-static int distinct_near(const struct order *order, int part, int *near, int max);
 static void fill(struct eliminate *e, const struct eliminate_prices *prices);
 static void run_step(struct eliminate *e, struct step *step);
 static void run_leaf(struct eliminate *e, struct step *step);
 static void run_table(struct eliminate *e, struct step *step);
+static int tables_of(struct eliminate *e, const struct step *step, struct table *tables);
+static int64_t least_of(struct eliminate *e, const struct step *step, const struct table *tables,
+                        int turning, size_t turn, uint16_t *ret_best);
 static bool collect(struct eliminate *e, int *choice, int64_t *sum);
 
 int eliminate_create(const struct reduced *reduced, struct arena *arena,
@@ -120,12 +43,13 @@ int eliminate_create(const struct reduced *reduced, struct arena *arena,
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for an elimination");
     }
     e->r = reduced;
-    int rc = domains_make(e, arena);
+    int rc = cell_uses_init(&e->uses, reduced->problem, arena);
+    rc = rc == 0 ? domains_make(e, arena) : rc;
     rc = rc == 0 ? takes_make(e, arena) : rc;
     rc = rc == 0 ? links_make(e, arena) : rc;
     rc = rc == 0 ? parts_price(e, arena) : rc;
     if (rc == 0 && is_small(e)) {
-        rc = order_make(e, arena, &dense);
+        rc = eliminate_order(e, arena, &dense);
         *ret_eliminate = rc == 0 && !dense ? e : NULL;
     }
     if (rc < 0) {
@@ -166,8 +90,14 @@ static int domains_make(struct eliminate *e, struct arena *arena)
     e->priced = arena_array(arena, parts, sizeof(*e->priced));
     e->priced_count = arena_array(arena, parts, sizeof(*e->priced_count));
     e->position = arena_array(arena, parts, sizeof(*e->position));
+    size_t most = 1;
+    for (int part = 0; part < r->parts; part++) {
+        most = (size_t)r->open_count[part] > most ? (size_t)r->open_count[part] : most;
+    }
+    e->common = arena_array(arena, most, sizeof(*e->common));
+    e->sums = arena_array(arena, most, sizeof(*e->sums));
     if (e->size == NULL || e->domain == NULL || e->unary == NULL || e->priced == NULL ||
-        e->priced_count == NULL || e->position == NULL) {
+        e->priced_count == NULL || e->position == NULL || e->common == NULL || e->sums == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int part = 0; part < r->parts; part++) {
@@ -326,15 +256,17 @@ static int link_price(struct eliminate *e, struct arena *arena, const struct edg
         for (size_t at = 0; at < cells; at++) {
             int s = e->domain[edge->a][at / (size_t)e->size[edge->b]];
             int t = e->domain[edge->b][at % (size_t)e->size[edge->b]];
-            for (int m = 0; m < r->meter_count && link->base[at] < CLOSED; m++) {
-                nusd bytes = reduce_edge_bytes(r, r->meters[m].meter, edge, s, t);
-                if (bytes == 0) {
-                    continue;
+            if (link->base[at] >= CLOSED) {
+                continue;
+            }
+            reduce_edge_uses(r, edge, s, t, &e->uses);
+            for (int k = 0; k < e->uses.count; k++) {
+                int m = r->active_of[e->uses.list[k].meter];
+                if (m >= 0 && round == 1) {
+                    link->priced[count] =
+                        (struct priced){(uint32_t)at, m, (double)e->uses.list[k].bytes};
                 }
-                if (round == 1) {
-                    link->priced[count] = (struct priced){(uint32_t)at, m, (double)bytes};
-                }
-                count++;
+                count += m >= 0;
             }
         }
         if (round == 0) {
@@ -366,11 +298,12 @@ static int parts_price(struct eliminate *e, struct arena *arena)
             return ERR_NO_MEMORY;
         }
         for (int i = 0; i < e->size[part]; i++) {
-            for (int m = 0; m < r->meter_count; m++) {
-                nusd bytes = reduce_part_bytes(r, r->meters[m].meter, part, e->domain[part][i]);
-                if (bytes > 0) {
+            reduce_part_uses(r, part, e->domain[part][i], &e->uses);
+            for (int k = 0; k < e->uses.count; k++) {
+                int m = r->active_of[e->uses.list[k].meter];
+                if (m >= 0) {
                     e->priced[part][e->priced_count[part]++] =
-                        (struct priced){(uint32_t)i, m, (double)bytes};
+                        (struct priced){(uint32_t)i, m, (double)e->uses.list[k].bytes};
                 }
             }
         }
@@ -418,217 +351,6 @@ static bool is_small(const struct eliminate *e)
         sum += charge;
     }
     return sum < CLOSED / 8;
-}
-
-/* Parts that hang on one other go first, again and again: a tree is done then. The cores that are
- * left are taken apart by the cheapest next part. */
-static int order_make(struct eliminate *e, struct arena *arena, bool *ret_dense)
-{
-    size_t parts = (size_t)e->r->parts + 1;
-    struct order order = {.e = e, .arena = arena};
-    order.gone = arena_array(arena, parts, sizeof(bool));
-    order.waits = arena_array(arena, parts, sizeof(bool));
-    order.queue = arena_array(arena, parts, sizeof(int));
-    order.core = arena_array(arena, parts, sizeof(int));
-    order.core_of = arena_array(arena, parts, sizeof(int));
-    e->steps = arena_array(arena, parts, sizeof(*e->steps));
-    e->factors = arena_array(arena, parts, sizeof(*e->factors));
-    if (order.gone == NULL || order.waits == NULL || order.queue == NULL || order.core == NULL ||
-        order.core_of == NULL || e->steps == NULL || e->factors == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    int queued = 0;
-    int near[2];
-    int rc = 0;
-    for (int part = 0; part < e->r->parts; part++) {
-        if (distinct_near(&order, part, near, 2) < 2) {
-            order.queue[queued++] = part;
-            order.waits[part] = true;
-        }
-    }
-    for (int i = 0; i < queued && rc == 0 && !order.dense; i++) {
-        int part = order.queue[i];
-        int count = distinct_near(&order, part, near, 2);
-        int more[2];
-        rc = order_step(&order, part, near, count);
-        if (rc == 0 && count == 1 && !order.waits[near[0]] &&
-            distinct_near(&order, near[0], more, 2) < 2) {
-            order.queue[queued++] = near[0];
-            order.waits[near[0]] = true;
-        }
-    }
-    for (int part = 0; part < e->r->parts && rc == 0 && !order.dense; part++) {
-        if (!order.gone[part]) {
-            rc = order_core(&order, part);
-        }
-    }
-    *ret_dense = order.dense || e->work > RUN_WORK_MAX;
-    return rc;
-}
-
-/* The neighbours that are not gone, at most `max` of them. */
-static int distinct_near(const struct order *order, int part, int *near, int max)
-{
-    const struct eliminate *e = order->e;
-    int count = 0;
-    for (int k = 0; k < e->near_count[part] && count < max; k++) {
-        const struct bond *link = &e->links[e->near_links[part][k]];
-        int other = link->a == part ? link->b : link->a;
-        bool known = order->gone[other];
-        for (int i = 0; i < count; i++) {
-            known = known || near[i] == other;
-        }
-        if (!known) {
-            near[count++] = other;
-        }
-    }
-    return count;
-}
-
-/* Takes apart what is connected with `from`. */
-static int order_core(struct order *order, int from)
-{
-    struct eliminate *e = order->e;
-    int first = order->core_count;
-    int *core = order->core + first;
-    int count = 0;
-    for (int part = 0; part < e->r->parts; part++) {
-        order->core_of[part] = -1;
-    }
-    core[count] = from;
-    order->core_of[from] = count++;
-    for (int i = 0; i < count; i++) {
-        for (int k = 0; k < e->near_count[core[i]]; k++) {
-            const struct bond *link = &e->links[e->near_links[core[i]][k]];
-            int other = link->a == core[i] ? link->b : link->a;
-            if (!order->gone[other] && order->core_of[other] < 0) {
-                core[count] = other;
-                order->core_of[other] = count++;
-            }
-        }
-    }
-    if (count > CORE_MAX) {
-        order->dense = true;
-        return 0;
-    }
-    size_t side = (size_t)count;
-    bool *linked = arena_array(order->arena, side * side, sizeof(bool));
-    if (linked == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int i = 0; i < e->link_count; i++) {
-        int a = order->core_of[e->links[i].a];
-        int b = order->core_of[e->links[i].b];
-        if (a >= 0 && b >= 0 && !order->gone[e->links[i].a] && !order->gone[e->links[i].b]) {
-            linked[(size_t)a * side + (size_t)b] = true;
-            linked[(size_t)b * side + (size_t)a] = true;
-        }
-    }
-    for (int done = 0; done < count && !order->dense; done++) {
-        int best = -1;
-        double best_weight = 0;
-        for (int i = 0; i < count; i++) {
-            double weight = order->gone[core[i]] ? 0 : (double)e->size[core[i]];
-            for (int k = 0; weight > 0 && k < count; k++) {
-                bool near = linked[(size_t)i * side + (size_t)k] && !order->gone[core[k]];
-                weight *= near ? (double)e->size[core[k]] : 1;
-            }
-            if (weight > 0 && (best < 0 || weight < best_weight)) {
-                best = i;
-                best_weight = weight;
-            }
-        }
-        int near[SOURCES_MAX];
-        int near_count = 0;
-        for (int k = 0; k < count && best_weight <= (double)STEP_WORK_MAX; k++) {
-            if (linked[(size_t)best * side + (size_t)k] && !order->gone[core[k]]) {
-                if (near_count == SOURCES_MAX) {
-                    order->dense = true;
-                    return 0;
-                }
-                near[near_count++] = core[k];
-            }
-        }
-        if (best_weight > (double)STEP_WORK_MAX) {
-            order->dense = true;
-            return 0;
-        }
-        for (int i = 0; i < near_count; i++) {
-            for (int k = 0; k < near_count; k++) {
-                size_t at =
-                    (size_t)order->core_of[near[i]] * side + (size_t)order->core_of[near[k]];
-                linked[at] = i != k;
-            }
-        }
-        int rc = order_step(order, core[best], near, near_count);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    order->core_count += count;
-    return 0;
-}
-
-/* The next part to go, with all tables that mention it. */
-static int order_step(struct order *order, int part, const int *near, int near_count)
-{
-    struct eliminate *e = order->e;
-    struct step *step = &e->steps[e->step_count++];
-    size_t cells = 1;
-    *step = (struct step){.part = part, .near_count = near_count, .out = -1};
-    for (int i = 0; i < near_count; i++) {
-        step->near[i] = near[i];
-        cells *= (size_t)e->size[near[i]];
-    }
-    for (int k = 0; k < e->near_count[part]; k++) {
-        const struct bond *link = &e->links[e->near_links[part][k]];
-        if (!order->gone[link->a == part ? link->b : link->a]) {
-            if (step->link_count == SOURCES_MAX) {
-                order->dense = true;
-                return 0;
-            }
-            step->links[step->link_count++] = e->near_links[part][k];
-        }
-    }
-    for (int f = 0; f < e->factor_count; f++) {
-        struct factor *factor = &e->factors[f];
-        bool mentions = false;
-        for (int i = 0; i < factor->part_count; i++) {
-            mentions = mentions || factor->parts[i] == part;
-        }
-        if (mentions && factor->cost != NULL) {
-            bool whole = true; /* not taken up by an earlier step */
-            for (int i = 0; i < factor->part_count; i++) {
-                whole = whole && !order->gone[factor->parts[i]];
-            }
-            if (whole && step->factor_count == SOURCES_MAX) {
-                order->dense = true;
-                return 0;
-            }
-            if (whole) {
-                step->factors[step->factor_count++] = f;
-            }
-        }
-    }
-    int sources = step->link_count + step->factor_count;
-    if (sources + 1 >= SOURCES_MAX) {
-        order->dense = true;
-        return 0;
-    }
-    order->gone[part] = true;
-    e->work += (int64_t)cells * e->size[part] * (sources + 1);
-    step->best = arena_array(order->arena, cells + 1, sizeof(*step->best));
-    if (near_count > 1) {
-        struct factor *out = &e->factors[e->factor_count];
-        step->out = e->factor_count++;
-        *out = (struct factor){.part_count = near_count};
-        memcpy(out->parts, near, (size_t)near_count * sizeof(int));
-        out->cost = arena_array(order->arena, cells, sizeof(int64_t));
-        if (out->cost == NULL) {
-            return ERR_NO_MEMORY;
-        }
-    }
-    return step->best == NULL ? ERR_NO_MEMORY : 0;
 }
 
 /* Rounded down: a double is off by less than one here, and what prices make of it is only ever
@@ -723,71 +445,115 @@ static void run_leaf(struct eliminate *e, struct step *step)
     }
 }
 
-/* Any number of neighbours and tables. */
+/* Any number of neighbours and tables. The last neighbour turns fastest: what does not depend on it
+ * is added up once for all its choices. */
 static void run_table(struct eliminate *e, struct step *step)
 {
-    const int64_t *base[SOURCES_MAX];
-    size_t own_stride[SOURCES_MAX];
-    size_t stride[SOURCES_MAX][SOURCES_MAX] = {{0}}; /* [source][neighbour] */
+    struct table tables[SOURCES_MAX];
     int digit[SOURCES_MAX] = {0};
-    int sources = 0;
-    size_t cells = 1;
-    for (int i = 0; i < step->near_count; i++) {
-        e->position[step->near[i]] = i;
+    int count = tables_of(e, step, tables);
+    int last = step->near_count - 1;
+    size_t turns = last < 0 ? 1 : (size_t)e->size[step->near[last]];
+    size_t cells = turns;
+    for (int i = 0; i < last; i++) {
         cells *= (size_t)e->size[step->near[i]];
     }
-    for (int k = 0; k < step->link_count; k++, sources++) {
+    int size = e->size[step->part];
+    int64_t *near = step->near_count == 1 ? e->unary[step->near[0]] : NULL;
+    int64_t *out = step->out >= 0 ? e->factors[step->out].cost : NULL;
+    for (size_t at = 0; at < cells;) {
+        memcpy(e->common, e->unary[step->part], (size_t)size * sizeof(*e->common));
+        int turning = 0;
+        for (int k = 0; k < count; k++) {
+            const int64_t *cost = tables[k].cost;
+            for (int i = 0; i < last; i++) {
+                cost += tables[k].stride[i] * (size_t)digit[i];
+            }
+            tables[k].row = cost;
+            if (last >= 0 && tables[k].stride[last] != 0) {
+                tables[turning++].turn = k;
+                continue;
+            }
+            for (int s = 0; s < size; s++) {
+                e->common[s] += cost[tables[k].own * (size_t)s];
+            }
+        }
+        for (size_t turn = 0; turn < turns; turn++, at++) {
+            int64_t least = least_of(e, step, tables, turning, turn, &step->best[at]);
+            if (out != NULL) {
+                out[at] = sum_of(0, least);
+            } else if (near != NULL) {
+                near[at] = sum_of(near[at], least);
+            }
+        }
+        for (int i = last - 1; i >= 0 && ++digit[i] == e->size[step->near[i]]; i--) {
+            digit[i] = 0;
+        }
+    }
+}
+
+/* The tables that mention the part, and how its choices and its neighbours' move in each. */
+static int tables_of(struct eliminate *e, const struct step *step, struct table *tables)
+{
+    int count = 0;
+    for (int i = 0; i < step->near_count; i++) {
+        e->position[step->near[i]] = i;
+    }
+    for (int k = 0; k < step->link_count; k++) {
         const struct bond *link = &e->links[step->links[k]];
         bool is_a = link->a == step->part;
-        base[sources] = link->cost;
-        own_stride[sources] = is_a ? (size_t)e->size[link->b] : 1;
-        stride[sources][e->position[is_a ? link->b : link->a]] =
-            is_a ? 1 : (size_t)e->size[link->b];
+        struct table *table = &tables[count++];
+        *table = (struct table){.cost = link->cost, .own = is_a ? (size_t)e->size[link->b] : 1};
+        table->stride[e->position[is_a ? link->b : link->a]] = is_a ? 1 : (size_t)e->size[link->b];
     }
-    for (int k = 0; k < step->factor_count; k++, sources++) {
+    for (int k = 0; k < step->factor_count; k++) {
         const struct factor *factor = &e->factors[step->factors[k]];
+        struct table *table = &tables[count++];
         size_t at = 1;
-        base[sources] = factor->cost;
+        *table = (struct table){.cost = factor->cost};
         for (int i = factor->part_count - 1; i >= 0; i--) {
             if (factor->parts[i] == step->part) {
-                own_stride[sources] = at;
+                table->own = at;
             } else {
-                stride[sources][e->position[factor->parts[i]]] = at;
+                table->stride[e->position[factor->parts[i]]] = at;
             }
             at *= (size_t)e->size[factor->parts[i]];
         }
     }
-    const int64_t *own = e->unary[step->part];
-    int64_t *near = step->near_count == 1 ? e->unary[step->near[0]] : NULL;
-    int64_t *out = step->out >= 0 ? e->factors[step->out].cost : NULL;
-    for (size_t at = 0; at < cells; at++) {
-        const int64_t *from[SOURCES_MAX];
-        for (int k = 0; k < sources; k++) {
-            from[k] = base[k];
-            for (int i = 0; i < step->near_count; i++) {
-                from[k] += stride[k][i] * (size_t)digit[i];
-            }
+    return count;
+}
+
+/* The least of what the part can cost at one choice of its last neighbour; the first of equals. */
+static int64_t least_of(struct eliminate *e, const struct step *step, const struct table *tables,
+                        int turning, size_t turn, uint16_t *ret_best)
+{
+    int size = e->size[step->part];
+    int last = step->near_count - 1;
+    const int64_t *sums = e->common;
+    /* All but one are added first: then the one is added while the least is looked for. */
+    for (int k = 0; k + 1 < turning; k++) {
+        const struct table *table = &tables[tables[k].turn];
+        const int64_t *cost = table->row + table->stride[last] * turn;
+        for (int s = 0; s < size; s++) {
+            e->sums[s] = sums[s] + cost[table->own * (size_t)s];
         }
-        int64_t least = INT64_MAX;
-        for (int s = 0; s < e->size[step->part]; s++) {
-            int64_t sum = own[s];
-            for (int k = 0; k < sources; k++) {
-                sum += from[k][own_stride[k] * (size_t)s];
-            }
-            if (sum < least) {
-                least = sum;
-                step->best[at] = (uint16_t)s;
-            }
-        }
-        if (out != NULL) {
-            out[at] = sum_of(0, least);
-        } else if (near != NULL) {
-            near[at] = sum_of(near[at], least);
-        }
-        for (int i = step->near_count - 1; i >= 0 && ++digit[i] == e->size[step->near[i]]; i--) {
-            digit[i] = 0;
+        sums = e->sums;
+    }
+    static const int64_t nothing = 0;
+    const struct table *table = turning > 0 ? &tables[tables[turning - 1].turn] : NULL;
+    const int64_t *cost = table == NULL ? &nothing : table->row + table->stride[last] * turn;
+    size_t own = table == NULL ? 0 : table->own;
+    int64_t least = INT64_MAX;
+    int best = 0;
+    for (int s = 0; s < size; s++) {
+        int64_t sum = sums[s] + cost[own * (size_t)s];
+        if (sum < least) {
+            least = sum;
+            best = s;
         }
     }
+    *ret_best = (uint16_t)best;
+    return least;
 }
 
 /* Backwards: each part at its best for what its neighbours took. The parts that went last and alone

@@ -10,7 +10,6 @@
 
 static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
                          nusd *ret_least, nusd *ret_most);
-static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell, int meter);
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edge_find(struct reduced *reduced, int *edge_of, int a, int b);
@@ -21,12 +20,6 @@ static void edge_add_rule(struct reduced *reduced, struct edge *edge,
 static int range_check(const struct problem *problem, struct error *err);
 static void add_range(const int64_t *cost, const struct problem_use *use, int use_count,
                       size_t cells, nusd *sum, nusd *bytes);
-static int meters_make(struct reduced *reduced, struct arena *arena, struct error *err);
-static int meter_fold(struct reduced *reduced, int meter, struct error *err);
-static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min, nusd *ret_max);
-static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
-                       int64_t *ret_slope, bool *ret_active);
-static int keep_metered_pairs(struct reduced *reduced, struct arena *arena, struct error *err);
 static void normalise(struct reduced *reduced);
 static void close_dear_cells(struct reduced *reduced);
 static bool propagate_edges(struct reduced *reduced);
@@ -36,7 +29,6 @@ static int only_site(const struct reduced *reduced, int part);
 static void sweep(struct reduced *reduced, bool forward);
 static void pull(struct reduced *reduced, int part);
 static void push(struct reduced *reduced, int part, bool forward);
-static int64_t floor_div(nusd a, nusd b);
 
 static size_t pair_cell(const struct reduced *reduced, int part_b, int a, int b)
 {
@@ -70,7 +62,7 @@ int reduce_build(const struct problem *problem, struct arena *arena, struct redu
     }
     reduce_propagate(&reduced);
     if (!reduced.empty) {
-        rc = meters_make(&reduced, arena, err);
+        rc = reduce_meters(&reduced, arena, err);
         if (rc < 0) {
             return rc;
         }
@@ -138,57 +130,6 @@ void reduce_close(struct reduced *reduced, int part, int choice)
     }
 }
 
-int64_t reduce_residual(const struct reduced *reduced, const struct active_meter *meter,
-                        nusd volume)
-{
-    const struct problem_meter *source = &reduced->problem->meters[meter->meter];
-    nusd charge = meter_charge(source, (int64_t)volume);
-    nusd line = floor_div(volume * meter->slope_nusd, source->per_bytes);
-    nusd rest = charge - line - meter->intercept;
-    return rest < 0 ? 0 : (int64_t)rest;
-}
-
-nusd reduce_line(const struct problem_meter *meter, int64_t min, int64_t max, int64_t *ret_slope)
-{
-    bool active;
-    return meter_line(meter, min, max, ret_slope, &active);
-}
-
-/* The charge is linear between the ends of tiers: those and the ends of the range decide. */
-nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t min, int64_t max)
-{
-    nusd least = meter_charge(meter, min) - floor_div((nusd)slope * min, meter->per_bytes);
-    for (int i = 0; i <= meter->tier_count; i++) {
-        nusd at = i == meter->tier_count ? max : (nusd)meter->up_to_bytes[i] - meter->base_bytes;
-        if (at >= min && at <= max) {
-            nusd above =
-                meter_charge(meter, (int64_t)at) - floor_div((nusd)slope * at, meter->per_bytes);
-            least = above < least ? above : least;
-        }
-    }
-    /* Two roundings: the charge's own and the line's. */
-    return least - 2;
-}
-
-nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice)
-{
-    const struct problem_part *source = &reduced->problem->parts[part];
-    return cell_bytes(source->use, source->use_count, (size_t)choice, meter);
-}
-
-nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,
-                       int choice_a, int choice_b)
-{
-    nusd bytes = 0;
-    for (int i = 0; i < edge->pair_count; i++) {
-        const struct problem_pair *pair = &reduced->problem->pairs[edge->pairs[i]];
-        size_t at = edge->swapped[i] ? pair_cell(reduced, edge->a, choice_b, choice_a)
-                                     : pair_cell(reduced, edge->b, choice_a, choice_b);
-        bytes += cell_bytes(pair->use, pair->use_count, at, meter);
-    }
-    return bytes;
-}
-
 bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge)
 {
     if (edge->pair_count > 0) {
@@ -237,17 +178,6 @@ static void demand_range(const struct reduced *reduced, const struct problem_rul
     *ret_most = most;
 }
 
-static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell, int meter)
-{
-    nusd bytes = 0;
-    size_t slots = use == NULL ? 0 : (size_t)use_count;
-    for (size_t k = 0; k < slots; k++) {
-        const struct problem_use *slot = &use[cell * slots + k];
-        bytes += slot->meter == meter ? slot->bytes : 0;
-    }
-    return bytes;
-}
-
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err)
 {
     size_t parts = (size_t)reduced->parts;
@@ -289,11 +219,14 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
     reduced->edges = arena_array(arena, edges_max + 1, sizeof(*reduced->edges));
     int *edge_of = arena_array(arena, parts * parts + 1, sizeof(*edge_of));
     int *slots = arena_array(arena, edges_max * 2 + 1, sizeof(*slots));
-    if (reduced->edges == NULL || edge_of == NULL || slots == NULL) {
+    reduced->pair_edge =
+        arena_array(arena, (size_t)problem->pair_count + 1, sizeof(*reduced->pair_edge));
+    if (reduced->edges == NULL || edge_of == NULL || slots == NULL || reduced->pair_edge == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu pairs", edges_max);
     }
     for (int i = 0; i < problem->pair_count; i++) {
-        (void)edge_find(reduced, edge_of, problem->pairs[i].a, problem->pairs[i].b);
+        const struct problem_pair *pair = &problem->pairs[i];
+        reduced->pair_edge[i] = edge_find(reduced, edge_of, pair->a, pair->b);
     }
     for (int i = 0; i < problem->rule_count; i++) {
         if (problem->rules[i].kind == RULE_PAIR) {
@@ -311,9 +244,7 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
         memset(edge->open, true, cells);
     }
     for (int i = 0; i < problem->pair_count; i++) {
-        const struct problem_pair *pair = &problem->pairs[i];
-        edge_add_pair(reduced, &reduced->edges[edge_find(reduced, edge_of, pair->a, pair->b)],
-                      pair);
+        edge_add_pair(reduced, &reduced->edges[reduced->pair_edge[i]], &problem->pairs[i]);
     }
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
@@ -322,14 +253,20 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
                           rule);
         }
     }
+    for (int i = 0; i < reduced->edge_count; i++) {
+        reduced->degree[reduced->edges[i].a]++;
+        reduced->degree[reduced->edges[i].b]++;
+    }
     for (int part = 0; part < reduced->parts; part++) {
         reduced->incident[part] = slots;
-        for (int i = 0; i < reduced->edge_count; i++) {
-            if (reduced->edges[i].a == part || reduced->edges[i].b == part) {
-                reduced->incident[part][reduced->degree[part]++] = i;
-            }
-        }
         slots += reduced->degree[part];
+        reduced->degree[part] = 0;
+    }
+    for (int i = 0; i < reduced->edge_count; i++) {
+        int a = reduced->edges[i].a;
+        int b = reduced->edges[i].b;
+        reduced->incident[a][reduced->degree[a]++] = i;
+        reduced->incident[b][reduced->degree[b]++] = i;
     }
     return 0;
 }
@@ -422,185 +359,6 @@ static void add_range(const int64_t *cost, const struct problem_use *use, int us
     }
     *sum += most;
     *bytes += most_bytes;
-}
-
-static int meters_make(struct reduced *reduced, struct arena *arena, struct error *err)
-{
-    const struct problem *problem = reduced->problem;
-    reduced->meters =
-        arena_array(arena, (size_t)problem->meter_count + 1, sizeof(*reduced->meters));
-    if (reduced->meters == NULL) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
-    }
-    int rc = keep_metered_pairs(reduced, arena, err);
-    for (int i = 0; i < problem->meter_count && rc == 0; i++) {
-        rc = meter_fold(reduced, i, err);
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    /* Now only what an active meter needs is kept. */
-    for (int i = 0; i < reduced->edge_count; i++) {
-        struct edge *edge = &reduced->edges[i];
-        int kept = 0;
-        for (int k = 0; k < edge->pair_count; k++) {
-            const struct problem_pair *pair = &problem->pairs[edge->pairs[k]];
-            const struct problem_use *use = pair->use;
-            size_t slots = reduce_cells(reduced, edge) * (size_t)pair->use_count;
-            bool active = false;
-            for (size_t slot = 0; slot < slots && !active; slot++) {
-                for (int m = 0; m < reduced->meter_count; m++) {
-                    active = active ||
-                             (use[slot].meter == reduced->meters[m].meter && use[slot].bytes > 0);
-                }
-            }
-            if (active) {
-                edge->pairs[kept] = edge->pairs[k];
-                edge->swapped[kept++] = edge->swapped[k];
-            }
-        }
-        edge->pair_count = kept;
-    }
-    return 0;
-}
-
-/* Puts a meter's line into the tables; records it when a residual is left. */
-static int meter_fold(struct reduced *reduced, int meter, struct error *err)
-{
-    const struct problem_meter *source = &reduced->problem->meters[meter];
-    nusd min;
-    nusd max;
-    meter_range(reduced, meter, &min, &max);
-    if (max == 0) {
-        return 0;
-    }
-    if ((nusd)source->base_bytes + max > INT64_MAX) {
-        return error_set(err, ERR_OVERFLOW, 0, "meter %s could pass 2^63 bytes", source->name);
-    }
-    int64_t slope;
-    bool active;
-    nusd intercept = meter_line(source, (int64_t)min, (int64_t)max, &slope, &active);
-    reduced->constant += (int64_t)intercept;
-    for (int part = 0; part < reduced->parts; part++) {
-        for (int c = 0; c < reduced->count[part]; c++) {
-            nusd bytes = reduce_part_bytes(reduced, meter, part, c);
-            reduced->node[reduce_node(reduced, part, c)] +=
-                floor_div(bytes * slope, source->per_bytes);
-        }
-    }
-    for (int i = 0; i < reduced->edge_count; i++) {
-        struct edge *edge = &reduced->edges[i];
-        for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
-            for (int t = 0; t < reduced->count[edge->b]; t++) {
-                nusd bytes = reduce_edge_bytes(reduced, meter, edge, s, t);
-                edge->cost[reduce_cell(reduced, edge, s, t)] +=
-                    floor_div(bytes * slope, source->per_bytes);
-            }
-        }
-    }
-    if (active) {
-        reduced->meters[reduced->meter_count++] = (struct active_meter){.meter = meter,
-                                                                        .slope_nusd = slope,
-                                                                        .intercept = intercept,
-                                                                        .volume_min = (int64_t)min,
-                                                                        .volume_max = (int64_t)max};
-    }
-    return 0;
-}
-
-/* The least and the most that the open cells can put on a meter, each table on its own. */
-static void meter_range(const struct reduced *reduced, int meter, nusd *ret_min, nusd *ret_max)
-{
-    nusd sum_min = 0;
-    nusd sum_max = 0;
-    for (int part = 0; part < reduced->parts; part++) {
-        nusd least = -1;
-        nusd most = 0;
-        for (int c = 0; c < reduced->count[part]; c++) {
-            if (reduced->open[reduce_node(reduced, part, c)]) {
-                nusd bytes = reduce_part_bytes(reduced, meter, part, c);
-                least = least < 0 || bytes < least ? bytes : least;
-                most = bytes > most ? bytes : most;
-            }
-        }
-        sum_min += least < 0 ? 0 : least;
-        sum_max += most;
-    }
-    for (int i = 0; i < reduced->edge_count; i++) {
-        const struct edge *edge = &reduced->edges[i];
-        nusd least = -1;
-        nusd most = 0;
-        for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
-            for (int t = 0; t < reduced->count[edge->b]; t++) {
-                if (edge->open[reduce_cell(reduced, edge, s, t)]) {
-                    nusd bytes = reduce_edge_bytes(reduced, meter, edge, s, t);
-                    least = least < 0 || bytes < least ? bytes : least;
-                    most = bytes > most ? bytes : most;
-                }
-            }
-        }
-        sum_min += least < 0 ? 0 : least;
-        sum_max += most;
-    }
-    *ret_min = sum_min;
-    *ret_max = sum_max;
-}
-
-/* A line below the charge on [min, max]: with one price it is the charge itself; else the chord,
- * moved down until it supports the charge. Returns the intercept, rounded down. */
-static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
-                       int64_t *ret_slope, bool *ret_active)
-{
-    int first = 0;
-    while (first + 1 < meter->tier_count && meter->up_to_bytes[first] <= meter->base_bytes + min) {
-        first++;
-    }
-    bool one_price = true;
-    for (int i = first + 1; i < meter->tier_count; i++) {
-        bool reached = meter->up_to_bytes[i - 1] < meter->base_bytes + max;
-        one_price = one_price && (!reached || meter->price_nusd[i] == meter->price_nusd[first]);
-    }
-    nusd low = meter_charge(meter, min);
-    nusd high = meter_charge(meter, max);
-    int64_t slope = one_price ? meter->price_nusd[first]
-                              : floor_div((high - low) * meter->per_bytes, (nusd)max - min);
-    *ret_slope = slope;
-    *ret_active = !one_price;
-    return reduce_intercept(meter, slope, min, max);
-}
-
-/* Lists on each edge the pairs that use any meter; meters_make drops those it does not need. */
-static int keep_metered_pairs(struct reduced *reduced, struct arena *arena, struct error *err)
-{
-    const struct problem *problem = reduced->problem;
-    for (int i = 0; i < reduced->edge_count; i++) {
-        struct edge *edge = &reduced->edges[i];
-        int count = 0;
-        for (int round = 0; round < 2; round++) {
-            for (int k = 0; k < problem->pair_count; k++) {
-                const struct problem_pair *pair = &problem->pairs[k];
-                bool same = pair->a == edge->a && pair->b == edge->b;
-                bool swapped = pair->a == edge->b && pair->b == edge->a;
-                if (pair->use == NULL || (!same && !swapped)) {
-                    continue;
-                }
-                if (round == 0) {
-                    count++;
-                } else {
-                    edge->pairs[edge->pair_count] = k;
-                    edge->swapped[edge->pair_count++] = swapped;
-                }
-            }
-            if (round == 0) {
-                edge->pairs = arena_array(arena, (size_t)count + 1, sizeof(*edge->pairs));
-                edge->swapped = arena_array(arena, (size_t)count + 1, sizeof(*edge->swapped));
-                if (edge->pairs == NULL || edge->swapped == NULL) {
-                    return error_set(err, ERR_NO_MEMORY, 0, "no memory for pair %d", i);
-                }
-            }
-        }
-    }
-    return 0;
 }
 
 /* Takes the least open cost out of every table into the constant, so that all are >= 0. */
@@ -863,13 +621,4 @@ static void push(struct reduced *reduced, int part, bool forward)
         }
         shares = shares > 1 ? shares - 1 : 1;
     }
-}
-
-static int64_t floor_div(nusd a, nusd b)
-{
-    nusd quotient = a / b;
-    if (a % b != 0 && (a < 0) != (b < 0)) {
-        quotient--;
-    }
-    return (int64_t)quotient;
 }

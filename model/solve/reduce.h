@@ -56,13 +56,22 @@ struct reduced {
     int64_t *node;   /* [first[part] + choice] */
     struct edge *edges;
     int edge_count;
+    int *pair_edge; /* [pair of the problem]: its edge */
     int **incident; /* [part][k]: edges at a part */
     int *degree;
     struct active_meter *meters;
     int meter_count;
+    int *active_of; /* [meter of the problem]: its index in meters[], or -1 */
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
     bool empty;     /* a part has no open choice: no assignment is left */
+};
+
+/* The bytes of one cell by meter: each meter once, none with 0 bytes. */
+struct cell_uses {
+    struct problem_use *list;
+    int count;
+    int *slot; /* [meter]: its index in list, and 1; 0: it is not there */
 };
 
 /* ERR_OVERFLOW when the sums could pass 2^60 nano-dollars or bytes; ERR_NO_MEMORY. */
@@ -110,6 +119,16 @@ nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t 
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice);
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,
                        int choice_a, int choice_b);
+
+/* The same for all meters at once, in memory for the meters of the problem. */
+int cell_uses_init(struct cell_uses *uses, const struct problem *problem,
+                   struct arena *arena) WARN_UNUSED;
+void reduce_part_uses(const struct reduced *reduced, int part, int choice, struct cell_uses *uses);
+void reduce_edge_uses(const struct reduced *reduced, const struct edge *edge, int choice_a,
+                      int choice_b, struct cell_uses *uses);
+
+/* Part of reduce_build: puts the meters' lines into the tables and keeps what is active. */
+int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *err) WARN_UNUSED;
 
 /* True when the edge can neither cost nor forbid nor use an active meter. */
 bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge);

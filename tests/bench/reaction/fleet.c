@@ -32,6 +32,7 @@ const char fleet_policy[] =
 static void write_world(FILE *file);
 static void write_app(int app, char *out, size_t capacity);
 static void start_scheduler(struct fleet *fleet, const char *seed, const char *world);
+static void await_ready(struct fleet *fleet, int wanted);
 static void on_command(void *context, const struct bus_message *message);
 static void on_at(void *context, const struct bus_message *message);
 static void obey(struct fleet *fleet, struct fleet_node *node,
@@ -81,20 +82,12 @@ void fleet_begin(struct fleet *fleet, int apps, int64_t quiet_us)
     json_decref(fleet_ctl(fleet, "info", (struct message_request){0}));
     for (int i = 0; i < FLEET_SITES; i++)
         say_hello(fleet, &fleet->nodes[i]);
+    /* A few at a time: how fast all of them could start at once is another question. */
     for (int app = 0; app < apps; app++) {
         write_app(app, text, sizeof(text));
         json_decref(fleet_ctl(fleet, "apply", (struct message_request){.document = text}));
-    }
-    int64_t until_us = clock_mono_now().us + WAIT_US;
-    int ready = 0;
-    while (ready < apps * FLEET_APP_PARTS) {
-        fleet_turn(fleet, 100);
-        ready = 0;
-        for (int i = 0; i < FLEET_SITES; i++)
-            for (int k = 0; k < fleet->nodes[i].copy_count; k++)
-                ready += fleet->nodes[i].copies[k].instance.state == INSTANCE_READY;
-        if (clock_mono_now().us > until_us)
-            fail_msg("%d of %d workloads run; see %s", ready, apps * FLEET_APP_PARTS, fleet->log);
+        if (app % 12 == 11 || app + 1 == apps)
+            await_ready(fleet, (app + 1) * FLEET_APP_PARTS);
     }
     fleet_quiet(fleet, quiet_us);
 }
@@ -199,6 +192,21 @@ json_t *fleet_ctl(struct fleet *fleet, const char *verb, struct message_request 
     }
     strbuf_done(&text);
     return body;
+}
+
+static void await_ready(struct fleet *fleet, int wanted)
+{
+    int64_t until_us = clock_mono_now().us + WAIT_US;
+    int ready = 0;
+    while (ready < wanted) {
+        fleet_turn(fleet, 20);
+        ready = 0;
+        for (int i = 0; i < FLEET_SITES; i++)
+            for (int k = 0; k < fleet->nodes[i].copy_count; k++)
+                ready += fleet->nodes[i].copies[k].instance.state == INSTANCE_READY;
+        if (clock_mono_now().us > until_us)
+            fail_msg("%d of %d workloads run; see %s", ready, wanted, fleet->log);
+    }
 }
 
 /* ---- documents ---- */
@@ -339,7 +347,20 @@ static void on_at(void *context, const struct bus_message *message)
 static void obey(struct fleet *fleet, struct fleet_node *node,
                  const struct message_command *command)
 {
+    if (command->verb == NODE_PROBE) { /* of an instance of any node */
+        char subject[LIMIT_SUBJECT_BYTES];
+        struct message_probed probed = {
+            .sent = command->probe_count, .answered = command->probe_count, .rtt_us = 1000};
+        memcpy(probed.node, node->name, sizeof(probed.node));
+        memcpy(probed.id, command->id, sizeof(probed.id));
+        memcpy(probed.instance, command->instance, sizeof(probed.instance));
+        subject_node(node->name, "probed", subject);
+        publish(fleet, subject, &message_probed_shape, &probed);
+        return;
+    }
     struct fleet_copy *copy = copy_of(node, command);
+    if (copy == NULL)
+        return; /* forgotten already */
     copy->instance.epoch = command->epoch;
     switch (command->verb) {
     case NODE_STAGE:
@@ -358,17 +379,6 @@ static void obey(struct fleet *fleet, struct fleet_node *node,
     case NODE_FORGET:
         *copy = node->copies[--node->copy_count];
         break;
-    case NODE_PROBE: {
-        char subject[LIMIT_SUBJECT_BYTES];
-        struct message_probed probed = {
-            .sent = command->probe_count, .answered = command->probe_count, .rtt_us = 1000};
-        memcpy(probed.node, node->name, sizeof(probed.node));
-        memcpy(probed.id, command->id, sizeof(probed.id));
-        memcpy(probed.instance, command->instance, sizeof(probed.instance));
-        subject_node(node->name, "probed", subject);
-        publish(fleet, subject, &message_probed_shape, &probed);
-        break;
-    }
     default:
         fail_msg("a node was told to do %d", command->verb);
     }
@@ -379,6 +389,8 @@ static struct fleet_copy *copy_of(struct fleet_node *node, const struct message_
     for (int i = 0; i < node->copy_count; i++)
         if (str_equal(node->copies[i].instance.instance, command->instance))
             return &node->copies[i];
+    if (command->verb != NODE_STAGE && command->verb != NODE_START)
+        return NULL;
     assert_true(node->copy_count < LIMIT_NODE_INSTANCES);
     struct fleet_copy *copy = &node->copies[node->copy_count++];
     *copy = (struct fleet_copy){.instance.replica = command->spec.replica,
