@@ -83,9 +83,14 @@ static int run_info(struct cli *cli, void *options, const struct option_words *w
     info_row(&table, "berth", "%s", json_text(info, "version"));
     info_row(&table, "server", "%s, nats-server %s%s", url, json_text(info, "nats_server"),
              json_truth(info, "jetstream") ? " with JetStream" : "");
-    info_row(&table, "world", "%s",
-             json_text(info, "world")[0] == 0 ? "none yet: berth apply -f WORLD"
-                                              : json_text(info, "world"));
+    if (json_text(info, "world")[0] == 0)
+        info_row(&table, "world", "none yet: berth apply -f WORLD");
+    else
+        info_row(&table, "world", "%s%s%s", json_text(info, "world"),
+                 json_number(info, "world_since_us") == 0 ? "" : ", prices in force since ",
+                 json_number(info, "world_since_us") == 0
+                     ? ""
+                     : show_instant(json_number(info, "world_since_us"), since));
     info_row(&table, "nodes up", "%" PRId64, json_number(info, "nodes_up"));
     info_row(&table, "apps", "%" PRId64, json_number(info, "apps"));
     info_row(&table, "state", "%" PRId64 " (inputs %" PRId64 ", term %" PRId64 ")",

@@ -193,6 +193,20 @@ static void on_request(void *context, uint64_t token, const struct bus_message *
               request.id, rc < 0 ? error_name(rc) : "0");
 }
 
+/* When the prices came that are in force; 0: longer ago than events are kept. */
+static int64_t world_since_us(const struct service *service)
+{
+    uint64_t kept =
+        service->event_count < SERVICE_EVENTS_KEPT ? service->event_count : SERVICE_EVENTS_KEPT;
+    for (uint64_t i = 1; i <= kept; i++) {
+        const struct message_event *event =
+            &service->events[(service->event_count - i) % SERVICE_EVENTS_KEPT];
+        if (str_equal(event->name, "world.changed"))
+            return event->wall_us;
+    }
+    return 0;
+}
+
 static int verb_info(struct service *service, uint64_t token, const struct message_request *request,
                      struct error *err)
 {
@@ -215,6 +229,7 @@ static int verb_info(struct service *service, uint64_t token, const struct messa
     json_int(&json, "replayed", (int64_t)service->replayed);
     json_string(&json, "journal", service->refusing ? service->refusing_text : "ok");
     json_string(&json, "world", state->world == NULL ? "" : state->world->name);
+    json_int(&json, "world_since_us", world_since_us(service));
     json_string(&json, "nats_server", service->nats_version);
     json_bool(&json, "jetstream", service->jetstream);
     if (service->http != NULL)

@@ -132,7 +132,7 @@ says "port $port" 'is taken' '--free-ports'
 run 0 get nodes --dir "$dir"
 says 'e1' 'g1' 'aws/us-east-1' '0 of 2' '1 GiB'
 run 0 info --dir "$dir"
-says 'demo' 'nodes up' "$url"
+says 'demo, prices in force since' 'nodes up' "$url"
 export BERTH_DIR=$dir
 run 0 keys
 says 'operator' '_INBOX.o.operator' "$dir/keys/operator"
