@@ -163,7 +163,7 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
         view->nodes[i].index = view->probe[i].index = -1;
     bool plain = group->doubt_until_us <= now_us && !group->probed;
     if (plain)
-        windows_add(metrics, group->stretches, now_us, view->nodes);
+        windows_add(metrics, group->stretches, 1, now_us, view->nodes);
     for (int i = plain ? -1 : group->first; i >= 0; i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > 2 * metrics->options.window_us)
@@ -173,13 +173,14 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
             continue;
         }
         if (!metrics->sources[claim->source].probe || group->kind == GROUP_PAIR) {
-            windows_add(metrics, claim->stretches, now_us, view->nodes);
+            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us,
+                        view->nodes);
             continue;
         }
         struct stretch one[STRETCHES];
         for (int k = 0; k < STRETCHES; k++)
             one[k] = (struct stretch){.index = -1};
-        windows_add(metrics, claim->stretches, now_us, one);
+        windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us, one);
         struct stretch total = windows_total(one);
         int64_t told = 0;
         for (int kind = 0; kind < SAMPLE_COUNT; kind++)

@@ -37,13 +37,15 @@ struct source {
     int64_t boot_us;
     int64_t seen_us;
     struct plausible_clock clock;
+    int first_instance; /* of its last batch; a guess, -1: none */
 };
 
 /* What is read of one instance: the last state of its counters. */
 struct instance {
     uint64_t hash;
     int claim;
-    int row; /* of the sink; -1: none */
+    int row;  /* of the sink; -1: none */
+    int next; /* what came after it in its source's last batch; a guess, -1: none */
     int64_t seen_us;
     struct reading {
         bool known;
@@ -64,7 +66,8 @@ struct stretch {
 /* In what a claim is not believed. ALL: its requests, and so whatever is said per request. */
 enum doubt { DOUBT_ALL, DOUBT_HITS, DOUBT_LATENCY, DOUBT_COUNT };
 
-/* What one source says of a (workload, site) or a pair of sites. */
+/* What one source says of a (workload, site) or a pair of sites; its stretches are in
+ * metrics.claim_stretches. */
 struct claim {
     uint64_t hash;
     int source;
@@ -74,7 +77,6 @@ struct claim {
     int all_next;
     int64_t seen_us;
     int64_t doubt_until_us[DOUBT_COUNT]; /* 0: believed */
-    struct stretch stretches[STRETCHES];
     struct claim_sketch {
         int64_t index; /* now_us / window; the present one and the one before count */
         struct sketch sketch;
@@ -86,17 +88,17 @@ enum group_kind { GROUP_SITE, GROUP_ALL, GROUP_PAIR };
 struct group {
     uint64_t hash;
     enum group_kind kind;
+    int first;              /* claim; -1: none */
+    int64_t doubt_until_us; /* of any claim in it */
+    int64_t first_us;
+    int64_t seen_us;
+    bool probed; /* a probe's claim is among them */
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
     char peer[LIMIT_REF_BYTES];
-    int first;                           /* claim; -1: none */
-    bool probed;                         /* a probe's claim is among them */
-    int64_t doubt_until_us;              /* of any claim in it */
     struct stretch stretches[STRETCHES]; /* of all its nodes' claims, doubted or not */
-    int64_t first_us;
-    int64_t seen_us;
     struct said {
         int64_t value; /* -1: never said */
         int64_t spread;
@@ -113,6 +115,11 @@ struct metrics {
     struct group *groups;
     int source_count, instance_count, claim_count, group_count;
     int source_room, instance_room, claim_room, group_room;
+    /* [STRETCHES][claim_room]: all claims' present stretches side by side, then all those before,
+     * because a batch touches one stretch of many claims and a judgement too. */
+    struct stretch *claim_stretches;
+    int previous;      /* the instance found last in this batch; -1: none yet */
+    int expected;      /* what came after it in the batch before */
     int cursor;        /* of metrics_changed: the group where the next call goes on */
     int64_t judged_at; /* the stretch when claims were last compared */
     int64_t way_made_us;
@@ -151,8 +158,13 @@ static inline int windows_next(const struct metrics *metrics, const struct group
     return group->kind == GROUP_ALL ? metrics->claims[claim].all_next
                                     : metrics->claims[claim].group_next;
 }
-/* Adds the whole stretches of a window to those of `into`, by position. */
-void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
+static inline struct stretch *windows_stretches(const struct metrics *metrics, int claim)
+{
+    return metrics->claim_stretches + claim; /* each claim_room after the one before */
+}
+/* Adds the whole stretches of a window, each `step` after the one before, to those of `into`, by
+ * position. */
+void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
                  int64_t now_us, struct stretch into[STRETCHES]);
 struct stretch windows_total(const struct stretch stretches[STRETCHES]);
 

@@ -141,14 +141,16 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > metrics->options.window_us)
             continue;
-        const struct stretch *total = &claim->stretches[(present - 1) % STRETCHES];
+        const struct stretch *total =
+            &windows_stretches(metrics, i)[(present - 1) % STRETCHES * metrics->claim_room];
         if (latest && total->index != present - 1)
             continue;
         if (!latest) {
             struct stretch stretches[STRETCHES];
             for (int k = 0; k < STRETCHES; k++)
                 stretches[k] = (struct stretch){.index = -1};
-            windows_add(metrics, claim->stretches, now_us, stretches);
+            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us,
+                        stretches);
             metrics->scratch[into->count] = windows_total(stretches);
             total = &metrics->scratch[into->count];
         }

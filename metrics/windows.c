@@ -36,7 +36,9 @@ static bool same_instance(const struct wanted *wanted, int entry);
 static bool same_claim(const struct wanted *wanted, int entry);
 static bool same_group(const struct wanted *wanted, int entry);
 static void part_name(const char *workload, const char *segment, char out[LIMIT_NAME_BYTES]);
-static struct stretch *stretch_at(struct stretch stretches[STRETCHES], int64_t index);
+static struct stretch *stretch_at(struct stretch *stretches, int step, int64_t index);
+static bool grow_claims(struct metrics *metrics);
+static uint64_t quick_hash(uint64_t hash, const char *text);
 
 static const char *told(const char *text)
 {
@@ -64,6 +66,7 @@ void windows_destroy(struct metrics *metrics)
     free(metrics->sources);
     free(metrics->instances);
     free(metrics->claims);
+    free(metrics->claim_stretches);
     free(metrics->groups);
     free(metrics->scratch);
     free(metrics->source_table.slots);
@@ -77,6 +80,8 @@ int windows_source(struct metrics *metrics, const char *name, bool probe, int64_
     uint64_t hash = hash_u64(hash_str(HASH_SEED, name), probe);
     struct wanted wanted = {.metrics = metrics, .name = name, .kind = probe};
     int found = table_find(&metrics->source_table, hash, same_source, &wanted);
+    metrics->previous = -1;
+    metrics->expected = found >= 0 ? metrics->sources[found].first_instance : -1;
     if (found >= 0)
         return found;
     if (!grow((void **)&metrics->sources, &metrics->source_room, metrics->source_count, SOURCES_MAX,
@@ -86,24 +91,41 @@ int windows_source(struct metrics *metrics, const char *name, bool probe, int64_
         return -1;
     }
     struct source *source = &metrics->sources[metrics->source_count];
-    *source = (struct source){.probe = probe, .seen_us = now_us};
+    *source = (struct source){.probe = probe, .seen_us = now_us, .first_instance = -1};
     str_format(source->name, sizeof source->name, "%s", name);
     table_put(&metrics->source_table, hash, metrics->source_count);
     return metrics->source_count++;
 }
 
+/* Notes that this one came now, for the source's next batch. */
+static void expect_after(struct metrics *metrics, int source, int instance)
+{
+    bool began = metrics->previous >= 0 && metrics->previous < metrics->instance_count;
+    int *next = began ? &metrics->instances[metrics->previous].next
+                      : &metrics->sources[source].first_instance;
+    if (*next != instance)
+        *next = instance;
+    metrics->previous = instance;
+    metrics->expected = metrics->instances[instance].next;
+}
+
 int windows_instance(struct metrics *metrics, int source, const struct message_sample *sample,
                      const char *site, int64_t now_us)
 {
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)source);
-    hash = hash_str(hash_str(hash, told(sample->instance)), told(sample->workload));
-    hash = hash_str(hash_str(hash, told(sample->app)), told(sample->namespace_));
-    hash = hash_str(hash_str(hash, told(sample->segment)), site);
-    struct wanted wanted = {.metrics = metrics};
-    /* By its hash alone: who makes two of a source's instances collide confuses that source. */
-    int found = table_find(&metrics->instance_table, hash, same_instance, &wanted);
+    uint64_t hash = quick_hash((uint64_t)source, told(sample->instance));
+    hash = quick_hash(quick_hash(hash, told(sample->workload)), told(sample->app));
+    hash = quick_hash(quick_hash(hash, told(sample->namespace_)), told(sample->segment));
+    hash = quick_hash(hash, site);
+    /* By its hash alone: who makes two of a source's instances collide confuses that source. The
+     * same instances come in the same order each time: so the guess is right as a rule. */
+    int found = metrics->expected;
+    if (found < 0 || found >= metrics->instance_count || metrics->instances[found].hash != hash) {
+        struct wanted wanted = {.metrics = metrics};
+        found = table_find(&metrics->instance_table, hash, same_instance, &wanted);
+    }
     if (found >= 0) {
         metrics->instances[found].seen_us = now_us;
+        expect_after(metrics, source, found);
         return found;
     }
     if (metrics->instance_count == INSTANCES_MAX && !make_way(metrics, now_us)) {
@@ -140,10 +162,12 @@ int windows_instance(struct metrics *metrics, int source, const struct message_s
     metrics->instances[metrics->instance_count] =
         (struct instance){.hash = hash,
                           .claim = claim,
+                          .next = -1,
                           .row = sink->row == NULL ? -1 : sink->row(sink->context, &key, now_us),
                           .seen_us = now_us};
-    table_put(&metrics->instance_table, hash, metrics->instance_count);
-    return metrics->instance_count++;
+    table_put(&metrics->instance_table, hash, metrics->instance_count++);
+    expect_after(metrics, source, metrics->instance_count - 1);
+    return metrics->instance_count - 1;
 }
 
 int windows_pair(struct metrics *metrics, int source, const char *site, const char *peer,
@@ -165,7 +189,8 @@ struct windows_place windows_place(struct metrics *metrics, int claim, int64_t n
     struct claim *of = &metrics->claims[claim];
     struct windows_place place = {.count = 0};
     int64_t index = now_us / (metrics->options.window_us / STRETCHES);
-    place.list[place.count++] = stretch_at(of->stretches, index);
+    place.list[place.count++] =
+        stretch_at(windows_stretches(metrics, claim), metrics->claim_room, index);
     of->seen_us = now_us;
     bool probe =
         metrics->sources[of->source].probe && metrics->groups[of->group].kind != GROUP_PAIR;
@@ -179,14 +204,14 @@ struct windows_place windows_place(struct metrics *metrics, int claim, int64_t n
         group->seen_us = now_us;
         group->probed = group->probed || probe;
         if (!probe)
-            place.list[place.count++] = stretch_at(group->stretches, index);
+            place.list[place.count++] = stretch_at(group->stretches, 1, index);
     }
     return place;
 }
 
-static struct stretch *stretch_at(struct stretch stretches[STRETCHES], int64_t index)
+static struct stretch *stretch_at(struct stretch *stretches, int step, int64_t index)
 {
-    struct stretch *stretch = &stretches[index % STRETCHES];
+    struct stretch *stretch = &stretches[index % STRETCHES * step];
     if (stretch->index != index)
         *stretch = (struct stretch){.index = index};
     return stretch;
@@ -210,13 +235,13 @@ int windows_find(const struct metrics *metrics, enum group_kind kind, const stru
     return table_find(&metrics->group_table, group_hash(kind, key), same_group, &wanted);
 }
 
-void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
+void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
                  int64_t now_us, struct stretch into[STRETCHES])
 {
     /* The present stretch is still filling: left out. */
     int64_t present = now_us / (metrics->options.window_us / STRETCHES);
     for (int i = 0; i < STRETCHES; i++) {
-        const struct stretch *stretch = &stretches[i];
+        const struct stretch *stretch = &stretches[(ptrdiff_t)i * step];
         if (stretch->index < 0 || stretch->index >= present ||
             stretch->index <= present - STRETCHES)
             continue;
@@ -324,8 +349,7 @@ static int claim_of(struct metrics *metrics, int source, int group, int all, int
                            metrics->sources[source].name, CLAIMS_MAX);
         return -1; /* the caller begins anew when way was made */
     }
-    if (!grow((void **)&metrics->claims, &metrics->claim_room, metrics->claim_count, CLAIMS_MAX,
-              sizeof *metrics->claims)) {
+    if (!grow_claims(metrics)) {
         metrics_refuse(metrics, "out of memory for another workload's windows");
         return -1;
     }
@@ -338,7 +362,7 @@ static int claim_of(struct metrics *metrics, int source, int group, int all, int
                             .all_next = all < 0 ? -1 : metrics->groups[all].first,
                             .seen_us = now_us};
     for (int i = 0; i < STRETCHES; i++)
-        claim->stretches[i].index = -1;
+        windows_stretches(metrics, metrics->claim_count)[i * metrics->claim_room].index = -1;
     claim->sketches[0].index = claim->sketches[1].index = -1;
     metrics->groups[group].first = metrics->claim_count;
     if (all >= 0)
@@ -392,6 +416,10 @@ static bool make_way(struct metrics *metrics, int64_t now_us)
             metrics->groups[claim.all].first = count;
         }
         metrics->claims[count] = claim;
+        for (int k = 0; k < STRETCHES; k++) {
+            struct stretch *row = metrics->claim_stretches + k * metrics->claim_room;
+            row[count] = row[i];
+        }
         table_put(&metrics->claim_table, claim.hash, count++);
     }
     metrics->claim_count = count;
@@ -425,6 +453,55 @@ static bool grow(void **array, int *room, int count, int max, size_t bytes_each)
     *array = larger;
     *room = more;
     return true;
+}
+
+/* Room for one more claim and its stretches. */
+static bool grow_claims(struct metrics *metrics)
+{
+    int room = metrics->claim_room;
+    int before = room;
+    if (!grow((void **)&metrics->claims, &room, metrics->claim_count, CLAIMS_MAX,
+              sizeof *metrics->claims))
+        return false;
+    if (room == before)
+        return true;
+    struct stretch *larger = calloc((size_t)room * STRETCHES, sizeof *larger);
+    if (larger == NULL)
+        return false; /* claims are longer than claim_room says: harmless */
+    for (int i = 0; i < STRETCHES && before > 0; i++)
+        memcpy(larger + (ptrdiff_t)i * room, metrics->claim_stretches + (ptrdiff_t)i * before,
+               (size_t)metrics->claim_count * sizeof *larger);
+    free(metrics->claim_stretches);
+    metrics->claim_stretches = larger;
+    metrics->claim_room = room;
+    return true;
+}
+
+/* Quicker than hash_str, eight bytes at a time; the same for as long as a process lives, which is
+ * as long as the table. */
+static uint64_t quick_hash(uint64_t hash, const char *text)
+{
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    size_t bytes = strlen(text);
+    uint64_t word = 0;
+    hash += bytes + 1;
+    size_t at = 0;
+    for (; bytes - at >= 8; at += 8) {
+        memcpy(&word, text + at, 8);
+        hash = (hash ^ word) * factor;
+        hash ^= hash >> 29;
+    }
+    if (at < bytes && bytes >= 8) {
+        memcpy(&word, text + bytes - 8, 8); /* the tail, and some of what was before it */
+    } else {
+        word = 0;
+        for (; at < bytes; at++)
+            word = word << 8 | (unsigned char)text[at];
+    }
+    hash = (hash ^ word) * factor;
+    hash ^= hash >> 32;
+    hash *= UINT64_C(0xff51afd7ed558ccd);
+    return hash ^ hash >> 29;
 }
 
 static int table_create(struct table *table, uint32_t entries_max)
