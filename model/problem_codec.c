@@ -6,6 +6,7 @@
  */
 #include "model/problem.h"
 
+#include <endian.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -220,9 +221,23 @@ static size_t cells_of(const struct problem *problem, int a, int b)
 
 static void store(char *out, uint64_t value, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        out[i] = (char)(unsigned char)(value >> (8 * i));
-    }
+    uint64_t little = htole64(value);
+    memcpy(out, &little, bytes);
+}
+
+/* Of 8 bytes; tables are read by the million. */
+static int64_t load_long(const unsigned char *at)
+{
+    uint64_t little;
+    memcpy(&little, at, sizeof(little));
+    return (int64_t)le64toh(little);
+}
+
+static int32_t load_int(const unsigned char *at)
+{
+    uint32_t little;
+    memcpy(&little, at, sizeof(little));
+    return (int32_t)le32toh(little);
 }
 
 static void put(struct strbuf *out, uint64_t value, size_t bytes)
@@ -403,9 +418,14 @@ static int64_t *get_costs(struct reader *in, size_t count)
         (void)fail(in, ERR_INVALID, "it ends within a table of costs", (long long)count);
     }
     int64_t *costs = get_memory(in, count, sizeof(*costs));
-    for (size_t i = 0; i < count && !in->failed; i++) {
-        costs[i] = (int64_t)get(in, 8);
+    if (in->failed) {
+        return costs;
     }
+    for (size_t i = 0; i < count; i++) {
+        costs[i] = load_long(in->at + 8 * i);
+    }
+    in->at += 8 * count;
+    in->left -= 8 * count;
     return costs;
 }
 
@@ -448,13 +468,21 @@ static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_c
         use[i].meter = -1;
     }
     *ret_use_count = use_count;
-    for (int i = 0; i < count && !in->failed; i++) {
-        int64_t slot = get_range(in, 4, "use's cell", 0, (int64_t)slots - 1);
-        int meter = (int)get_range(in, 4, "use's meter", 0, (int64_t)meter_count - 1);
-        int64_t bytes = get_range(in, 8, "use's bytes", 0, INT64_MAX);
-        if (!in->failed) {
+    for (int i = 0; i < count && !in->failed; i++) { /* get_count has seen that they are there */
+        int32_t slot = load_int(in->at);
+        int32_t meter = load_int(in->at + 4);
+        int64_t bytes = load_long(in->at + 8);
+        if (slot < 0 || (size_t)slot >= slots) {
+            (void)fail(in, ERR_INVALID, "use's cell", slot);
+        } else if (meter < 0 || meter >= meter_count) {
+            (void)fail(in, ERR_INVALID, "use's meter", meter);
+        } else if (bytes < 0) {
+            (void)fail(in, ERR_INVALID, "use's bytes", (long long)bytes);
+        } else {
             use[slot] = (struct problem_use){.meter = meter, .bytes = bytes};
         }
+        in->at += 16;
+        in->left -= 16;
     }
     return use;
 }

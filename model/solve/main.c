@@ -6,6 +6,7 @@
  * GPL-3.0-or-later, because it links GLPK; it is the only program of Berth that does.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,9 @@ int main(int argc, char **argv)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != parent) {
         return 0;
     }
+    /* Memory of one problem serves the next: fetching it anew takes a tenth of a large solve. */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     int output = dup(STDOUT_FILENO);
     if (output < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         fprintf(stderr, "berth-solve: standard output: %s\n", strerror(errno));

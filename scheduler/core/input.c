@@ -96,9 +96,10 @@ static bool may_move(const struct core *core, const struct core_app *known, int 
     }
     for (int i = 0; i < state->estimate_count; i++) {
         const struct estimate *estimate = &state->estimates[i];
+        if (state->now.us - estimate->at_us <= policy->metric_age_max_us)
+            continue; /* as nearly all are: their names need not be looked at */
         bool here = estimate->site[0] == '\0' || str_equal(estimate->site, site);
-        if (here && state->now.us - estimate->at_us > policy->metric_age_max_us &&
-            str_equal(estimate->workload, name) && str_equal(estimate->app, app->name) &&
+        if (here && str_equal(estimate->workload, name) && str_equal(estimate->app, app->name) &&
             str_equal(estimate->namespace_, app->namespace_))
             return false;
     }

@@ -220,7 +220,7 @@ static void write_world(FILE *file)
     fprintf(file, "sites:\n");
     for (int i = 0; i < FLEET_CLIENTS; i++)
         fprintf(file, "  - {name: client/c%d, tier: client, geo: [40.5, %d.0]}\n", i,
-                -140 + 70 * i);
+                -140 + 50 * i);
     for (int i = 0; i < FLEET_SITES; i++) {
         int price = i < 16 ? 30000 + 131 * ((i * 7) % 16) : 12000 + 100 * i;
         fprintf(file,
