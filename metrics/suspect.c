@@ -126,9 +126,11 @@ static int64_t hits_tolerance(const struct witnesses *witnesses)
         int64_t all = total->sum[SAMPLE_HITS] + total->sum[SAMPLE_MISSES];
         least = all > 0 && all < least ? all : least;
     }
-    int64_t root = 1;
-    while ((root + 1) * (root + 1) <= least && root < PPM)
-        root++;
+    int64_t root = 0;
+    for (int64_t bit = INT64_C(1) << 20; bit > 0; bit >>= 1) /* up to PPM, which is less */
+        if ((root + bit) * (root + bit) <= least)
+            root += bit;
+    root = root < 1 ? 1 : root > PPM ? PPM : root;
     return HITS_TOLERANCE_PPM + 3 * PPM / 2 / root;
 }
 

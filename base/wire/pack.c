@@ -14,6 +14,8 @@ struct unpacking {
     const struct wire_shape *top;
     struct arena *arena;
     struct error *err;
+    const char *const *words; /* of the last enum, of which as many are known to exist */
+    int64_t words_seen;
 };
 
 static void put_struct(const struct wire_shape *shape, const char *object, const char *before,
@@ -29,6 +31,8 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
 static int get_array(struct unpacking *from, const struct wire_field *field, char *object);
 static int get_counts(struct unpacking *from, const struct wire_field *field, char *object);
 static bool get_number(struct unpacking *from, uint64_t *ret_value);
+static bool get_long_number(struct unpacking *from, uint64_t *ret_value);
+static bool is_word(struct unpacking *from, const struct wire_field *field, int64_t value);
 static int cut(const struct unpacking *from, const struct wire_field *field);
 static int out_of_range(const struct unpacking *from, const struct wire_field *field,
                         int64_t value);
@@ -317,9 +321,7 @@ static int get_field(struct unpacking *from, const struct wire_field *field, cha
         fits = value >= field->min && value <= field->max && narrow == value;
         memcpy(at, &narrow, sizeof narrow);
     } else {
-        fits = value >= 0 && value < INT32_MAX;
-        for (int64_t i = 0; fits && i <= value; i++)
-            fits = field->words[i] != NULL;
+        fits = is_word(from, field, value);
         memcpy(at, &narrow, sizeof narrow);
     }
     return fits ? 0 : out_of_range(from, field, value);
@@ -338,7 +340,10 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
     const char *text = (const char *)from->at;
     bool plain = text[bytes] == 0;
     for (uint64_t i = 0; i < bytes && plain;) {
-        size_t length = text[i] == 0 ? 0 : str_utf8_bytes(text + i, (size_t)(bytes - i));
+        bool ascii = text[i] != 0 && (unsigned char)text[i] < 128;
+        size_t length = ascii          ? 1
+                        : text[i] == 0 ? 0
+                                       : str_utf8_bytes(text + i, (size_t)(bytes - i));
         plain = length > 0;
         i += length;
     }
@@ -351,9 +356,10 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
         memcpy(at, text, bytes);
         return 0;
     }
-    const char *copy = arena_strndup(from->arena, text, (size_t)bytes);
+    char *copy = arena_alloc(from->arena, (size_t)bytes + 1);
     if (copy == NULL)
         return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " bytes", bytes);
+    memcpy(copy, text, (size_t)bytes + 1);
     memcpy(at, &copy, sizeof copy);
     return 0;
 }
@@ -414,6 +420,30 @@ static int get_counts(struct unpacking *from, const struct wire_field *field, ch
 
 static bool get_number(struct unpacking *from, uint64_t *ret_value)
 {
+    const uint8_t *at = from->at;
+    if (at < from->end && *at < 128) {
+        *ret_value = *at;
+        from->at = at + 1;
+        return true;
+    }
+    uint64_t word = 0;
+    if (from->end - at < (ptrdiff_t)sizeof word)
+        return get_long_number(from, ret_value);
+    memcpy(&word, at, sizeof word); /* little-endian: see put_field */
+    uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return get_long_number(from, ret_value);
+    /* What is up to the first byte below 128, its sevens of bits joined two, four, eight a time. */
+    word &= (ends ^ (ends - 1)) & UINT64_C(0x7f7f7f7f7f7f7f7f);
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    *ret_value = (word & UINT64_C(0x0fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+    from->at = at + (__builtin_ctzll(ends) + 1) / 8;
+    return true;
+}
+
+static bool get_long_number(struct unpacking *from, uint64_t *ret_value)
+{
     uint64_t value = 0;
     for (int shift = 0; shift < 64 && from->at < from->end; shift += 7) {
         uint8_t byte = *from->at++;
@@ -426,6 +456,18 @@ static bool get_number(struct unpacking *from, uint64_t *ret_value)
         }
     }
     return false;
+}
+
+/* Words end with NULL, so that all before one have to be looked at: once in a message. */
+static bool is_word(struct unpacking *from, const struct wire_field *field, int64_t value)
+{
+    if (from->words != field->words) {
+        from->words = field->words;
+        from->words_seen = 0;
+    }
+    while (from->words_seen <= value && field->words[from->words_seen] != NULL)
+        from->words_seen++;
+    return value >= 0 && value < from->words_seen;
 }
 
 static int cut(const struct unpacking *from, const struct wire_field *field)
