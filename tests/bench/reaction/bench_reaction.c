@@ -37,7 +37,7 @@
 #define P99_MAX_US      US_PER_S
 #define METRICS_STEP_US US_PER_S /* a tenth of metrics' windows of 10 s */
 #define MISSING_US      (30 * US_PER_S)
-#define QUIET_US        (1500 * US_PER_MS)
+#define QUIET_US        US_PER_S
 
 enum {
     ALL,

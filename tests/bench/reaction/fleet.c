@@ -100,7 +100,8 @@ void fleet_end(struct fleet *fleet)
         (void)waitpid(fleet->scheduler, &status, 0);
         fleet->scheduler = 0;
     }
-    bus_close(fleet->bus);
+    if (!fleet->dispatching) /* a failure in a handler leaves it open */
+        bus_close(fleet->bus);
     test_server_done(&fleet->server);
 }
 
@@ -108,7 +109,9 @@ void fleet_turn(struct fleet *fleet, int wait_ms)
 {
     struct pollfd fd = {.fd = bus_fd(fleet->bus), .events = POLLIN};
     (void)poll(&fd, 1, wait_ms);
+    fleet->dispatching = true;
     (void)bus_dispatch(fleet->bus, 1024);
+    fleet->dispatching = false;
     int64_t now_us = clock_mono_now().us;
     if (now_us - fleet->beat_us < US_PER_S)
         return;
@@ -220,7 +223,7 @@ static void write_world(FILE *file)
     fprintf(file, "sites:\n");
     for (int i = 0; i < FLEET_CLIENTS; i++)
         fprintf(file, "  - {name: client/c%d, tier: client, geo: [40.5, %d.0]}\n", i,
-                -140 + 50 * i);
+                -140 + 70 * i);
     for (int i = 0; i < FLEET_SITES; i++) {
         int price = i < 16 ? 30000 + 131 * ((i * 7) % 16) : 12000 + 100 * i;
         fprintf(file,
@@ -391,7 +394,9 @@ static struct fleet_copy *copy_of(struct fleet_node *node, const struct message_
             return &node->copies[i];
     if (command->verb != NODE_STAGE && command->verb != NODE_START)
         return NULL;
-    assert_true(node->copy_count < LIMIT_NODE_INSTANCES);
+    if (node->copy_count == LIMIT_NODE_INSTANCES)
+        fail_msg("%s at %s holds %d instances: no more", node->name, node->site,
+                 LIMIT_NODE_INSTANCES);
     struct fleet_copy *copy = &node->copies[node->copy_count++];
     *copy = (struct fleet_copy){.instance.replica = command->spec.replica,
                                 .since_us = clock_boot_now().us};

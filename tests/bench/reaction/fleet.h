@@ -20,7 +20,7 @@
 #include "tests/live/server.h"
 
 #define FLEET_SITES     20
-#define FLEET_CLIENTS   5
+#define FLEET_CLIENTS   4
 #define FLEET_APPS_MAX  125
 #define FLEET_APP_PARTS 8
 /* The leaf of each app's tree whose calls grow: cheap compute is worth more to it than a short way,
@@ -63,6 +63,7 @@ struct fleet {
     char command_workload[LIMIT_NAME_BYTES];
     char log[600]; /* what the scheduler writes */
     uint64_t ids;
+    bool dispatching; /* handlers run */
 };
 
 /* Starts all of it and applies the apps; returns when every workload runs and nothing has been told
