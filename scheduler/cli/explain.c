@@ -24,6 +24,7 @@ static int write_candidates(const json_t *json, bool color, struct strbuf *out, 
 static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color);
 static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err);
 static void write_decisions(const json_t *json, bool color, struct strbuf *out);
+static void write_savings(const json_t *decision, bool color, struct strbuf *out);
 
 static const struct option_row rows[] = {
     {"lines", 0, OPTION_FLAG, NULL, "the ledger of the workload as well, line by line",
@@ -241,7 +242,28 @@ static void write_decisions(const json_t *json, bool color, struct strbuf *out)
         text_styled(out, color, STYLE_DIM, "  %s  ", show_instant(json_number(each, "at_us"), at));
         text_styled(out, color, STYLE_PLAIN, "%s → %s (%s): %s\n", from[0] == 0 ? "-" : from,
                     to[0] == 0 ? "-" : to, json_text(each, "reason"), json_text(each, "text"));
+        write_savings(each, color, out);
     }
     if (count > DECISIONS_SHOWN)
         strbuf_printf(out, "  and %zu older: berth get decisions\n", count - DECISIONS_SHOWN);
+}
+
+/* What a move that was made was to save, and what it did when that was judged. */
+static void write_savings(const json_t *decision, bool color, struct strbuf *out)
+{
+    char score[SHOW_BYTES];
+    char bill[SHOW_BYTES];
+    if (!str_equal(json_text(decision, "verdict"), "taken") ||
+        json_object_get(decision, "score_saving") == NULL)
+        return;
+    text_styled(out, color, STYLE_DIM,
+                "    predicted to save %s a month (the bill: %s), %d %% sure",
+                show_money(json_text(decision, "score_saving"), score),
+                show_money(json_text(decision, "bill_saving"), bill),
+                (int)(json_number(decision, "confidence_ppm") / 10000));
+    if (json_object_get(decision, "score_realised") != NULL)
+        text_styled(out, color, STYLE_DIM, "; realised %s (%s)",
+                    show_money(json_text(decision, "score_realised"), score),
+                    show_money(json_text(decision, "bill_realised"), bill));
+    strbuf_puts(out, "\n");
 }

@@ -101,6 +101,19 @@ void service_decision_write(struct json_out *json, const struct core_decision *d
     json_money(json, "score_after", decision->score_after_nusd);
     json_money(json, "bill_before", decision->bill_before_nusd);
     json_money(json, "bill_after", decision->bill_after_nusd);
+    json_string(json, "verdict", core_verdict_words[decision->verdict]);
+    if (decision->reason == REASON_SAVING) {
+        json_money(json, "score_saving", decision->score_saving_nusd);
+        json_money(json, "bill_saving", decision->bill_saving_nusd);
+        json_money(json, "once", decision->once_nusd);
+        json_money(json, "spread", decision->spread_nusd);
+        json_int(json, "confidence_ppm", decision->confidence_ppm);
+    }
+    if (decision->checked) {
+        json_int(json, "checked_at_us", decision->checked_at.us);
+        json_money(json, "score_realised", decision->score_realised_nusd);
+        json_money(json, "bill_realised", decision->bill_realised_nusd);
+    }
     json_string(json, "text", decision->text);
     json_close(json, '}');
 }
