@@ -163,10 +163,13 @@ static inline struct stretch *windows_stretches(const struct metrics *metrics, i
     return metrics->claim_stretches + claim; /* each claim_room after the one before */
 }
 /* Adds the whole stretches of a window, each `step` after the one before, to those of `into`, by
- * position. */
+ * position; what is empty there (index < 0) is all zeroes. */
 void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
                  int64_t now_us, struct stretch into[STRETCHES]);
 struct stretch windows_total(const struct stretch stretches[STRETCHES]);
+/* The sum of a window's whole stretches: both of the above at once. */
+struct stretch windows_window(const struct metrics *metrics, const struct stretch *stretches,
+                              int step, int64_t now_us);
 
 /* ---- suspect.c ---- */
 /* Compares claims, once per stretch. */

@@ -148,12 +148,8 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
         if (latest && total->index != present - 1)
             continue;
         if (!latest) {
-            struct stretch stretches[STRETCHES];
-            for (int k = 0; k < STRETCHES; k++)
-                stretches[k] = (struct stretch){.index = -1};
-            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us,
-                        stretches);
-            metrics->scratch[into->count] = windows_total(stretches);
+            metrics->scratch[into->count] =
+                windows_window(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us);
             total = &metrics->scratch[into->count];
         }
         into->claims[into->count] = i;

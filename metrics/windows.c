@@ -37,6 +37,8 @@ static bool same_claim(const struct wanted *wanted, int entry);
 static bool same_group(const struct wanted *wanted, int entry);
 static void part_name(const char *workload, const char *segment, char out[LIMIT_NAME_BYTES]);
 static struct stretch *stretch_at(struct stretch *stretches, int step, int64_t index);
+static bool in_window(const struct stretch *stretch, int64_t present);
+static void total_add(struct stretch *total, const struct stretch *one);
 static bool grow_claims(struct metrics *metrics);
 static uint64_t quick_hash(uint64_t hash, const char *text);
 
@@ -238,24 +240,16 @@ int windows_find(const struct metrics *metrics, enum group_kind kind, const stru
 void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
                  int64_t now_us, struct stretch into[STRETCHES])
 {
-    /* The present stretch is still filling: left out. */
     int64_t present = now_us / (metrics->options.window_us / STRETCHES);
     for (int i = 0; i < STRETCHES; i++) {
         const struct stretch *stretch = &stretches[(ptrdiff_t)i * step];
-        if (stretch->index < 0 || stretch->index >= present ||
-            stretch->index <= present - STRETCHES)
+        if (!in_window(stretch, present))
             continue;
         struct stretch *sum = &into[i];
-        bool shorter =
-            sum->count[SAMPLE_RTT_US] == 0 || stretch->sum[SAMPLE_RTT_US] < sum->sum[SAMPLE_RTT_US];
-        int64_t rtt_us = stretch->count[SAMPLE_RTT_US] > 0 && shorter ? stretch->sum[SAMPLE_RTT_US]
-                                                                      : sum->sum[SAMPLE_RTT_US];
-        for (int kind = 0; kind < SAMPLE_COUNT; kind++) {
-            sum->sum[kind] += stretch->sum[kind];
-            sum->count[kind] += stretch->count[kind];
-        }
-        sum->sum[SAMPLE_RTT_US] = rtt_us;
-        sum->busy_us += stretch->busy_us;
+        if (sum->index < 0)
+            *sum = *stretch; /* the first */
+        else
+            total_add(sum, stretch);
         sum->index = stretch->index;
     }
 }
@@ -263,23 +257,44 @@ void windows_add(const struct metrics *metrics, const struct stretch *stretches,
 struct stretch windows_total(const struct stretch stretches[STRETCHES])
 {
     struct stretch total = {.index = -1};
+    for (int i = 0; i < STRETCHES; i++)
+        if (stretches[i].index >= 0)
+            total_add(&total, &stretches[i]);
+    return total;
+}
+
+struct stretch windows_window(const struct metrics *metrics, const struct stretch *stretches,
+                              int step, int64_t now_us)
+{
+    int64_t present = now_us / (metrics->options.window_us / STRETCHES);
+    struct stretch total = {.index = -1};
     for (int i = 0; i < STRETCHES; i++) {
-        const struct stretch *one = &stretches[i];
-        if (one->index < 0)
-            continue;
-        total.index = one->index > total.index ? one->index : total.index;
-        bool shorter =
-            one->count[SAMPLE_RTT_US] > 0 &&
-            (total.count[SAMPLE_RTT_US] == 0 || one->sum[SAMPLE_RTT_US] < total.sum[SAMPLE_RTT_US]);
-        int64_t rtt_us = shorter ? one->sum[SAMPLE_RTT_US] : total.sum[SAMPLE_RTT_US];
-        for (int kind = 0; kind < SAMPLE_COUNT; kind++) {
-            total.sum[kind] += one->sum[kind];
-            total.count[kind] += one->count[kind];
-        }
-        total.sum[SAMPLE_RTT_US] = rtt_us;
-        total.busy_us += one->busy_us;
+        const struct stretch *one = &stretches[(ptrdiff_t)i * step];
+        if (in_window(one, present))
+            total_add(&total, one);
     }
     return total;
+}
+
+/* Whole stretches only: the present one is still filling. */
+static bool in_window(const struct stretch *stretch, int64_t present)
+{
+    return stretch->index >= 0 && stretch->index < present && stretch->index > present - STRETCHES;
+}
+
+static void total_add(struct stretch *total, const struct stretch *one)
+{
+    bool shorter =
+        one->count[SAMPLE_RTT_US] > 0 &&
+        (total->count[SAMPLE_RTT_US] == 0 || one->sum[SAMPLE_RTT_US] < total->sum[SAMPLE_RTT_US]);
+    int64_t rtt_us = shorter ? one->sum[SAMPLE_RTT_US] : total->sum[SAMPLE_RTT_US];
+    for (int kind = 0; kind < SAMPLE_COUNT; kind++) {
+        total->sum[kind] += one->sum[kind];
+        total->count[kind] += one->count[kind];
+    }
+    total->sum[SAMPLE_RTT_US] = rtt_us;
+    total->busy_us += one->busy_us;
+    total->index = one->index > total->index ? one->index : total->index;
 }
 
 /* "tiles--n2" for the segment n2 of "tiles--n1", a part of a split workload; else the workload. */
