@@ -400,6 +400,7 @@ void core_on_estimates(struct core *core, const struct core_event *event)
         changed |= added || state->estimates[at].value != fresh->value;
         state->estimates[at] = *fresh;
     }
+    core_vetoes_learn(core);
     if (changed)
         core_inputs_changed(core, false);
 }

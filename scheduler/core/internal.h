@@ -204,6 +204,8 @@ void core_on_checked(struct core *core, const struct core_event *event);
 /* Its present site is not to be chosen again before what is measured now has changed. What it was
  * measured to do goes on the record: a real change lifts the veto and a repetition does not. */
 void core_veto(struct core *core, struct core_app *app, int index, bool regretted);
+/* Fresh estimates: what is measured where a workload went becomes part of what vetoes judge by. */
+void core_vetoes_learn(struct core *core);
 bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site);
 /* [site], for the solver: blocked by a full site, or vetoed and neither its present place nor its
  * only one. May be the workload's own table; NULL: no memory. */

@@ -28,6 +28,8 @@ static bool regret(struct core *core, uint64_t check);
 static bool can_return(struct core *core, const struct core_app *app, int index);
 static void go_back(struct core *core, struct core_app *app, int index,
                     const struct core_event *event);
+static void learn(const struct core *core, const struct core_app *app, int index,
+                  struct core_veto *veto);
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
 static bool has_changed(const struct core_veto_input *then, const struct estimate *now);
@@ -321,6 +323,49 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
         if (!counts(estimate, app, index))
             continue;
         struct core_veto_input *input = &fresh->inputs[fresh->input_count++];
+        input->kind = estimate->kind;
+        input->value = estimate->value;
+        input->spread = estimate->spread;
+        CORE_SET(input->site, estimate->site);
+    }
+}
+
+void core_vetoes_learn(struct core *core)
+{
+    struct core_state *state = &core->state;
+    for (int a = 0; a < state->app_count && state->world != NULL; a++) {
+        struct core_app *app = &state->apps[a];
+        for (int i = 0; i < app->app.workload_count; i++)
+            for (int k = 0; k < CORE_VETOES; k++)
+                if (app->workloads[i].vetoes[k].site >= 0)
+                    learn(core, app, i, &app->workloads[i].vetoes[k]);
+    }
+}
+
+/* What is measured where it went was not known when it left: the first figures there, as they are
+ * by the end of the dwell (a cache has filled), are what a change is told from. */
+static void learn(const struct core *core, const struct core_app *app, int index,
+                  struct core_veto *veto)
+{
+    const struct core_state *state = &core->state;
+    int site = app->workloads[index].site;
+    bool settling = state->now.us - veto->since.us < state->world->policy.dwell_us;
+    if (site < 0 || site == veto->site)
+        return;
+    for (int i = 0; i < state->estimate_count; i++) {
+        const struct estimate *estimate = &state->estimates[i];
+        int at = 0;
+        if (!str_equal(estimate->site, state->world->sites[site].name) ||
+            !counts(estimate, app, index))
+            continue;
+        while (at < veto->input_count && (veto->inputs[at].kind != estimate->kind ||
+                                          !str_equal(veto->inputs[at].site, estimate->site)))
+            at++;
+        if (at == CORE_VETO_INPUTS || (at < veto->input_count && !settling))
+            continue;
+        struct core_veto_input *input = &veto->inputs[at];
+        if (at == veto->input_count)
+            memset(&veto->inputs[veto->input_count++], 0, sizeof(*input));
         input->kind = estimate->kind;
         input->value = estimate->value;
         input->spread = estimate->spread;
