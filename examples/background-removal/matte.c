@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS     4 /* of the border's colours */
-#define ROUNDS     6 /* of grouping */
-#define LIKE       900 /* squared colour distance, beside the group's own spread, that is background */
+#define GROUPS 4 /* of the border's colours */
+#define ROUNDS 6 /* of grouping */
+/* Squared colour distance, beside the group's own spread, that is background. */
+#define LIKE       900
 #define BAND       3 /* pixels on each side of the hard edge that are uncertain */
 #define SOFT_TRUST 2 /* how much an uncertain pixel keeps to its hard value, of 256 a neighbour */
 #define HARD_TRUST 2048 /* and a certain one */
