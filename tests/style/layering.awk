@@ -4,7 +4,8 @@ BEGIN {
     layer_of_prefix["metrics/sketch"] = "edge-metrics"
     layer_of_prefix["metrics/openmetrics"] = "edge-metrics"
     n = split("base model metrics scheduler/core scheduler/ledger scheduler/service " \
-              "scheduler/web scheduler/cli executors executors/node/core simulator examples tests", prefixes, " ")
+              "scheduler/web scheduler/cli executors executors/node/core simulator " \
+              "examples tests", prefixes, " ")
     for (i = 1; i <= n; i++)
         layer_of_prefix[prefixes[i] "/"] = prefixes[i]
 
