@@ -1,13 +1,20 @@
 /*
- * bench_ingest [--messages N] [--rounds N] [--json 1]: samples per second from NATS batches,
- * through the wire, the checks and the windows into rollups on disk, against the same messages
- * delivered by the same nats-server to the same bus with a handler that drops them.
+ * bench_ingest [--messages N] [--rounds N] [--json 1] [--in-loop 1]: samples per second from NATS
+ * batches, through the wire, the checks and the windows into rollups on disk, against the same
+ * messages delivered by the same nats-server to the same bus with a handler that drops them.
  *
  * A real nats-server; PUBLISHERS processes, each speaking for NODES nodes of some instances, eight
  * readings each, a message per node and second. All messages are encoded before the clock runs.
  * Time is the messages': a second of it is over when every node has spoken, so that windows slide,
  * estimates are made and rollups flushed as often per message as they would be in life. Publishers
  * keep at most LEAD seconds ahead of what was handled, so that nothing is dropped.
+ *
+ * With --in-loop 1 the loop waits for each write of rollups, as it would if it wrote itself; the
+ * longest and the median time that a flush held it up are printed either way.
+ *
+ * Three sizes of messages, each with the ratio of its own. The second figure, CPU time of the
+ * thread that handles, is what a machine with other work does not blur; the bus's own reading
+ * thread, nats-server and the publishers, which share the cores, are not in it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +43,7 @@
 #include "metrics/rollup_feed.h"
 #include "tests/live/server.h"
 
-enum { PUBLISHERS = 3, NODES = 20, LEAD = 20, KINDS = 8, INSTANCES_MAX = 64 };
+enum { PUBLISHERS = 3, NODES = 20, LEAD = 20, KINDS = 8, INSTANCES_MAX = 64, PAUSES_MAX = 4096 };
 
 #define SECONDS_BEGIN (20000 * INT64_C(86400))
 
@@ -70,12 +77,15 @@ struct run {
     int64_t handled;
     int64_t samples;
     int64_t estimates;
+    int64_t pauses_us[PAUSES_MAX]; /* that flushes took of the loop */
+    int pauses;
 };
 
 static struct message *messages[PUBLISHERS];
 static int64_t message_count; /* of each publisher */
 static int64_t total_bytes;
 static int64_t as_json; /* else packed, as nodes send them */
+static int64_t in_loop; /* the loop waits until what it flushed is written */
 
 static void fail_on(int rc, const struct error *err)
 {
@@ -191,15 +201,35 @@ static void handle(void *context, const struct bus_message *message)
             run->due_us = metrics_deadline_us(run->metrics, run->now_us);
         }
     }
-    if (run->mode == ROLLUPS)
+    if (run->mode == ROLLUPS && run->now_us >= rollup_feed_deadline_us(run->feed)) {
+        int64_t before_us = clock_mono_now().us;
         rollup_feed_flush(run->feed, run->now_us);
+        if (in_loop)
+            (void)rollup_feed_wait(run->feed, 60 * US_PER_S);
+        if (run->pauses < PAUSES_MAX)
+            run->pauses_us[run->pauses++] = clock_mono_now().us - before_us;
+    }
     arena_reset(&run->arena);
     atomic_fetch_add(&run->shared->handled[publisher], 1);
 }
 
-/* Seconds that all messages took. */
+static int compare_us(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double thread_cpu_s(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+/* Seconds that all messages took, and of which the handling thread was at work. */
 static double measure(const struct test_server *server, enum mode mode, struct shared *shared,
-                      int round, bool last, struct rollup_feed_state *ret_state)
+                      int round, bool last, struct rollup_feed_state *ret_state, double *ret_cpu_s)
 {
     struct run run = {.mode = mode, .shared = shared};
     struct error err = {0};
@@ -227,6 +257,7 @@ static double measure(const struct test_server *server, enum mode mode, struct s
     fail_on(bus_flush(bus, 10 * US_PER_S, &err), &err);
     int64_t all = message_count * PUBLISHERS;
     int64_t began_us = clock_mono_now().us;
+    double cpu_before_s = thread_cpu_s();
     atomic_store(&shared->go, 1);
     while (run.handled < all) {
         struct pollfd poll_fd = {.fd = bus_fd(bus), .events = POLLIN};
@@ -242,6 +273,7 @@ static double measure(const struct test_server *server, enum mode mode, struct s
         rollup_feed_close(run.feed);
     }
     double seconds = (double)(clock_mono_now().us - began_us) / 1e6;
+    *ret_cpu_s = thread_cpu_s() - cpu_before_s;
     struct metrics_refusal refusal = metrics_refused(run.metrics);
     if (refusal.count > 0) {
         fprintf(stderr, "bench_ingest: refused %llu: %s\n", (unsigned long long)refusal.count,
@@ -252,6 +284,12 @@ static double measure(const struct test_server *server, enum mode mode, struct s
         printf("%lld estimates, %llu rollup cells written in %llu readings\n",
                (long long)run.estimates, (unsigned long long)ret_state->written,
                (unsigned long long)ret_state->readings);
+    if (last && mode == ROLLUPS && run.pauses > 0) {
+        qsort(run.pauses_us, (size_t)run.pauses, sizeof run.pauses_us[0], compare_us);
+        printf("%d flushes %s: they held the loop up for %lld us in the median, %lld us at most\n",
+               run.pauses, in_loop ? "waited for" : "handed over",
+               (long long)run.pauses_us[run.pauses / 2], (long long)run.pauses_us[run.pauses - 1]);
+    }
     for (int i = 0; i < PUBLISHERS; i++)
         waitpid(pids[i], NULL, 0);
     metrics_destroy(run.metrics);
@@ -272,6 +310,7 @@ static void compare_modes(const struct test_server *server, struct shared *share
 {
     enum { ROUNDS_MAX = 15 };
     double seconds[4][ROUNDS_MAX];
+    double cpu_s[4][ROUNDS_MAX];
     total_bytes = 0;
     for (int publisher = 0; publisher < PUBLISHERS; publisher++) {
         messages[publisher] = calloc((size_t)message_count, sizeof(struct message));
@@ -282,8 +321,8 @@ static void compare_modes(const struct test_server *server, struct shared *share
     for (int64_t round = 0; round < rounds;
          round++) /* by turns, so that all see the same weather */
         for (enum mode mode = DROP; mode <= ROLLUPS; mode++)
-            seconds[mode][round] =
-                measure(server, mode, shared, (int)round, round == rounds - 1, &state);
+            seconds[mode][round] = measure(server, mode, shared, (int)round, round == rounds - 1,
+                                           &state, &cpu_s[mode][round]);
     double samples = (double)(message_count * PUBLISHERS * instances * KINDS);
     int64_t sent = message_count * PUBLISHERS;
     printf("%d instances a node: %d samples and %lld bytes a message, %lld messages\n", instances,
@@ -291,15 +330,18 @@ static void compare_modes(const struct test_server *server, struct shared *share
     double median[4];
     for (enum mode mode = DROP; mode <= ROLLUPS; mode++) {
         qsort(seconds[mode], (size_t)rounds, sizeof(double), compare);
+        qsort(cpu_s[mode], (size_t)rounds, sizeof(double), compare);
         median[mode] = seconds[mode][rounds / 2];
-        printf("  %-26s %12.0f samples/s %10.0f messages/s %6.1f %%\n", mode_words[mode],
-               samples / median[mode], (double)sent / median[mode],
-               100 * median[DROP] / median[mode]);
+        printf("  %-26s %12.0f samples/s %10.0f messages/s %6.1f %%  %6.1f ns CPU a sample\n",
+               mode_words[mode], samples / median[mode], (double)sent / median[mode],
+               100 * median[DROP] / median[mode], 1e9 * cpu_s[mode][rounds / 2] / samples);
     }
     printf("{\"bench\":\"ingest\",\"samples_per_message\":%d,\"bytes_per_message\":%lld,"
-           "\"dropped_per_s\":%.0f,\"rollups_per_s\":%.0f,\"share\":%.3f}\n",
+           "\"dropped_per_s\":%.0f,\"rollups_per_s\":%.0f,\"share\":%.3f,\"cpu_ns_per_sample\":%."
+           "1f}\n",
            instances * KINDS, (long long)(total_bytes / sent), samples / median[DROP],
-           samples / median[ROLLUPS], median[DROP] / median[ROLLUPS]);
+           samples / median[ROLLUPS], median[DROP] / median[ROLLUPS],
+           1e9 * cpu_s[ROLLUPS][rounds / 2] / samples);
     fflush(stdout);
     for (int publisher = 0; publisher < PUBLISHERS; publisher++) {
         for (int64_t i = 0; i < message_count; i++)
@@ -333,11 +375,13 @@ static void bench(void **state)
 int main(int argc, char **argv)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
-        int64_t *value = str_equal(argv[i], "--messages") ? &budget
-                         : str_equal(argv[i], "--json")   ? &as_json
-                                                          : &rounds;
+        int64_t *value = str_equal(argv[i], "--messages")  ? &budget
+                         : str_equal(argv[i], "--json")    ? &as_json
+                         : str_equal(argv[i], "--in-loop") ? &in_loop
+                                                           : &rounds;
         if (str_to_i64(argv[i + 1], value) < 0 || *value < 0 || rounds < 1 || rounds > 15) {
-            fprintf(stderr, "usage: bench_ingest [--messages N] [--rounds 1..15] [--json 1]\n");
+            fprintf(stderr, "usage: bench_ingest [--messages N] [--rounds 1..15] [--json 1] "
+                            "[--in-loop 1]\n");
             return 1;
         }
     }
