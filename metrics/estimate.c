@@ -288,23 +288,32 @@ static int64_t scatter_spread(const struct scatter *scatter, int64_t value)
     return spread < 0x1p62 ? (int64_t)llround(spread) : INT64_MAX / 2;
 }
 
-/* Per request. */
+/* Per request. Only stretches in which the counter was read count: an instance that ends is asked
+ * for its requests to the last, while its CPU time is gone with its cgroup, and requests without
+ * theirs would make a call look cheap. */
 static bool mean_of(const struct metrics *metrics, const struct stretch *stretches,
                     const struct stretch *total, int counted, struct measured *ret)
 {
-    int64_t requests = total->sum[SAMPLE_REQUESTS];
+    int64_t requests = 0;
+    int64_t sum = 0;
+    for (int i = 0; i < STRETCHES; i++) {
+        if (stretches[i].index >= 0 && stretches[i].count[counted] > 0) {
+            requests += stretches[i].sum[SAMPLE_REQUESTS];
+            sum += stretches[i].sum[counted];
+        }
+    }
     bool told =
         total->count[counted] > 0 && (counted != SAMPLE_LATENCY_US_SUM || total->sum[counted] > 0);
     if (requests < metrics->options.events_min || !told)
         return false;
     struct scatter scatter = {0};
-    double mean = (double)total->sum[counted] / (double)requests;
+    double mean = (double)sum / (double)requests;
     for (int i = 0; i < STRETCHES; i++) {
         double weight = (double)stretches[i].sum[SAMPLE_REQUESTS];
-        if (stretches[i].index >= 0 && weight > 0)
+        if (stretches[i].index >= 0 && stretches[i].count[counted] > 0 && weight > 0)
             scatter_add(&scatter, (double)stretches[i].sum[counted] / weight, mean, weight);
     }
-    ret->value = total->sum[counted] / requests;
+    ret->value = sum / requests;
     ret->spread = scatter_spread(&scatter, ret->value);
     return true;
 }

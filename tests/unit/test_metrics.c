@@ -132,6 +132,28 @@ static void test_counters_become_rates_and_ratios(void **state)
     assert_int_equal(metrics_changed(one->metrics, one->now_us, out, 64), 0);
 }
 
+/* An instance that ends tells its requests to the last, and its CPU time no longer: a call must not
+ * look cheap for that. */
+static void test_the_end_of_an_instance_is_not_cheap(void **state)
+{
+    struct world_of_one *one = *state;
+    struct estimate out[64];
+    for (int i = 0; i < 12; i++)
+        second_of(one, 100, 90);
+    assert_non_null(
+        find(out, metrics_changed(one->metrics, one->now_us, out, 64), ESTIMATE_CPU_NS));
+    for (int i = 0; i < 9; i++) {
+        one->requests += 100;
+        one->now_us += SECOND;
+        struct message_sample sample = sample_of(one, SAMPLE_REQUESTS, one->requests);
+        send(one, &sample, 1);
+        int count = metrics_changed(one->metrics, one->now_us, out, 64);
+        const struct estimate *cpu = find(out, count, ESTIMATE_CPU_NS);
+        if (cpu != NULL)
+            assert_in_range(cpu->value, 1900000, 2100000);
+    }
+}
+
 static void test_constant_load_is_said_only_to_stay_fresh(void **state)
 {
     struct world_of_one *one = *state;
@@ -681,6 +703,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_counters_become_rates_and_ratios),
+        TEST(test_the_end_of_an_instance_is_not_cheap),
         TEST(test_constant_load_is_said_only_to_stay_fresh),
         TEST(test_a_fallen_hit_ratio_is_said),
         TEST(test_a_new_life_is_a_new_base),
