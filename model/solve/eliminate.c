@@ -19,6 +19,8 @@ struct table {
 static int domains_make(struct eliminate *e, struct arena *arena);
 static int takes_make(struct eliminate *e, struct arena *arena);
 static int links_make(struct eliminate *e, struct arena *arena);
+static int links_apart(struct eliminate *e, struct arena *arena);
+static void links_index(struct eliminate *e, int *slots);
 static int link_add(struct eliminate *e, struct arena *arena, int a, int b, struct bond **ret_link);
 static int link_price(struct eliminate *e, struct arena *arena, const struct edge *edge,
                       struct bond *link);
@@ -193,6 +195,18 @@ static int links_make(struct eliminate *e, struct arena *arena)
             return ERR_NO_MEMORY;
         }
     }
+    if (links_apart(e, arena) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    links_index(e, slots);
+    return 0;
+}
+
+/* Two of an apart rule at one site are a closed cell of a link of theirs. */
+static int links_apart(struct eliminate *e, struct arena *arena)
+{
+    const struct reduced *r = e->r;
+    const struct problem *problem = r->problem;
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
         bool pairs = rule->kind == RULE_APART && rule->part_count <= APART_MAX;
@@ -216,6 +230,13 @@ static int links_make(struct eliminate *e, struct arena *arena)
             }
         }
     }
+    return 0;
+}
+
+/* The links at each part, in `slots`. */
+static void links_index(struct eliminate *e, int *slots)
+{
+    const struct reduced *r = e->r;
     for (int i = 0; i < e->link_count; i++) {
         e->near_count[e->links[i].a]++;
         e->near_count[e->links[i].b]++;
@@ -231,7 +252,6 @@ static int links_make(struct eliminate *e, struct arena *arena)
         e->near_links[a][e->near_count[a]++] = i;
         e->near_links[b][e->near_count[b]++] = i;
     }
-    return 0;
 }
 
 static int link_add(struct eliminate *e, struct arena *arena, int a, int b, struct bond **ret_link)

@@ -92,12 +92,10 @@ static int distinct_near(const struct order *order, int part, int *near, int max
     return count;
 }
 
-/* Takes apart what is connected with `from`. */
-static int order_core(struct order *order, int from)
+/* What is still there and connected with `from`; each part's place among them is in core_of. */
+static int core_gather(struct order *order, int from, int *core)
 {
-    struct eliminate *e = order->e;
-    int first = order->core_count;
-    int *core = order->core + first;
+    const struct eliminate *e = order->e;
     int count = 0;
     for (int part = 0; part < e->r->parts; part++) {
         order->core_of[part] = -1;
@@ -114,6 +112,16 @@ static int order_core(struct order *order, int from)
             }
         }
     }
+    return count;
+}
+
+/* Takes apart what is connected with `from`. */
+static int order_core(struct order *order, int from)
+{
+    struct eliminate *e = order->e;
+    int first = order->core_count;
+    int *core = order->core + first;
+    int count = core_gather(order, from, core);
     if (count > CORE_MAX) {
         order->dense = true;
         return 0;
