@@ -211,7 +211,10 @@ static void add_part_rules(struct cost_rules *rules, int part)
     }
     rule = blocked ? add_choices(rules, part, is_fitting, NULL) : NULL;
     if (rule != NULL) {
-        cost_rule_text(rule, "%s finds no node with room for each replica at a blocked site", name);
+        cost_rule_text(rule,
+                       "%s is kept from sites without a node that has room for each replica, and "
+                       "from those that it left to save or that did not pay",
+                       name);
     }
     add_live(rules, part, name);
 }

@@ -110,8 +110,9 @@ static void write_move(const json_t *move, bool color, struct strbuf *out)
         strbuf_printf(out, "  saves %s a month of score (+- %s, %.1f %% sure); the bill %s by %s",
                       show_money(json_text(move, "score_saving"), score),
                       show_money(json_text(move, "spread"), spread),
-                      (double)json_number(move, "confidence_ppm") / 1e4, dearer ? "rises" : "falls",
-                      show_money(amount + (dearer ? 1 : 0), bill));
+                      /* cut, not rounded: nothing is 100 % sure */
+                      (double)(json_number(move, "confidence_ppm") / 1000) / 10,
+                      dearer ? "rises" : "falls", show_money(amount + (dearer ? 1 : 0), bill));
         strbuf_printf(out, "; once %s%s%s\n", show_money(json_text(move, "once"), once),
                       json_number(move, "payback_us") < 0 ? "" : ", paid back in ",
                       json_number(move, "payback_us") < 0

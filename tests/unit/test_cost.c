@@ -369,7 +369,7 @@ static void test_rules(void **state)
     rule = rule_with(&f.problem, "default/shop/inference needs a site with a live node");
     assert_non_null(rule);
     assert_true(!rule->allowed[aws] && rule->allowed[gcp]);
-    rule = rule_with(&f.problem, "blocked");
+    rule = rule_with(&f.problem, "default/shop/inference is kept from sites");
     assert_non_null(rule);
     assert_true(!rule->allowed[gcp] && rule->allowed[edge]);
     rule = rule_with(&f.problem, "default/shop/source must be within 30 ms of inference");
