@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_auto.sh BIN SCRATCH: moves that nobody asked for, with the real programs under load: a measured
-# hit ratio falls and the service moves by itself, is judged afterwards and stays; quiet hours, an
+# test_auto.sh BIN SCRATCH: moves that nobody asked for, with the real programs under load: a
+# measured hit ratio falls and the service moves by itself, is judged afterwards and stays; quiet hours, an
 # app that only wants suggestions, and dearer prices; what the workloads' own bytes cost, tier by
 # tier. Waits poll for a condition with a generous limit.
 set -euo pipefail
@@ -178,7 +178,8 @@ item apps '"name":"inference"' '"site":"edge/nyc"' || fail "is not there: $("$bi
 # ---- the hit ratio falls: it moves by itself, since that pays ----
 kill -USR1 "$load"
 until_true "inference's own move" at inference saving
-item apps '"name":"inference"' '"site":"gcp/us-central1"' || fail "is not there: $("$bin/berth" get apps)"
+item apps '"name":"inference"' '"site":"gcp/us-central1"' ||
+    fail "is not there: $("$bin/berth" get apps)"
 run 0 explain shop/inference
 says 'Why now:   saving: edge/nyc -> gcp/us-central1' '(saving): saving: edge/nyc' \
     'What would change its mind' 'INPUT BY ITSELF'
