@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_auto.sh BIN SCRATCH: moves that nobody asked for, with the real programs under load: a
 # measured hit ratio falls and the service moves by itself, is judged afterwards and stays; quiet
-# hours, an app that only wants suggestions, and dearer prices; what the workloads' own bytes cost, tier by
+# hours, an app that only wants suggestions, and dearer prices; what counted bytes cost, tier by
 # tier. Waits poll for a condition with a generous limit.
 set -euo pipefail
 
