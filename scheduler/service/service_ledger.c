@@ -6,8 +6,9 @@
  * charged from its start to its end, both copies of a handoff included. Bytes are the increments of
  * the workloads' own counters; those of a workload with several callers are divided by what the
  * callers are said to bring. While the scheduler is away time is charged for what it finds running
- * when it returns. A ledger that cannot be opened or written stops nothing: it is said once, and
- * what it missed is written when it can be again.
+ * when it returns. A ledger that cannot be opened or written stops nothing: it is said once.
+ * What could not be written is kept for the next time; what could not be charged (an amount beyond
+ * every range) is lost, and its reason told.
  */
 #include <inttypes.h>
 #include <stdlib.h>
