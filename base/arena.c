@@ -10,16 +10,19 @@
 /* Chunks double from 4 KiB (a message) to 256 KiB (a plan); a larger allocation gets its own. */
 #define CHUNK_BYTES_MIN ((size_t)4096)
 #define CHUNK_BYTES_MAX ((size_t)256 << 10)
+#define KEEP_BYTES      ((size_t)1 << 20) /* of chunks, over a reset: a round's messages */
 #define ALIGN_BYTES     ((size_t)16)
 
 struct arena_chunk {
     struct arena_chunk *next;
     size_t capacity;
     size_t used;
+    size_t dirty; /* what is from there on is zero, whatever was handed out */
     _Alignas(16) unsigned char data[];
 };
 
-static bool chunk_add(struct arena *arena, size_t bytes);
+static struct arena_chunk *chunk_with(struct arena *arena, size_t bytes);
+static struct arena_chunk *chunk_add(struct arena *arena, size_t bytes);
 static void chunks_free(struct arena_chunk *chunk);
 
 void arena_init(struct arena *arena, size_t bytes_max)
@@ -29,12 +32,20 @@ void arena_init(struct arena *arena, size_t bytes_max)
 
 void arena_reset(struct arena *arena)
 {
-    if (arena->first != NULL) {
-        chunks_free(arena->first->next);
-        arena->first->next = NULL;
-        /* Only what was handed out can be dirty. */
-        memset(arena->first->data, 0, arena->first->used);
-        arena->first->used = 0;
+    size_t kept = 0;
+    struct arena_chunk **at = &arena->first;
+    while (*at != NULL) {
+        struct arena_chunk *chunk = *at;
+        /* The first always, whatever its size. */
+        if (kept > 0 && chunk->capacity > KEEP_BYTES - kept) {
+            *at = chunk->next;
+            free(chunk);
+            continue;
+        }
+        kept += chunk->capacity < KEEP_BYTES - kept ? chunk->capacity : KEEP_BYTES - kept;
+        chunk->dirty = chunk->used > chunk->dirty ? chunk->used : chunk->dirty;
+        chunk->used = 0;
+        at = &chunk->next;
     }
     arena->last = arena->first;
     arena->bytes_used = 0;
@@ -53,6 +64,21 @@ void arena_done(struct arena *arena)
 
 void *arena_alloc(struct arena *arena, size_t bytes)
 {
+    unsigned char *memory = arena_alloc_raw(arena, bytes);
+    if (memory == NULL) {
+        return NULL;
+    }
+    /* Only what was handed out before a reset can be dirty. */
+    struct arena_chunk *chunk = arena->last;
+    size_t from = (size_t)(memory - chunk->data);
+    if (from < chunk->dirty) {
+        memset(memory, 0, (chunk->dirty < chunk->used ? chunk->dirty : chunk->used) - from);
+    }
+    return memory;
+}
+
+void *arena_alloc_raw(struct arena *arena, size_t bytes)
+{
     if (arena->fail_after >= 0 && arena->fail_after-- == 0) {
         return NULL;
     }
@@ -64,12 +90,13 @@ void *arena_alloc(struct arena *arena, size_t bytes)
     if (rounded > arena->bytes_max || arena->bytes_used > arena->bytes_max - rounded) {
         return NULL;
     }
-    if (arena->last == NULL || arena->last->capacity - arena->last->used < rounded) {
-        if (!chunk_add(arena, rounded)) {
+    struct arena_chunk *chunk = arena->last;
+    if (chunk == NULL || chunk->capacity - chunk->used < rounded) {
+        chunk = chunk_with(arena, rounded);
+        if (chunk == NULL) {
             return NULL;
         }
     }
-    struct arena_chunk *chunk = arena->last;
     void *memory = chunk->data + chunk->used;
     chunk->used += rounded;
     arena->bytes_used += rounded;
@@ -128,9 +155,30 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     return text;
 }
 
-static bool chunk_add(struct arena *arena, size_t bytes)
+/* Makes the next chunk with that much room the last: one kept over a reset, or a new one. */
+static struct arena_chunk *chunk_with(struct arena *arena, size_t bytes)
 {
+    struct arena_chunk *chunk = arena->last == NULL ? NULL : arena->last->next;
+    while (chunk != NULL && chunk->capacity < bytes) {
+        chunk = chunk->next; /* too small: left empty until the next reset */
+    }
+    if (chunk == NULL) {
+        chunk = chunk_add(arena, bytes);
+    }
+    if (chunk != NULL) {
+        arena->last = chunk;
+    }
+    return chunk;
+}
+
+/* At the end of all. */
+static struct arena_chunk *chunk_add(struct arena *arena, size_t bytes)
+{
+    struct arena_chunk **end = arena->last == NULL ? &arena->first : &arena->last->next;
     size_t capacity = arena->last == NULL ? CHUNK_BYTES_MIN : arena->last->capacity * 2;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
     if (capacity > CHUNK_BYTES_MAX) {
         capacity = CHUNK_BYTES_MAX;
     }
@@ -138,20 +186,15 @@ static bool chunk_add(struct arena *arena, size_t bytes)
         capacity = bytes;
     }
     if (capacity > SIZE_MAX - sizeof(struct arena_chunk)) {
-        return false;
+        return NULL;
     }
     struct arena_chunk *chunk = calloc(1, sizeof(struct arena_chunk) + capacity);
     if (chunk == NULL) {
-        return false;
+        return NULL;
     }
     chunk->capacity = capacity;
-    if (arena->last == NULL) {
-        arena->first = chunk;
-    } else {
-        arena->last->next = chunk;
-    }
-    arena->last = chunk;
-    return true;
+    *end = chunk;
+    return chunk;
 }
 
 static void chunks_free(struct arena_chunk *chunk)

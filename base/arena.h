@@ -23,10 +23,12 @@ struct arena {
 };
 
 void arena_init(struct arena *arena, size_t bytes_max);
-void arena_reset(struct arena *arena); /* keeps the first chunk for reuse */
+void arena_reset(struct arena *arena); /* keeps a MiB of chunks for reuse */
 void arena_done(struct arena *arena);  /* NULL and zeroed arenas are accepted */
 
 void *arena_alloc(struct arena *arena, size_t bytes);
+/* Not zeroed: for a caller that writes all of it at once. */
+void *arena_alloc_raw(struct arena *arena, size_t bytes);
 void *arena_array(struct arena *arena, size_t count, size_t bytes_each); /* checks the product */
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t bytes);
