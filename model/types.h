@@ -227,6 +227,23 @@ struct readiness {
     char target[LIMIT_TEXT_BYTES];
     int64_t period_us;
     int64_t timeout_us;
+    int failures; /* of message_ready: in a row, once it is ready */
+};
+
+/* `http:` of a workload: requests reach it through the ingresses. */
+struct http_route {
+    char host[LIMIT_REF_BYTES];   /* "": any */
+    char path[LIMIT_TEXT_BYTES];  /* prefix; "": it has no route */
+    char probe[LIMIT_TEXT_BYTES]; /* path that answers with its identity in Berth-Instance */
+};
+
+/* `update:` of a workload: how a new version comes. */
+struct update {
+    int64_t canary_ppm;      /* its share of the traffic while it is judged; 0: not judged */
+    int64_t canary_us;       /* for how long, at least */
+    int64_t requests_min;    /* and at least so many requests of its own, within 10 times that */
+    int64_t errors_max_ppm;  /* more than the old version's by this: taken back */
+    int64_t latency_max_ppm; /* its mean latency over the old one's: 1,500,000 is one and a half */
 };
 
 struct workload {
@@ -257,6 +274,9 @@ struct workload {
     int64_t state_bytes;           /* moved with it */
     int64_t artifact_bytes;        /* 0: not known */
     struct readiness ready;
+    struct readiness live; /* kind NONE: not judged */
+    struct http_route http;
+    struct update update;
     int64_t start_timeout_us;
     int64_t drain_timeout_us;
     int64_t stop_timeout_us;

@@ -25,8 +25,11 @@ const char *const instance_state_words[] = {
 
 const char *const ready_kind_words[] = {"none", "contract", "tcp", "http", "nats", "command", NULL};
 
-const char *const node_verb_words[] = {"stage", "start", "drain",  "resume",
-                                       "stop",  "probe", "forget", NULL};
+const char *const node_verb_words[] = {"stage", "start",  "drain",    "resume",  "stop", "probe",
+                                       "forget", "snapshot", "restore", "route", NULL};
+
+const char *const spec_class_words[] = {"overlap", "exclusive", "stateful", NULL};
+const char *const route_mode_words[] = {"probe", "serve", "drain", NULL};
 
 const char *const sample_kind_words[] = {
     "cpu_ns",   "memory_bytes", "requests",       "errors", "hits",       "misses",
@@ -70,8 +73,15 @@ static const struct wire_field message_ready_fields[] = {
     WIRE_FIELD_STR(message_ready, target, OPT),
     WIRE_FIELD_I64(message_ready, period_us, OPT, 0, INT64_MAX),
     WIRE_FIELD_I64(message_ready, timeout_us, OPT, 0, INT64_MAX),
+    WIRE_FIELD_I32(message_ready, failures, OPT, 0, INT_MAX),
 };
 static SHAPE(message_ready_shape, "ready", message_ready);
+
+static const struct wire_field message_object_fields[] = {
+    WIRE_FIELD_STR(message_object, digest, OPT),
+    WIRE_FIELD_I64(message_object, bytes, OPT, 0, INT64_MAX),
+};
+SHAPE(message_object_shape, "object", message_object);
 
 static const struct wire_field message_spec_fields[] = {
     WIRE_FIELD_STR_AS(message_spec, namespace_, "namespace", 0),
@@ -87,6 +97,10 @@ static const struct wire_field message_spec_fields[] = {
     WIRE_FIELD_I64(message_spec, memory_bytes, OPT, 0, INT64_MAX),
     WIRE_FIELD_I64(message_spec, pids_max, OPT, 0, INT64_MAX),
     WIRE_FIELD_STRUCT(message_spec, ready, OPT, &message_ready_shape),
+    WIRE_FIELD_STRUCT(message_spec, live, OPT, &message_ready_shape),
+    WIRE_FIELD_ENUM(message_spec, handoff, OPT, spec_class_words),
+    WIRE_FIELD_I64(message_spec, lease_us, OPT, 0, INT64_MAX),
+    WIRE_FIELD_BOOL(message_spec, http, OPT),
     WIRE_FIELD_BOOL(message_spec, contract, OPT),
     WIRE_FIELD_I64(message_spec, start_timeout_us, OPT, 0, INT64_MAX),
     WIRE_FIELD_I64(message_spec, drain_timeout_us, OPT, 0, INT64_MAX),
@@ -95,6 +109,27 @@ static const struct wire_field message_spec_fields[] = {
     WIRE_FIELD_I64(message_spec, restart_backoff_us, OPT, 0, INT64_MAX),
 };
 SHAPE(message_spec_shape, "spec", message_spec);
+
+static const struct wire_field message_server_fields[] = {
+    WIRE_FIELD_STR(message_server, instance, 0),
+    WIRE_FIELD_STR(message_server, endpoint, 0),
+    WIRE_FIELD_ENUM(message_server, mode, 0, route_mode_words),
+    WIRE_FIELD_I32(message_server, weight, OPT, 0, ROUTE_WEIGHT_MAX),
+};
+SHAPE(message_server_shape, "server", message_server);
+
+static const struct wire_field message_route_fields[] = {
+    WIRE_FIELD_STR_AS(message_route, namespace_, "namespace", OPT),
+    WIRE_FIELD_STR(message_route, app, OPT),
+    WIRE_FIELD_STR(message_route, workload, OPT),
+    WIRE_FIELD_STR(message_route, host, OPT),
+    WIRE_FIELD_STR(message_route, path, OPT),
+    WIRE_FIELD_STR(message_route, probe, OPT),
+    WIRE_FIELD_BOOL(message_route, gone, OPT),
+    WIRE_FIELD_ARRAY(message_route, servers, server_count, OPT, 2 * LIMIT_REPLICAS,
+                     &message_server_shape),
+};
+SHAPE(message_route_shape, "route", message_route);
 
 static const struct wire_field message_command_fields[] = {
     WIRE_FIELD_STR(message_command, id, 0),
@@ -107,6 +142,10 @@ static const struct wire_field message_command_fields[] = {
     WIRE_FIELD_STR(message_command, subject, OPT),
     WIRE_FIELD_I32(message_command, probe_count, OPT, 0, INT_MAX),
     WIRE_FIELD_I64(message_command, timeout_us, OPT, 0, INT64_MAX),
+    WIRE_FIELD_TEXT(message_command, handed, OPT, LIMIT_HANDED_BYTES),
+    WIRE_FIELD_I32(message_command, round, OPT, 0, INT_MAX),
+    WIRE_FIELD_STRUCT(message_command, object, OPT, &message_object_shape),
+    WIRE_FIELD_STRUCT(message_command, route, OPT, &message_route_shape),
 };
 SHAPE(message_command_shape, "node.command", message_command);
 
@@ -131,6 +170,10 @@ static const struct wire_field message_instance_fields[] = {
     WIRE_FIELD_I32(message_instance, exit_code, OPT, -1, 1023),
     WIRE_FIELD_I32(message_instance, error_code, OPT, CODE_MIN, CODE_MAX),
     WIRE_FIELD_STR(message_instance, detail, OPT),
+    WIRE_FIELD_STR(message_instance, endpoint, OPT),
+    WIRE_FIELD_I32(message_instance, round, OPT, 0, INT_MAX),
+    WIRE_FIELD_STRUCT(message_instance, object, OPT, &message_object_shape),
+    WIRE_FIELD_TEXT(message_instance, handed, OPT, LIMIT_HANDED_BYTES),
 };
 SHAPE(message_instance_shape, "instance", message_instance);
 
@@ -161,6 +204,7 @@ static const struct wire_field message_hello_fields[] = {
     WIRE_FIELD_STR(message_hello, arch, 0),
     WIRE_FIELD_STR(message_hello, version, OPT),
     WIRE_FIELD_STR(message_hello, drivers, OPT),
+    WIRE_FIELD_STR(message_hello, ingress, OPT),
     WIRE_FIELD_I64(message_hello, boot_us, 0, 0, INT64_MAX),
     WIRE_FIELD_I64(message_hello, mcpu, 0, 0, INT64_MAX),
     WIRE_FIELD_I64(message_hello, memory_bytes, 0, 0, INT64_MAX),
@@ -277,7 +321,8 @@ const struct wire_shape *const message_shapes[] = {
     &message_spec_shape,    &message_command_shape, &message_answer_shape, &message_instance_shape,
     &message_report_shape,  &message_probed_shape,  &message_hello_shape,  &message_beat_shape,
     &message_sample_shape,  &message_sketch_shape,  &message_batch_shape,  &message_event_shape,
-    &message_request_shape, &message_reply_shape,
+    &message_request_shape, &message_reply_shape,   &message_object_shape, &message_server_shape,
+    &message_route_shape,
 };
 /* clang-format on */
 const int message_shape_count = (int)COUNT(message_shapes);

@@ -44,9 +44,10 @@ struct message_env {
     X(STAGED, "staged")     /* the artifact is on disk, verified; no process */       \
     X(STARTING, "starting") /* a process exists, not ready yet */                     \
     X(READY, "ready")       /* its own word or its probe says it serves */            \
+    X(UNREADY, "unready")   /* it was ready, and its readiness fails now */           \
     X(BACKOFF, "backoff")   /* it ended by itself and waits for its next start */     \
     X(DRAINING, "draining") /* told to stop taking work; finishes what it has */      \
-    X(HELD, "held")         /* serves nothing, alive, able to resume */               \
+    X(HELD, "held")         /* serves nothing, alive, able to resume (or to own) */   \
     X(STOPPING, "stopping") /* told to end */                                         \
     X(STOPPED, "stopped")   /* no process, no cgroup left */                          \
     X(FAILED, "failed")     /* given up: staging refused, never ready, too many restarts */
@@ -70,7 +71,22 @@ struct message_ready {
     char target[LIMIT_TEXT_BYTES];
     int64_t period_us;
     int64_t timeout_us;
+    int failures; /* in a row, once it is ready: then UNREADY (`live`: killed and started again); 0:
+                   * it is not judged any more once it is ready */
 };
+
+/* How a copy gives way to another (docs/handoff.md). An OVERLAP copy serves as soon as it is ready.
+ * EXCLUSIVE and STATEFUL ones are HELD when they are ready, and serve when a RESUME makes them the
+ * owner: its command's epoch is what the resource checks. */
+enum spec_class { SPEC_OVERLAP, SPEC_EXCLUSIVE, SPEC_STATEFUL };
+extern const char *const spec_class_words[];
+
+/* A file in the object store (BUCKET_STATE), named by its digest's hex. */
+struct message_object {
+    char digest[LIMIT_DIGEST_BYTES]; /* "": none */
+    int64_t bytes;
+};
+extern const struct wire_shape message_object_shape;
 
 /* All a node needs to run one instance: it never sees the app document. */
 struct message_spec {
@@ -89,7 +105,11 @@ struct message_spec {
     int64_t memory_bytes;
     int64_t pids_max;
     struct message_ready ready;
-    bool contract;            /* speaks the workload contract on $BERTH_SOCKET */
+    struct message_ready live; /* judged for as long as it is ready; kind NONE: not */
+    int handoff;               /* enum spec_class */
+    int64_t lease_us; /* an owner's: without a renewal for so long it must not serve; 0: none */
+    bool http;        /* it serves HTTP at the address that the node gives it, $BERTH_ADDRESS */
+    bool contract;    /* speaks the workload contract on $BERTH_SOCKET */
     int64_t start_timeout_us; /* from start to ready */
     int64_t drain_timeout_us;
     int64_t stop_timeout_us;
@@ -101,13 +121,50 @@ extern const struct wire_shape message_spec_shape;
 enum node_verb {
     NODE_STAGE,  /* fetch and verify the artifact of `spec`: -> STAGED or FAILED */
     NODE_START,  /* (stages if need be) start it: -> STARTING .. READY or FAILED */
-    NODE_DRAIN,  /* READY -> DRAINING -> HELD */
-    NODE_RESUME, /* HELD or DRAINING -> READY */
+    NODE_DRAIN,  /* READY -> DRAINING -> HELD; an owner freezes: its state comes with the report */
+    NODE_RESUME, /* HELD or DRAINING -> READY; with `handed`, as the owner by this epoch */
     NODE_STOP,   /* any -> STOPPING -> STOPPED; an unknown instance is STOPPED at once */
     NODE_PROBE,  /* request `subject` `count` times, expect identity `instance` */
     NODE_FORGET, /* drop the record of a STOPPED or FAILED instance */
+    NODE_SNAPSHOT, /* READY, stateful: export what changed since round - 1, while it serves, and
+                    * ship it; the report carries `round` and `object` */
+    NODE_RESTORE,  /* HELD, stateful: fetch `object`, import it as `round`; the report says so */
+    NODE_ROUTE,    /* to an ingress: `route` replaces what it has of that workload; the answer means
+                    * that traffic follows it already */
 };
 extern const char *const node_verb_words[];
+
+/* What an ingress does with one server of a route. A server that is not listed is removed, and what
+ * is left of its connections is shut. */
+enum route_mode {
+    ROUTE_PROBE, /* no traffic but probes, which name it */
+    ROUTE_SERVE, /* its share of new requests: weight over the sum of weights */
+    ROUTE_DRAIN, /* no new requests; those under way and open websockets stay */
+};
+extern const char *const route_mode_words[];
+
+struct message_server {
+    char instance[LIMIT_ID_BYTES];
+    char endpoint[LIMIT_NAME_BYTES]; /* "address:port" */
+    int mode;                        /* enum route_mode */
+    int weight;                      /* SERVE: 1..256 */
+};
+extern const struct wire_shape message_server_shape;
+
+/* Which requests go to which instances of a workload. A route without servers answers 503 at once;
+ * `gone` ends it. */
+struct message_route {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char host[LIMIT_REF_BYTES];  /* "" : any */
+    char path[LIMIT_TEXT_BYTES]; /* prefix, "/" : all; the longest match of host and path wins */
+    char probe[LIMIT_TEXT_BYTES];
+    bool gone;
+    struct message_server *servers;
+    int server_count;
+};
+extern const struct wire_shape message_route_shape;
 
 /* scheduler -> node, berth.v1.node.<node>.cmd */
 struct message_command {
@@ -119,9 +176,13 @@ struct message_command {
     int verb;                   /* enum node_verb */
     char instance[LIMIT_ID_BYTES];
     struct message_spec spec;          /* STAGE and START */
-    char subject[LIMIT_SUBJECT_BYTES]; /* PROBE */
+    char subject[LIMIT_SUBJECT_BYTES]; /* PROBE; "": through this node's ingress, see `route` */
     int probe_count;
     int64_t timeout_us; /* PROBE: of one request; DRAIN: the deadline */
+    const char *handed; /* RESUME: the state that the owner before gave; NULL or "": none */
+    int round;          /* SNAPSHOT, RESTORE: from 1; DRAIN of a stateful one: the last */
+    struct message_object object; /* RESTORE */
+    struct message_route route;   /* ROUTE; PROBE through the ingress: host, path, probe */
 };
 extern const struct wire_shape message_command_shape;
 
@@ -148,6 +209,11 @@ struct message_instance {
     int exit_code;  /* of the last end: 0..255, 128 + signal, or -1 */
     int error_code; /* why FAILED: an enum error_code, or 0 */
     char detail[LIMIT_TEXT_BYTES];
+    char endpoint[LIMIT_NAME_BYTES]; /* "address:port" of an http one; "": none */
+    int round;                       /* last exported or imported */
+    struct message_object object;    /* what that round exported; digest "": nothing */
+    const char *handed;              /* HELD after a freeze: the owner's own few bytes of state, as
+                                      * text without blanks; NULL or "": none */
 };
 extern const struct wire_shape message_instance_shape;
 
@@ -182,6 +248,7 @@ struct message_hello {
     char arch[LIMIT_NAME_BYTES]; /* ELF machine: "x86_64", "aarch64" */
     char version[LIMIT_NAME_BYTES];
     char drivers[LIMIT_TEXT_BYTES]; /* separated by commas */
+    char ingress[LIMIT_TEXT_BYTES]; /* where its ingress listens, "http://address:port"; "": none */
     int64_t boot_us;                /* now, there */
     int64_t mcpu;                   /* offered to workloads */
     int64_t memory_bytes;
@@ -194,7 +261,9 @@ struct message_hello {
 };
 extern const struct wire_shape message_hello_shape;
 
-/* node -> scheduler, .beat, every second; never journaled. */
+/* node -> scheduler, .beat, every second; never journaled. A node that has owners sends it as a
+ * request: an answer (message_answer, id "beat", code 0) renews their leases from the instant at
+ * which the beat was sent. */
 struct message_beat {
     char node[LIMIT_NAME_BYTES];
     char boot_id[BOOT_ID_BYTES];

@@ -387,6 +387,7 @@ void core_on_estimates(struct core *core, const struct core_event *event)
 {
     struct core_state *state = &core->state;
     bool changed = false;
+    bool paths = false;
     for (int i = 0; i < event->estimates.count; i++) {
         const struct estimate *fresh = &event->estimates.list[i];
         int at = 0;
@@ -397,12 +398,20 @@ void core_on_estimates(struct core *core, const struct core_event *event)
         bool added = at == state->estimate_count;
         if (added)
             state->estimate_count++;
-        changed |= added || state->estimates[at].value != fresh->value;
+        if (added || state->estimates[at].value != fresh->value) {
+            struct core_app *app = core_app_find(core, fresh->namespace_, fresh->app);
+            changed = true;
+            paths |= fresh->kind == ESTIMATE_RTT_US;
+            if (app != NULL)
+                app->input_version = state->input_version + 1;
+        }
         state->estimates[at] = *fresh;
     }
     core_vetoes_learn(core);
-    if (changed)
-        core_inputs_changed(core, false);
+    if (paths)
+        core_inputs_changed(core, false); /* anybody may use that way */
+    else if (changed)
+        core_inputs_touched(core, NULL); /* the apps know */
 }
 
 static bool estimate_same(const struct estimate *a, const struct estimate *b)

@@ -7,17 +7,26 @@
 #include "scheduler/core/internal.h"
 
 const char *const core_event_words[] = {
-    "started", "world",  "apply",  "delete",    "retag", "move",    "hello", "lost",
-    "answer",  "report", "probed", "estimates", "plan",  "checked", "tick",  NULL};
-const char *const core_effect_words[] = {"reply",   "command", "probe", "solve",
-                                         "publish", "check",   NULL};
+    "started", "world",  "apply",  "delete",  "retag",         "move", "hello",
+    "lost",    "answer", "report", "probed",  "estimates",     "plan", "checked",
+    "fenced",  "judged", "cordon", "operate", "operation-end", "tick", NULL};
+const char *const core_effect_words[] = {"reply", "command", "probe", "solve", "publish",
+                                         "check", "fence",   "judge", NULL};
 const char *const handoff_state_words[] = {
 #define HANDOFF_STATE_WORD(name, word) word,
     HANDOFF_STATE_MAP(HANDOFF_STATE_WORD)
 #undef HANDOFF_STATE_WORD
         NULL};
-const char *const handoff_reason_words[] = {"start",  "remove",  "retag",  "saving", "node-lost",
-                                            "failed", "version", "regret", "asked",  NULL};
+const char *const handoff_reason_words[] = {"start",     "remove", "retag",   "saving",
+                                            "node-lost", "failed", "version", "regret",
+                                            "asked",     "drain",  "lease",   NULL};
+const char *const cordon_kind_words[] = {"node", "site", "provider", NULL};
+const char *const operation_state_words[] = {
+#define OPERATION_STATE_WORD(name, word) word,
+    OPERATION_STATE_MAP(OPERATION_STATE_WORD)
+#undef OPERATION_STATE_WORD
+        NULL};
+const char *const step_state_words[] = {"waiting", "moving", "done", "back", "skipped", NULL};
 const char *const core_verdict_words[] = {
 #define CORE_VERDICT_WORD(name, word) word,
     CORE_VERDICT_MAP(CORE_VERDICT_WORD)
@@ -74,6 +83,9 @@ int core_create(struct core **ret_core, struct error *err)
     state->handoffs = calloc(LIMIT_HANDOFFS, sizeof(*state->handoffs));
     state->ended = calloc(CORE_ENDED, sizeof(*state->ended));
     state->commands = calloc(LIMIT_COMMANDS, sizeof(*state->commands));
+    state->routes = calloc(LIMIT_ROUTES, sizeof(*state->routes));
+    state->cordons = calloc(CORE_CORDONS, sizeof(*state->cordons));
+    state->operations = calloc(CORE_OPERATIONS, sizeof(*state->operations));
     state->estimates = calloc(CORE_ESTIMATES_MAX, sizeof(*state->estimates));
     state->decisions = calloc(CORE_DECISIONS, sizeof(*state->decisions));
     core->slot_hash = calloc(LIMIT_INSTANCES, sizeof(*core->slot_hash));
@@ -81,6 +93,7 @@ int core_create(struct core **ret_core, struct error *err)
     core->used = calloc(LIMIT_NODES, sizeof(*core->used));
     if (state->apps == NULL || state->nodes == NULL || state->instances == NULL ||
         state->handoffs == NULL || state->ended == NULL || state->commands == NULL ||
+        state->routes == NULL || state->cordons == NULL || state->operations == NULL ||
         state->estimates == NULL || state->decisions == NULL || core->slot_hash == NULL ||
         core->buckets == NULL || core->used == NULL) {
         core_destroy(core);
@@ -103,6 +116,11 @@ void core_destroy(struct core *core)
     free(core->state.handoffs);
     free(core->state.ended);
     free(core->state.commands);
+    free(core->state.routes);
+    free(core->state.cordons);
+    for (int i = 0; i < core->state.operation_count; i++)
+        free(core->state.operations[i].steps);
+    free(core->state.operations);
     free(core->state.estimates);
     free(core->state.decisions);
     free(core->slot_hash);
@@ -178,6 +196,11 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_CHECKED:
         core_on_checked(core, event);
         break;
+    case CORE_FENCED:
+    case CORE_JUDGED:
+    case CORE_CORDON_SET:
+    case CORE_OPERATE:
+    case CORE_OPERATION_END:
     case CORE_TICK:
         break;
     }
@@ -383,13 +406,22 @@ void core_publish(struct core *core, const char *name, struct core_subject subje
     core_cut(event->text, text);
 }
 
-void core_inputs_changed(struct core *core, bool room)
+void core_inputs_touched(struct core *core, struct core_app *app)
 {
     struct core_state *state = &core->state;
     state->input_version++;
+    if (app != NULL)
+        app->input_version = state->input_version;
     if (state->changed.us == 0)
         core->changed_first = state->now;
     state->changed = state->now;
+}
+
+void core_inputs_changed(struct core *core, bool room)
+{
+    struct core_state *state = &core->state;
+    core_inputs_touched(core, NULL);
+    state->structure_version = state->input_version;
     if (!room || state->world == NULL)
         return;
     for (int i = 0; i < state->app_count; i++) {

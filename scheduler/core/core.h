@@ -20,8 +20,8 @@
  * What it does: an apply, a lost node, a changed estimate mark the inputs as changed; when they are
  * quiet for policy.settle_us one CORE_SOLVE goes out; its CORE_PLAN is compared with what runs;
  * every difference becomes a handoff (handoff.h), at most policy.moves_max at once; a first start
- * and a removal are handoffs with one side empty. A plan for inputs that have changed since is
- * dropped and asked again.
+ * and a removal are handoffs with one side empty. Of a plan for inputs that have changed since,
+ * what they do not touch is carried out, and the rest asked again (decide.c).
  */
 #pragma once
 
@@ -42,10 +42,15 @@ enum core_event_kind {
     CORE_NODE_LOST, /* silent longer than policy.node_timeout_us (liveness.h decides) */
     CORE_ANSWER,    /* of a node to a command */
     CORE_REPORT,
-    CORE_PROBED,    /* from a node, or from the shell's own probe (node "") */
-    CORE_ESTIMATES, /* changed, quantised */
-    CORE_PLAN,      /* the solver's answer to CORE_SOLVE */
-    CORE_CHECKED,   /* the shell's answer to CORE_CHECK */
+    CORE_PROBED,        /* from a node, or from the shell's own probe (node "") */
+    CORE_ESTIMATES,     /* changed, quantised */
+    CORE_PLAN,          /* the solver's answer to CORE_SOLVE */
+    CORE_CHECKED,       /* the shell's answer to CORE_CHECK */
+    CORE_FENCED,        /* the shell's answer to CORE_FENCE */
+    CORE_JUDGED,        /* the shell's answer to CORE_JUDGE */
+    CORE_CORDON_SET,    /* a person empties a node, a site or a provider, or opens it again */
+    CORE_OPERATE,       /* several moves in order (operation.h) */
+    CORE_OPERATION_END, /* cancel it, or roll it back */
     CORE_TICK,
 };
 extern const char *const core_event_words[];
@@ -129,6 +134,40 @@ struct core_event {
             int64_t bill_saving_nusd;
             int64_t spread_nusd;
         } checked;
+        struct {
+            char handoff[LIMIT_ID_BYTES];
+            struct epoch owner; /* that was to be written */
+            int code; /* 0: it is there; ERR_STALE: `stored` is higher; else unknown: it is
+                       * asked again */
+            struct epoch stored;
+        } fenced;
+        struct {
+            uint64_t judge;
+            char handoff[LIMIT_ID_BYTES];
+            struct core_judged_side {
+                bool known; /* enough requests were measured */
+                int64_t requests;
+                int64_t errors_ppm;
+                int64_t latency_us; /* mean of one request */
+            } from, to;
+        } judged;
+        struct {
+            enum cordon_kind kind;
+            char name[LIMIT_REF_BYTES];
+            bool on;
+            uint64_t version; /* as of apply */
+        } cordon;
+        struct {
+            char text[LIMIT_TEXT_BYTES];
+            const struct core_operation_step *steps; /* in order; from_* and state are filled in */
+            int step_count;
+            int at_once;
+            uint64_t version; /* as of apply */
+        } operate;
+        struct {
+            char id[LIMIT_ID_BYTES];
+            bool roll_back; /* the steps done are undone, last first; else nothing more is begun */
+        } operation_end;
     };
 };
 
@@ -139,6 +178,8 @@ enum core_effect_kind {
     CORE_SOLVE,   /* build the problem with core_cost_input, solve, answer with CORE_PLAN */
     CORE_PUBLISH, /* to the events stream */
     CORE_CHECK,   /* what a move has saved by present measurements; answer with CORE_CHECKED */
+    CORE_FENCE,   /* write the owner's epoch where resources look; answer with CORE_FENCED */
+    CORE_JUDGE,   /* both sides of a canary by their measurements; answer with CORE_JUDGED */
 };
 extern const char *const core_effect_words[];
 
@@ -176,6 +217,25 @@ struct core_effect {
             char site[LIMIT_REF_BYTES]; /* where it was */
             int variant;
         } check;
+        struct {
+            char handoff[LIMIT_ID_BYTES];
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES];
+            int replica;
+            char instance[LIMIT_ID_BYTES]; /* the new owner */
+            struct epoch owner;
+        } fence;
+        struct {
+            uint64_t judge;
+            char handoff[LIMIT_ID_BYTES];
+            char namespace_[LIMIT_NAME_BYTES];
+            char app[LIMIT_NAME_BYTES];
+            char workload[LIMIT_NAME_BYTES];
+            char from[LIMIT_ID_BYTES];
+            char to[LIMIT_ID_BYTES];
+            struct instant since;
+        } judge;
     };
 };
 

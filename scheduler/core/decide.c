@@ -5,6 +5,11 @@
  * only save come in groups: a group is taken whole when every rule of pay.c says so, or left whole
  * with the rule that held it back as its decision. Choices without a group, of a shell that cannot
  * tell groups, are judged by the plan's two totals.
+ *
+ * Inputs change while a plan is computed. What every plan rests on (structure_version) leaves
+ * nothing of it; what only one app is judged by leaves the others' part: what the plan says of that
+ * app, of groups that it is in, and of sites that it would have left, is not looked at and waits
+ * for the solve that the change has already asked for.
  */
 #include <string.h>
 
@@ -18,15 +23,27 @@ struct difference {
     struct core_place place;
     int site;
     int variant;
+    bool touched; /* its app's inputs have changed since the plan was asked for */
+};
+
+/* A plan while it is judged. */
+struct judged {
+    const struct core_plan *plan;
+    bool stale;             /* some input has changed since it was asked for */
+    bool kept[LIMIT_SITES]; /* something stays there that the plan would have moved away */
 };
 
 static bool accept(struct core *core, const struct core_plan *plan);
-static int take_forced(struct core *core, const struct core_plan *plan, bool saves);
-static int take_groups(struct core *core, const struct core_plan *plan, bool all);
+static void find_kept(const struct core *core, struct judged *judged);
+static bool waits(const struct judged *judged, const struct difference *difference);
+static int take_forced(struct core *core, const struct judged *judged);
+static int take_groups(struct core *core, const struct judged *judged, bool all);
 static bool next_group(const struct core_plan *plan, const struct core_plan_choice **at);
-static int take_group(struct core *core, const struct core_plan *plan,
+static bool find_offer(const struct core *core, const struct judged *judged,
+                       struct core_offer *offer);
+static int take_group(struct core *core, const struct judged *judged,
                       const struct core_plan_choice *group, bool all);
-static bool differs(const struct core *core, const struct core_plan_choice *choice,
+static bool differs(const struct core *core, const struct core_plan *plan, int index,
                     struct difference *ret_difference);
 static bool forced(const struct core *core, const struct core_place *place,
                    enum handoff_reason *ret_reason);
@@ -79,8 +96,11 @@ void core_on_plan(struct core *core, const struct core_event *event)
         return;
     state->solving = false;
     core->solve_retry.us = 0;
-    /* The inputs have changed since: `changed` is set, and a fresh solve follows when quiet. */
-    if (plan->version != state->input_version)
+    /* What it rests on has changed since: `changed` is set, and a fresh solve follows when quiet.
+     * That one also says what is to become of what this one found no way for. */
+    bool placed = plan->status == SOLVE_OPTIMAL || plan->status == SOLVE_FEASIBLE;
+    if (plan->version < state->structure_version || plan->version > state->input_version ||
+        (plan->version != state->input_version && !placed))
         return;
     state->plan_status = plan->status;
     state->plan_bound_nusd = plan->bound_nusd;
@@ -111,11 +131,12 @@ void core_on_plan(struct core *core, const struct core_event *event)
 static bool accept(struct core *core, const struct core_plan *plan)
 {
     struct core_state *state = &core->state;
-    bool saves = plan->score_plan_nusd < plan->score_stay_nusd;
+    struct judged judged = {.plan = plan, .stale = plan->version != state->input_version};
     state->moves_due.us = 0;
-    int moves = take_forced(core, plan, saves);
-    bool blind = moves == 0 && plan->score_stay_nusd == INT64_MAX;
-    moves += take_groups(core, plan, blind);
+    find_kept(core, &judged);
+    int moves = take_forced(core, &judged);
+    bool blind = moves == 0 && plan->score_stay_nusd == INT64_MAX && !judged.stale;
+    moves += take_groups(core, &judged, blind);
     for (int i = 0; i < state->app_count && moves > 0; i++)
         core_leads_settle(&state->apps[i]);
     if (moves > 0)
@@ -123,22 +144,47 @@ static bool accept(struct core *core, const struct core_plan *plan)
     return moves > 0;
 }
 
-/* The choices that are forced, and those without a group if any is forced or the plan saves. */
-static int take_forced(struct core *core, const struct core_plan *plan, bool saves)
+/* Where what waits for a fresh plan stays in the way: who was to come into its room waits too, and
+ * so on. Groups hold all that depend on each other, so this is about choices without one. */
+static void find_kept(const struct core *core, struct judged *judged)
 {
+    const struct core_plan *plan = judged->plan;
+    struct difference difference;
+    for (bool again = judged->stale; again;) {
+        again = false;
+        for (int i = 0; i < plan->choice_count; i++) {
+            if (!differs(core, plan, i, &difference) || !waits(judged, &difference))
+                continue;
+            int from = difference.place.state->site;
+            again |= from >= 0 && !judged->kept[from];
+            if (from >= 0)
+                judged->kept[from] = true;
+        }
+    }
+}
+
+static bool waits(const struct judged *judged, const struct difference *difference)
+{
+    return difference->touched || judged->kept[difference->site];
+}
+
+/* The choices that are forced, and those without a group if any is forced or the plan saves. The
+ * totals of a stale plan are of inputs that are no more: they do not count. */
+static int take_forced(struct core *core, const struct judged *judged)
+{
+    const struct core_plan *plan = judged->plan;
+    bool saves = !judged->stale && plan->score_plan_nusd < plan->score_stay_nusd;
     bool must = plan->score_stay_nusd == INT64_MAX;
     struct difference difference;
     enum handoff_reason reason;
     for (int i = 0; i < plan->choice_count && !must; i++)
-        must = differs(core, &plan->choices[i], &difference) &&
-               forced(core, &difference.place, &reason);
+        must = differs(core, plan, i, &difference) && forced(core, &difference.place, &reason);
     int moves = 0;
     for (int i = 0; i < plan->choice_count; i++) {
-        const struct core_plan_choice *choice = &plan->choices[i];
-        if (!differs(core, choice, &difference))
+        if (!differs(core, plan, i, &difference) || waits(judged, &difference))
             continue;
         bool is_forced = forced(core, &difference.place, &reason);
-        if (!is_forced && choice->group >= 0)
+        if (!is_forced && plan->choices[i].group >= 0)
             continue;
         if (!is_forced)
             reason = must ? REASON_RETAG : REASON_SAVING;
@@ -147,7 +193,7 @@ static int take_forced(struct core *core, const struct core_plan *plan, bool sav
         } else if (is_forced || must || saves) {
             choose(core, plan, &difference, reason);
             moves++;
-        } else {
+        } else if (!judged->stale) {
             refuse(core, plan, &difference, VERDICT_NO_SAVING, "the plan as a whole saves nothing");
         }
     }
@@ -155,12 +201,12 @@ static int take_forced(struct core *core, const struct core_plan *plan, bool sav
 }
 
 /* Largest saving first, so that a small move does not take the budget of a large one. */
-static int take_groups(struct core *core, const struct core_plan *plan, bool all)
+static int take_groups(struct core *core, const struct judged *judged, bool all)
 {
     int moves = 0;
     const struct core_plan_choice *group = NULL;
-    while (next_group(plan, &group))
-        moves += take_group(core, plan, group, all);
+    while (next_group(judged->plan, &group))
+        moves += take_group(core, judged, group, all);
     return moves;
 }
 
@@ -185,31 +231,43 @@ static bool next_group(const struct core_plan *plan, const struct core_plan_choi
     return best != NULL;
 }
 
-static int take_group(struct core *core, const struct core_plan *plan,
+/* What the rules of pay.c ask of a group; false: a part of it waits, and so all of it does. */
+static bool find_offer(const struct core *core, const struct judged *judged,
+                       struct core_offer *offer)
+{
+    const struct core_plan *plan = judged->plan;
+    struct difference difference;
+    for (int i = 0; i < plan->choice_count; i++) {
+        if (plan->choices[i].group != offer->group->group || !differs(core, plan, i, &difference))
+            continue;
+        if (waits(judged, &difference))
+            return false;
+        const struct core_app *app = difference.place.app;
+        int index = (int)(difference.place.state - app->workloads);
+        offer->moves++;
+        offer->data |= difference.place.workload->kind == KIND_DATA;
+        offer->held |= app->app.moves != MOVES_AUTO;
+        offer->vetoed |= core_vetoed(core, app, index, difference.site);
+    }
+    return true;
+}
+
+static int take_group(struct core *core, const struct judged *judged,
                       const struct core_plan_choice *group, bool all)
 {
+    const struct core_plan *plan = judged->plan;
     struct core_offer offer = {.group = group};
     struct difference difference;
     enum handoff_reason reason;
-    for (int i = 0; i < plan->choice_count; i++) {
-        if (plan->choices[i].group != group->group ||
-            !differs(core, &plan->choices[i], &difference))
-            continue;
-        const struct core_app *app = difference.place.app;
-        int index = (int)(difference.place.state - app->workloads);
-        offer.moves++;
-        offer.data |= difference.place.workload->kind == KIND_DATA;
-        offer.held |= app->app.moves != MOVES_AUTO;
-        offer.vetoed |= core_vetoed(core, app, index, difference.site);
-    }
+    if (!find_offer(core, judged, &offer))
+        return 0;
     char why[LIMIT_TEXT_BYTES];
     enum core_verdict verdict = VERDICT_TAKEN;
     if (!all)
         verdict = core_pays(core, &offer, why);
     int moves = 0;
     for (int i = 0; i < plan->choice_count; i++) {
-        if (plan->choices[i].group != group->group ||
-            !differs(core, &plan->choices[i], &difference))
+        if (plan->choices[i].group != group->group || !differs(core, plan, i, &difference))
             continue;
         if (difference.place.workload->kind == KIND_DATA && difference.place.state->site >= 0) {
             refuse(core, plan, &difference, VERDICT_DATA, core_data_text);
@@ -228,10 +286,11 @@ static int take_group(struct core *core, const struct core_plan *plan,
 
 /* Whether the choice asks for another site or variant than the present one, and may. Who serves
  * whom follows from sites and variants (core_leads_settle). */
-static bool differs(const struct core *core, const struct core_plan_choice *choice,
+static bool differs(const struct core *core, const struct core_plan *plan, int index,
                     struct difference *ret_difference)
 {
     const struct world *world = core->state.world;
+    const struct core_plan_choice *choice = &plan->choices[index];
     struct difference difference = {.choice = choice, .site = world_site(world, choice->site)};
     struct core_place *place = &difference.place;
     if (difference.site < 0 ||
@@ -240,6 +299,7 @@ static bool differs(const struct core *core, const struct core_plan_choice *choi
         return false;
     bool known = choice->variant > 0 && choice->variant < place->workload->variant_count;
     difference.variant = known ? choice->variant : 0;
+    difference.touched = place->app->input_version > plan->version;
     if (place->state->site == difference.site && place->state->variant == difference.variant)
         return false;
     *ret_difference = difference;

@@ -505,7 +505,7 @@ static bool finish(struct handoff_step *step, enum handoff_state state)
     core->removed = true;
     core->diff = true;
     core->tidy = true;
-    core_inputs_changed(core, false);
+    core_inputs_touched(core, step->placed ? step->place.app : NULL);
     return false;
 }
 

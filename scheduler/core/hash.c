@@ -50,6 +50,7 @@ static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_cou
 {
     hash = hash_u64(hash, ((const struct core_storage *)app->storage)->hash);
     hash = hash_u64(hash, app->version);
+    hash = hash_u64(hash, app->input_version);
     hash = hash_u64(hash, app->deleting);
     for (int i = 0; i < app->app.workload_count; i++) {
         const struct core_workload *workload = &app->workloads[i];
@@ -170,6 +171,7 @@ uint64_t core_hash(const struct core *core)
     hash = hash_epoch(hash, state->epoch);
     hash = hash_u64(hash, state->version);
     hash = hash_u64(hash, state->input_version);
+    hash = hash_u64(hash, state->structure_version);
     hash = hash_i64(hash, state->now.us);
     hash = hash_u64(hash, core->world_hash);
     for (int i = 0; i < state->app_count; i++)

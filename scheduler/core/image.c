@@ -142,6 +142,7 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
     if (core_app_make(core, &app->app, &made) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", app->app.name);
     made.version = app->version;
+    made.input_version = app->input_version;
     made.deleting = app->deleting;
     for (int i = 0; i < made.app.workload_count; i++) {
         bool *site_blocked = made.workloads[i].site_blocked;

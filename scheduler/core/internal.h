@@ -93,8 +93,11 @@ struct core_subject {
 };
 void core_publish(struct core *core, const char *name, struct core_subject subject,
                   const char *text);
-/* Something that a solve depends on has changed; `room` may have come: blocked sites are free. */
+/* Something that every plan rests on has changed; `room` may have come: blocked sites are free. */
 void core_inputs_changed(struct core *core, bool room);
+/* Inputs of this app only have (links and families do not leave their app): a plan under way is
+ * still good for the others. NULL: of none, a solve may just find more now. */
+void core_inputs_touched(struct core *core, struct core_app *app);
 uint64_t core_next(struct core *core); /* the next number of ids and epochs */
 
 /* ---- apply.c ---- */

@@ -174,7 +174,7 @@ static void begin(struct core *core, const struct core_place *place, int replica
     if (node < 0) {
         /* The solver's next plan knows that this site is full for this workload. */
         place->state->site_blocked[site] = true;
-        core_inputs_changed(core, false);
+        core_inputs_touched(core, place->app);
         return;
     }
     char id[LIMIT_ID_BYTES];
@@ -206,7 +206,7 @@ void core_clock_due(struct core *core)
     core_trials_due(core);
     if (state->moves_due.us != 0 && state->now.us >= state->moves_due.us) {
         state->moves_due.us = 0;
-        core_inputs_changed(core, false);
+        core_inputs_touched(core, NULL);
     }
     for (int i = 0; i < state->app_count && state->world != NULL; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++) {
@@ -216,7 +216,7 @@ void core_clock_due(struct core *core)
             /* From now on it may move again: what was held back may pay. */
             if (workload->moved.us != 0 &&
                 passed(core, workload->moved.us + state->world->policy.dwell_us))
-                core_inputs_changed(core, false);
+                core_inputs_touched(core, NULL);
         }
     }
     core->clock_checked = state->now;

@@ -29,10 +29,11 @@ struct core_node {
     char drivers[LIMIT_TEXT_BYTES];
     int64_t capacity[RESOURCE_COUNT];
     struct epoch epoch;
-    struct instant since; /* up or lost since */
-    int site_index;       /* in the present world; -1: not there */
-    int64_t report_us;    /* of the last hello or report taken, on its CLOCK_BOOTTIME */
-    uint64_t report_seq;  /* older ones, by instant and then by sequence, are ignored */
+    struct instant since;           /* up or lost since */
+    int site_index;                 /* in the present world; -1: not there */
+    char ingress[LIMIT_TEXT_BYTES]; /* where its ingress listens; "": it is none */
+    int64_t report_us;              /* of the last hello or report taken, on its CLOCK_BOOTTIME */
+    uint64_t report_seq;            /* older ones, by instant and then by sequence, are ignored */
 };
 
 /* What the scheduler wants an instance to be. */
@@ -50,6 +51,10 @@ struct core_instance {
     enum instance_state state; /* as last reported; ABSENT before the first report */
     bool lost;                 /* its node is lost: the state is what was last known */
     struct epoch epoch;
+    struct epoch owner; /* the epoch by which it was last made the owner; {0, 0}: never */
+    char endpoint[LIMIT_NAME_BYTES]; /* of an http one, "address:port" */
+    int round;                       /* of state, last exported or imported */
+    struct message_object object;    /* what that round exported */
     int restarts;
     struct instant since; /* of `state` */
     char detail[LIMIT_TEXT_BYTES];
@@ -65,7 +70,12 @@ struct core_instance {
     X(STARTING, "starting")                                                                  \
     X(READY, "ready")                                                                        \
     X(REACHABLE, "reachable")                                                                \
+    X(SHIPPING, "shipping") /* stateful: the old copy exports while it serves, in rounds */  \
+    X(FREEZING, "freezing") /* owners: the old copy serves nothing from now on */            \
+    X(FENCING, "fencing")   /* the new epoch is written where resources look */              \
+    X(GRANTING, "granting") /* the new copy is told that it owns, by that epoch */           \
     X(LINGERING, "lingering")                                                                \
+    X(CANARY, "canary") /* a new version has a share of the traffic and is judged by it */   \
     X(DRAINING, "draining")                                                                  \
     X(HELD, "held")                                                                          \
     X(STOPPING, "stopping")                                                                  \
@@ -91,6 +101,8 @@ enum handoff_reason {
     REASON_VERSION, /* a new spec */
     REASON_REGRET,  /* a move that did not pay goes back */
     REASON_ASKED,   /* a person chose the site */
+    REASON_DRAIN,   /* its node, site or provider is being emptied (cordon.h) */
+    REASON_LEASE,   /* an owner whose lease ended owns again, by a new epoch */
 };
 extern const char *const handoff_reason_words[];
 
@@ -123,7 +135,18 @@ struct core_handoff {
     int vantage_count;
     bool proven;       /* reachability and drain were proven; false: no contract, or no vantage */
     int64_t linger_us; /* chosen: at least the slowest measured round trip */
-    bool cancelled;    /* went back because the plan changed, not because anything failed */
+    enum handoff_class class_;           /* as it was when it began */
+    struct epoch owner;                  /* FENCING on: the epoch of the new owner */
+    bool fenced;                         /* ... is where the resources look */
+    int round;                           /* SHIPPING: the round under way */
+    int64_t shipped_bytes;               /* in all rounds */
+    char handed[LIMIT_HANDED_BYTES + 1]; /* the frozen owner's own words */
+    struct core_canary {
+        uint64_t judge; /* the CORE_JUDGE under way; 0: none */
+        struct instant until;
+        bool promoted;
+    } canary;
+    bool cancelled; /* went back because the plan changed, not because anything failed */
     char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
 };
 
@@ -176,6 +199,7 @@ struct core_workload {
 struct core_app {
     struct app app;
     uint64_t version;                /* of the input that brought it */
+    uint64_t input_version;          /* core_state's, when something of its own last changed */
     bool deleting;                   /* removed when its last instance is gone */
     struct core_workload *workloads; /* parallel to app.workloads */
     void *storage;                   /* the core's own */
@@ -193,6 +217,72 @@ struct core_command {
     int tries;
     bool answered; /* taken (or refused for now), but its effect is not seen yet */
 };
+
+/* The HTTP route of a workload, as the ingresses are to have it (routes.h). */
+struct core_route {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    uint64_t hash; /* of the servers, their modes and weights: a change makes a new version */
+    uint64_t version;
+    bool gone; /* the workload is: dropped when every ingress has ended it */
+    struct core_route_ack {
+        char node[LIMIT_NAME_BYTES];
+        uint64_t version; /* that it has taken */
+    } acks[LIMIT_INGRESSES];
+    int ack_count;
+};
+
+/* Nothing new is placed there, and what is there moves away (cordon.h). */
+enum cordon_kind { CORDON_NODE, CORDON_SITE, CORDON_PROVIDER };
+extern const char *const cordon_kind_words[];
+struct core_cordon {
+    enum cordon_kind kind;
+    char name[LIMIT_REF_BYTES];
+    struct instant since;
+};
+#define CORE_CORDONS 64
+
+/* Several moves that a person asked for at once, in order (operation.h). */
+#define OPERATION_STATE_MAP(X)                                                          \
+    X(RUNNING, "running")                                                               \
+    X(DONE, "done")                                                                     \
+    X(FAILED, "failed")       /* a step went back: the others under way end, no more */ \
+    X(CANCELLED, "cancelled") /* the same, because somebody said so */                  \
+    X(ROLLED_BACK, "rolled-back")
+
+enum operation_state {
+#define OPERATION_STATE_ENUM(name, word) OPERATION_##name,
+    OPERATION_STATE_MAP(OPERATION_STATE_ENUM)
+#undef OPERATION_STATE_ENUM
+};
+extern const char *const operation_state_words[];
+
+enum step_state { STEP_WAITING, STEP_MOVING, STEP_DONE, STEP_BACK, STEP_SKIPPED };
+extern const char *const step_state_words[];
+
+struct core_operation_step {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char from_site[LIMIT_REF_BYTES];
+    int from_variant;
+    char to_site[LIMIT_REF_BYTES];
+    enum step_state state;
+};
+
+struct core_operation {
+    char id[LIMIT_ID_BYTES];
+    char text[LIMIT_TEXT_BYTES]; /* "evacuate gcp" */
+    enum operation_state state;
+    struct instant begun;
+    struct instant ended;
+    int at_once;                       /* steps under way at once, also below policy.moves_max */
+    struct core_operation_step *steps; /* its own memory */
+    int step_count;
+    char why[LIMIT_TEXT_BYTES]; /* FAILED: the step and its reason */
+};
+#define CORE_OPERATIONS 64 /* kept, ended ones too; the oldest ended goes first */
 
 /* What became of a choice that differs from what runs. */
 #define CORE_VERDICT_MAP(X)                                                                \
@@ -246,11 +336,13 @@ struct core_decision {
 
 struct core_state {
     uint64_t term;
-    struct epoch epoch;        /* the last one given out */
-    uint64_t version;          /* grows with every accepted change of the desired state */
-    uint64_t input_version;    /* grows with everything that a solve depends on */
-    struct instant now;        /* of the last event */
-    const struct world *world; /* NULL before the first */
+    struct epoch epoch;         /* the last one given out */
+    uint64_t version;           /* grows with every accepted change of the desired state */
+    uint64_t input_version;     /* grows with everything that a solve depends on */
+    uint64_t structure_version; /* input_version, when what every plan rests on last changed: the
+                                   world, the apps, nodes, round trips, where things are */
+    struct instant now;         /* of the last event */
+    const struct world *world;  /* NULL before the first */
     struct core_app *apps;
     int app_count;
     struct core_node *nodes;
@@ -263,6 +355,13 @@ struct core_state {
     uint64_t ended_count;
     struct core_command *commands;
     int command_count;
+    struct core_route *routes; /* LIMIT_ROUTES */
+    int route_count;
+    struct core_cordon *cordons; /* CORE_CORDONS */
+    int cordon_count;
+    struct core_operation *operations; /* CORE_OPERATIONS, oldest first */
+    int operation_count;
+    uint64_t judge; /* id of the last CORE_JUDGE */
     struct estimate *estimates;
     int estimate_count;
     struct core_decision *decisions; /* a ring, as ended */

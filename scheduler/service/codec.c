@@ -11,17 +11,32 @@
 
 /* The words as the tables want them: ended by NULL, which the core's own lists need not be. */
 static const char *const kind_words[] = {
-    [CORE_STARTED] = "started", [CORE_WORLD] = "world",         [CORE_APPLY] = "apply",
-    [CORE_DELETE] = "delete",   [CORE_RETAG] = "retag",         [CORE_MOVE] = "move",
-    [CORE_HELLO] = "hello",     [CORE_NODE_LOST] = "node_lost", [CORE_ANSWER] = "answer",
-    [CORE_REPORT] = "report",   [CORE_PROBED] = "probed",       [CORE_ESTIMATES] = "estimates",
-    [CORE_PLAN] = "plan",       [CORE_CHECKED] = "checked",     [CORE_TICK] = "tick",
+    [CORE_STARTED] = "started",
+    [CORE_WORLD] = "world",
+    [CORE_APPLY] = "apply",
+    [CORE_DELETE] = "delete",
+    [CORE_RETAG] = "retag",
+    [CORE_MOVE] = "move",
+    [CORE_HELLO] = "hello",
+    [CORE_NODE_LOST] = "node_lost",
+    [CORE_ANSWER] = "answer",
+    [CORE_REPORT] = "report",
+    [CORE_PROBED] = "probed",
+    [CORE_ESTIMATES] = "estimates",
+    [CORE_PLAN] = "plan",
+    [CORE_CHECKED] = "checked",
+    [CORE_FENCED] = "fenced",
+    [CORE_JUDGED] = "judged",
+    [CORE_CORDON_SET] = "cordon",
+    [CORE_OPERATE] = "operate",
+    [CORE_OPERATION_END] = "operation_end",
+    [CORE_TICK] = "tick",
     [CORE_TICK + 1] = NULL,
 };
 static const char *const effect_words[] = {
-    [CORE_REPLY] = "reply",  [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
-    [CORE_SOLVE] = "solve",  [CORE_PUBLISH] = "publish", [CORE_CHECK] = "check",
-    [CORE_CHECK + 1] = NULL,
+    [CORE_REPLY] = "reply", [CORE_COMMAND] = "command", [CORE_PROBE] = "probe",
+    [CORE_SOLVE] = "solve", [CORE_PUBLISH] = "publish", [CORE_CHECK] = "check",
+    [CORE_FENCE] = "fence", [CORE_JUDGE] = "judge",     [CORE_JUDGE + 1] = NULL,
 };
 const char *const codec_status_words[] = {
     [SOLVE_OPTIMAL] = "optimal", [SOLVE_FEASIBLE] = "feasible", [SOLVE_INFEASIBLE] = "infeasible",

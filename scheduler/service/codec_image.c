@@ -36,6 +36,7 @@ struct image_workload {
 struct image_app {
     const char *document;
     uint64_t version;
+    uint64_t input_version;
     bool deleting;
     struct image_workload *workloads;
     int workload_count;
@@ -241,6 +242,7 @@ static const SHAPE(workload_shape, "core.workload", image_workload, workload_fie
 static const struct wire_field app_fields[] = {
     {.name = "document", .kind = WIRE_TEXT, .max = LIMIT_DOC_BYTES, AT(image_app, document)},
     U64(image_app, version, "version"),
+    U64(image_app, input_version, "input_version"),
     FLAG(image_app, deleting, "deleting"),
     LIST(image_app, workloads, workload_count, "workloads", LIMIT_APP_WORKLOADS, &workload_shape),
 };
@@ -252,6 +254,7 @@ static const struct wire_field image_fields[] = {
     U64(image_record, image.state.epoch.n, "epoch_n"),
     U64(image_record, image.state.version, "version"),
     U64(image_record, image.state.input_version, "input_version"),
+    U64(image_record, image.state.structure_version, "structure_version"),
     I64(image_record, image.state.now.us, "now_us"),
     {.name = "world",
      .kind = WIRE_TEXT,
@@ -354,6 +357,7 @@ static int write_apps(const struct core_state *state, struct arena *scratch,
         const struct core_app *app = &state->apps[i];
         struct image_app *to = &record->apps[record->app_count++];
         to->version = app->version;
+        to->input_version = app->input_version;
         to->deleting = app->deleting;
         int rc = document_of(NULL, &app->app, scratch, &to->document, err);
         if (rc < 0)
@@ -486,7 +490,9 @@ int codec_image_read(const char *text, size_t bytes, struct arena *arena,
 static int read_app(const struct image_app *from, int site_count, struct arena *arena,
                     struct core_app *ret_app, struct error *err)
 {
-    struct core_app app = {.version = from->version, .deleting = from->deleting};
+    struct core_app app = {.version = from->version,
+                           .input_version = from->input_version,
+                           .deleting = from->deleting};
     int rc = app_parse("snapshot", from->document, strlen(from->document), arena, &app.app, err);
     if (rc < 0)
         return rc;

@@ -60,6 +60,9 @@ void service_out_send(struct service *service, const struct service_out *out, ui
     case CORE_CHECK:
         service_check(service, out->effect->check.check);
         return;
+    case CORE_FENCE:
+    case CORE_JUDGE:
+        return;
     case CORE_COMMAND:
         send_command(service, out);
         return;

@@ -207,8 +207,10 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
     /* A core that was rebuilt since has asked again. */
     if (job->generation != service->generation)
         return;
-    if (job->version != state->input_version) {
-        no_plan(service, job->solve, job->version, "the inputs changed during the solve");
+    /* Estimates may have changed meanwhile: the core takes what they do not touch. But the world
+     * that the job refers to may be gone, or where things are. */
+    if (job->version < state->structure_version) {
+        no_plan(service, job->solve, job->version, "what the solve rests on has changed");
         return;
     }
     struct core_event event = {.kind = CORE_PLAN,

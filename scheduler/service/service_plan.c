@@ -333,6 +333,12 @@ static void write_why(const struct plan *plan, const struct move *move, nusd sco
     case REASON_ASKED:
         str_format(text, sizeof(text), "it was asked for, at %s", to);
         break;
+    case REASON_DRAIN:
+        str_format(text, sizeof(text), "%s is being emptied", from);
+        break;
+    case REASON_LEASE:
+        str_format(text, sizeof(text), "it owns again at %s, by a new epoch", to);
+        break;
     case REASON_REGRET:
         str_format(text, sizeof(text), "its last move did not pay: back to %s", to);
         break;

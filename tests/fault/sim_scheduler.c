@@ -135,6 +135,9 @@ static bool deliver(struct sim *sim, const struct core_effect *effect)
         BERTH_ASSERT(done->payload != NULL, "no memory");
         return false;
     }
+    case CORE_FENCE:
+    case CORE_JUDGE:
+        return false;
     case CORE_COMMAND:
         for (int i = 0; i < SIM_NODES; i++) {
             if (str_equal(sim->nodes[i].name, effect->command.node))

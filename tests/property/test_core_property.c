@@ -229,6 +229,11 @@ static void make(struct run *run, struct core_event *event)
     case CORE_CHECKED:
         make_checked(run, event);
         break;
+    case CORE_FENCED:
+    case CORE_JUDGED:
+    case CORE_CORDON_SET:
+    case CORE_OPERATE:
+    case CORE_OPERATION_END:
     case CORE_TICK:
         break;
     }

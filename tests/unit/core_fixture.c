@@ -222,6 +222,9 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
             fixture->solve = effect->solve.solve;
             fixture->solve_version = effect->solve.version;
             break;
+        case CORE_FENCE:
+        case CORE_JUDGE:
+            break;
         case CORE_CHECK:
             fixture->check = *effect;
             fixture->check_count++;

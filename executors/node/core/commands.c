@@ -215,6 +215,12 @@ static void carry_out(struct node *node, struct node_instance *instance,
     case NODE_START:
     case NODE_PROBE:
         return; /* taken elsewhere */
+    case NODE_SNAPSHOT:
+    case NODE_RESTORE:
+    case NODE_ROUTE:
+        (void)error_set(verdict, ERR_UNSUPPORTED, 0, "this node has nothing that does %s",
+                        node_verb_words[command->verb]);
+        return;
     }
 }
 
