@@ -5,17 +5,37 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/wire/messages.h"
 
 #define PACK_VERSION 1
+#define PLAN_STEPS   8
 
 struct unpacking {
     const uint8_t *at;
     const uint8_t *end;
+    const uint8_t *begin;
+    char *copy; /* of all of it, once a text was met: texts are terminated there already */
     const struct wire_shape *top;
     struct arena *arena;
     struct error *err;
     const char *const *words; /* of the last enum, of which as many are known to exist */
     int64_t words_seen;
+};
+
+/* How elements are read that change only numbers, and the same ones again and again: what the table
+ * says of those, so that it is looked at once. */
+struct plan {
+    uint64_t head; /* the bits of the fields, as they are written */
+    uint64_t head_mask;
+    unsigned head_bytes;
+    int count;
+    struct plan_step {
+        uint64_t min; /* the value less this is at most span; all unsigned */
+        uint64_t span;
+        size_t offset;
+        unsigned zigzag; /* 1 or 0 */
+        bool wide;       /* int64_t; else int */
+    } steps[PLAN_STEPS];
 };
 
 static void put_struct(const struct wire_shape *shape, const char *object, const char *before,
@@ -28,10 +48,15 @@ static int get_head(struct unpacking *from, char *out, size_t capacity);
 static int get_struct(struct unpacking *from, const struct wire_shape *shape, char *object);
 static int get_field(struct unpacking *from, const struct wire_field *field, char *object);
 static int get_text(struct unpacking *from, const struct wire_field *field, char *at);
+static bool is_text(const char *text, size_t bytes, const uint8_t *end);
 static int get_array(struct unpacking *from, const struct wire_field *field, char *object);
+static bool get_planned(struct unpacking *from, const struct plan *plan, char *object);
+static void plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
+                      struct plan *plan);
 static int get_counts(struct unpacking *from, const struct wire_field *field, char *object);
 static bool get_number(struct unpacking *from, uint64_t *ret_value);
-static bool get_long_number(struct unpacking *from, uint64_t *ret_value);
+static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value);
+static const uint8_t *long_number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value);
 static bool is_word(struct unpacking *from, const struct wire_field *field, int64_t value);
 static int cut(const struct unpacking *from, const struct wire_field *field);
 static int out_of_range(const struct unpacking *from, const struct wire_field *field,
@@ -62,6 +87,7 @@ int wire_unpack(const struct wire_shape *shape, const char *text, size_t bytes, 
 {
     struct unpacking from = {.at = (const uint8_t *)text,
                              .end = (const uint8_t *)text + bytes,
+                             .begin = (const uint8_t *)text,
                              .top = shape,
                              .arena = arena,
                              .err = err};
@@ -338,16 +364,7 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
                          "%s: %s has %" PRIu64 " bytes, at most %" PRIu64 " are taken",
                          from->top->type, field->name, bytes, bytes_max);
     const char *text = (const char *)from->at;
-    bool plain = text[bytes] == 0;
-    for (uint64_t i = 0; i < bytes && plain;) {
-        bool ascii = text[i] != 0 && (unsigned char)text[i] < 128;
-        size_t length = ascii          ? 1
-                        : text[i] == 0 ? 0
-                                       : str_utf8_bytes(text + i, (size_t)(bytes - i));
-        plain = length > 0;
-        i += length;
-    }
-    if (!plain)
+    if (text[bytes] != 0 || !is_text(text, bytes, from->end))
         return error_set(from->err, ERR_INVALID, 0, "%s: %s is not a text in UTF-8",
                          from->top->type, field->name);
     from->at += bytes + 1;
@@ -356,12 +373,40 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
         memcpy(at, text, bytes);
         return 0;
     }
-    char *copy = arena_alloc(from->arena, (size_t)bytes + 1);
-    if (copy == NULL)
-        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " bytes", bytes);
-    memcpy(copy, text, (size_t)bytes + 1);
-    memcpy(at, &copy, sizeof copy);
+    if (from->copy == NULL) {
+        size_t all = (size_t)(from->end - from->begin);
+        from->copy = arena_alloc_raw(from->arena, all);
+        if (from->copy == NULL)
+            return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %zu bytes", all);
+        memcpy(from->copy, from->begin, all);
+    }
+    const char *kept = from->copy + (text - (const char *)from->begin);
+    memcpy(at, &kept, sizeof kept);
     return 0;
+}
+
+/* UTF-8 without a zero; eight bytes at a time where it is ASCII. */
+static bool is_text(const char *text, size_t bytes, const uint8_t *end)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (size_t i = 0; i < bytes;) {
+        uint64_t word;
+        if (end - (const uint8_t *)text >= (ptrdiff_t)(i + sizeof word)) {
+            memcpy(&word, text + i, sizeof word);
+            if (bytes - i < sizeof word) /* what follows is not ours; little-endian: put_field */
+                word = (word & (UINT64_MAX >> (64 - 8 * (bytes - i)))) | ones << 8 * (bytes - i);
+            if (((word | (word - ones)) & ones << 7) == 0) { /* no byte is 0 or past 127 */
+                i += sizeof word;
+                continue;
+            }
+        }
+        bool ascii = text[i] != 0 && (unsigned char)text[i] < 128;
+        size_t length = ascii ? 1 : text[i] == 0 ? 0 : str_utf8_bytes(text + i, bytes - i);
+        if (length == 0)
+            return false;
+        i += length;
+    }
+    return true;
 }
 
 static int get_count(struct unpacking *from, const struct wire_field *field, size_t bytes_each,
@@ -377,8 +422,8 @@ static int get_count(struct unpacking *from, const struct wire_field *field, siz
                          from->top->type, field->name, count, field->max);
     if (count > (uint64_t)(from->end - from->at)) /* each takes a byte at least */
         return cut(from, field);
-    if (count > 0)
-        items = arena_array(from->arena, (size_t)count, bytes_each);
+    if (count > 0) /* both are limits of tables: their product is no overflow */
+        items = arena_alloc_raw(from->arena, (size_t)count * bytes_each);
     if (count > 0 && items == NULL)
         return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " elements", count);
     *ret_items = items;
@@ -388,18 +433,109 @@ static int get_count(struct unpacking *from, const struct wire_field *field, siz
     return 0;
 }
 
+static inline void copy_element(char *to, const char *element, size_t bytes)
+{
+    if (bytes == sizeof(struct message_sample)) /* known to the compiler: a few moves, no call */
+        memcpy(to, element, sizeof(struct message_sample));
+    else
+        memcpy(to, element, bytes);
+}
+
 static int get_array(struct unpacking *from, const struct wire_field *field, char *object)
 {
     char *items = NULL;
     int count = 0;
+    /* Elements by one plan differ in its fields alone: each begins as a copy of the last that was
+     * not, which the processor has long finished writing. */
+    struct plan plan = {.head_mask = 0xff, .head_bytes = 1}; /* at first: as the one before */
+    const char *base = NULL;
     int rc = get_count(from, field, field->size, object, &items, &count);
     for (int i = 0; i < count && rc == 0; i++) {
         char *item = items + (size_t)i * field->size;
-        if (i > 0)
-            memcpy(item, item - field->size, field->size);
+        if (i > 0) {
+            copy_element(item, base, field->size);
+            if (get_planned(from, &plan, item))
+                continue;
+            copy_element(item, item - field->size, field->size);
+        } else {
+            memset(item, 0, field->size);
+        }
+        const uint8_t *began = from->at;
+        uint64_t present = 0;
+        base = item;
         rc = get_struct(from, field->shape, item);
+        if (rc == 0 && number_at(began, from->end, &present) != NULL)
+            plan_make(from, field->shape, present, &plan);
     }
     return rc;
+}
+
+/* False, and nothing is read, when other fields follow or one of them is not what it should be:
+ * get_struct says it then. */
+static bool get_planned(struct unpacking *from, const struct plan *plan, char *object)
+{
+    const uint8_t *at = from->at;
+    const uint8_t *end = from->end;
+    uint64_t head;
+    if (end - at < (ptrdiff_t)sizeof head)
+        return false;
+    memcpy(&head, at, sizeof head);
+    if ((head & plan->head_mask) != plan->head)
+        return false;
+    at += plan->head_bytes;
+    for (int i = 0; i < plan->count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        uint64_t raw = 0;
+        at = number_at(at, end, &raw);
+        uint64_t value = raw >> step->zigzag ^ (0 - (raw & step->zigzag));
+        int narrow = (int)value;
+        if (at == NULL || value - step->min > step->span)
+            return false;
+        if (step->wide)
+            memcpy(object + step->offset, &value, sizeof value);
+        else
+            memcpy(object + step->offset, &narrow, sizeof narrow);
+    }
+    from->at = at;
+    return true;
+}
+
+/* Leaves the plan as it is when there are others than numbers among the fields. */
+static void plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
+                      struct plan *plan)
+{
+    int count = 0;
+    for (uint64_t rest = present; rest != 0; rest &= rest - 1, count++) {
+        enum wire_kind kind = shape->fields[__builtin_ctzll(rest)].kind;
+        bool number = kind == WIRE_I64 || kind == WIRE_U64 || kind == WIRE_I32 || kind == WIRE_ENUM;
+        if (!number || count == PLAN_STEPS || present >> 56 != 0)
+            return;
+    }
+    plan->count = 0;
+    for (uint64_t rest = present; rest != 0; rest &= rest - 1) {
+        const struct wire_field *field = &shape->fields[__builtin_ctzll(rest)];
+        struct plan_step *step = &plan->steps[plan->count++];
+        *step = (struct plan_step){.offset = field->offset, .zigzag = 1};
+        if (field->kind == WIRE_U64) {
+            step->span = UINT64_MAX;
+            step->zigzag = 0;
+            step->wide = true;
+        } else if (field->kind == WIRE_ENUM) {
+            while (is_word(from, field, from->words_seen))
+                continue; /* all of them */
+            step->span = (uint64_t)from->words_seen - 1;
+        } else {
+            step->min = (uint64_t)field->min;
+            step->span = (uint64_t)field->max - step->min;
+            step->wide = field->kind == WIRE_I64;
+        }
+    }
+    plan->head = 0;
+    plan->head_bytes = 0;
+    for (; present >= 128; present >>= 7)
+        plan->head |= ((present & 127) | 128) << 8 * plan->head_bytes++;
+    plan->head |= present << 8 * plan->head_bytes++;
+    plan->head_mask = UINT64_MAX >> (64 - 8 * plan->head_bytes);
 }
 
 static int get_counts(struct unpacking *from, const struct wire_field *field, char *object)
@@ -420,42 +556,49 @@ static int get_counts(struct unpacking *from, const struct wire_field *field, ch
 
 static bool get_number(struct unpacking *from, uint64_t *ret_value)
 {
-    const uint8_t *at = from->at;
-    if (at < from->end && *at < 128) {
+    const uint8_t *at = number_at(from->at, from->end, ret_value);
+    if (at == NULL)
+        return false;
+    from->at = at;
+    return true;
+}
+
+/* What follows the number; NULL: it is cut, or past 64 bits. */
+static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
+{
+    if (at < end && *at < 128) {
         *ret_value = *at;
-        from->at = at + 1;
-        return true;
+        return at + 1;
     }
     uint64_t word = 0;
-    if (from->end - at < (ptrdiff_t)sizeof word)
-        return get_long_number(from, ret_value);
+    if (end - at < (ptrdiff_t)sizeof word)
+        return long_number_at(at, end, ret_value);
     memcpy(&word, at, sizeof word); /* little-endian: see put_field */
     uint64_t ends = ~word & UINT64_C(0x8080808080808080);
     if (ends == 0)
-        return get_long_number(from, ret_value);
+        return long_number_at(at, end, ret_value);
     /* What is up to the first byte below 128, its sevens of bits joined two, four, eight a time. */
     word &= (ends ^ (ends - 1)) & UINT64_C(0x7f7f7f7f7f7f7f7f);
     word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
     word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
     *ret_value = (word & UINT64_C(0x0fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
-    from->at = at + (__builtin_ctzll(ends) + 1) / 8;
-    return true;
+    return at + (__builtin_ctzll(ends) + 1) / 8;
 }
 
-static bool get_long_number(struct unpacking *from, uint64_t *ret_value)
+static const uint8_t *long_number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
 {
     uint64_t value = 0;
-    for (int shift = 0; shift < 64 && from->at < from->end; shift += 7) {
-        uint8_t byte = *from->at++;
+    for (int shift = 0; shift < 64 && at < end; shift += 7) {
+        uint8_t byte = *at++;
         if (shift == 63 && byte > 1)
-            return false; /* past 64 bits */
+            return NULL;
         value |= (uint64_t)(byte & 127) << shift;
         if (byte < 128) {
             *ret_value = value;
-            return true;
+            return at;
         }
     }
-    return false;
+    return NULL;
 }
 
 /* Words end with NULL, so that all before one have to be looked at: once in a message. */
