@@ -191,6 +191,7 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
     storage->spec_hash = arena_array(&storage->arena, count + 1, sizeof(*storage->spec_hash));
     if (made.workloads == NULL || storage->spec_hash == NULL ||
         app_copy(app, &storage->arena, &made.app) < 0 ||
+        core_names_index(&made.app, &storage->arena, &storage->names) < 0 ||
         make_tables(&made, core->state.world->site_count) < 0) {
         core_app_free(&made);
         return ERR_NO_MEMORY;
@@ -230,6 +231,7 @@ static void place(struct core *core, const struct core_event *event, struct core
         core_reply(core, event, ERR_LIMIT, text);
         return;
     }
+    bool added = false;
     state->version++;
     made->version = state->version;
     if (before != NULL) {
@@ -237,8 +239,11 @@ static void place(struct core *core, const struct core_event *event, struct core
         core_app_free(before);
     } else {
         before = &state->apps[state->app_count++];
+        added = true;
     }
     *before = *made;
+    if (added)
+        core_app_index(core, state->app_count - 1);
     core_inputs_changed(core, true);
     core->diff = true;
     char text[LIMIT_TEXT_BYTES];
@@ -342,6 +347,7 @@ void core_apps_sweep(struct core *core)
         core_app_free(app);
         state->app_count--;
         memmove(app, app + 1, (size_t)(state->app_count - i) * sizeof(*app));
+        core_apps_index(core);
         i--;
     }
 }
@@ -355,32 +361,6 @@ void core_app_free(struct core_app *app)
     arena_done(&storage->arena);
     free(storage);
     app->storage = NULL;
-}
-
-struct core_app *core_app_find(const struct core *core, const char *ns, const char *name)
-{
-    for (int i = 0; i < core->state.app_count; i++) {
-        struct core_app *app = &core->state.apps[i];
-        if (str_equal(app->app.name, name) && str_equal(app->app.namespace_, ns))
-            return app;
-    }
-    return NULL;
-}
-
-bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
-                     struct core_place *ret_place)
-{
-    struct core_app *found = core_app_find(core, ns, app);
-    int index = found == NULL ? -1 : app_workload(&found->app, workload);
-    if (index < 0)
-        return false;
-    *ret_place = (struct core_place){
-        .app = found,
-        .workload = &found->app.workloads[index],
-        .state = &found->workloads[index],
-        .spec_hash = core_spec_hash(found, index, found->workloads[index].variant),
-    };
-    return true;
 }
 
 void core_on_estimates(struct core *core, const struct core_event *event)

@@ -31,12 +31,9 @@ static void command_renew(struct core *core, struct core_command *command);
 struct core_command *core_command_ensure(struct core *core, const char *handoff,
                                          const struct core_instance *instance, enum node_verb verb)
 {
-    struct core_state *state = &core->state;
-    for (int i = 0; i < state->command_count; i++) {
-        struct core_command *command = &state->commands[i];
-        if (command->id[0] == 0 || command->verb == NODE_PROBE ||
-            !str_equal(command->instance, instance->id) ||
-            !str_equal(command->node, instance->node))
+    struct core_command *command = NULL;
+    while ((command = core_command_next(core, instance->id, command)) != NULL) {
+        if (command->verb == NODE_PROBE || !str_equal(command->node, instance->node))
             continue;
         if (command->verb == verb)
             return command;
@@ -48,11 +45,9 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
 struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
                                        const struct core_instance *instance, const char *node)
 {
-    struct core_state *state = &core->state;
-    for (int i = 0; i < state->command_count; i++) {
-        struct core_command *command = &state->commands[i];
-        if (command->id[0] != 0 && command->verb == NODE_PROBE &&
-            str_equal(command->instance, instance->id) && str_equal(command->node, node) &&
+    struct core_command *command = NULL;
+    while ((command = core_command_next(core, instance->id, command)) != NULL) {
+        if (command->verb == NODE_PROBE && str_equal(command->node, node) &&
             str_equal(command->handoff, handoff->id))
             return command;
     }
@@ -79,6 +74,7 @@ static struct core_command *command_new(struct core *core, const char *handoff,
     CORE_SET(command->instance, instance->id);
     command->verb = verb;
     command->not_after.us = state->now.us + CORE_LIFETIME_US;
+    core_command_index(core, (int)(command - state->commands));
     command_send(core, command);
     return command;
 }
@@ -172,16 +168,6 @@ static void fill_spec(const struct core_place *place, const struct variant *vari
     spec->restart_backoff_us = CORE_BACKOFF_US;
 }
 
-struct core_command *core_command_find(const struct core *core, const char *id)
-{
-    for (int i = 0; i < core->state.command_count; i++) {
-        struct core_command *command = &core->state.commands[i];
-        if (command->id[0] != 0 && str_equal(command->id, id))
-            return command;
-    }
-    return NULL;
-}
-
 void core_command_drop(struct core *core, struct core_command *command)
 {
     command->id[0] = 0;
@@ -199,10 +185,9 @@ void core_commands_drop_handoff(struct core *core, const char *handoff)
 
 void core_commands_drop_instance(struct core *core, const char *instance, const char *node)
 {
-    for (int i = 0; i < core->state.command_count; i++) {
-        struct core_command *command = &core->state.commands[i];
-        if (command->id[0] != 0 && str_equal(command->instance, instance) &&
-            str_equal(command->node, node))
+    struct core_command *command = NULL;
+    while ((command = core_command_next(core, instance, command)) != NULL) {
+        if (str_equal(command->node, node))
             core_command_drop(core, command);
     }
 }

@@ -37,13 +37,15 @@ const char *const core_verdict_words[] = {
  * something, and every change is a step of a handoff's life, of which there are few. */
 #define PASSES_MAX 64
 
-#define BUCKETS         (4 * LIMIT_INSTANCES)
 #define WORLD_BYTES_MAX ((size_t)64 << 20)
 
 static void dispatch(struct core *core, const struct core_event *event);
 static void started(struct core *core, const struct core_event *event);
 static void settle(struct core *core);
 static void compact(struct core *core);
+static void compact_handoffs(struct core *core);
+static void compact_commands(struct core *core);
+static void compact_instances(struct core *core);
 static void check(const struct core *core);
 static void sooner(const struct core *core, struct instant *first, int64_t us);
 
@@ -88,14 +90,12 @@ int core_create(struct core **ret_core, struct error *err)
     state->operations = calloc(CORE_OPERATIONS, sizeof(*state->operations));
     state->estimates = calloc(CORE_ESTIMATES_MAX, sizeof(*state->estimates));
     state->decisions = calloc(CORE_DECISIONS, sizeof(*state->decisions));
-    core->slot_hash = calloc(LIMIT_INSTANCES, sizeof(*core->slot_hash));
-    core->buckets = calloc(BUCKETS, sizeof(*core->buckets));
     core->used = calloc(LIMIT_NODES, sizeof(*core->used));
     if (state->apps == NULL || state->nodes == NULL || state->instances == NULL ||
         state->handoffs == NULL || state->ended == NULL || state->commands == NULL ||
         state->routes == NULL || state->cordons == NULL || state->operations == NULL ||
-        state->estimates == NULL || state->decisions == NULL || core->slot_hash == NULL ||
-        core->buckets == NULL || core->used == NULL) {
+        state->estimates == NULL || state->decisions == NULL || core->used == NULL ||
+        core_indexes_create(&core->indexes) < 0) {
         core_destroy(core);
         return error_set(err, ERR_NO_MEMORY, 0, "the scheduler's tables do not fit in memory");
     }
@@ -123,8 +123,7 @@ void core_destroy(struct core *core)
     free(core->state.operations);
     free(core->state.estimates);
     free(core->state.decisions);
-    free(core->slot_hash);
-    free(core->buckets);
+    core_indexes_destroy(&core->indexes);
     free(core->used);
     arena_done(&core->world_arena);
     free(core);
@@ -263,33 +262,73 @@ static void compact(struct core *core)
     if (!core->removed)
         return;
     core->removed = false;
+    compact_handoffs(core);
+    compact_commands(core);
+    compact_instances(core);
+    core_apps_sweep(core);
+}
+
+static void compact_handoffs(struct core *core)
+{
     struct core_state *state = &core->state;
     int kept = 0;
     for (int i = 0; i < state->handoff_count; i++) {
-        if (state->handoffs[i].id[0] != 0 && kept++ != i)
-            state->handoffs[kept - 1] = state->handoffs[i];
+        if (state->handoffs[i].id[0] == 0)
+            continue;
+        if (kept != i) {
+            state->handoffs[kept] = state->handoffs[i];
+            index_move(&core->indexes.handoffs, i, kept);
+            index_move(&core->indexes.handoff_slots, i, kept);
+        }
+        kept++;
     }
+    if (kept == state->handoff_count)
+        return;
     state->handoff_count = kept;
-    kept = 0;
+    index_relink(&core->indexes.handoffs, kept);
+    index_relink(&core->indexes.handoff_slots, kept);
+}
+
+static void compact_commands(struct core *core)
+{
+    struct core_state *state = &core->state;
+    int kept = 0;
     for (int i = 0; i < state->command_count; i++) {
-        if (state->commands[i].id[0] != 0 && kept++ != i)
-            state->commands[kept - 1] = state->commands[i];
+        if (state->commands[i].id[0] == 0)
+            continue;
+        if (kept != i) {
+            state->commands[kept] = state->commands[i];
+            index_move(&core->indexes.commands, i, kept);
+            index_move(&core->indexes.command_instances, i, kept);
+        }
+        kept++;
     }
+    if (kept == state->command_count)
+        return;
     state->command_count = kept;
-    kept = 0;
+    index_relink(&core->indexes.commands, kept);
+    index_relink(&core->indexes.command_instances, kept);
+}
+
+static void compact_instances(struct core *core)
+{
+    struct core_state *state = &core->state;
+    int kept = 0;
     for (int i = 0; i < state->instance_count; i++) {
         if (state->instances[i].id[0] == 0)
             continue;
-        if (kept++ != i) {
-            state->instances[kept - 1] = state->instances[i];
-            core->slot_hash[kept - 1] = core->slot_hash[i];
+        if (kept != i) {
+            state->instances[kept] = state->instances[i];
+            index_move(&core->indexes.instances, i, kept);
+            index_move(&core->indexes.slots, i, kept);
         }
+        kept++;
     }
-    if (kept != state->instance_count) {
-        state->instance_count = kept;
-        core_instances_index(core);
-    }
-    core_apps_sweep(core);
+    if (kept == state->instance_count)
+        return;
+    state->instance_count = kept;
+    index_relink(&core->indexes.instances, kept);
+    index_relink(&core->indexes.slots, kept);
 }
 
 /* The invariants of handoff.h that the tables can show. */

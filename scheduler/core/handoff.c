@@ -131,6 +131,7 @@ struct core_handoff *core_handoff_begin(struct core *core, struct core_instance 
         CORE_SET(handoff->to_node, to->node);
         CORE_SET(to->handoff, handoff->id);
     }
+    core_handoff_index(core, (int)(handoff - state->handoffs));
     core_handoff_enter(core, handoff, HANDOFF_STATE_PLANNED, INT64_MAX);
     return handoff;
 }
@@ -543,27 +544,4 @@ struct core_instance *core_handoff_instance(const struct core *core,
 {
     struct core_instance *instance = core_instance_find(core, id, NULL);
     return instance != NULL && str_equal(instance->handoff, handoff->id) ? instance : NULL;
-}
-
-struct core_handoff *core_handoff_find(const struct core *core, const char *id)
-{
-    for (int i = 0; i < core->state.handoff_count; i++) {
-        struct core_handoff *handoff = &core->state.handoffs[i];
-        if (handoff->id[0] != 0 && str_equal(handoff->id, id))
-            return handoff;
-    }
-    return NULL;
-}
-
-struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
-                                     const char *workload, int replica)
-{
-    for (int i = 0; i < core->state.handoff_count; i++) {
-        struct core_handoff *handoff = &core->state.handoffs[i];
-        if (handoff->id[0] != 0 && handoff->replica == replica &&
-            str_equal(handoff->workload, workload) && str_equal(handoff->app, app) &&
-            str_equal(handoff->namespace_, ns))
-            return handoff;
-    }
-    return NULL;
 }

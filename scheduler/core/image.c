@@ -70,6 +70,9 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     state->handoffs = own.handoffs;
     state->ended = own.ended;
     state->commands = own.commands;
+    state->routes = own.routes;
+    state->cordons = own.cordons;
+    state->operations = own.operations;
     state->estimates = own.estimates;
     state->decisions = own.decisions;
     copy_rows(state->ended, from->ended, core_ring_kept(from->ended_count, CORE_ENDED),
@@ -78,6 +81,8 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     copy_rows(state->estimates, from->estimates, from->estimate_count, sizeof(*state->estimates));
     copy_rows(state->decisions, from->decisions,
               core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
+    for (int i = 0; i < state->command_count; i++)
+        core_command_index(core, i);
     core->changed_first = image->changed_first;
     core->solve_retry = image->solve_retry;
     core->clock_checked = image->clock_checked;
@@ -151,6 +156,7 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
         memcpy(site_blocked, app->workloads[i].site_blocked, (size_t)sites * sizeof(bool));
     }
     state->apps[state->app_count++] = made;
+    core_app_index(core, state->app_count - 1);
     return 0;
 }
 
@@ -200,6 +206,7 @@ static int restore_nodes(struct core *core, const struct core_state *state, stru
                              "node %d of the image is \"%s\": no name, or there twice", i, name);
         struct core_node *node = &core->state.nodes[core->state.node_count++];
         *node = state->nodes[i];
+        core_node_index(core, i);
         node->site_index = state->world == NULL ? -1 : world_site(state->world, node->site);
     }
     return 0;
@@ -243,6 +250,7 @@ static int restore_handoffs(struct core *core, const struct core_state *state, s
                              "under way is",
                              from->id, handoff_state_words[from->state], from->vantage_count);
         core->state.handoffs[core->state.handoff_count++] = *from;
+        core_handoff_index(core, i);
     }
     return 0;
 }

@@ -5,8 +5,6 @@
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
-#define BUCKETS (4 * LIMIT_INSTANCES)
-
 static struct core_node *node_add(struct core *core, const char *name);
 static void node_learn(struct core *core, struct core_node *node, const struct message_hello *hello,
                        bool rebooted);
@@ -60,6 +58,7 @@ static struct core_node *node_add(struct core *core, const char *name)
     memset(node, 0, sizeof(*node));
     CORE_SET(node->name, name);
     node->site_index = -1;
+    core_node_index(core, state->node_count - 1);
     return node;
 }
 
@@ -236,43 +235,6 @@ static void publish_instance(struct core *core, const struct core_instance *inst
                  instance->detail);
 }
 
-struct core_node *core_node_find(const struct core *core, const char *name)
-{
-    for (int i = 0; i < core->state.node_count; i++) {
-        if (str_equal(core->state.nodes[i].name, name))
-            return &core->state.nodes[i];
-    }
-    return NULL;
-}
-
-static uint64_t bucket_of(const char *id)
-{
-    return hash_str(HASH_SEED, id) % BUCKETS;
-}
-
-struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node)
-{
-    if (id[0] == 0)
-        return NULL;
-    for (uint64_t at = bucket_of(id); core->buckets[at] != 0; at = (at + 1) % BUCKETS) {
-        struct core_instance *instance = &core->state.instances[core->buckets[at] - 1];
-        if (!str_equal(instance->id, id))
-            continue;
-        /* Without a node the scheduler's own is meant: it was there before any foreign one. */
-        if (node == NULL || str_equal(instance->node, node))
-            return instance;
-    }
-    return NULL;
-}
-
-static void bucket_add(struct core *core, int index)
-{
-    uint64_t at = bucket_of(core->state.instances[index].id);
-    while (core->buckets[at] != 0)
-        at = (at + 1) % BUCKETS;
-    core->buckets[at] = index + 1;
-}
-
 struct core_instance *core_instance_add(struct core *core, const char *id, const char *ns,
                                         const char *app, const char *workload, int replica,
                                         const char *node)
@@ -292,8 +254,7 @@ struct core_instance *core_instance_add(struct core *core, const char *id, const
     instance->replica = replica;
     instance->since = state->now;
     instance->node_index = (int)(home - state->nodes);
-    core->slot_hash[index] = core_slot_hash(ns, app, workload);
-    bucket_add(core, index);
+    core_instance_index(core, index);
     return instance;
 }
 
@@ -303,18 +264,6 @@ void core_instance_drop(struct core *core, struct core_instance *instance)
     instance->id[0] = 0;
     instance->node_index = -1;
     core->removed = true;
-}
-
-void core_instances_index(struct core *core)
-{
-    memset(core->buckets, 0, BUCKETS * sizeof(*core->buckets));
-    for (int i = 0; i < core->state.instance_count; i++)
-        bucket_add(core, i);
-}
-
-uint64_t core_slot_hash(const char *ns, const char *app, const char *workload)
-{
-    return hash_str(hash_str(hash_str(HASH_SEED, ns), app), workload);
 }
 
 bool core_instance_is_settled(const struct core_instance *instance)

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "scheduler/core/core.h"
 #include "scheduler/core/handoff.h"
+#include "scheduler/core/index.h"
 
 #define CORE_RESEND_US        (1 * US_PER_S)    /* an unanswered command is sent again */
 #define CORE_LIFETIME_US      (30 * US_PER_S)   /* not_after of a command; then a fresh one */
@@ -44,6 +45,20 @@ struct core_storage {
     struct arena tables; /* site_blocked: sized by the world */
     uint64_t hash;       /* app_hash, taken once */
     uint64_t *spec_hash; /* [workload], in `arena` */
+    struct index names;  /* of the workloads; in `arena` */
+};
+
+/* Beside the tables, made from them alone: no state and no hash knows of them. */
+struct core_indexes {
+    struct index apps;              /* by namespace and name */
+    struct index nodes;             /* by name */
+    struct index instances;         /* by id */
+    struct index slots;             /* instances by their workload: core_slot_hash */
+    struct index handoffs;          /* by id */
+    struct index handoff_slots;     /* by their workload */
+    struct index commands;          /* by id */
+    struct index command_instances; /* by the instance they are for */
+    void *memory;
 };
 
 struct core {
@@ -51,8 +66,7 @@ struct core {
     struct arena world_arena;
     struct world world;
     uint64_t world_hash;
-    uint64_t *slot_hash;             /* [instance]: of its workload, for fast scans */
-    int32_t *buckets;                /* instance index + 1 by hash of the id; 0 empty */
+    struct core_indexes indexes;
     int64_t (*used)[RESOURCE_COUNT]; /* [node]: scratch of fit.c */
     struct instant changed_first;    /* of the changes not yet solved */
     struct instant solve_retry;      /* 0: none */
@@ -100,13 +114,19 @@ void core_inputs_changed(struct core *core, bool room);
 void core_inputs_touched(struct core *core, struct core_app *app);
 uint64_t core_next(struct core *core); /* the next number of ids and epochs */
 
-/* ---- apply.c ---- */
-void core_on_world(struct core *core, const struct core_event *event);
-void core_on_apply(struct core *core, const struct core_event *event);
-void core_on_delete(struct core *core, const struct core_event *event);
-void core_on_retag(struct core *core, const struct core_event *event);
-void core_on_move(struct core *core, const struct core_event *event); /* move.c */
-void core_on_estimates(struct core *core, const struct core_event *event);
+/* ---- lookup.c: rows by their names ---- */
+int core_indexes_create(struct core_indexes *indexes) WARN_UNUSED;
+void core_indexes_destroy(struct core_indexes *indexes);
+/* A row has been put at the end of its table, with all its names. */
+void core_app_index(struct core *core, int row);
+void core_node_index(struct core *core, int row);
+void core_instance_index(struct core *core, int row);
+void core_handoff_index(struct core *core, int row);
+void core_command_index(struct core *core, int row);
+void core_apps_index(struct core *core); /* all of them, after one has gone */
+/* Of the app's workloads, in `arena`. */
+int core_names_index(const struct app *app, struct arena *arena,
+                     struct index *ret_index) WARN_UNUSED;
 struct core_app *core_app_find(const struct core *core, const char *ns, const char *name);
 /* The workload and its state; NULL when the app does not have it (any more). */
 struct core_place {
@@ -117,6 +137,26 @@ struct core_place {
 };
 bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
                      struct core_place *ret_place);
+struct core_node *core_node_find(const struct core *core, const char *name);
+/* By id, and by node unless NULL: a foreign instance may carry a known id. */
+struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node);
+/* Of a workload's instances and handoffs: rows of indexes.slots and of indexes.handoff_slots. */
+uint64_t core_slot_hash(const char *ns, const char *app, const char *workload);
+struct core_handoff *core_handoff_find(const struct core *core, const char *id);
+struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
+                                     const char *workload, int replica);
+struct core_command *core_command_find(const struct core *core, const char *id);
+/* The next command to that instance, whatever node it is on; `after` NULL: the first. */
+struct core_command *core_command_next(const struct core *core, const char *instance,
+                                       const struct core_command *after);
+
+/* ---- apply.c ---- */
+void core_on_world(struct core *core, const struct core_event *event);
+void core_on_apply(struct core *core, const struct core_event *event);
+void core_on_delete(struct core *core, const struct core_event *event);
+void core_on_retag(struct core *core, const struct core_event *event);
+void core_on_move(struct core *core, const struct core_event *event); /* move.c */
+void core_on_estimates(struct core *core, const struct core_event *event);
 void core_apps_sweep(struct core *core); /* apps being deleted whose instances are gone */
 /* A core_app of a copy of `app`, placed nowhere; there has to be a world. */
 int core_app_make(struct core *core, const struct app *app, struct core_app *ret_app) WARN_UNUSED;
@@ -128,15 +168,10 @@ int core_world_copy(const struct world *world, struct arena *arena,
 void core_on_hello(struct core *core, const struct core_event *event);
 void core_on_lost(struct core *core, const struct core_event *event);
 void core_on_report(struct core *core, const struct core_event *event);
-struct core_node *core_node_find(const struct core *core, const char *name);
-/* By id, and by node unless NULL: a foreign instance may carry a known id. */
-struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node);
 struct core_instance *core_instance_add(struct core *core, const char *id, const char *ns,
                                         const char *app, const char *workload, int replica,
                                         const char *node);
 void core_instance_drop(struct core *core, struct core_instance *instance);
-void core_instances_index(struct core *core); /* after a compaction */
-uint64_t core_slot_hash(const char *ns, const char *app, const char *workload);
 /* No process that could serve, now or by itself later; NULL counts. */
 bool core_instance_is_dead(const struct core_instance *instance);
 bool core_instance_is_settled(const struct core_instance *instance); /* STOPPED or FAILED */
@@ -150,7 +185,6 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
                                          const struct core_instance *instance, enum node_verb verb);
 struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
                                        const struct core_instance *instance, const char *node);
-struct core_command *core_command_find(const struct core *core, const char *id);
 void core_command_drop(struct core *core, struct core_command *command);
 void core_commands_drop_handoff(struct core *core, const char *handoff);
 void core_commands_drop_instance(struct core *core, const char *instance, const char *node);
@@ -235,9 +269,6 @@ void core_clock_due(struct core *core); /* dwell and retry times that have passe
 /* Its `from` or `to`, NULL when gone: an id may also be borne by a foreign instance. */
 struct core_instance *core_handoff_instance(const struct core *core,
                                             const struct core_handoff *handoff, const char *id);
-struct core_handoff *core_handoff_find(const struct core *core, const char *id);
-struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
-                                     const char *workload, int replica);
 /* `from` or `to` may be NULL, not both. NULL: the table is full. */
 struct core_handoff *core_handoff_begin(struct core *core, struct core_instance *from,
                                         struct core_instance *to, enum handoff_reason reason,

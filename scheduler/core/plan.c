@@ -66,11 +66,12 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
         return;
     struct core_instance *present[LIMIT_REPLICAS] = {NULL};
     bool busy[LIMIT_REPLICAS] = {false};
+    const struct index *slots = &core->indexes.slots;
     uint64_t hash = core_slot_hash(app->app.namespace_, app->app.name, workload->name);
-    for (int i = 0; i < state->instance_count; i++) {
+    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
         struct core_instance *instance = &state->instances[i];
-        if (core->slot_hash[i] != hash || instance->id[0] == 0 ||
-            instance->replica >= workload->replicas || instance->replica < 0)
+        if (instance->id[0] == 0 || instance->replica >= workload->replicas ||
+            instance->replica < 0)
             continue;
         if (instance->handoff[0] != 0)
             busy[instance->replica] = true;

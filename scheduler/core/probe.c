@@ -55,10 +55,11 @@ static void vantages_of_caller(struct core *core, struct core_handoff *handoff,
                                const struct app *app, int workload)
 {
     const struct core_state *state = &core->state;
+    const struct index *slots = &core->indexes.slots;
     uint64_t hash = core_slot_hash(app->namespace_, app->name, app->workloads[workload].name);
-    for (int i = 0; i < state->instance_count; i++) {
+    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
         const struct core_instance *instance = &state->instances[i];
-        if (core->slot_hash[i] == hash && instance->id[0] != 0 && instance->want == WANT_SERVE &&
+        if (instance->id[0] != 0 && instance->want == WANT_SERVE &&
             instance->state == INSTANCE_READY && !instance->lost)
             vantage_add(handoff, instance->node);
     }

@@ -30,13 +30,14 @@ bool core_is_served(const struct core *core, const struct core_app *app, int lea
 {
     const struct core_state *state = &core->state;
     const struct workload *workload = &app->app.workloads[lead];
+    const struct index *slots = &core->indexes.slots;
     uint64_t hash = core_slot_hash(app->app.namespace_, app->app.name, workload->name);
     int ready = 0;
-    for (int i = 0; i < state->instance_count; i++) {
+    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
         const struct core_instance *instance = &state->instances[i];
-        if (core->slot_hash[i] == hash && instance->id[0] != 0 && !instance->lost &&
-            instance->want == WANT_SERVE && instance->state == INSTANCE_READY &&
-            instance->handoff[0] == 0 && instance->replica < workload->replicas &&
+        if (instance->id[0] != 0 && !instance->lost && instance->want == WANT_SERVE &&
+            instance->state == INSTANCE_READY && instance->handoff[0] == 0 &&
+            instance->replica < workload->replicas &&
             state->nodes[instance->node_index].site_index == app->workloads[lead].site)
             ready++;
     }
@@ -62,12 +63,13 @@ bool core_is_needed(const struct core *core, const struct core_app *app, int ind
 static bool any_ready(const struct core *core, const struct core_app *app, int index)
 {
     const struct core_state *state = &core->state;
+    const struct index *slots = &core->indexes.slots;
     uint64_t hash =
         core_slot_hash(app->app.namespace_, app->app.name, app->app.workloads[index].name);
-    for (int i = 0; i < state->instance_count; i++) {
+    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
         const struct core_instance *instance = &state->instances[i];
-        if (core->slot_hash[i] != hash || instance->id[0] == 0 || instance->lost ||
-            instance->want != WANT_SERVE || instance->state != INSTANCE_READY)
+        if (instance->id[0] == 0 || instance->lost || instance->want != WANT_SERVE ||
+            instance->state != INSTANCE_READY)
             continue;
         /* The new side of a handoff is ready, but traffic may not find it yet. */
         const struct core_handoff *handoff = core_handoff_find(core, instance->handoff);

@@ -1,0 +1,223 @@
+/* Finding rows by their names: the indexes beside the tables, and what is asked of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "scheduler/core/internal.h"
+
+static uint64_t name_hash(const char *name);
+static uint64_t app_hash_of(const char *ns, const char *name);
+
+int core_indexes_create(struct core_indexes *indexes)
+{
+    const struct {
+        struct index *index;
+        int capacity;
+    } all[] = {
+        {&indexes->apps, LIMIT_APPS},           {&indexes->nodes, LIMIT_NODES},
+        {&indexes->instances, LIMIT_INSTANCES}, {&indexes->slots, LIMIT_INSTANCES},
+        {&indexes->handoffs, LIMIT_HANDOFFS},   {&indexes->handoff_slots, LIMIT_HANDOFFS},
+        {&indexes->commands, LIMIT_COMMANDS},   {&indexes->command_instances, LIMIT_COMMANDS},
+    };
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        bytes += index_bytes(all[i].capacity);
+    char *at = calloc(1, bytes);
+    if (at == NULL)
+        return ERR_NO_MEMORY;
+    indexes->memory = at;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        index_init(all[i].index, all[i].capacity, at);
+        at += index_bytes(all[i].capacity);
+    }
+    return 0;
+}
+
+void core_indexes_destroy(struct core_indexes *indexes)
+{
+    free(indexes->memory);
+    indexes->memory = NULL;
+}
+
+/* ---- apps and their workloads ---- */
+
+void core_app_index(struct core *core, int row)
+{
+    const struct app *app = &core->state.apps[row].app;
+    index_add(&core->indexes.apps, row, app_hash_of(app->namespace_, app->name));
+}
+
+void core_apps_index(struct core *core)
+{
+    index_relink(&core->indexes.apps, 0);
+    for (int i = 0; i < core->state.app_count; i++)
+        core_app_index(core, i);
+}
+
+struct core_app *core_app_find(const struct core *core, const char *ns, const char *name)
+{
+    const struct index *index = &core->indexes.apps;
+    for (int i = index_first(index, app_hash_of(ns, name)); i >= 0; i = index_next(index, i)) {
+        struct core_app *app = &core->state.apps[i];
+        if (str_equal(app->app.name, name) && str_equal(app->app.namespace_, ns))
+            return app;
+    }
+    return NULL;
+}
+
+int core_names_index(const struct app *app, struct arena *arena, struct index *ret_index)
+{
+    size_t words = index_bytes(app->workload_count) / sizeof(uint64_t) + 1;
+    uint64_t *memory = arena_array(arena, words, sizeof(*memory));
+    if (memory == NULL)
+        return ERR_NO_MEMORY;
+    index_init(ret_index, app->workload_count, memory);
+    for (int i = 0; i < app->workload_count; i++)
+        index_add(ret_index, i, name_hash(app->workloads[i].name));
+    return 0;
+}
+
+bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
+                     struct core_place *ret_place)
+{
+    struct core_app *found = core_app_find(core, ns, app);
+    if (found == NULL)
+        return false;
+    const struct index *names = &((const struct core_storage *)found->storage)->names;
+    int index = index_first(names, name_hash(workload));
+    while (index >= 0 && !str_equal(found->app.workloads[index].name, workload))
+        index = index_next(names, index);
+    if (index < 0)
+        return false;
+    *ret_place = (struct core_place){
+        .app = found,
+        .workload = &found->app.workloads[index],
+        .state = &found->workloads[index],
+        .spec_hash = core_spec_hash(found, index, found->workloads[index].variant),
+    };
+    return true;
+}
+
+/* ---- nodes and instances ---- */
+
+void core_node_index(struct core *core, int row)
+{
+    index_add(&core->indexes.nodes, row, name_hash(core->state.nodes[row].name));
+}
+
+struct core_node *core_node_find(const struct core *core, const char *name)
+{
+    const struct index *index = &core->indexes.nodes;
+    for (int i = index_first(index, name_hash(name)); i >= 0; i = index_next(index, i)) {
+        if (str_equal(core->state.nodes[i].name, name))
+            return &core->state.nodes[i];
+    }
+    return NULL;
+}
+
+void core_instance_index(struct core *core, int row)
+{
+    const struct core_instance *instance = &core->state.instances[row];
+    index_add(&core->indexes.instances, row, name_hash(instance->id));
+    index_add(&core->indexes.slots, row,
+              core_slot_hash(instance->namespace_, instance->app, instance->workload));
+}
+
+struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node)
+{
+    const struct index *index = &core->indexes.instances;
+    if (id[0] == 0)
+        return NULL;
+    for (int i = index_first(index, name_hash(id)); i >= 0; i = index_next(index, i)) {
+        struct core_instance *instance = &core->state.instances[i];
+        /* Without a node the scheduler's own is meant: it was there before any foreign one. */
+        if (str_equal(instance->id, id) && (node == NULL || str_equal(instance->node, node)))
+            return instance;
+    }
+    return NULL;
+}
+
+uint64_t core_slot_hash(const char *ns, const char *app, const char *workload)
+{
+    return hash_str(hash_str(hash_str(HASH_SEED, ns), app), workload);
+}
+
+/* ---- handoffs and commands ---- */
+
+void core_handoff_index(struct core *core, int row)
+{
+    const struct core_handoff *handoff = &core->state.handoffs[row];
+    index_add(&core->indexes.handoffs, row, name_hash(handoff->id));
+    index_add(&core->indexes.handoff_slots, row,
+              core_slot_hash(handoff->namespace_, handoff->app, handoff->workload));
+}
+
+struct core_handoff *core_handoff_find(const struct core *core, const char *id)
+{
+    const struct index *index = &core->indexes.handoffs;
+    if (id[0] == 0)
+        return NULL;
+    for (int i = index_first(index, name_hash(id)); i >= 0; i = index_next(index, i)) {
+        if (str_equal(core->state.handoffs[i].id, id))
+            return &core->state.handoffs[i];
+    }
+    return NULL;
+}
+
+struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
+                                     const char *workload, int replica)
+{
+    const struct index *index = &core->indexes.handoff_slots;
+    for (int i = index_first(index, core_slot_hash(ns, app, workload)); i >= 0;
+         i = index_next(index, i)) {
+        struct core_handoff *handoff = &core->state.handoffs[i];
+        if (handoff->id[0] != 0 && handoff->replica == replica &&
+            str_equal(handoff->workload, workload) && str_equal(handoff->app, app) &&
+            str_equal(handoff->namespace_, ns))
+            return handoff;
+    }
+    return NULL;
+}
+
+void core_command_index(struct core *core, int row)
+{
+    const struct core_command *command = &core->state.commands[row];
+    index_add(&core->indexes.commands, row, name_hash(command->id));
+    index_add(&core->indexes.command_instances, row, name_hash(command->instance));
+}
+
+struct core_command *core_command_find(const struct core *core, const char *id)
+{
+    const struct index *index = &core->indexes.commands;
+    if (id[0] == 0)
+        return NULL;
+    for (int i = index_first(index, name_hash(id)); i >= 0; i = index_next(index, i)) {
+        if (str_equal(core->state.commands[i].id, id))
+            return &core->state.commands[i];
+    }
+    return NULL;
+}
+
+struct core_command *core_command_next(const struct core *core, const char *instance,
+                                       const struct core_command *after)
+{
+    const struct index *index = &core->indexes.command_instances;
+    int row = after == NULL ? index_first(index, name_hash(instance))
+                            : index_next(index, (int)(after - core->state.commands));
+    for (; row >= 0; row = index_next(index, row)) {
+        struct core_command *command = &core->state.commands[row];
+        if (command->id[0] != 0 && str_equal(command->instance, instance))
+            return command;
+    }
+    return NULL;
+}
+
+static uint64_t name_hash(const char *name)
+{
+    return hash_str(HASH_SEED, name);
+}
+
+static uint64_t app_hash_of(const char *ns, const char *name)
+{
+    return hash_str(hash_str(HASH_SEED, ns), name);
+}
