@@ -56,13 +56,14 @@
 #define LIMIT_SAMPLES_BATCH   1024       /* samples in one metrics batch */
 #define LIMIT_SKETCHES_BATCH  256        /* sketches in one metrics batch */
 /* of one sketch: at an error of 0.54 % they cover a range of 1 to 2^32 */
-#define LIMIT_SKETCH_BUCKETS 2048
-#define LIMIT_HANDED_BYTES   4095  /* text that an owner hands over in its own words */
-#define LIMIT_SOCKET_LINE    4608  /* a line of the workload contract: that text, and a word */
-#define LIMIT_ROUTES         1024  /* HTTP routes of a scheduler, and of an ingress */
-#define LIMIT_INGRESSES      32    /* nodes that are an ingress */
-#define ROUTE_WEIGHT_MAX     256   /* of one server, as HAProxy counts */
-#define LIMIT_LOG_LINE       16384 /* a log line of a workload; longer ones are split */
+#define LIMIT_SKETCH_BUCKETS  2048
+#define LIMIT_HANDED_BYTES    4095  /* text that an owner hands over in its own words */
+#define LIMIT_SOCKET_LINE     4608  /* a line of the workload contract: that text, and a word */
+#define LIMIT_OPERATION_STEPS 4096  /* moves of one operation */
+#define LIMIT_ROUTES          1024  /* HTTP routes of a scheduler, and of an ingress */
+#define LIMIT_INGRESSES       32    /* nodes that are an ingress */
+#define ROUTE_WEIGHT_MAX      256   /* of one server, as HAProxy counts */
+#define LIMIT_LOG_LINE        16384 /* a log line of a workload; longer ones are split */
 /* What a probe takes from others (metrics/). */
 #define LIMIT_METRIC_LINE       (64 << 10) /* one line of a metrics page */
 #define LIMIT_METRIC_LABELS     64         /* labels of one series */

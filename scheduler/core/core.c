@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
+#include "scheduler/core/operation.h"
 
 const char *const core_event_words[] = {
     "started", "world",  "apply",  "delete",  "retag",         "move", "hello",
@@ -119,7 +121,7 @@ void core_destroy(struct core *core)
     free(core->state.routes);
     free(core->state.cordons);
     for (int i = 0; i < core->state.operation_count; i++)
-        free(core->state.operations[i].steps);
+        core_operation_free(&core->state.operations[i]);
     free(core->state.operations);
     free(core->state.estimates);
     free(core->state.decisions);
@@ -195,11 +197,17 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_CHECKED:
         core_on_checked(core, event);
         break;
+    case CORE_CORDON_SET:
+        core_on_cordon(core, event);
+        break;
+    case CORE_OPERATE:
+        core_on_operate(core, event);
+        break;
+    case CORE_OPERATION_END:
+        core_on_operation_end(core, event);
+        break;
     case CORE_FENCED:
     case CORE_JUDGED:
-    case CORE_CORDON_SET:
-    case CORE_OPERATE:
-    case CORE_OPERATION_END:
     case CORE_TICK:
         break;
     }
@@ -239,7 +247,7 @@ static void settle(struct core *core)
     int passes = 0;
     for (;;) {
         core_handoffs_advance(core);
-        bool more = false;
+        bool more = core_operations_advance(core);
         if (core->diff) {
             core->diff = false;
             core_diff(core);

@@ -161,9 +161,11 @@ struct core_event {
             char text[LIMIT_TEXT_BYTES];
             const struct core_operation_step *steps; /* in order; from_* and state are filled in */
             int step_count;
-            int at_once;
-            uint64_t version; /* as of apply */
-        } operate;
+            int at_once; /* 0: policy.moves_max */
+            enum cordon_kind cordon_kind;
+            char cordon[LIMIT_REF_BYTES]; /* set with it; "": none */
+            uint64_t version;             /* as of apply */
+        } operate;                        /* the reply's text is the operation's id */
         struct {
             char id[LIMIT_ID_BYTES];
             bool roll_back; /* the steps done are undone, last first; else nothing more is begun */

@@ -15,7 +15,9 @@
 
 #include "base/str.h"
 #include "model/world.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
+#include "scheduler/core/operation.h"
 
 /* A choice whose names were found and which asks for something else than what is. */
 struct difference {
@@ -295,7 +297,9 @@ static bool differs(const struct core *core, const struct core_plan *plan, int i
     struct core_place *place = &difference.place;
     if (difference.site < 0 ||
         !core_place_find(core, choice->namespace_, choice->app, choice->workload, place) ||
-        place->app->deleting || !core_site_allowed(world, place->workload, difference.site))
+        place->app->deleting || !core_site_allowed(world, place->workload, difference.site) ||
+        core_site_cordoned(core, difference.site) ||
+        core_operation_holds(core, place->app, (int)(place->state - place->app->workloads)))
         return false;
     bool known = choice->variant > 0 && choice->variant < place->workload->variant_count;
     difference.variant = known ? choice->variant : 0;
@@ -322,6 +326,10 @@ static bool forced(const struct core *core, const struct core_place *place,
     }
     if (place->workload->kind == KIND_DATA)
         return false;
+    if (core_site_cordoned(core, site)) {
+        *ret_reason = REASON_DRAIN;
+        return true;
+    }
     bool up = false;
     for (int i = 0; i < state->node_count && !up; i++)
         up = state->nodes[i].up && state->nodes[i].site_index == site;

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "model/world.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
 
 static bool runs_on(const struct core *core, const struct variant *variant,
@@ -25,7 +26,7 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
     int64_t best_left = 0;
     for (int i = 0; i < state->node_count; i++) {
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index != site)
+        if (!node->up || node->site_index != site || core_node_cordoned(core, node))
             continue;
         const struct variant *runs = core_variant(core, workload, node, variant);
         if (runs == NULL)

@@ -163,6 +163,32 @@ static uint64_t hash_estimate(uint64_t hash, const struct estimate *estimate)
     return hash_i64(hash, estimate->observed_us);
 }
 
+static uint64_t hash_operation(uint64_t hash, const struct core_operation *operation)
+{
+    hash = hash_str(hash, operation->id);
+    hash = hash_str(hash, operation->text);
+    hash = hash_u64(hash, (uint64_t)operation->state * 2 + operation->settled);
+    hash = hash_i64(hash, operation->begun.us);
+    hash = hash_i64(hash, operation->ended.us);
+    hash = hash_u64(hash, (uint64_t)operation->cordon_kind);
+    hash = hash_str(hash, operation->cordon);
+    hash = hash_i64(hash, operation->at_once);
+    for (int i = 0; i < operation->step_count; i++) {
+        const struct core_operation_step *step = &operation->steps[i];
+        hash = hash_str(hash, step->namespace_);
+        hash = hash_str(hash, step->app);
+        hash = hash_str(hash, step->workload);
+        hash = hash_str(hash, step->from_site);
+        hash = hash_i64(hash, step->from_variant);
+        hash = hash_str(hash, step->to_site);
+        hash = hash_i64(hash, step->to_variant);
+        hash = hash_u64(hash, (uint64_t)step->state);
+        hash = hash_i64(hash, step->begun.us);
+        hash = hash_i64(hash, step->ended.us);
+    }
+    return hash_str(hash, operation->why);
+}
+
 uint64_t core_hash(const struct core *core)
 {
     const struct core_state *state = &core->state;
@@ -186,6 +212,13 @@ uint64_t core_hash(const struct core *core)
         hash = hash_command(hash, &state->commands[i]);
     for (int i = 0; i < state->estimate_count; i++)
         hash = hash_estimate(hash, &state->estimates[i]);
+    for (int i = 0; i < state->cordon_count; i++) {
+        hash = hash_u64(hash, (uint64_t)state->cordons[i].kind);
+        hash = hash_str(hash, state->cordons[i].name);
+        hash = hash_i64(hash, state->cordons[i].since.us);
+    }
+    for (int i = 0; i < state->operation_count; i++)
+        hash = hash_operation(hash, &state->operations[i]);
     hash = hash_u64(hash, state->ended_count);
     hash = hash_u64(hash, state->decision_count);
     uint64_t kept =

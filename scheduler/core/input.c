@@ -3,7 +3,9 @@
 
 #include "base/str.h"
 #include "model/app.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
+#include "scheduler/core/operation.h"
 
 static int fill_app(const struct core *core, const struct app *app, const struct core_app *known,
                     struct arena *arena, struct cost_app *ret_app);
@@ -66,12 +68,17 @@ static int fill_app(const struct core *core, const struct app *app, const struct
         state->now = (struct placement){there->site, there->variant, there->lead};
         state->site_blocked = app == &known->app ? core_sites_closed(core, known, index, arena)
                                                  : known->workloads[index].site_blocked;
+        state->site_blocked = core_cordons_close(core, state->site_blocked, arena);
         if (state->site_blocked == NULL)
             return ERR_NO_MEMORY;
         /* Heavy bytes are moved by people: a plan is made around where they are. */
-        state->may_move = state->now.site < 0 ||
-                          (app->moves == MOVES_AUTO && app->workloads[i].kind != KIND_DATA &&
-                           may_move(core, known, index));
+        state->may_move =
+            state->now.site < 0 ||
+            (app->moves == MOVES_AUTO && app->workloads[i].kind != KIND_DATA &&
+             may_move(core, known, index)) ||
+            (app->workloads[i].kind != KIND_DATA && core_site_cordoned(core, state->now.site));
+        if (core_operation_holds(core, known, index))
+            state->may_move = false;
     }
     return 0;
 }
@@ -119,7 +126,7 @@ static int fill_capacity(const struct core *core, struct arena *arena, struct co
     }
     for (int i = 0; i < state->node_count; i++) {
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index < 0)
+        if (!node->up || node->site_index < 0 || core_node_cordoned(core, node))
             continue;
         for (int k = 0; k < RESOURCE_COUNT; k++) {
             int64_t *capacity = &input->capacity[node->site_index][k];

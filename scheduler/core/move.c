@@ -7,7 +7,9 @@
 
 #include "base/str.h"
 #include "model/world.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
+#include "scheduler/core/operation.h"
 
 static int check(struct core *core, const struct core_event *event, struct core_place *ret_place,
                  int *ret_site, int *ret_variant, char text[LIMIT_TEXT_BYTES]);
@@ -93,6 +95,16 @@ static int check(struct core *core, const struct core_event *event, struct core_
             "%s may not be at %s: its tags, tiers or pin forbid it; `berth explain` says which",
             event->move.workload, to);
         return ERR_INVALID;
+    }
+    if (core_site_cordoned(core, site)) {
+        CORE_TEXT(text, "%s is being emptied; `berth uncordon` opens it again", to);
+        return ERR_UNAVAILABLE;
+    }
+    if (core_operation_holds(core, ret_place->app,
+                             (int)(ret_place->state - ret_place->app->workloads))) {
+        CORE_TEXT(text, "%s is a step of a running operation; `berth get operations`",
+                  event->move.workload);
+        return ERR_UNAVAILABLE;
     }
     if (is_moving(core, ret_place)) {
         CORE_TEXT(text, "%s is moving already; ask again when that is over (`berth get handoffs`)",

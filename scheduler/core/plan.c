@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
 
 static void diff_workload(struct core *core, struct core_app *app, int index);
@@ -133,6 +134,9 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
                   place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
     } else if (present->spec_hash != place->spec_hash) {
         begin(core, place, replica, present, REASON_VERSION);
+    } else if (core_node_cordoned(core, &state->nodes[present->node_index]) &&
+               !core_site_cordoned(core, site)) {
+        begin(core, place, replica, present, REASON_DRAIN);
     }
 }
 

@@ -268,7 +268,10 @@ struct core_operation_step {
     char from_site[LIMIT_REF_BYTES];
     int from_variant;
     char to_site[LIMIT_REF_BYTES];
+    int to_variant; /* -1: the present one where it can run there, else the first that can */
     enum step_state state;
+    struct instant begun;
+    struct instant ended;
 };
 
 struct core_operation {
@@ -277,6 +280,9 @@ struct core_operation {
     enum operation_state state;
     struct instant begun;
     struct instant ended;
+    bool settled; /* no step is under way any more, and none will be */
+    enum cordon_kind cordon_kind;
+    char cordon[LIMIT_REF_BYTES];      /* that it brought; "": none */
     int at_once;                       /* steps under way at once, also below policy.moves_max */
     struct core_operation_step *steps; /* its own memory */
     int step_count;
