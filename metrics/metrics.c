@@ -9,8 +9,7 @@
 /* A batch that took that much longer than the quickest one is too old to say anything. */
 #define LATE_MAX_US (INT64_C(60) * US_PER_S)
 
-/* The batch being taken, and where its last sample belonged: samples of one instance come in a row.
- */
+/* The batch being taken, and where the samples at hand belong. */
 struct taking {
     struct metrics *metrics;
     const struct message_batch *batch;
@@ -20,22 +19,32 @@ struct taking {
     int64_t now_us;
     const char *(*site_of)(void *context, const char *peer);
     void *context;
-    const struct message_sample *last;
-    int instance;               /* of the last; -1: it has none */
-    struct windows_place place; /* of its claim */
-    bool sunk;                  /* what it says goes to the sink */
+    struct windows_now now;
+    struct windows_names names;
+};
+
+/* What one instance's samples say, of which a batch has some in a row, one of each kind as a rule.
+ */
+struct run {
+    int instance;
+    struct metrics_reading list[16];
+    int count;
+    int64_t busy_us; /* that its CPU counter covers */
 };
 
 static bool fresh_batch(struct taking *taking);
-static void take_sample(struct taking *taking, const struct message_sample *sample);
-static void find_instance(struct taking *taking, const struct message_sample *sample);
+static int take_run(struct taking *taking, const struct message_sample *samples, int count);
+static void read_counter(struct taking *taking, const struct message_sample *sample,
+                         struct run *run);
+static void set_apart(struct metrics *metrics, int instance, uint8_t which);
+static void add_run(struct taking *taking, struct run *run);
+static bool readable(const struct message_sample *sample);
 static void take_rtt(struct taking *taking, const struct message_sample *sample);
 static void take_sketch(struct taking *taking, const struct message_sketch *sketch);
 static const char *place_of(struct taking *taking, const char *site, const char *peer,
                             const char **ret_peer);
-static bool same_instance(const struct message_sample *a, const struct message_sample *b);
-static bool difference_of(struct taking *taking, const struct message_sample *sample,
-                          int64_t *ret_delta, int64_t *ret_elapsed_us);
+static inline bool same_instance(const struct message_sample *a, const struct message_sample *b);
+static bool same_texts(const struct message_sample *a, const struct message_sample *b);
 static const char *kind_word(int kind);
 
 /* "" for a name that was not told. */
@@ -58,6 +67,7 @@ int metrics_create(const struct metrics_options *options, struct metrics **ret_m
         metrics->options.age_max_us = 60 * US_PER_S;
     if (metrics->options.events_min <= 0)
         metrics->options.events_min = 20;
+    metrics->step_us = metrics->options.window_us / STRETCHES;
     metrics->judged_at = -1;
     int rc = windows_create(metrics, err);
     if (rc < 0) {
@@ -94,15 +104,19 @@ void metrics_take(struct metrics *metrics, const char *node, const char *site,
     taking.source = windows_source(metrics, node, site == NULL, now_us);
     if (taking.source < 0 || !fresh_batch(&taking))
         return;
-    for (int i = 0; i < batch->sample_count; i++) {
+    taking.now = windows_now(metrics, now_us);
+    for (int i = 0; i < batch->sample_count;) {
         const struct message_sample *sample = &batch->samples[i];
-        if (sample->kind < 0 || sample->kind >= SAMPLE_LATENCY_US || sample->value < 0)
-            metrics_refuse(metrics, "node %s: %s is %lld; no reading is below 0", node,
-                           kind_word(sample->kind), (long long)sample->value);
-        else if (sample->kind == SAMPLE_RTT_US)
+        if (readable(sample)) {
+            i += take_run(&taking, sample, batch->sample_count - i);
+            continue;
+        }
+        if (sample->kind == SAMPLE_RTT_US && sample->value >= 0)
             take_rtt(&taking, sample);
         else
-            take_sample(&taking, sample);
+            metrics_refuse(metrics, "node %s: %s is %lld; no reading is below 0", node,
+                           kind_word(sample->kind), (long long)sample->value);
+        i++;
     }
     for (int i = 0; i < batch->sketch_count; i++)
         take_sketch(&taking, &batch->sketches[i]);
@@ -161,51 +175,143 @@ static bool fresh_batch(struct taking *taking)
     return true;
 }
 
-static void take_sample(struct taking *taking, const struct message_sample *sample)
+/* Of a kind that instances have, and no less than 0. */
+static bool readable(const struct message_sample *sample)
 {
-    struct metrics *metrics = taking->metrics;
-    if (taking->last == NULL || !same_instance(taking->last, sample))
-        find_instance(taking, sample);
-    taking->last = sample;
-    if (taking->instance < 0)
-        return;
-    int64_t value = sample->value;
-    int64_t elapsed_us = 0;
-    if (sample->kind == SAMPLE_MEMORY_BYTES) {
-        if (!plausible_gauge(sample->kind, value)) {
-            metrics_refuse(metrics, "node %s: %s uses %lld bytes of memory", taking->name,
-                           told(sample->instance), (long long)value);
-            return;
-        }
-    } else if (!difference_of(taking, sample, &value, &elapsed_us)) {
-        return;
-    }
-    for (int i = 0; i < taking->place.count; i++) {
-        struct stretch *stretch = taking->place.list[i];
-        stretch->sum[sample->kind] += value;
-        stretch->count[sample->kind]++;
-        if (sample->kind == SAMPLE_CPU_NS)
-            stretch->busy_us += elapsed_us;
-    }
-    if (taking->sunk)
-        metrics->options.sink.add(metrics->options.sink.context,
-                                  metrics->instances[taking->instance].row, sample->kind, value,
-                                  taking->now_us);
+    return sample->kind >= 0 && sample->kind < SAMPLE_RTT_US && sample->value >= 0;
 }
 
-/* Makes the sample's instance the one at hand. */
-static void find_instance(struct taking *taking, const struct message_sample *sample)
+/* Takes the first sample and those behind it that are of the same instance; returns how many. */
+static int take_run(struct taking *taking, const struct message_sample *samples, int count)
 {
     struct metrics *metrics = taking->metrics;
-    const char *site = place_of(taking, sample->site, NULL, NULL);
-    taking->instance =
-        site == NULL ? -1 : windows_instance(metrics, taking->source, sample, site, taking->now_us);
-    if (taking->instance < 0)
+    const char *site = place_of(taking, samples->site, NULL, NULL);
+    struct run run;
+    run.instance = -1;
+    run.count = 0;
+    run.busy_us = 0;
+    if (site != NULL)
+        run.instance = windows_instance(metrics, taking->source, samples, site, &taking->names,
+                                        taking->now_us);
+    if (run.instance < 0) {
+        int same = 1;
+        while (same < count && same_instance(samples, &samples[same]))
+            same++;
+        return same;
+    }
+    struct instance *instance = &metrics->instances[run.instance];
+    windows_expect(metrics, run.instance, instance->claim, &taking->now);
+    if (instance->boot_us != taking->batch->boot_us) {
+        /* A counter that the last batch did not have keeps an older instant, by itself. */
+        set_apart(metrics, run.instance, instance->known & (uint8_t)~instance->present);
+        instance->before_us = instance->boot_us;
+        instance->boot_us = taking->batch->boot_us;
+        instance->present = 0;
+    }
+    int taken = 0;
+    do {
+        const struct message_sample *sample = &samples[taken];
+        if (sample->kind != SAMPLE_MEMORY_BYTES)
+            read_counter(taking, sample, &run);
+        else if (plausible_gauge(sample->kind, sample->value))
+            run.list[run.count++] = (struct metrics_reading){sample->kind, sample->value};
+        else
+            metrics_refuse(metrics, "node %s: %s uses %lld bytes of memory", taking->name,
+                           told(sample->instance), (long long)sample->value);
+        if (run.count == sizeof run.list / sizeof run.list[0])
+            add_run(taking, &run);
+    } while (++taken < count && readable(&samples[taken]) &&
+             same_instance(samples, &samples[taken]));
+    add_run(taking, &run);
+    return taken;
+}
+
+/* What a counter grew by since its last reading. The first reading and the first of a new life are
+ * only a base. */
+static void read_counter(struct taking *taking, const struct message_sample *sample,
+                         struct run *run)
+{
+    struct metrics *metrics = taking->metrics;
+    struct instance *instance = &metrics->instances[run->instance];
+    int place = counter_place(sample->kind);
+    uint8_t bit = (uint8_t)(1 << place);
+    if (instance->life != sample->life) {
+        set_apart(metrics, run->instance, instance->known);
+        instance->life = sample->life;
+    }
+    uint64_t life = instance->life;
+    int64_t then_us = (instance->present & bit) != 0 ? instance->boot_us : instance->before_us;
+    if ((instance->apart & bit) != 0) {
+        const struct lag *lag = &metrics->lags[run->instance][place];
+        life = lag->life;
+        then_us = lag->boot_us;
+    }
+    bool known = (instance->known & bit) != 0 && life == sample->life;
+    int64_t delta = sample->value - instance->value[place]; /* neither is below 0 */
+    int64_t elapsed_us = instance->boot_us - then_us;
+    instance->value[place] = sample->value;
+    instance->known |= bit;
+    instance->present |= bit;
+    instance->apart &= (uint8_t)~bit;
+    if (!known)
         return;
-    const struct instance *instance = &metrics->instances[taking->instance];
-    taking->place = windows_place(metrics, instance->claim, taking->now_us);
-    taking->sunk = instance->row >= 0 &&
-                   !suspect_doubted(&metrics->claims[instance->claim], DOUBT_ALL, taking->now_us);
+    if (delta < 0) {
+        metrics_refuse(metrics, "node %s: %s of %s fell by %lld without a new life", taking->name,
+                       kind_word(sample->kind), told(sample->instance), (long long)-delta);
+        return;
+    }
+    if ((delta > PLAUSIBLE_ALWAYS || elapsed_us < 0) &&
+        delta > plausible_growth(sample->kind, elapsed_us)) {
+        metrics_refuse(metrics,
+                       "node %s: %s of %s grew by %lld in %lld us, faster than is plausible",
+                       taking->name, kind_word(sample->kind), told(sample->instance),
+                       (long long)delta, (long long)elapsed_us);
+        return;
+    }
+    run->list[run->count++] = (struct metrics_reading){sample->kind, delta};
+    if (sample->kind == SAMPLE_CPU_NS)
+        run->busy_us += elapsed_us;
+}
+
+/* Gives counters an instant and a life of their own: what the instance says of them at present. */
+static void set_apart(struct metrics *metrics, int index, uint8_t which)
+{
+    struct instance *instance = &metrics->instances[index];
+    for (unsigned rest = which & ~(unsigned)instance->apart; rest != 0; rest &= rest - 1) {
+        int place = __builtin_ctz(rest);
+        bool present = (instance->present >> place & 1) != 0;
+        metrics->lags[index][place] = (struct lag){
+            .boot_us = present ? instance->boot_us : instance->before_us, .life = instance->life};
+    }
+    instance->apart |= which;
+}
+
+/* Adds what was read of an instance to its windows and gives it to the sink. */
+static void add_run(struct taking *taking, struct run *run)
+{
+    struct metrics *metrics = taking->metrics;
+    const struct instance *instance = &metrics->instances[run->instance];
+    const struct metrics_sink *sink = &metrics->options.sink;
+    struct windows_place place;
+    windows_place(metrics, instance->claim, &taking->now, &place);
+    for (int i = 0; i < place.count; i++) {
+        struct stretch *stretch = place.list[i];
+        for (int k = 0; k < run->count; k++) {
+            stretch->sum[run->list[k].kind] += run->list[k].value;
+            stretch->count[run->list[k].kind]++;
+        }
+        stretch->busy_us += run->busy_us;
+    }
+    if (run->count > 0 && instance->row >= 0 &&
+        !suspect_doubted(&metrics->claims[instance->claim], DOUBT_ALL, taking->now_us)) {
+        if (sink->add_all != NULL)
+            sink->add_all(sink->context, instance->row, run->list, run->count, taking->now_us);
+        for (int k = 0; k < run->count && sink->add_all == NULL; k++)
+            sink->add(sink->context, instance->row, run->list[k].kind, run->list[k].value,
+                      taking->now_us);
+    }
+    run->count = 0;
+    run->busy_us = 0;
 }
 
 /* Of a stretch the shortest round trip counts: what is longer waited in some queue. */
@@ -221,11 +327,11 @@ static void take_rtt(struct taking *taking, const struct message_sample *sample)
                        (long long)sample->value, sample->peer);
         return;
     }
-    taking->last = NULL; /* windows_pair may renumber what it stands for */
     int claim = windows_pair(metrics, taking->source, site, peer, taking->now_us);
     if (claim < 0)
         return;
-    struct windows_place place = windows_place(metrics, claim, taking->now_us);
+    struct windows_place place;
+    windows_place(metrics, claim, &taking->now, &place);
     for (int i = 0; i < place.count; i++) {
         struct stretch *stretch = place.list[i];
         if (stretch->count[SAMPLE_RTT_US] == 0 || sample->value < stretch->sum[SAMPLE_RTT_US])
@@ -257,9 +363,9 @@ static void take_sketch(struct taking *taking, const struct message_sketch *sket
                                    .segment = sketch->segment,
                                    .site = sketch->site};
     const char *site = place_of(taking, sketch->site, NULL, NULL);
-    taking->last = NULL; /* windows_instance may renumber what it stands for */
-    int at =
-        site == NULL ? -1 : windows_instance(metrics, taking->source, &whose, site, taking->now_us);
+    int at = site == NULL ? -1
+                          : windows_instance(metrics, taking->source, &whose, site, &taking->names,
+                                             taking->now_us);
     if (at < 0)
         return;
     const struct instance *instance = &metrics->instances[at];
@@ -295,48 +401,23 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool same_instance(const struct message_sample *a, const struct message_sample *b)
+/* Of a packed batch the same texts are at the same place. */
+static inline bool same_instance(const struct message_sample *a, const struct message_sample *b)
+{
+    uintptr_t apart = (uintptr_t)a->instance ^ (uintptr_t)b->instance;
+    apart |= (uintptr_t)a->workload ^ (uintptr_t)b->workload;
+    apart |= (uintptr_t)a->segment ^ (uintptr_t)b->segment;
+    apart |= (uintptr_t)a->app ^ (uintptr_t)b->app;
+    apart |= (uintptr_t)a->namespace_ ^ (uintptr_t)b->namespace_;
+    apart |= (uintptr_t)a->site ^ (uintptr_t)b->site;
+    return apart == 0 || same_texts(a, b);
+}
+
+static bool same_texts(const struct message_sample *a, const struct message_sample *b)
 {
     return same_text(a->instance, b->instance) && same_text(a->workload, b->workload) &&
            same_text(a->segment, b->segment) && same_text(a->app, b->app) &&
            same_text(a->namespace_, b->namespace_) && same_text(a->site, b->site);
-}
-
-/* What a counter grew by since its last reading, and how long ago that was on the source's clock.
- * The first reading and the first of a new life are only a base. False when there is nothing to
- * add. */
-static bool difference_of(struct taking *taking, const struct message_sample *sample,
-                          int64_t *ret_delta, int64_t *ret_elapsed_us)
-{
-    struct metrics *metrics = taking->metrics;
-    struct instance *instance = &metrics->instances[taking->instance];
-    struct reading *reading = &instance->readings[sample->kind];
-    struct reading before = *reading;
-    *reading = (struct reading){.known = true,
-                                .life = sample->life,
-                                .value = sample->value,
-                                .boot_us = taking->batch->boot_us};
-    instance->seen_us = taking->now_us;
-    if (!before.known || before.life != sample->life)
-        return false;
-    int64_t delta = sample->value - before.value;
-    int64_t elapsed_us = taking->batch->boot_us - before.boot_us;
-    if (delta < 0) {
-        metrics_refuse(metrics, "node %s: %s of %s fell by %lld without a new life", taking->name,
-                       kind_word(sample->kind), told(sample->instance), (long long)-delta);
-        return false;
-    }
-    if ((delta > PLAUSIBLE_ALWAYS || elapsed_us < 0) &&
-        delta > plausible_growth(sample->kind, elapsed_us)) {
-        metrics_refuse(metrics,
-                       "node %s: %s of %s grew by %lld in %lld us, faster than is plausible",
-                       taking->name, kind_word(sample->kind), told(sample->instance),
-                       (long long)delta, (long long)elapsed_us);
-        return false;
-    }
-    *ret_delta = delta;
-    *ret_elapsed_us = elapsed_us;
-    return true;
 }
 
 static const char *kind_word(int kind)

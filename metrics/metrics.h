@@ -51,6 +51,11 @@ struct metrics_key {
     const char *peer;
 };
 
+struct metrics_reading {
+    int kind; /* enum sample_kind */
+    int64_t value;
+};
+
 /* Gets every reading that was found plausible: what a counter grew by, or a gauge's value. */
 struct metrics_sink {
     void *context;
@@ -58,6 +63,9 @@ struct metrics_sink {
     int (*row)(void *context, const struct metrics_key *key, int64_t now_us);
     void (*add)(void *context, int row, int kind, int64_t value, int64_t now_us);
     void (*add_sketch)(void *context, int row, const struct message_sketch *sketch, int64_t now_us);
+    /* As add, for all that a batch says of one row at a time; NULL: add gets them one by one. */
+    void (*add_all)(void *context, int row, const struct metrics_reading *list, int count,
+                    int64_t now_us);
 };
 
 struct metrics_options {

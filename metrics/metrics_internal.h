@@ -40,19 +40,36 @@ struct source {
     int first_instance; /* of its last batch; a guess, -1: none */
 };
 
-/* What is read of one instance: the last state of its counters. */
+/* Counters have a place each in what is kept of an instance; memory, the one gauge among them, has
+ * nothing to keep. */
+#define COUNTERS 8
+_Static_assert(SAMPLE_MEMORY_BYTES == 1 && SAMPLE_RTT_US == COUNTERS + 1, "the places of counters");
+static inline int counter_place(int kind)
+{
+    return kind - (kind > SAMPLE_MEMORY_BYTES);
+}
+
+/* The last state of one instance's counters: two cache lines, of which a batch touches thousands.
+ * All counters of an instance are read in one batch as a rule, and have one life; for one that is
+ * not, `apart` is set and its own instant and life are in metrics.lags. */
 struct instance {
     uint64_t hash;
     int claim;
-    int row;  /* of the sink; -1: none */
-    int next; /* what came after it in its source's last batch; a guess, -1: none */
+    int row;         /* of the sink; -1: none */
+    int next;        /* what came after it in its source's last batch; a guess, -1: none */
+    uint8_t known;   /* of which counters there is a reading, by place */
+    uint8_t present; /* of those: read at boot_us; else at before_us */
+    uint8_t apart;   /* neither, or another life */
     int64_t seen_us;
-    struct reading {
-        bool known;
-        uint64_t life;
-        int64_t value;
-        int64_t boot_us; /* of the source, when read */
-    } readings[SAMPLE_COUNT];
+    int64_t boot_us; /* of the source, when it was last read */
+    int64_t before_us;
+    uint64_t life;
+    int64_t value[COUNTERS];
+};
+
+struct lag {
+    int64_t boot_us;
+    uint64_t life;
 };
 
 /* Sums of one stretch of a window. Of round trips, sum is the shortest. */
@@ -111,13 +128,15 @@ struct metrics {
     struct table source_table, instance_table, claim_table, group_table;
     struct source *sources;
     struct instance *instances;
+    struct lag (*lags)[COUNTERS]; /* one for each of instances */
     struct claim *claims;
     struct group *groups;
     int source_count, instance_count, claim_count, group_count;
-    int source_room, instance_room, claim_room, group_room;
+    int source_room, instance_room, lag_room, claim_room, group_room;
     /* [STRETCHES][claim_room]: all claims' present stretches side by side, then all those before,
      * because a batch touches one stretch of many claims and a judgement too. */
     struct stretch *claim_stretches;
+    int64_t step_us;   /* the length of a stretch */
     int previous;      /* the instance found last in this batch; -1: none yet */
     int expected;      /* what came after it in the batch before */
     int cursor;        /* of metrics_changed: the group where the next call goes on */
@@ -138,8 +157,17 @@ void windows_destroy(struct metrics *metrics);
  * may move the arrays and (windows_make_way) renumber all entries: no pointer, and no index but
  * what they return, outlives a call. */
 int windows_source(struct metrics *metrics, const char *name, bool probe, int64_t now_us);
+/* What the instances of a batch have in common, so that it is hashed once; zeroed at first. Texts
+ * are known by their address. */
+struct windows_names {
+    const char *namespace_;
+    const char *app;
+    const char *segment;
+    const char *site;
+    uint64_t hash; /* 0: of nothing yet */
+};
 int windows_instance(struct metrics *metrics, int source, const struct message_sample *sample,
-                     const char *site, int64_t now_us);
+                     const char *site, struct windows_names *names, int64_t now_us);
 int windows_pair(struct metrics *metrics, int source, const char *site, const char *peer,
                  int64_t now_us);
 /* Where a reading is added: the claim's stretch, and those of its groups when it is a node's; a
@@ -148,7 +176,34 @@ struct windows_place {
     struct stretch *list[3];
     int count;
 };
-struct windows_place windows_place(struct metrics *metrics, int claim, int64_t now_us);
+/* An instant and the stretch that it is in: divisions are made once for a batch. */
+struct windows_now {
+    int64_t us;
+    int64_t index;
+    int at; /* index % STRETCHES */
+};
+static inline struct windows_now windows_now(const struct metrics *metrics, int64_t now_us)
+{
+    int64_t index = now_us / metrics->step_us;
+    return (struct windows_now){.us = now_us, .index = index, .at = (int)(index % STRETCHES)};
+}
+void windows_place(struct metrics *metrics, int claim, const struct windows_now *now,
+                   struct windows_place *ret_place);
+/* Has the memory fetched that a batch will want when instances and claims lie in its order, as they
+ * do that were made by one. */
+static inline void windows_expect(const struct metrics *metrics, int instance, int claim,
+                                  const struct windows_now *now)
+{
+    const char *next = (const char *)(metrics->instances + instance + 2);
+    const char *stretch = (const char *)(metrics->claim_stretches +
+                                         (ptrdiff_t)now->at * metrics->claim_room + claim + 2);
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next + 64, 1);
+    __builtin_prefetch(metrics->claims + claim + 2, 1);
+    __builtin_prefetch(stretch, 1);
+    __builtin_prefetch(stretch + 64, 1);
+    __builtin_prefetch(stretch + 128, 1);
+}
 struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us);
 /* The group of a pair or a site; -1: none. */
 int windows_find(const struct metrics *metrics, enum group_kind kind,

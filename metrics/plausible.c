@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/wire/messages.h"
-#include "metrics/sketch.h"
 
 #define RATE_MAX       INT64_C(100000000)    /* events per second of one instance */
 #define BYTES_RATE_MAX INT64_C(100000000000) /* 100 GB/s */
@@ -100,11 +99,6 @@ int plausible_outliers(const int64_t *values, const bool *trusted, int count, in
         out += ret_out[i];
     }
     return out;
-}
-
-int64_t plausible_log(int64_t value)
-{
-    return value > 0 ? sketch_index((uint64_t)value) + 1 : -64;
 }
 
 static int compare(const void *a, const void *b)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "metrics/sketch.h"
+
 /* The most that a counter of a sample kind can grow by in elapsed_us; INT64_MAX: no bound. */
 int64_t plausible_growth(int kind, int64_t elapsed_us);
 #define PLAUSIBLE_ALWAYS 100000000 /* no counter's bound is below this, if elapsed_us is not */
@@ -33,6 +35,9 @@ int plausible_outliers(const int64_t *values, const bool *trusted, int count, in
                        bool *ret_out);
 
 /* 64 times the binary logarithm, rounded down: so that a tolerance is a factor. */
-int64_t plausible_log(int64_t value);
+static inline int64_t plausible_log(int64_t value)
+{
+    return value > 0 ? sketch_index((uint64_t)value) + 1 : -64;
+}
 #define PLAUSIBLE_FACTOR_3  102 /* 64 * log2(3) */
 #define PLAUSIBLE_FACTOR_20 277

@@ -77,9 +77,12 @@ struct rollup_feed {
 
 static int row_of(void *context, const struct metrics_key *key, int64_t now_us);
 static void add(void *context, int row, int kind, int64_t value, int64_t now_us);
+static void add_all(void *context, int row, const struct metrics_reading *list, int count,
+                    int64_t now_us);
 static void add_sketch(void *context, int row, const struct message_sketch *sketch, int64_t now_us);
-static struct accumulator *accumulator_at(struct rollup_feed *feed, int index, int kind,
-                                          int64_t now_us);
+static struct row *row_at(struct rollup_feed *feed, int index, int64_t now_us);
+static inline struct accumulator *accumulator_at(struct rollup_feed *feed, struct row *row,
+                                                 int kind);
 static void seal(struct rollup_feed *feed, struct row *row, int kind);
 static void *run(void *context);
 static bool write_batch(struct rollup_feed *feed, struct error *err);
@@ -167,7 +170,7 @@ void rollup_feed_close(struct rollup_feed *feed)
 struct metrics_sink rollup_feed_sink(struct rollup_feed *feed)
 {
     return (struct metrics_sink){
-        .context = feed, .row = row_of, .add = add, .add_sketch = add_sketch};
+        .context = feed, .row = row_of, .add = add, .add_sketch = add_sketch, .add_all = add_all};
 }
 
 void rollup_feed_flush(struct rollup_feed *feed, int64_t now_us)
@@ -279,15 +282,26 @@ static int row_of(void *context, const struct metrics_key *key, int64_t now_us)
 
 static void add(void *context, int index, int kind, int64_t value, int64_t now_us)
 {
+    struct metrics_reading reading = {.kind = kind, .value = value};
+    add_all(context, index, &reading, 1, now_us);
+}
+
+static void add_all(void *context, int index, const struct metrics_reading *list, int count,
+                    int64_t now_us)
+{
     struct rollup_feed *feed = context;
-    struct accumulator *into = accumulator_at(feed, index, kind, now_us);
-    if (into->count == 0)
-        into->min = into->max = value;
-    into->count++;
-    if (__builtin_add_overflow(into->sum, value, &into->sum))
-        into->sum = INT64_MAX;
-    into->min = value < into->min ? value : into->min;
-    into->max = value > into->max ? value : into->max;
+    struct row *row = row_at(feed, index, now_us);
+    for (int i = 0; i < count; i++) {
+        int64_t value = list[i].value;
+        struct accumulator *into = accumulator_at(feed, row, list[i].kind);
+        if (into->count == 0)
+            into->min = into->max = value;
+        into->count++;
+        if (__builtin_add_overflow(into->sum, value, &into->sum))
+            into->sum = INT64_MAX;
+        into->min = value < into->min ? value : into->min;
+        into->max = value > into->max ? value : into->max;
+    }
 }
 
 /* Its rows count values: how many, their sum, and between which ends of buckets they lie. */
@@ -295,8 +309,8 @@ static void add_sketch(void *context, int index, const struct message_sketch *sk
                        int64_t now_us)
 {
     struct rollup_feed *feed = context;
-    struct accumulator *into = accumulator_at(feed, index, SAMPLE_LATENCY_US, now_us);
-    struct row *row = feed->rows[index];
+    struct row *row = row_at(feed, index, now_us);
+    struct accumulator *into = accumulator_at(feed, row, SAMPLE_LATENCY_US);
     if (sketch->count == 0 || sketch_merge_message(&row->sketch, sketch, NULL) < 0)
         return; /* metrics has taken it, so it is fine */
     if (__builtin_add_overflow(into->count, sketch->count, &into->count))
@@ -305,10 +319,9 @@ static void add_sketch(void *context, int index, const struct message_sketch *sk
         into->sum = INT64_MAX;
 }
 
-static struct accumulator *accumulator_at(struct rollup_feed *feed, int index, int kind,
-                                          int64_t now_us)
+/* The row that something is added to now. */
+static struct row *row_at(struct rollup_feed *feed, int index, int64_t now_us)
 {
-    feed->readings++;
     if (now_us < feed->minute_from_us || now_us - feed->minute_from_us >= MINUTE_US) {
         feed->minute = now_us / MINUTE_US; /* scheduler time is after 1970 */
         feed->minute_from_us = feed->minute * MINUTE_US;
@@ -318,7 +331,14 @@ static struct accumulator *accumulator_at(struct rollup_feed *feed, int index, i
         row->dirty = true;
         feed->dirty[feed->dirty_count++] = index;
     }
+    return row;
+}
+
+static inline struct accumulator *accumulator_at(struct rollup_feed *feed, struct row *row,
+                                                 int kind)
+{
     struct accumulator *into = &row->kinds[kind];
+    feed->readings++;
     if (into->count > 0 && into->minute != feed->minute)
         seal(feed, row, kind);
     into->minute = feed->minute;

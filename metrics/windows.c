@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "metrics/metrics_internal.h"
 
+#define LINE_BYTES ((size_t)64)
+
 /* What an entry is asked for by, beside its hash. */
 struct wanted {
     const struct metrics *metrics;
@@ -36,11 +38,12 @@ static bool same_instance(const struct wanted *wanted, int entry);
 static bool same_claim(const struct wanted *wanted, int entry);
 static bool same_group(const struct wanted *wanted, int entry);
 static void part_name(const char *workload, const char *segment, char out[LIMIT_NAME_BYTES]);
-static struct stretch *stretch_at(struct stretch *stretches, int step, int64_t index);
+static inline struct stretch *stretch_at(struct stretch *stretch, int64_t index);
 static bool in_window(const struct stretch *stretch, int64_t present);
 static void total_add(struct stretch *total, const struct stretch *one);
+static void *line_alloc(size_t bytes);
 static bool grow_claims(struct metrics *metrics);
-static uint64_t quick_hash(uint64_t hash, const char *text);
+static inline uint64_t quick_hash(uint64_t hash, const char *text);
 
 static const char *told(const char *text)
 {
@@ -67,6 +70,7 @@ void windows_destroy(struct metrics *metrics)
             sketch_done(&metrics->claims[i].sketches[k].sketch);
     free(metrics->sources);
     free(metrics->instances);
+    free(metrics->lags);
     free(metrics->claims);
     free(metrics->claim_stretches);
     free(metrics->groups);
@@ -112,12 +116,17 @@ static void expect_after(struct metrics *metrics, int source, int instance)
 }
 
 int windows_instance(struct metrics *metrics, int source, const struct message_sample *sample,
-                     const char *site, int64_t now_us)
+                     const char *site, struct windows_names *names, int64_t now_us)
 {
-    uint64_t hash = quick_hash((uint64_t)source, told(sample->instance));
-    hash = quick_hash(quick_hash(hash, told(sample->workload)), told(sample->app));
-    hash = quick_hash(quick_hash(hash, told(sample->namespace_)), told(sample->segment));
-    hash = quick_hash(hash, site);
+    if (names->hash == 0 || names->namespace_ != sample->namespace_ || names->app != sample->app ||
+        names->segment != sample->segment || names->site != site) {
+        uint64_t all = quick_hash(quick_hash((uint64_t)source, told(sample->app)), site);
+        all = quick_hash(quick_hash(all, told(sample->namespace_)), told(sample->segment));
+        *names = (struct windows_names){sample->namespace_, sample->app, sample->segment, site,
+                                        all == 0 ? 1 : all};
+    }
+    uint64_t hash =
+        quick_hash(quick_hash(names->hash, told(sample->instance)), told(sample->workload));
     /* By its hash alone: who makes two of a source's instances collide confuses that source. The
      * same instances come in the same order each time: so the guess is right as a rule. */
     int found = metrics->expected;
@@ -135,7 +144,9 @@ int windows_instance(struct metrics *metrics, int source, const struct message_s
                        INSTANCES_MAX);
         return -1;
     }
-    if (!grow((void **)&metrics->instances, &metrics->instance_room, metrics->instance_count,
+    if (!grow((void **)&metrics->lags, &metrics->lag_room, metrics->instance_count, INSTANCES_MAX,
+              sizeof *metrics->lags) ||
+        !grow((void **)&metrics->instances, &metrics->instance_room, metrics->instance_count,
               INSTANCES_MAX, sizeof *metrics->instances)) {
         metrics_refuse(metrics, "out of memory for another instance's counters");
         return -1;
@@ -186,14 +197,14 @@ int windows_pair(struct metrics *metrics, int source, const char *site, const ch
     return claim;
 }
 
-struct windows_place windows_place(struct metrics *metrics, int claim, int64_t now_us)
+void windows_place(struct metrics *metrics, int claim, const struct windows_now *now,
+                   struct windows_place *ret_place)
 {
     struct claim *of = &metrics->claims[claim];
-    struct windows_place place = {.count = 0};
-    int64_t index = now_us / (metrics->options.window_us / STRETCHES);
-    place.list[place.count++] =
-        stretch_at(windows_stretches(metrics, claim), metrics->claim_room, index);
-    of->seen_us = now_us;
+    int count = 0;
+    ret_place->list[count++] = stretch_at(
+        windows_stretches(metrics, claim) + (ptrdiff_t)now->at * metrics->claim_room, now->index);
+    of->seen_us = now->us;
     bool probe =
         metrics->sources[of->source].probe && metrics->groups[of->group].kind != GROUP_PAIR;
     for (int i = 0; i < 2; i++) {
@@ -201,33 +212,43 @@ struct windows_place windows_place(struct metrics *metrics, int claim, int64_t n
         if (at < 0)
             continue;
         struct group *group = &metrics->groups[at];
-        if (now_us - group->seen_us > IDLE_US)
-            group->first_us = now_us; /* observed anew after so long a silence */
-        group->seen_us = now_us;
+        if (now->us - group->seen_us > IDLE_US)
+            group->first_us = now->us; /* observed anew after so long a silence */
+        group->seen_us = now->us;
         group->probed = group->probed || probe;
         if (!probe)
-            place.list[place.count++] = stretch_at(group->stretches, 1, index);
+            ret_place->list[count++] = stretch_at(&group->stretches[now->at], now->index);
     }
-    return place;
+    ret_place->count = count;
 }
 
-static struct stretch *stretch_at(struct stretch *stretches, int step, int64_t index)
+/* Begins it anew when it is of another round of the window. */
+static inline struct stretch *stretch_at(struct stretch *stretch, int64_t index)
 {
-    struct stretch *stretch = &stretches[index % STRETCHES * step];
-    if (stretch->index != index)
-        *stretch = (struct stretch){.index = index};
+    if (stretch->index != index) {
+        /* Line by line: for more at once compilers take a string instruction, which takes longer
+         * than all that is then added. */
+        _Static_assert(sizeof *stretch == 3 * LINE_BYTES, "the lines of a stretch");
+        char *lines = (char *)stretch;
+        memset(lines, 0, LINE_BYTES);
+        memset(lines + LINE_BYTES, 0, LINE_BYTES);
+        memset(lines + 2 * LINE_BYTES, 0, LINE_BYTES);
+        stretch->index = index;
+    }
     return stretch;
 }
 
 struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us)
 {
+    struct windows_now now = windows_now(metrics, now_us);
     int64_t index = now_us / metrics->options.window_us;
     struct claim_sketch *half = &metrics->claims[claim].sketches[index % 2];
     if (half->index != index) {
         sketch_clear(&half->sketch);
         half->index = index;
     }
-    (void)windows_place(metrics, claim, now_us); /* it is heard of */
+    struct windows_place place;
+    windows_place(metrics, claim, &now, &place); /* it is heard of */
     return &half->sketch;
 }
 
@@ -240,7 +261,7 @@ int windows_find(const struct metrics *metrics, enum group_kind kind, const stru
 void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
                  int64_t now_us, struct stretch into[STRETCHES])
 {
-    int64_t present = now_us / (metrics->options.window_us / STRETCHES);
+    int64_t present = now_us / metrics->step_us;
     for (int i = 0; i < STRETCHES; i++) {
         const struct stretch *stretch = &stretches[(ptrdiff_t)i * step];
         if (!in_window(stretch, present))
@@ -266,8 +287,12 @@ struct stretch windows_total(const struct stretch stretches[STRETCHES])
 struct stretch windows_window(const struct metrics *metrics, const struct stretch *stretches,
                               int step, int64_t now_us)
 {
-    int64_t present = now_us / (metrics->options.window_us / STRETCHES);
+    int64_t present = now_us / metrics->step_us;
     struct stretch total = {.index = -1};
+    /* They lie far apart, where no processor expects them. */
+    for (int i = 0; i < STRETCHES; i++)
+        for (size_t line = 0; line < sizeof *stretches; line += LINE_BYTES)
+            __builtin_prefetch((const char *)&stretches[(ptrdiff_t)i * step] + line);
     for (int i = 0; i < STRETCHES; i++) {
         const struct stretch *one = &stretches[(ptrdiff_t)i * step];
         if (in_window(one, present))
@@ -446,6 +471,7 @@ static bool make_way(struct metrics *metrics, int64_t now_us)
         if (instance.claim < 0 || now_us - instance.seen_us > IDLE_US)
             continue;
         metrics->instances[count] = instance;
+        memmove(metrics->lags[count], metrics->lags[i], sizeof metrics->lags[count]);
         table_put(&metrics->instance_table, instance.hash, count++);
     }
     metrics->instance_count = count;
@@ -462,12 +488,21 @@ static bool grow(void **array, int *room, int count, int max, size_t bytes_each)
         return false;
     int more = *room == 0 ? 64 : *room * 2;
     more = more > max ? max : more;
-    void *larger = realloc(*array, (size_t)more * bytes_each);
+    void *larger = line_alloc((size_t)more * bytes_each);
     if (larger == NULL)
         return false;
+    if (count > 0)
+        memcpy(larger, *array, (size_t)count * bytes_each);
+    free(*array);
     *array = larger;
     *room = more;
     return true;
+}
+
+/* Memory from the beginning of a cache line on: entries are made to fit into lines. */
+static void *line_alloc(size_t bytes)
+{
+    return aligned_alloc(LINE_BYTES, (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
 }
 
 /* Room for one more claim and its stretches. */
@@ -480,7 +515,7 @@ static bool grow_claims(struct metrics *metrics)
         return false;
     if (room == before)
         return true;
-    struct stretch *larger = calloc((size_t)room * STRETCHES, sizeof *larger);
+    struct stretch *larger = line_alloc((size_t)room * STRETCHES * sizeof *larger);
     if (larger == NULL)
         return false; /* claims are longer than claim_room says: harmless */
     for (int i = 0; i < STRETCHES && before > 0; i++)
@@ -494,7 +529,7 @@ static bool grow_claims(struct metrics *metrics)
 
 /* Quicker than hash_str, eight bytes at a time; the same for as long as a process lives, which is
  * as long as the table. */
-static uint64_t quick_hash(uint64_t hash, const char *text)
+static inline uint64_t quick_hash(uint64_t hash, const char *text)
 {
     const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
     size_t bytes = strlen(text);
