@@ -70,6 +70,27 @@ static struct core_plan_choice choice(const char *workload, const char *site, in
     return made;
 }
 
+/* Answers the last solve; choices are of `app` unless they name theirs. */
+static void answer_of(struct fixture *f, struct core_plan_choice *choices, int count,
+                      const char *app, int64_t stay)
+{
+    struct core_event event = {.kind = CORE_PLAN};
+    event.plan.solve = f->solve;
+    event.plan.version = f->solve_version;
+    event.plan.status = SOLVE_OPTIMAL;
+    event.plan.choices = choices;
+    event.plan.choice_count = count;
+    event.plan.score_stay_nusd = stay;
+    event.plan.score_plan_nusd = DOLLAR;
+    for (int i = 0; i < count; i++) {
+        str_format(choices[i].namespace_, LIMIT_NAME_BYTES, "default");
+        if (app != NULL)
+            str_format(choices[i].app, LIMIT_NAME_BYTES, "%s", app);
+    }
+    f->solve = 0;
+    fixture_step(f, &event);
+}
+
 static void offer(struct fixture *f, struct core_plan_choice one)
 {
     ask(f);
@@ -400,6 +421,228 @@ static void what_waits_outlives_a_restart(void **state)
     assert_true(f->solve != 0);
 }
 
+/* ---- inputs that change during a solve ---- */
+
+/* A second app of the same two workloads, "bar", at the same sites; settled, with a solve asked. */
+static void with_bar(struct fixture *f)
+{
+    struct app app;
+    assert_int_equal(app_copy(&f->app, &f->arena, &app), 0);
+    str_format(app.name, sizeof(app.name), "bar");
+    app.workloads[1].require.count = 0;
+    fixture_apply(f, &app);
+    fixture_run(f, 1100 * US_PER_MS);
+    struct core_plan_choice both[2] = {choice("web", "edge/nyc", -1, 0),
+                                       choice("source", "aws/us-east-1", -1, 0)};
+    assert_int_equal(f->reply_code, 0);
+    answer_of(f, both, 2, "bar", INT64_MAX);
+    fixture_run(f, 60 * US_PER_S);
+    ask(f);
+}
+
+static void change(struct fixture *f, const char *app, enum estimate_kind kind)
+{
+    static int64_t value = 5000;
+    struct estimate estimate = {.kind = kind, .value = ++value, .at_us = f->now_us};
+    struct core_event event = {.kind = CORE_ESTIMATES};
+    str_format(estimate.site, sizeof(estimate.site), "edge/nyc");
+    if (kind == ESTIMATE_RTT_US) {
+        str_format(estimate.peer, sizeof(estimate.peer), "aws/us-east-1");
+    } else {
+        str_format(estimate.namespace_, sizeof(estimate.namespace_), "default");
+        str_format(estimate.app, sizeof(estimate.app), "%s", app);
+        str_format(estimate.workload, sizeof(estimate.workload), "web");
+    }
+    event.estimates.list = &estimate;
+    event.estimates.count = 1;
+    fixture_step(f, &event);
+}
+
+static const char *site_of(const struct fixture *f, const char *app, int index)
+{
+    const struct core_state *state = core_state(f->core);
+    for (int i = 0; i < state->app_count; i++) {
+        int site = state->apps[i].workloads[index].site;
+        if (str_equal(state->apps[i].app.name, app))
+            return site < 0 ? "" : state->world->sites[site].name;
+    }
+    fail_msg("there is no app %s", app);
+    return "";
+}
+
+/* The moves of both apps' `web`, each of a group of its own unless `together`. */
+static void offer_both(struct fixture *f, bool together)
+{
+    struct core_plan_choice both[2] = {
+        choice("web", "aws/us-east-1", 0, 3 * DOLLAR),
+        choice("web", "gcp/us-central1", together ? 0 : 1, together ? 3 * DOLLAR : 2 * DOLLAR)};
+    str_format(both[0].app, sizeof(both[0].app), "shop");
+    str_format(both[1].app, sizeof(both[1].app), "bar");
+    answer_of(f, both, 2, NULL, 5 * DOLLAR);
+}
+
+static void what_a_change_does_not_touch_is_moved(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    change(f, "bar", ESTIMATE_MCPU);
+    uint64_t decisions = core_state(f->core)->decision_count;
+    offer_both(f, false);
+    assert_string_equal(site_of(f, "shop", 0), "aws/us-east-1");
+    assert_string_equal(site_of(f, "bar", 0), "edge/nyc");
+    assert_int_equal(core_state(f->core)->decision_count, decisions + 1);
+    assert_int_equal(core_state(f->core)->saving_move_count, 1);
+    /* The rest waited for what the change has asked for. */
+    fixture_run(f, 1100 * US_PER_MS);
+    assert_true(f->solve != 0);
+    offer_both(f, false);
+    assert_string_equal(site_of(f, "bar", 0), "gcp/us-central1");
+}
+
+static void a_group_waits_whole(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    change(f, "bar", ESTIMATE_CALLS_MHZ);
+    uint64_t decisions = core_state(f->core)->decision_count;
+    offer_both(f, true);
+    assert_string_equal(site_of(f, "shop", 0), "edge/nyc");
+    assert_string_equal(site_of(f, "bar", 0), "edge/nyc");
+    assert_int_equal(core_state(f->core)->decision_count, decisions);
+    fixture_run(f, 1100 * US_PER_MS);
+    offer_both(f, true);
+    assert_string_equal(site_of(f, "shop", 0), "aws/us-east-1");
+    assert_string_equal(site_of(f, "bar", 0), "gcp/us-central1");
+}
+
+/* What every plan rests on: round trips, apps, nodes, the world, and where people put things. */
+static void a_change_of_the_whole_leaves_nothing_of_a_plan(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    for (int i = 0; i < 5; i++) {
+        struct app app;
+        struct core_event event = {.kind = CORE_MOVE};
+        switch (i) {
+        case 0:
+            change(f, "", ESTIMATE_RTT_US);
+            break;
+        case 1:
+            assert_int_equal(app_copy(&f->app, &f->arena, &app), 0);
+            str_format(app.name, sizeof(app.name), "third");
+            fixture_apply(f, &app);
+            break;
+        case 2:
+            fixture_lose(f, fixture_node(f, "client"));
+            break;
+        case 3:
+            f->world.policy.horizon_us++;
+            fixture_world(f);
+            break;
+        default:
+            str_format(event.move.namespace_, LIMIT_NAME_BYTES, "default");
+            str_format(event.move.app, LIMIT_NAME_BYTES, "bar");
+            str_format(event.move.workload, LIMIT_NAME_BYTES, "source");
+            str_format(event.move.site, LIMIT_REF_BYTES, "gcp/us-central1");
+            fixture_step(f, &event);
+            break;
+        }
+        uint64_t decisions = core_state(f->core)->decision_count;
+        offer_both(f, false);
+        assert_string_equal(site_of(f, "shop", 0), "edge/nyc");
+        assert_string_equal(site_of(f, "bar", 0), "edge/nyc");
+        assert_int_equal(core_state(f->core)->decision_count, decisions);
+        fixture_run(f, 60 * US_PER_S);
+        if (f->solve != 0)
+            answer_of(f, NULL, 0, NULL, DOLLAR);
+        fixture_run(f, 60 * US_PER_S);
+        ask(f);
+    }
+    offer_both(f, false);
+    assert_string_equal(site_of(f, "shop", 0), "aws/us-east-1");
+    assert_string_equal(site_of(f, "bar", 0), "gcp/us-central1");
+}
+
+/* `source` has to leave gcp; at aws it was to have the room of bar's, which now stays. */
+static void who_was_to_come_into_room_that_stays_taken_waits(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    fixture_retag(f, "source", "aws");
+    fixture_run(f, 1100 * US_PER_MS);
+    if (f->solve_version < core_state(f->core)->structure_version) {
+        answer_of(f, NULL, 0, NULL, DOLLAR);
+        fixture_run(f, 1100 * US_PER_MS);
+    }
+    assert_true(f->solve != 0);
+    change(f, "bar", ESTIMATE_MCPU);
+    struct core_plan_choice all[2] = {choice("source", "aws/us-east-1", -1, 0),
+                                      choice("source", "edge/nyc", -1, 0)};
+    str_format(all[0].app, sizeof(all[0].app), "shop");
+    str_format(all[1].app, sizeof(all[1].app), "bar");
+    answer_of(f, all, 2, NULL, INT64_MAX);
+    assert_string_equal(site_of(f, "shop", 1), "gcp/us-central1");
+    assert_string_equal(site_of(f, "bar", 1), "aws/us-east-1");
+    fixture_run(f, 1100 * US_PER_MS);
+    /* With a place of its own it need not wait for anybody. */
+    change(f, "bar", ESTIMATE_MCPU);
+    answer_of(f, all, 1, NULL, INT64_MAX);
+    assert_string_equal(site_of(f, "shop", 1), "aws/us-east-1");
+}
+
+/* The totals of a stale plan are those of inputs that are no more. */
+static void totals_of_a_stale_plan_decide_nothing(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    change(f, "bar", ESTIMATE_MCPU);
+    struct core_plan_choice one = choice("web", "aws/us-east-1", -1, 0);
+    uint64_t decisions = core_state(f->core)->decision_count;
+    answer_of(f, &one, 1, "shop", 5 * DOLLAR);
+    assert_string_equal(site_of(f, "shop", 0), "edge/nyc");
+    fixture_run(f, 1100 * US_PER_MS);
+    change(f, "bar", ESTIMATE_MCPU);
+    one.group = 0; /* nor is anything forced because the placement of then could not stay */
+    one.score_saving_nusd = DOLLAR;
+    one.confidence_ppm = 1;
+    answer_of(f, &one, 1, "shop", INT64_MAX);
+    assert_string_equal(site_of(f, "shop", 0), "edge/nyc");
+    assert_int_equal(core_state(f->core)->decision_count, decisions + 1);
+    assert_int_equal(decision_of(f, "web")->verdict, VERDICT_UNSURE);
+}
+
+/* A solve that found no way is asked again anyhow when inputs have changed since. */
+static void a_stale_no_says_nothing(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    change(f, "bar", ESTIMATE_MCPU);
+    struct core_event event = {.kind = CORE_PLAN};
+    event.plan.solve = f->solve;
+    event.plan.version = f->solve_version;
+    event.plan.status = SOLVE_INFEASIBLE;
+    event.plan.score_stay_nusd = INT64_MAX;
+    str_format(event.plan.text, sizeof(event.plan.text), "nothing fits");
+    enum solve_status status = core_state(f->core)->plan_status;
+    fixture_step(f, &event);
+    assert_int_equal(core_state(f->core)->plan_status, status);
+    assert_null(fixture_told(f, "plan.infeasible"));
+    f->solve = 0;
+    fixture_run(f, 1100 * US_PER_MS);
+    assert_true(f->solve != 0);
+}
+
+/* Nobody asks for plans of the future. */
+static void a_plan_for_inputs_that_never_were_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    with_bar(f);
+    f->solve_version++;
+    offer_both(f, false);
+    assert_string_equal(site_of(f, "shop", 0), "edge/nyc");
+    assert_string_equal(site_of(f, "bar", 0), "edge/nyc");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +663,13 @@ int main(void)
         TEST(a_placement_that_cannot_stay_is_left),
         TEST(a_plan_without_groups_is_judged_whole),
         TEST(what_waits_outlives_a_restart),
+        TEST(what_a_change_does_not_touch_is_moved),
+        TEST(a_group_waits_whole),
+        TEST(a_change_of_the_whole_leaves_nothing_of_a_plan),
+        TEST(who_was_to_come_into_room_that_stays_taken_waits),
+        TEST(totals_of_a_stale_plan_decide_nothing),
+        TEST(a_stale_no_says_nothing),
+        TEST(a_plan_for_inputs_that_never_were_is_refused),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
