@@ -486,6 +486,12 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         subject_node(agent->options.name, "probed", subject);
         publish(agent, subject, NULL, &message_probed_shape, &effect->probed);
         return;
+    case NODE_FX_SHIP:
+    case NODE_FX_GET:
+    case NODE_FX_DROP:
+    case NODE_FX_LEASE:
+    case NODE_FX_ROUTE:
+        return;
     }
 }
 

@@ -93,7 +93,8 @@ void sim_node_take(struct sim *sim, int index, struct node_event *event)
 {
     static const char *const words[] = {"started", "adopted", "connected", "hello asked", "command",
                                         "fetched", "spawned", "said",      "judged",      "exited",
-                                        "cleared", "probed",  "tick"};
+                                        "cleared", "probed",  "tick",      "shipped",     "got",
+                                        "renewed", "routed"};
     struct sim_node *node = &sim->nodes[index];
     char what[LIMIT_TEXT_BYTES];
     event->at.us = sim->now_us + node->boot_us;
@@ -175,6 +176,12 @@ static bool carry_out(struct sim *sim, int index, const struct node_effect *effe
         event.probed = effect->probed;
         to_scheduler(sim, index, &event);
         break;
+    case NODE_FX_SHIP:
+    case NODE_FX_GET:
+    case NODE_FX_DROP:
+    case NODE_FX_LEASE:
+    case NODE_FX_ROUTE:
+        break; /* the script has no owners and no ingress */
     }
     return sim->broken[0] == 0;
 }
@@ -194,6 +201,8 @@ static void persist(struct sim *sim, struct sim_node *node, const struct node_re
     BERTH_ASSERT(place != NULL, "the simulated disk of %s is full", node->name);
     place->used = true;
     place->record = *record; /* the script's specs have no arrays */
+    if (record->handed != NULL)
+        place->record.handed = arena_strdup(&sim->arena, record->handed);
     BERTH_ASSERT(record->spec.arg_count == 0 && record->spec.env_count == 0, "arrays in a spec");
     (void)sim;
 }

@@ -248,6 +248,12 @@ void instance_said(struct node *node, struct node_instance *instance, enum workl
         return;
     case SAID_STOPPING:
         return; /* its end will say the same */
+    case SAID_FROZEN:
+    case SAID_OWNED:
+    case SAID_SNAPSHOTTED:
+    case SAID_RESTORED:
+    case SAID_FAILED:
+        return;
     }
 }
 

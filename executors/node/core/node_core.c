@@ -95,13 +95,18 @@ void node_step(struct node *node, const struct node_event *event, struct node_ef
     case NODE_EV_TICK:
         take_tick(node);
         break;
+    case NODE_EV_RENEWED:
+    case NODE_EV_ROUTED:
+        break;
     case NODE_EV_ADOPTED:
     case NODE_EV_FETCHED:
     case NODE_EV_SPAWNED:
     case NODE_EV_SAID:
     case NODE_EV_JUDGED:
     case NODE_EV_EXITED:
-    case NODE_EV_CLEARED: {
+    case NODE_EV_CLEARED:
+    case NODE_EV_SHIPPED:
+    case NODE_EV_GOT: {
         struct node_instance *instance = node_find(node, event->instance);
         if (instance == NULL)
             break;
@@ -162,6 +167,17 @@ const struct node_record *node_record_at(const struct node *node, int index)
         if (node->instances[i].used && index-- == 0)
             return &node->instances[i].record;
     return NULL;
+}
+
+bool node_wants_answers(const struct node *node)
+{
+    for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
+        const struct node_instance *instance = &node->instances[i];
+        if (instance->used && instance->record.spec.handoff != SPEC_OVERLAP &&
+            instance->record.spec.lease_us > 0 && !instance_is_over(instance))
+            return true;
+    }
+    return false;
 }
 
 /* ---- shared with the other sources --------------------------------------------------------------
@@ -301,7 +317,12 @@ static void take_of_instance(struct node *node, struct node_instance *instance,
     case NODE_EV_COMMAND:
     case NODE_EV_PROBED:
     case NODE_EV_TICK:
+    case NODE_EV_RENEWED:
+    case NODE_EV_ROUTED:
         return; /* of the node as a whole */
+    case NODE_EV_SHIPPED:
+    case NODE_EV_GOT:
+        return;
     }
 }
 

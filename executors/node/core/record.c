@@ -17,6 +17,13 @@ static const struct wire_field node_record_fields[] = {
     WIRE_FIELD_I32(node_record, error_code, WIRE_OPTIONAL, -999, 999),
     WIRE_FIELD_STR(node_record, detail, WIRE_OPTIONAL),
     WIRE_FIELD_STRUCT(node_record, spec, WIRE_OPTIONAL, &message_spec_shape),
+    WIRE_FIELD_STRUCT(node_record, owner, WIRE_OPTIONAL, &epoch_shape),
+    WIRE_FIELD_BOOL(node_record, granted, WIRE_OPTIONAL),
+    WIRE_FIELD_TEXT(node_record, handed, WIRE_OPTIONAL, LIMIT_HANDED_BYTES),
+    WIRE_FIELD_I32(node_record, asked, WIRE_OPTIONAL, 0, INT_MAX),
+    WIRE_FIELD_I32(node_record, round, WIRE_OPTIONAL, 0, INT_MAX),
+    WIRE_FIELD_STRUCT(node_record, object, WIRE_OPTIONAL, &message_object_shape),
+    WIRE_FIELD_STR(node_record, endpoint, WIRE_OPTIONAL),
 };
 /* clang-format on */
 
