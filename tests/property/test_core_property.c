@@ -37,6 +37,9 @@ struct run {
     struct strbuf twin_text;
     struct arena arena;                /* of one image */
     int restored[HANDOFF_STATE_COUNT]; /* handoffs under way in images, by state */
+    int sites[4];                      /* before a plan that may not change them */
+    int noted;
+    int stale; /* plans of which an app's part was stale */
 };
 
 static uint64_t pick(struct run *run, uint64_t below)
@@ -217,9 +220,13 @@ static void make(struct run *run, struct core_event *event)
         break;
     case CORE_ESTIMATES:
         memset(&run->estimate, 0, sizeof(run->estimate));
-        run->estimate.kind = ESTIMATE_CALLS_MHZ;
+        run->estimate.kind = pick(run, 8) == 0 ? ESTIMATE_RTT_US : ESTIMATE_CALLS_MHZ;
         run->estimate.value = (int64_t)pick(run, 5);
         run->estimate.at_us = run->f->now_us;
+        if (pick(run, 2) == 0)
+            str_format(run->estimate.app, LIMIT_NAME_BYTES, "shop");
+        if (pick(run, 2) == 0)
+            str_format(run->estimate.namespace_, LIMIT_NAME_BYTES, "default");
         event->estimates.list = &run->estimate;
         event->estimates.count = 1;
         break;
@@ -303,14 +310,44 @@ static void restore_twin(struct run *run, bool as_bytes)
     run->twin = restored;
 }
 
+/* The sites of all workloads of "shop" before a plan, and whether it may change them: not when what
+ * it rests on, or an input of the app, has changed since it was asked for. */
+static void sites_note(struct run *run, const struct core_event *event)
+{
+    const struct core_state *state = core_state(run->f->core);
+    run->noted = 0;
+    if (event->kind != CORE_PLAN || state->app_count == 0)
+        return;
+    const struct core_app *app = &state->apps[0];
+    if (event->plan.version >= state->structure_version &&
+        event->plan.version >= app->input_version && event->plan.version <= state->input_version &&
+        event->plan.solve == state->solve)
+        return;
+    for (; run->noted < app->app.workload_count && run->noted < 4; run->noted++)
+        run->sites[run->noted] = app->workloads[run->noted].site;
+    run->stale += event->plan.version >= state->structure_version && state->solving;
+}
+
+static void sites_check(const struct run *run, const struct core_event *event)
+{
+    const struct core_state *state = core_state(run->f->core);
+    for (int i = 0; i < run->noted; i++)
+        if (state->apps[0].workloads[i].site != run->sites[i])
+            fail_msg("plan %llu of inputs %llu moved workload %d, whose inputs had changed",
+                     (unsigned long long)event->plan.solve, (unsigned long long)event->plan.version,
+                     i);
+}
+
 static void one_run(struct run *run, uint64_t seed)
 {
     static struct fixture fixture;
     struct error err;
     int restored[HANDOFF_STATE_COUNT];
+    int stale = run->stale;
     memcpy(restored, run->restored, sizeof(restored));
     memset(run, 0, sizeof(*run));
     memcpy(run->restored, restored, sizeof(restored));
+    run->stale = stale;
     strbuf_init(&run->text, CODEC_IMAGE_BYTES);
     strbuf_init(&run->twin_text, CODEC_IMAGE_BYTES);
     arena_init(&run->arena, (size_t)1 << 30);
@@ -334,8 +371,10 @@ static void one_run(struct run *run, uint64_t seed)
         bool jump = pick(run, 3) == 0 && due_us != INT64_MAX;
         fixture.now_us = jump ? due_us : fixture.now_us + (int64_t)pick(run, 300000);
         event.at.us = fixture.now_us;
+        sites_note(run, &event);
         core_step(fixture.core, &event, fixture.effects);
         core_step(run->twin, &event, run->effects);
+        sites_check(run, &event);
         if (core_hash(fixture.core) != core_hash(run->twin))
             fail_msg("seed %llu, step %d (%s): the hashes differ", (unsigned long long)seed, i,
                      core_event_words[event.kind]);
@@ -365,6 +404,7 @@ static void test_any_events_in_any_order(void **state)
     assert_true(run.restored[HANDOFF_STATE_STAGING] > 0);
     assert_true(run.restored[HANDOFF_STATE_STARTING] > 0);
     assert_true(run.restored[HANDOFF_STATE_READY] > 0);
+    assert_true(run.stale > 0);
 }
 
 /* A plan of random groups, of which some pay and some do not, with figures at random. */
