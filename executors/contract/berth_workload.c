@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_BYTES 512
+#define LINE_BYTES 4608
 #define SEND_MS    1000 /* a word that Berth's side does not take within this fails */
 
 struct berth_workload {
@@ -22,13 +22,21 @@ struct berth_workload {
     bool is_ready; /* said again on a new connection: the other side may have forgotten */
     char line[LINE_BYTES];
     size_t bytes;
+    int round; /* of what was told last, like the texts below */
+    char epoch[48];
+    char path[256];
+    char handed[BERTH_HANDED_BYTES + 1];
 };
 
 static int reach(struct berth_workload *workload);
 static void lose(struct berth_workload *workload);
 static int say(struct berth_workload *workload, const char *text, size_t bytes);
 static enum berth_told next_told(struct berth_workload *workload, int64_t *deadline_ms);
-static enum berth_told parse(const char *line, int64_t *deadline_ms);
+static enum berth_told parse(struct berth_workload *workload, const char *line,
+                             int64_t *deadline_ms);
+static bool take_word(const char **rest, char *out, size_t capacity);
+static bool take_number(const char **rest, int64_t *ret_value);
+static int say_round(struct berth_workload *workload, const char *word, int round);
 
 struct berth_workload *berth_workload_open(void)
 {
@@ -67,6 +75,26 @@ void berth_workload_close(struct berth_workload *workload)
 int berth_workload_fd(const struct berth_workload *workload)
 {
     return workload->fd;
+}
+
+const char *berth_workload_epoch(const struct berth_workload *workload)
+{
+    return workload->epoch;
+}
+
+const char *berth_workload_handed(const struct berth_workload *workload)
+{
+    return workload->handed;
+}
+
+const char *berth_workload_path(const struct berth_workload *workload)
+{
+    return workload->path;
+}
+
+int berth_workload_round(const struct berth_workload *workload)
+{
+    return workload->round;
 }
 
 enum berth_told berth_workload_poll(struct berth_workload *workload, int64_t *deadline_ms)
@@ -124,6 +152,55 @@ int berth_workload_count(struct berth_workload *workload, const char *name, int6
         errno = EINVAL;
         return -1;
     }
+    return say(workload, text, (size_t)bytes);
+}
+
+int berth_workload_owned(struct berth_workload *workload)
+{
+    return say(workload, "owned\n", 6);
+}
+
+int berth_workload_frozen(struct berth_workload *workload, const char *handed)
+{
+    char text[LINE_BYTES];
+    bool some = handed != NULL && handed[0] != 0;
+    for (const char *at = handed; some && *at != 0; at++) {
+        if (*at > ' ' && *at <= '~' && at - handed < BERTH_HANDED_BYTES)
+            continue;
+        errno = EINVAL;
+        return -1;
+    }
+    int bytes = snprintf(text, sizeof(text), "frozen%s%s\n", some ? " " : "", some ? handed : "");
+    return say(workload, text, (size_t)bytes);
+}
+
+int berth_workload_snapshotted(struct berth_workload *workload, int round)
+{
+    return say_round(workload, "snapshotted", round);
+}
+
+int berth_workload_restored(struct berth_workload *workload, int round)
+{
+    return say_round(workload, "restored", round);
+}
+
+int berth_workload_failed(struct berth_workload *workload, const char *why)
+{
+    char text[256];
+    int bytes = snprintf(text, sizeof(text) - 1, "failed %s", why == NULL ? "" : why);
+    if (bytes < 0 || (size_t)bytes >= sizeof(text) - 1)
+        bytes = (int)sizeof(text) - 2;
+    for (int i = 0; i < bytes; i++)
+        if (text[i] == '\n')
+            text[i] = ' '; /* it is one line */
+    text[bytes] = '\n';
+    return say(workload, text, (size_t)bytes + 1);
+}
+
+static int say_round(struct berth_workload *workload, const char *word, int round)
+{
+    char text[64];
+    int bytes = snprintf(text, sizeof(text), "%s %d\n", word, round);
     return say(workload, text, (size_t)bytes);
 }
 
@@ -185,7 +262,7 @@ static enum berth_told next_told(struct berth_workload *workload, int64_t *deadl
     char *end;
     while ((end = memchr(workload->line, '\n', workload->bytes)) != NULL) {
         *end = 0;
-        enum berth_told told = parse(workload->line, deadline_ms);
+        enum berth_told told = parse(workload, workload->line, deadline_ms);
         size_t used = (size_t)(end - workload->line) + 1;
         workload->bytes -= used;
         memmove(workload->line, workload->line + used, workload->bytes);
@@ -195,19 +272,72 @@ static enum berth_told next_told(struct berth_workload *workload, int64_t *deadl
     return BERTH_NOTHING;
 }
 
-static enum berth_told parse(const char *line, int64_t *deadline_ms)
+static enum berth_told parse(struct berth_workload *workload, const char *line,
+                             int64_t *deadline_ms)
 {
+    static const struct {
+        const char *word;
+        enum berth_told told;
+    } words[] = {{"drain ", BERTH_DRAIN},       {"stop ", BERTH_STOP},
+                 {"freeze ", BERTH_FREEZE},     {"own ", BERTH_OWN},
+                 {"snapshot ", BERTH_SNAPSHOT}, {"restore ", BERTH_RESTORE}};
     *deadline_ms = 0;
     if (strcmp(line, "resume") == 0)
         return BERTH_RESUME;
-    bool drain = strncmp(line, "drain ", 6) == 0;
-    if (!drain && strncmp(line, "stop ", 5) != 0)
+    enum berth_told told = BERTH_NOTHING;
+    const char *rest = line;
+    for (size_t i = 0; told == BERTH_NOTHING && i < sizeof(words) / sizeof(words[0]); i++)
+        if (strncmp(line, words[i].word, strlen(words[i].word)) == 0) {
+            told = words[i].told;
+            rest = line + strlen(words[i].word);
+        }
+    int64_t number = 0;
+    char epoch[sizeof(workload->epoch)] = "";
+    char path[sizeof(workload->path)] = "";
+    char handed[sizeof(workload->handed)] = "";
+    bool fine = told == BERTH_OWN ? take_word(&rest, epoch, sizeof(epoch)) && epoch[0] != 0
+                                  : take_number(&rest, &number);
+    if (told == BERTH_OWN)
+        fine = fine && take_word(&rest, handed, sizeof(handed));
+    else if (told == BERTH_FREEZE || told == BERTH_SNAPSHOT || told == BERTH_RESTORE)
+        fine = fine && take_word(&rest, path, sizeof(path));
+    bool files = told == BERTH_SNAPSHOT || told == BERTH_RESTORE;
+    if (files && (path[0] == 0 || number < 1 || number > INT32_MAX))
+        fine = false;
+    if (told == BERTH_NOTHING || !fine || *rest != 0)
         return BERTH_NOTHING;
+    *deadline_ms = files || told == BERTH_OWN ? 0 : number;
+    workload->round = files ? (int)number : 0;
+    memcpy(workload->epoch, epoch, sizeof(epoch));
+    memcpy(workload->path, path, sizeof(path));
+    memcpy(workload->handed, handed, sizeof(handed));
+    return told;
+}
+
+/* Up to the next blank, which is passed over; "" at the end of the line. */
+static bool take_word(const char **rest, char *out, size_t capacity)
+{
+    size_t bytes = strcspn(*rest, " ");
+    if (bytes >= capacity)
+        return false;
+    memcpy(out, *rest, bytes);
+    out[bytes] = 0;
+    *rest += bytes;
+    if (**rest == ' ')
+        (*rest)++;
+    return true;
+}
+
+static bool take_number(const char **rest, int64_t *ret_value)
+{
+    char word[24];
     char *end;
+    if (!take_word(rest, word, sizeof(word)) || word[0] == 0)
+        return false;
     errno = 0;
-    long long value = strtoll(line + (drain ? 6 : 5), &end, 10);
+    long long value = strtoll(word, &end, 10);
     if (errno != 0 || *end != 0 || value < 0)
-        return BERTH_NOTHING;
-    *deadline_ms = value;
-    return drain ? BERTH_DRAIN : BERTH_STOP;
+        return false;
+    *ret_value = value;
+    return true;
 }

@@ -11,7 +11,17 @@
 #include "base/error.h"
 #include "base/wire/messages.h"
 
-enum contract_word { CONTRACT_READY, CONTRACT_DRAINED, CONTRACT_RESUMED, CONTRACT_COUNT };
+enum contract_word {
+    CONTRACT_READY,
+    CONTRACT_DRAINED,
+    CONTRACT_RESUMED,
+    CONTRACT_COUNT,
+    CONTRACT_FROZEN, /* text: what it hands over, without blanks; may be "" */
+    CONTRACT_OWNED,
+    CONTRACT_SNAPSHOTTED, /* round */
+    CONTRACT_RESTORED,    /* round */
+    CONTRACT_FAILED,      /* text: why; what cannot be printed is a '?' */
+};
 
 #define CONTRACT_COUNTERS 7 /* SAMPLE_REQUESTS .. SAMPLE_LATENCY_US_SUM */
 
@@ -19,6 +29,8 @@ struct contract_line {
     enum contract_word word;
     int counter; /* COUNT: enum sample_kind */
     int64_t total;
+    int round;                         /* from 1 */
+    char text[LIMIT_HANDED_BYTES + 1]; /* FAILED: at most LIMIT_TEXT_BYTES - 56 of it */
 };
 
 /* `bytes` without the line's end. */

@@ -139,6 +139,7 @@ void agent_close(struct agent *agent)
     }
     while (agent->first != NULL) {
         struct queued *next = agent->first->next;
+        free(agent->first->text);
         free(agent->first);
         agent->first = next;
     }
@@ -156,11 +157,17 @@ void agent_feed(struct agent *agent, const struct node_event *event)
 {
     if (agent->failed)
         return;
-    if (agent->stepping) {
+    bool early =
+        agent->adopting && event->kind != NODE_EV_STARTED && event->kind != NODE_EV_ADOPTED;
+    if (agent->stepping || early) {
         struct queued *queued = malloc(sizeof(*queued));
         BERTH_ASSERT(queued != NULL, "no memory for an event");
-        queued->event = *event;
-        queued->next = NULL;
+        *queued = (struct queued){.event = *event};
+        if (event->said_text != NULL) {
+            queued->text = strdup(event->said_text);
+            BERTH_ASSERT(queued->text != NULL, "no memory for an event");
+            queued->event.said_text = queued->text;
+        }
         if (agent->last != NULL)
             agent->last->next = queued;
         else
@@ -169,13 +176,14 @@ void agent_feed(struct agent *agent, const struct node_event *event)
         return;
     }
     step(agent, event);
-    while (agent->first != NULL) {
+    while (agent->first != NULL && !agent->adopting) {
         struct queued *queued = agent->first;
         agent->first = queued->next;
         if (agent->first == NULL)
             agent->last = NULL;
         queued->event.at = clock_boot_now();
         step(agent, &queued->event);
+        free(queued->text);
         free(queued);
     }
 }
@@ -260,8 +268,10 @@ static int restore(struct agent *agent, struct error *err)
         event.started.epoch = agent->store.epoch;
         event.started.records = records;
         event.started.record_count = count;
+        agent->adopting = true;
         agent_feed(agent, &event);
         slots_adopt(agent, records, count);
+        agent->adopting = false;
         agent_event(&event, NODE_EV_TICK, "");
         agent_feed(agent, &event);
         if (agent->failed)

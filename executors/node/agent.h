@@ -70,6 +70,7 @@ struct slot {
     char last_word[16];
     bool adopting;
     bool adopted_running;
+    int64_t lease_us; /* as the shim has it, when it was adopted */
     bool clearing;
     int64_t clear_from;
     int64_t clear_next;
@@ -103,6 +104,7 @@ struct round_trip {
 struct queued {
     struct queued *next;
     struct node_event event;
+    char *text; /* of event.said_text */
 };
 
 struct agent {
@@ -121,6 +123,7 @@ struct agent {
     int epoll_fd;
     int signal_fd;
     bool stepping;
+    bool adopting; /* until all shims have spoken, nothing but adoptions reaches the machine */
     struct queued *first;
     struct queued *last;
     char reply[LIMIT_SUBJECT_BYTES]; /* of the command under way */

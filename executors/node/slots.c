@@ -40,7 +40,7 @@ static int reach(struct agent *agent, const char *instance);
 static void shim_line(void *context, const char *text, size_t bytes, bool end);
 static void take_line(struct agent *agent, struct slot *slot, char *line, size_t bytes);
 static void take_adopt(struct slot *slot, const char *rest);
-static void said(struct agent *agent, struct slot *slot, enum workload_word word);
+static void said(struct agent *agent, struct slot *slot, const struct contract_line *line);
 static void shim_gone(struct agent *agent, struct slot *slot);
 static void hang_up(struct slot *slot);
 static bool clear_step(struct agent *agent, struct slot *slot, int64_t now);
@@ -264,6 +264,7 @@ void slots_adopt(struct agent *agent, const struct node_record *records, int cou
         event.adopted.exit_code = slot->exit_code;
         event.adopted.said_ready = str_equal(slot->last_word, "ready");
         event.adopted.said_drained = str_equal(slot->last_word, "drained");
+        event.adopted.lease_us = slot->lease_us;
         log_event(LOG_INFO, "instance.adopted", "instance=%s running=%d", record->instance,
                   event.adopted.running ? 1 : 0);
         agent_feed(agent, &event);
@@ -508,12 +509,12 @@ static void take_line(struct agent *agent, struct slot *slot, char *line, size_t
     } else if (str_starts(line, "running ")) {
         slot->started = true;
         agent_result(agent, NODE_EV_SPAWNED, slot->instance, 0, "");
-    } else if (str_starts(line, "failed ")) {
-        char *blank = strchr(line + 7, ' ');
+    } else if (str_starts(line, "unstarted ")) {
+        char *blank = strchr(line + 10, ' ');
         int64_t code = ERR_IO;
         if (blank != NULL)
             *blank = 0;
-        if (str_to_i64(line + 7, &code) < 0 || code >= 0 || code < -999)
+        if (str_to_i64(line + 10, &code) < 0 || code >= 0 || code < -999)
             code = ERR_IO;
         slot->ended = true;
         agent_result(agent, NODE_EV_SPAWNED, slot->instance, (int)code,
@@ -534,25 +535,25 @@ static void take_line(struct agent *agent, struct slot *slot, char *line, size_t
             slot->counters[word.counter] = word.total;
             slot->counted[word.counter] = true;
         } else {
-            said(agent, slot,
-                 word.word == CONTRACT_READY     ? SAID_READY
-                 : word.word == CONTRACT_DRAINED ? SAID_DRAINED
-                                                 : SAID_RESUMED);
+            said(agent, slot, &word);
         }
     }
 }
 
-/* "<running|ended> <exit> <last word> <life> <pid>" */
+/* "<running|ended> <exit> <last word> <life> <pid> <lease>"; a shim of before leases says five. */
 static void take_adopt(struct slot *slot, const char *rest)
 {
     char state[16];
     char word[16];
     int exit_code;
     long long life;
+    long long lease_us = 0;
     int pid;
     slot->adopting = false;
-    if (sscanf(rest, "%15s %d %15s %lld %d", state, &exit_code, word, &life, &pid) != 5)
+    if (sscanf(rest, "%15s %d %15s %lld %d %lld", state, &exit_code, word, &life, &pid, &lease_us) <
+        5)
         return;
+    slot->lease_us = lease_us;
     slot->adopted_running = str_equal(state, "running");
     slot->started = true;
     slot->ended = !slot->adopted_running;
@@ -561,13 +562,22 @@ static void take_adopt(struct slot *slot, const char *rest)
     str_format(slot->last_word, sizeof(slot->last_word), "%s", word);
 }
 
-static void said(struct agent *agent, struct slot *slot, enum workload_word word)
+static void said(struct agent *agent, struct slot *slot, const struct contract_line *line)
 {
+    static const enum workload_word words[] = {
+        [CONTRACT_READY] = SAID_READY,       [CONTRACT_DRAINED] = SAID_DRAINED,
+        [CONTRACT_RESUMED] = SAID_RESUMED,   [CONTRACT_FROZEN] = SAID_FROZEN,
+        [CONTRACT_OWNED] = SAID_OWNED,       [CONTRACT_SNAPSHOTTED] = SAID_SNAPSHOTTED,
+        [CONTRACT_RESTORED] = SAID_RESTORED, [CONTRACT_FAILED] = SAID_FAILED,
+    };
     struct node_event event;
-    str_format(slot->last_word, sizeof(slot->last_word), "%s",
-               word == SAID_DRAINED ? "drained" : "ready");
+    if (line->word <= CONTRACT_RESUMED)
+        str_format(slot->last_word, sizeof(slot->last_word), "%s",
+                   line->word == CONTRACT_DRAINED ? "drained" : "ready");
     agent_event(&event, NODE_EV_SAID, slot->instance);
-    event.said = word;
+    event.said = words[line->word];
+    event.round = line->round;
+    event.said_text = line->text;
     agent_feed(agent, &event);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,8 +20,9 @@ enum {
     POLL_AGENT_LISTEN,
     POLL_WORK_LISTEN,
     POLL_AGENT,
+    POLL_LEASE,
     POLL_STREAM,
-    POLL_WORK = 6,
+    POLL_WORK = POLL_STREAM + 2,
     POLL_COUNT = POLL_WORK + SHIM_CONNECTIONS
 };
 
@@ -137,6 +139,9 @@ static int prepare(struct shim *shim, const char *folder, struct error *err)
     shim->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (shim->signal_fd < 0)
         return error_set(err, ERR_IO, errno, "signalfd");
+    shim->lease_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (shim->lease_fd < 0)
+        return error_set(err, ERR_IO, errno, "make the timer of the lease");
     return talk_listen(shim, err);
 }
 
@@ -173,6 +178,7 @@ static void turn(struct shim *shim, int timeout_ms)
     fds[POLL_WORK_LISTEN] = (struct pollfd){.fd = shim->work_listen, .events = POLLIN};
     short out = shim->out.bytes > shim->out_sent ? POLLOUT : 0;
     fds[POLL_AGENT] = (struct pollfd){.fd = shim->agent.fd, .events = (short)(POLLIN | out)};
+    fds[POLL_LEASE] = (struct pollfd){.fd = shim->lease_fd, .events = POLLIN};
     for (int i = 0; i < 2; i++)
         fds[POLL_STREAM + i] = (struct pollfd){.fd = shim->streams[i].fd, .events = POLLIN};
     for (int i = 0; i < SHIM_CONNECTIONS; i++)
@@ -189,6 +195,8 @@ static void turn(struct shim *shim, int timeout_ms)
             talk_read_work(shim, i);
     if (fds[POLL_AGENT].revents != 0 && shim->agent.fd >= 0)
         talk_read_agent(shim);
+    if (fds[POLL_LEASE].revents != 0)
+        talk_lease(shim);
     if (fds[POLL_WORK_LISTEN].revents != 0)
         talk_accept_work(shim);
     if (fds[POLL_AGENT_LISTEN].revents != 0)
@@ -227,6 +235,6 @@ static void report_failure(struct shim *shim, const struct error *err)
     (void)fprintf(stderr, "berth-shim: %s\n", err->text);
     if (shim->agent.fd >= 0)
         (void)fcntl(shim->agent.fd, F_SETFL, 0); /* blocking: these are the last words */
-    talk_say(shim, "failed %d %.500s", err->code, err->text);
+    talk_say(shim, "unstarted %d %.500s", err->code, err->text);
     talk_flush(shim);
 }

@@ -8,10 +8,14 @@
  * nothing is left, the status goes to <folder>/exit (durably) and to the agent; the shim lingers
  * until an agent has collected it, or for SHIM_LINGER_MS.
  *
- * Lines to the agent: "running <pid>", "failed <code> <text>", "adopt <running|ended> <exit> <last
- * word> <life> <pid>", "ready", "drained", "resumed", "count <name> <total>", "log <1|2> <text>",
- * "lost <log lines>", "exit <code>". From the agent: "drain <ms>", "resume", "stop <ms>", "term",
- * "kill", "collected".
+ * Lines to the agent: "running <pid>", "unstarted <code> <text>", "adopt <running|ended> <exit>
+ * <last word> <life> <pid> <lease>", "log <1|2> <text>", "lost <log lines>", "exit <code>", and
+ * what the workload says by contract, as it is. From the agent: "term", "kill", "collected", "lease
+ * <boot_us>", and what the workload is told by contract, as it is.
+ *
+ * A lease: what has been told "own" and has not said "frozen" since is killed, whole, when the
+ * lease ends on CLOCK_BOOTTIME, whether an agent lives or not. An "own" after the end is not passed
+ * on.
  */
 #pragma once
 
@@ -65,8 +69,15 @@ struct shim {
     bool ended;     /* nothing is left of it; the exit file is written */
     bool collected; /* by an agent: the shim may go */
     int exit_code;
-    char last_word[16]; /* "none", "ready", "drained" */
-    char told[64];      /* the last "drain ..." or "stop ...", for a workload that connects again */
+    char last_word[16];                 /* "none", "ready", "drained" */
+    char told[LIMIT_SOCKET_LINE + 1];   /* drain, stop, freeze or own, whichever was last, for a
+                                         * workload that connects again */
+    char task[LIMIT_PATH_BYTES];        /* the snapshot or restore that it has not answered yet */
+    char answer[LIMIT_SOCKET_LINE + 1]; /* to the last of freeze, own, snapshot and restore: said
+                                         * again to an agent that comes anew; "": none yet */
+    bool owns;                          /* told to own, and has not said frozen since */
+    int64_t lease_us;                   /* until when it may, on CLOCK_BOOTTIME; 0: no end */
+    int lease_fd;                       /* the timer */
     int64_t counters[SAMPLE_LATENCY_US_SUM + 1];
     bool counted[SAMPLE_LATENCY_US_SUM + 1];
 };
@@ -92,3 +103,6 @@ void talk_read_stream(struct shim *shim, int index, bool last);
  */
 void talk_say(struct shim *shim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void talk_flush(struct shim *shim);
+/* Kills an owner whose lease has ended. Called whenever the timer fires, after the agent's words
+ * were read: a renewal that was waiting counts. */
+void talk_lease(struct shim *shim);

@@ -10,14 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "executors/shim/shim.h"
 
 static int listen_at(const char *name, struct error *err);
 static bool read_peer(struct shim_peer *peer, lines_handler *handler, void *context);
 static void agent_line(void *context, const char *text, size_t bytes, bool end);
+static void pass_on(struct shim *shim, const char *line);
+static void set_lease(struct shim *shim, const char *until);
+static void answered(struct shim *shim, const struct contract_line *line);
 static void work_line(void *context, const char *text, size_t bytes, bool end);
 static void stream_line(struct shim *shim, int index, const char *text, size_t bytes);
 static void stdout_line(void *context, const char *text, size_t bytes, bool end);
@@ -46,8 +51,10 @@ void talk_accept_agent(struct shim *shim)
     lines_init(&shim->agent.lines, shim->agent.buffer, sizeof(shim->agent.buffer));
     strbuf_reset(&shim->out);
     shim->out_sent = 0;
-    talk_say(shim, "adopt %s %d %s %" PRId64 " %d", shim->ended ? "ended" : "running",
-             shim->exit_code, shim->last_word, shim->start.life, (int)shim->pid);
+    talk_say(shim, "adopt %s %d %s %" PRId64 " %d %" PRId64, shim->ended ? "ended" : "running",
+             shim->exit_code, shim->last_word, shim->start.life, (int)shim->pid, shim->lease_us);
+    if (shim->answer[0] != 0)
+        talk_say(shim, "%s", shim->answer);
     for (int i = SAMPLE_REQUESTS; i <= SAMPLE_LATENCY_US_SUM; i++)
         if (shim->counted[i])
             talk_say(shim, "count %s %" PRId64, sample_kind_words[i], shim->counters[i]);
@@ -67,6 +74,8 @@ void talk_accept_work(struct shim *shim)
         lines_init(&peer->lines, peer->buffer, sizeof(peer->buffer));
         if (shim->told[0] != 0)
             (void)send(fd, shim->told, strlen(shim->told), MSG_NOSIGNAL);
+        if (shim->task[0] != 0)
+            (void)send(fd, shim->task, strlen(shim->task), MSG_NOSIGNAL);
         return;
     }
     (void)close(fd); /* more connections than a workload needs */
@@ -111,7 +120,7 @@ void talk_read_stream(struct shim *shim, int index, bool last)
 
 void talk_say(struct shim *shim, const char *format, ...)
 {
-    char line[1024];
+    char line[LIMIT_SOCKET_LINE + 64];
     va_list args;
     va_start(args, format);
     int bytes = vsnprintf(line, sizeof(line) - 1, format, args);
@@ -184,7 +193,7 @@ static bool read_peer(struct shim_peer *peer, lines_handler *handler, void *cont
 static void agent_line(void *context, const char *text, size_t bytes, bool end)
 {
     struct shim *shim = context;
-    char line[64];
+    char line[LIMIT_SOCKET_LINE];
     if (!end || bytes >= sizeof(line) - 1)
         return;
     memcpy(line, text, bytes);
@@ -196,19 +205,73 @@ static void agent_line(void *context, const char *text, size_t bytes, bool end)
     } else if (str_equal(line, "term")) {
         if (shim->pid > 0)
             (void)kill(shim->pid, SIGTERM);
-    } else if (str_equal(line, "resume")) {
+    } else if (str_starts(line, "lease ")) {
+        set_lease(shim, line + 6);
+    } else {
+        pass_on(shim, line);
+    }
+}
+
+/* What the workload is told; what stands is kept for a connection that is made anew. */
+static void pass_on(struct shim *shim, const char *line)
+{
+    if (str_equal(line, "resume")) {
         shim->told[0] = 0;
         tell_work(shim, "resume\n");
-    } else if (str_starts(line, "drain ") || str_starts(line, "stop ")) {
-        str_format(shim->told, sizeof(shim->told), "%s\n", line);
-        bool heard = false;
-        for (int i = 0; i < SHIM_CONNECTIONS; i++)
-            heard = heard || shim->work[i].fd >= 0;
-        tell_work(shim, shim->told);
-        /* A workload that does not listen on its socket still knows this signal. */
-        if (!heard && line[0] == 's' && shim->pid > 0)
-            (void)kill(shim->pid, SIGTERM);
+        return;
     }
+    if (str_starts(line, "snapshot ") || str_starts(line, "restore ")) {
+        shim->answer[0] = 0;
+        if (strlen(line) + 2 > sizeof(shim->task))
+            return;
+        str_format(shim->task, sizeof(shim->task), "%s\n", line);
+        tell_work(shim, shim->task);
+        return;
+    }
+    bool own = str_starts(line, "own ");
+    bool freeze = str_starts(line, "freeze ");
+    bool stop = str_starts(line, "stop ");
+    if (!own && !freeze && !stop && !str_starts(line, "drain "))
+        return; /* a word of a newer agent */
+    if (own && shim->lease_us != 0 && clock_boot_now().us >= shim->lease_us) {
+        talk_say(shim, "failed the lease has ended");
+        return;
+    }
+    if (own || freeze) {
+        shim->answer[0] = 0;
+        shim->task[0] = 0;
+    }
+    shim->owns = shim->owns || own;
+    str_format(shim->told, sizeof(shim->told), "%s\n", line);
+    bool heard = false;
+    for (int i = 0; i < SHIM_CONNECTIONS; i++)
+        heard = heard || shim->work[i].fd >= 0;
+    tell_work(shim, shim->told);
+    /* A workload that does not listen on its socket still knows this signal. */
+    if (!heard && stop && shim->pid > 0)
+        (void)kill(shim->pid, SIGTERM);
+}
+
+static void set_lease(struct shim *shim, const char *until)
+{
+    int64_t until_us;
+    if (str_to_i64(until, &until_us) < 0 || until_us < 0)
+        return;
+    shim->lease_us = until_us;
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(until_us / US_PER_S),
+                                         .tv_nsec = (long)(until_us % US_PER_S) * 1000}};
+    (void)timerfd_settime(shim->lease_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+void talk_lease(struct shim *shim)
+{
+    uint64_t times;
+    ssize_t ignored = read(shim->lease_fd, &times, sizeof(times));
+    if (ignored < 0 || shim->lease_us == 0 || clock_boot_now().us < shim->lease_us || !shim->owns ||
+        shim->ended)
+        return; /* renewed meanwhile, or nothing owns */
+    talk_say(shim, "log 2 berth: the lease has ended and it had not said frozen: killed");
+    workload_kill(shim);
 }
 
 static void work_line(void *context, const char *text, size_t bytes, bool end)
@@ -237,7 +300,44 @@ static void work_line(void *context, const char *text, size_t bytes, bool end)
         shim->counted[line.counter] = true;
         talk_say(shim, "count %s %" PRId64, sample_kind_words[line.counter], line.total);
         return;
+    case CONTRACT_FROZEN:
+    case CONTRACT_OWNED:
+    case CONTRACT_SNAPSHOTTED:
+    case CONTRACT_RESTORED:
+    case CONTRACT_FAILED:
+        answered(shim, &line);
+        return;
     }
+}
+
+static void answered(struct shim *shim, const struct contract_line *line)
+{
+    size_t room = sizeof(shim->answer);
+    switch (line->word) {
+    case CONTRACT_FROZEN:
+        shim->owns = false;
+        str_format(shim->answer, room, "frozen%s%s", line->text[0] != 0 ? " " : "", line->text);
+        break;
+    case CONTRACT_OWNED:
+        shim->owns = true; /* also when a "frozen" of before came after it was told to own */
+        str_format(shim->answer, room, "owned");
+        break;
+    case CONTRACT_SNAPSHOTTED:
+    case CONTRACT_RESTORED:
+        shim->task[0] = 0;
+        str_format(shim->answer, room, "%s %d",
+                   line->word == CONTRACT_RESTORED ? "restored" : "snapshotted", line->round);
+        break;
+    case CONTRACT_READY:
+    case CONTRACT_DRAINED:
+    case CONTRACT_RESUMED:
+    case CONTRACT_COUNT:
+    case CONTRACT_FAILED:
+        shim->task[0] = 0;
+        str_format(shim->answer, room, "failed %s", line->text);
+        break;
+    }
+    talk_say(shim, "%s", shim->answer);
 }
 
 static void stdout_line(void *context, const char *text, size_t bytes, bool end)

@@ -20,14 +20,21 @@ static void take(void *context, const char *text, size_t bytes, bool end)
                      (line.counter >= SAMPLE_REQUESTS && line.counter <= SAMPLE_LATENCY_US_SUM &&
                       line.total >= 0),
                  "a counter out of range");
+    BERTH_ASSERT((line.word != CONTRACT_SNAPSHOTTED && line.word != CONTRACT_RESTORED) ||
+                     line.round >= 1,
+                 "a round out of range");
+    for (const char *at = line.text; *at != 0; at++)
+        BERTH_ASSERT(*at >= ' ' && *at <= '~' && (*at != ' ' || line.word == CONTRACT_FAILED),
+                     "text that a message cannot hold");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char buffer[64];
+    char buffer[LIMIT_SOCKET_LINE];
     struct lines lines;
     size_t total = 0;
-    lines_init(&lines, buffer, sizeof(buffer));
+    /* Mostly so short that a word is cut in the middle. */
+    lines_init(&lines, buffer, size % 4 == 0 ? sizeof(buffer) : 64);
     for (size_t at = 0; at < size;) {
         size_t room;
         char *to = lines_room(&lines, &room);

@@ -118,6 +118,11 @@ static void carry_out(struct world *world, const struct node_effect *effect)
     case NODE_FX_HELLO:
     case NODE_FX_PROBE:
     case NODE_FX_PROBED:
+    case NODE_FX_SHIP:
+    case NODE_FX_GET:
+    case NODE_FX_DROP:
+    case NODE_FX_LEASE:
+    case NODE_FX_ROUTE:
         break;
     }
 }

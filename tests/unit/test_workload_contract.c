@@ -114,7 +114,7 @@ static void test_overlong_line(void **state)
     (void)state;
     struct berth_workload *workload = berth_workload_open();
     int fd = take();
-    char text[2000];
+    char text[6000];
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = 0;
     tell(fd, text);
@@ -148,6 +148,78 @@ static int parse(const char *text, struct contract_line *ret_line)
     return contract_line_parse(text, strlen(text), ret_line, &err);
 }
 
+/* What an owner is told, and its answers. */
+static void test_owner(void **state)
+{
+    (void)state;
+    int64_t deadline_ms = -1;
+    struct berth_workload *workload = berth_workload_open();
+    int fd = take();
+    tell(fd,
+         "restore 2 state.in.2\nown 7.12 at:91\nsnapshot 1 state.out.1\nfreeze 250 state.out.2\n"
+         "own 7.13\nfreeze 9\n");
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_RESTORE);
+    assert_int_equal(berth_workload_round(workload), 2);
+    assert_string_equal(berth_workload_path(workload), "state.in.2");
+    assert_int_equal(berth_workload_restored(workload, 2), 0);
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_OWN);
+    assert_string_equal(berth_workload_epoch(workload), "7.12");
+    assert_string_equal(berth_workload_handed(workload), "at:91");
+    assert_string_equal(berth_workload_path(workload), "");
+    assert_int_equal(berth_workload_owned(workload), 0);
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_SNAPSHOT);
+    assert_int_equal(berth_workload_round(workload), 1);
+    assert_int_equal(berth_workload_snapshotted(workload, 1), 0);
+    assert_int_equal(berth_workload_poll(workload, &deadline_ms), BERTH_FREEZE);
+    assert_int_equal(deadline_ms, 250);
+    assert_string_equal(berth_workload_path(workload), "state.out.2");
+    assert_int_equal(berth_workload_frozen(workload, "at:92"), 0);
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_OWN);
+    assert_string_equal(berth_workload_handed(workload), "");
+    assert_int_equal(berth_workload_failed(workload, "the disk\nis full"), 0);
+    assert_int_equal(berth_workload_poll(workload, &deadline_ms), BERTH_FREEZE);
+    assert_int_equal(deadline_ms, 9);
+    assert_string_equal(berth_workload_path(workload), "");
+    assert_int_equal(berth_workload_frozen(workload, NULL), 0);
+    hear(fd, "restored 2\nowned\nsnapshotted 1\nfrozen at:92\nfailed the disk is full\nfrozen\n");
+    assert_int_equal(berth_workload_frozen(workload, "two words"), -1);
+    assert_int_equal(errno, EINVAL);
+    tell(fd, "own\nsnapshot 0 a\nsnapshot 1\nrestore x a\nfreeze\nown 1.2 a b\n");
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_NOTHING);
+    berth_workload_close(workload);
+    (void)close(fd);
+}
+
+/* The longest that may be handed over, in both directions; one more byte is refused. */
+static void test_handed_at_its_longest(void **state)
+{
+    (void)state;
+    static char handed[BERTH_HANDED_BYTES + 2];
+    static char line[LIMIT_SOCKET_LINE];
+    static struct contract_line parsed;
+    assert_int_equal(BERTH_HANDED_BYTES, LIMIT_HANDED_BYTES);
+    struct berth_workload *workload = berth_workload_open();
+    int fd = take();
+    memset(handed, 'h', BERTH_HANDED_BYTES);
+    assert_int_equal(berth_workload_frozen(workload, handed), 0);
+    size_t bytes = strlen("frozen ") + BERTH_HANDED_BYTES + 1;
+    assert_int_equal(recv(fd, line, bytes, MSG_WAITALL), bytes);
+    assert_int_equal(contract_line_parse(line, bytes - 1, &parsed, NULL), 0);
+    assert_int_equal(parsed.word, CONTRACT_FROZEN);
+    assert_string_equal(parsed.text, handed);
+    str_format(line, sizeof(line), "own %llu.%llu %s\n", (unsigned long long)UINT64_MAX,
+               (unsigned long long)UINT64_MAX, handed);
+    tell(fd, line);
+    assert_int_equal(berth_workload_poll(workload, NULL), BERTH_OWN);
+    assert_string_equal(berth_workload_handed(workload), handed);
+    handed[BERTH_HANDED_BYTES] = 'h';
+    assert_int_equal(berth_workload_frozen(workload, handed), -1);
+    str_format(line, sizeof(line), "frozen %s", handed);
+    assert_int_equal(contract_line_parse(line, strlen(line), &parsed, NULL), ERR_LIMIT);
+    berth_workload_close(workload);
+    (void)close(fd);
+}
+
 static void test_parser(void **state)
 {
     (void)state;
@@ -160,7 +232,31 @@ static void test_parser(void **state)
     assert_int_equal(parse("count latency_us_sum 9223372036854775807", &line), 0);
     assert_int_equal(line.counter, SAMPLE_LATENCY_US_SUM);
     assert_true(line.total == INT64_MAX);
+    assert_int_equal(parse("frozen", &line), 0);
+    assert_int_equal(line.word, CONTRACT_FROZEN);
+    assert_string_equal(line.text, "");
+    assert_int_equal(parse("frozen seq=17", &line), 0);
+    assert_string_equal(line.text, "seq=17");
+    assert_int_equal(parse("owned", &line), 0);
+    assert_int_equal(line.word, CONTRACT_OWNED);
+    assert_int_equal(parse("snapshotted 3", &line), 0);
+    assert_int_equal(line.word, CONTRACT_SNAPSHOTTED);
+    assert_int_equal(line.round, 3);
+    assert_int_equal(parse("restored 2147483647", &line), 0);
+    assert_int_equal(line.word, CONTRACT_RESTORED);
+    assert_int_equal(parse("failed no \x01 room", &line), 0);
+    assert_int_equal(line.word, CONTRACT_FAILED);
+    assert_string_equal(line.text, "no ? room");
+    assert_int_equal(parse("failed", &line), 0);
     const char *const wrong[] = {"",
+                                 "frozen a b",
+                                 "frozen \xc3\xa4",
+                                 "owned 1",
+                                 "snapshotted",
+                                 "snapshotted 0",
+                                 "snapshotted 2147483648",
+                                 "restored -1",
+                                 "failedly",
                                  "Ready",
                                  "ready ",
                                  "count",
@@ -173,7 +269,7 @@ static void test_parser(void **state)
                                  "count hits 9223372036854775808"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(parse(wrong[i], &line), ERR_INVALID);
-    char overlong[1000];
+    static char overlong[LIMIT_SOCKET_LINE];
     memset(overlong, 'a', sizeof(overlong));
     assert_int_equal(contract_line_parse(overlong, sizeof(overlong), &line, NULL), ERR_LIMIT);
     assert_int_equal(contract_line_parse("rea\0dy", 6, &line, NULL), ERR_INVALID);
@@ -186,6 +282,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_connects_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overlong_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_berth, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_handed_at_its_longest, setup, teardown),
         cmocka_unit_test(test_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
