@@ -14,6 +14,7 @@ static int check_workloads(const struct core_app *app, int sites, struct error *
 static int restore_nodes(struct core *core, const struct core_state *state, struct error *err);
 static int restore_instances(struct core *core, const struct core_state *state, struct error *err);
 static int restore_handoffs(struct core *core, const struct core_state *state, struct error *err);
+static int restore_operations(struct core *core, const struct core_state *state, struct error *err);
 static void copy_rows(void *to, const void *from, int count, size_t bytes_each);
 
 static void cleanup_core(struct core **core)
@@ -57,6 +58,8 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
         rc = restore_instances(core, from, err);
     if (rc == 0)
         rc = restore_handoffs(core, from, err);
+    if (rc == 0)
+        rc = restore_operations(core, from, err);
     if (rc < 0)
         return rc;
     /* All scalars, then back the tables, which are the new core's own. */
@@ -78,6 +81,7 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     copy_rows(state->ended, from->ended, core_ring_kept(from->ended_count, CORE_ENDED),
               sizeof(*state->ended));
     copy_rows(state->commands, from->commands, from->command_count, sizeof(*state->commands));
+    copy_rows(state->cordons, from->cordons, from->cordon_count, sizeof(*state->cordons));
     copy_rows(state->estimates, from->estimates, from->estimate_count, sizeof(*state->estimates));
     copy_rows(state->decisions, from->decisions,
               core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
@@ -105,6 +109,8 @@ static int check_counts(const struct core_state *state, struct error *err)
         {"instances", state->instance_count, LIMIT_INSTANCES},
         {"handoffs", state->handoff_count, LIMIT_HANDOFFS},
         {"commands", state->command_count, LIMIT_COMMANDS},
+        {"cordons", state->cordon_count, CORE_CORDONS},
+        {"operations", state->operation_count, CORE_OPERATIONS},
         {"estimates", state->estimate_count, CORE_ESTIMATES_MAX},
     };
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
@@ -251,6 +257,25 @@ static int restore_handoffs(struct core *core, const struct core_state *state, s
                              from->id, handoff_state_words[from->state], from->vantage_count);
         core->state.handoffs[core->state.handoff_count++] = *from;
         core_handoff_index(core, i);
+    }
+    return 0;
+}
+
+/* Their steps are memory of the core's own. */
+static int restore_operations(struct core *core, const struct core_state *state, struct error *err)
+{
+    for (int i = 0; i < state->operation_count; i++) {
+        const struct core_operation *from = &state->operations[i];
+        if (from->step_count < 0 || from->step_count > LIMIT_OPERATION_STEPS || from->id[0] == 0)
+            return error_set(err, ERR_LIMIT, 0, "operation %d of the image has %d steps: 0 to %d",
+                             i, from->step_count, LIMIT_OPERATION_STEPS);
+        struct core_operation_step *steps = calloc((size_t)from->step_count + 1, sizeof(*steps));
+        if (steps == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "the operations do not fit in memory");
+        struct core_operation *to = &core->state.operations[core->state.operation_count++];
+        *to = *from;
+        to->steps = steps;
+        copy_rows(steps, from->steps, from->step_count, sizeof(*steps));
     }
     return 0;
 }

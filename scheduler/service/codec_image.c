@@ -248,6 +248,42 @@ static const struct wire_field app_fields[] = {
 };
 static const SHAPE(app_shape, "core.app", image_app, app_fields);
 
+static const struct wire_field cordon_fields[] = {
+    WORD(core_cordon, kind, "kind", cordon_kind_words),
+    STR(core_cordon, name, "name"),
+    I64(core_cordon, since.us, "since_us"),
+};
+static const SHAPE(cordon_shape, "core.cordon", core_cordon, cordon_fields);
+
+static const struct wire_field step_fields[] = {
+    STR(core_operation_step, namespace_, "namespace"),
+    STR(core_operation_step, app, "app"),
+    STR(core_operation_step, workload, "workload"),
+    STR(core_operation_step, from_site, "from_site"),
+    I32(core_operation_step, from_variant, "from_variant"),
+    STR(core_operation_step, to_site, "to_site"),
+    I32(core_operation_step, to_variant, "to_variant"),
+    WORD(core_operation_step, state, "state", step_state_words),
+    I64(core_operation_step, begun.us, "begun_us"),
+    I64(core_operation_step, ended.us, "ended_us"),
+};
+static const SHAPE(step_shape, "core.step", core_operation_step, step_fields);
+
+static const struct wire_field operation_fields[] = {
+    STR(core_operation, id, "id"),
+    STR(core_operation, text, "text"),
+    WORD(core_operation, state, "state", operation_state_words),
+    FLAG(core_operation, settled, "settled"),
+    I64(core_operation, begun.us, "begun_us"),
+    I64(core_operation, ended.us, "ended_us"),
+    WORD(core_operation, cordon_kind, "cordon_kind", cordon_kind_words),
+    STR(core_operation, cordon, "cordon"),
+    I32(core_operation, at_once, "at_once"),
+    LIST(core_operation, steps, step_count, "steps", LIMIT_OPERATION_STEPS, &step_shape),
+    STR(core_operation, why, "why"),
+};
+static const SHAPE(operation_shape, "core.operation", core_operation, operation_fields);
+
 static const struct wire_field image_fields[] = {
     U64(image_record, image.state.term, "term"),
     U64(image_record, image.state.epoch.term, "epoch_term"),
@@ -271,6 +307,10 @@ static const struct wire_field image_fields[] = {
     U64(image_record, image.state.ended_count, "ended_count"),
     LIST(image_record, image.state.commands, image.state.command_count, "commands", LIMIT_COMMANDS,
          &command_shape),
+    LIST(image_record, image.state.cordons, image.state.cordon_count, "cordons", CORE_CORDONS,
+         &cordon_shape),
+    LIST(image_record, image.state.operations, image.state.operation_count, "operations",
+         CORE_OPERATIONS, &operation_shape),
     LIST(image_record, image.state.estimates, image.state.estimate_count, "estimates",
          LIMIT_METRIC_SERIES, &codec_estimate_shape),
     LIST(image_record, image.state.decisions, decisions_kept, "decisions", CORE_DECISIONS,

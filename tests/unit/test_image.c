@@ -128,6 +128,34 @@ static void a_handoff_goes_on_in_the_restored_core(void **state)
     }
 }
 
+static void a_running_operation_goes_on_in_the_restored_core(void **state)
+{
+    struct fixture *f = *state;
+    struct core_operation_step steps[2] = {{.namespace_ = "default", .app = "shop"}};
+    steps[1] = steps[0];
+    memcpy(steps[0].workload, "web", sizeof("web"));
+    memcpy(steps[0].to_site, "aws/us-east-1", sizeof("aws/us-east-1"));
+    memcpy(steps[1].workload, "source", sizeof("source"));
+    memcpy(steps[1].to_site, "gcp/us-central1", sizeof("gcp/us-central1"));
+    struct core_event event = {.kind = CORE_OPERATE, .request = "r"};
+    event.operate.steps = steps;
+    event.operate.step_count = 2;
+    event.operate.at_once = 1;
+    event.operate.cordon_kind = CORDON_SITE;
+    memcpy(event.operate.cordon, "edge/nyc", sizeof("edge/nyc"));
+    f->nodes[fixture_node(f, "aws")].ignored = 1u << NODE_START;
+    fixture_step(f, &event);
+    assert_int_equal(f->reply_code, 0);
+    restart(f);
+    assert_int_equal(core_state(f->core)->cordon_count, 1);
+    assert_int_equal(core_state(f->core)->operations[0].steps[1].state, STEP_WAITING);
+    f->nodes[fixture_node(f, "aws")].ignored = 0;
+    fixture_run(f, 60 * US_PER_S);
+    assert_int_equal(core_state(f->core)->operations[0].state, OPERATION_DONE);
+    restart(f);
+    assert_string_equal(fixture_site(f, "web"), "aws/us-east-1");
+}
+
 /* What people read and no hash covers. */
 static void what_is_only_read_is_restored_too(void **state)
 {
@@ -450,9 +478,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(an_empty_core_has_an_image),           TEST(a_handoff_goes_on_in_the_restored_core),
-        TEST(what_is_only_read_is_restored_too),    TEST(every_field_comes_back),
-        TEST(an_image_that_no_core_had_is_refused), TEST(bytes_that_are_no_image_are_refused),
+        TEST(an_empty_core_has_an_image),
+        TEST(a_handoff_goes_on_in_the_restored_core),
+        TEST(a_running_operation_goes_on_in_the_restored_core),
+        TEST(what_is_only_read_is_restored_too),
+        TEST(every_field_comes_back),
+        TEST(an_image_that_no_core_had_is_refused),
+        TEST(bytes_that_are_no_image_are_refused),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
