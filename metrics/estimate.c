@@ -18,7 +18,11 @@ struct view {
     bool incomplete; /* a claim is left out: sums say nothing, ratios still do */
     int64_t covered_us;
     int64_t now_us;
+    int64_t until_us; /* the end of its last stretch: may be that of the present one */
 };
+
+/* A stretch's tenth: how soon after one another early estimates are made. */
+#define LOOKS 10
 
 struct measured {
     int64_t value;
@@ -28,9 +32,9 @@ struct measured {
 static bool is_of(const struct group *group, enum estimate_kind kind);
 static enum doubt doubt_of(enum estimate_kind kind);
 static void see(const struct metrics *metrics, const struct group *group, enum doubt doubt,
-                int64_t now_us, struct view *view);
-static int changed_of(struct metrics *metrics, struct group *group, int64_t now_us,
-                      struct estimate *out, int max);
+                struct view *view);
+static int changed_of(struct metrics *metrics, struct group *group, const struct view *when,
+                      bool whole, struct estimate *out, int max);
 static bool measure(const struct metrics *metrics, const struct group *group,
                     enum estimate_kind kind, const struct view *view, struct measured *ret);
 static bool rate_of(const struct view *view, const struct stretch *total, struct measured *ret);
@@ -52,24 +56,43 @@ static int64_t coarse_observed(int64_t observed_us);
 int metrics_changed(struct metrics *metrics, int64_t now_us, struct estimate *out, int max)
 {
     int count = 0;
+    int64_t at = now_us / metrics->step_us;
+    metrics->asked_us = now_us;
     suspect_judge(metrics, now_us);
     /* Goes on where the last call stopped for want of room, so that nobody waits for ever. */
     for (int i = 0; i < metrics->group_count && count < max; i++) {
         if (metrics->cursor >= metrics->group_count)
             metrics->cursor = 0;
         struct group *group = &metrics->groups[metrics->cursor];
-        if (now_us - group->seen_us <= 2 * metrics->options.window_us)
-            count += changed_of(metrics, group, now_us, out + count, max - count);
-        if (count < max)
-            metrics->cursor++;
+        bool whole = true;
+        int64_t until = suspect_until(metrics, group, now_us, &whole);
+        /* Without a new word only the end of a stretch can bring something. */
+        bool told = group->seen_us < group->told_us &&
+                    (group->told_until > until ||
+                     (group->told_until == until && (group->told_whole || until > at)));
+        if (!told && now_us - group->seen_us <= 2 * metrics->options.window_us) {
+            struct view when = {.now_us = now_us, .until_us = until * metrics->step_us};
+            count += changed_of(metrics, group, &when, whole, out + count, max - count);
+        }
+        if (count == max)
+            break; /* some of it may not have been said */
+        group->told_us = now_us;
+        group->told_until = until;
+        group->told_whole = whole;
+        metrics->cursor++;
     }
     return count;
 }
 
 int64_t metrics_deadline_us(const struct metrics *metrics, int64_t now_us)
 {
-    int64_t step_us = metrics->options.window_us / STRETCHES;
-    return metrics->group_count == 0 ? INT64_MAX : (now_us / step_us + 1) * step_us;
+    int64_t end_us = (now_us / metrics->step_us + 1) * metrics->step_us;
+    int64_t early_us = metrics->asked_us + metrics->step_us / LOOKS;
+    if (metrics->group_count == 0)
+        return INT64_MAX;
+    if (metrics->taken_us < metrics->asked_us || early_us >= end_us)
+        return end_us;
+    return early_us > now_us ? early_us : now_us;
 }
 
 bool metrics_latency(const struct metrics *metrics, const struct metrics_key *key, int64_t now_us,
@@ -109,9 +132,10 @@ static enum doubt doubt_of(enum estimate_kind kind)
                                                                             : DOUBT_ALL;
 }
 
-static int changed_of(struct metrics *metrics, struct group *group, int64_t now_us,
-                      struct estimate *out, int max)
+static int changed_of(struct metrics *metrics, struct group *group, const struct view *when,
+                      bool whole, struct estimate *out, int max)
 {
+    int64_t now_us = when->now_us;
     int count = 0;
     struct view views[DOUBT_COUNT];
     bool seen[DOUBT_COUNT] = {false};
@@ -122,13 +146,20 @@ static int changed_of(struct metrics *metrics, struct group *group, int64_t now_
             continue;
         if (group->doubt_until_us <= now_us)
             doubt = DOUBT_ALL; /* what is seen is the same then */
-        if (!seen[doubt])
-            see(metrics, group, doubt, now_us, &views[doubt]);
+        if (!seen[doubt]) {
+            views[doubt] = *when;
+            see(metrics, group, doubt, &views[doubt]);
+        }
         seen[doubt] = true;
         if (!measure(metrics, group, (enum estimate_kind)kind, &views[doubt], &measured))
             continue;
         struct said *said = &group->said[kind];
         bool ratio = kind == ESTIMATE_HIT_PPM;
+        /* What is still to come in the stretch can only add to a sum. */
+        if (!whole && kind == ESTIMATE_CALLS_MHZ &&
+            (said->value < 0 || measured.value <= said->value ||
+             !quantise_moved(said->value, measured.value, false)))
+            continue;
         bool moved = said->value < 0 || quantise_moved(said->value, measured.value, ratio);
         bool wider = measured.spread >= 2 * said->spread ||
                      (measured.spread <= said->spread / 2 && said->spread > 1);
@@ -155,15 +186,16 @@ static int changed_of(struct metrics *metrics, struct group *group, int64_t now_
 }
 
 static void see(const struct metrics *metrics, const struct group *group, enum doubt doubt,
-                int64_t now_us, struct view *view)
+                struct view *view)
 {
+    int64_t now_us = view->now_us;
+    int64_t until_us = view->until_us;
     int64_t most = 0;
-    *view = (struct view){.now_us = now_us};
     for (int i = 0; i < STRETCHES; i++)
         view->nodes[i].index = view->probe[i].index = -1;
     bool plain = group->doubt_until_us <= now_us && !group->probed;
     if (plain)
-        windows_add(metrics, group->stretches, 1, now_us, view->nodes);
+        windows_add(metrics, group->stretches, 1, until_us, view->nodes);
     for (int i = plain ? -1 : group->first; i >= 0; i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > 2 * metrics->options.window_us)
@@ -173,14 +205,14 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
             continue;
         }
         if (!metrics->sources[claim->source].probe || group->kind == GROUP_PAIR) {
-            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us,
+            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, until_us,
                         view->nodes);
             continue;
         }
         struct stretch one[STRETCHES];
         for (int k = 0; k < STRETCHES; k++)
             one[k] = (struct stretch){.index = -1};
-        windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us, one);
+        windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, until_us, one);
         struct stretch total = windows_total(one);
         int64_t told = 0;
         for (int kind = 0; kind < SAMPLE_COUNT; kind++)
@@ -191,9 +223,9 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
     }
     view->nodes_total = windows_total(view->nodes);
     view->probe_total = windows_total(view->probe);
-    int64_t step_us = metrics->options.window_us / STRETCHES;
+    int64_t step_us = metrics->step_us;
     view->covered_us = (STRETCHES - 1) * step_us;
-    int64_t since_us = now_us - now_us % step_us - group->first_us;
+    int64_t since_us = until_us - group->first_us;
     if (since_us < view->covered_us)
         view->covered_us = since_us > step_us ? since_us : step_us;
 }

@@ -172,6 +172,7 @@ static bool fresh_batch(struct taking *taking)
     source->seq = batch->seq;
     source->boot_us = batch->boot_us;
     source->seen_us = taking->now_us;
+    metrics->taken_us = taking->now_us;
     return true;
 }
 

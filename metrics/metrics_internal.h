@@ -110,6 +110,13 @@ struct group {
     int64_t first_us;
     int64_t seen_us;
     bool probed; /* a probe's claim is among them */
+    bool whole;  /* all its sources have said as much in the stretch `heard_until` ends with as in
+                    the one before; false: something of them each */
+    int64_t heard_us;    /* when suspect.c looked whether all of them have spoken */
+    int64_t heard_until; /* the stretch after the present one: they have, and agree; else less */
+    int64_t told_us;     /* when estimates were made of it last, */
+    int64_t told_until;  /* of the stretches before this one, */
+    bool told_whole;     /* and of all that they will hold */
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
@@ -141,6 +148,8 @@ struct metrics {
     int expected;      /* what came after it in the batch before */
     int cursor;        /* of metrics_changed: the group where the next call goes on */
     int64_t judged_at; /* the stretch when claims were last compared */
+    int64_t taken_us;  /* the last batch */
+    int64_t asked_us;  /* metrics_changed was last asked */
     int64_t way_made_us;
     struct metrics_refusal refusal;
     struct stretch *scratch; /* of suspect.c: windows of PLAUSIBLE_SOURCES_MAX claims */
@@ -227,8 +236,13 @@ struct stretch windows_window(const struct metrics *metrics, const struct stretc
                               int step, int64_t now_us);
 
 /* ---- suspect.c ---- */
-/* Compares claims, once per stretch. */
+/* Compares claims: what they say of a stretch when it is over, all of them; and as soon as all that
+ * are heard of one (workload, site) have spoken in it, whether they agree so far. */
 void suspect_judge(struct metrics *metrics, int64_t now_us);
+/* The stretch that the group's window may end before: the present one, or the next when all have
+ * spoken in this one and agree. */
+int64_t suspect_until(const struct metrics *metrics, const struct group *group, int64_t now_us,
+                      bool *ret_whole);
 static inline bool suspect_doubted(const struct claim *claim, enum doubt doubt, int64_t now_us)
 {
     return claim->doubt_until_us[DOUBT_ALL] > now_us || claim->doubt_until_us[doubt] > now_us;

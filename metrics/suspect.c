@@ -4,6 +4,11 @@
  * Compared are claims of the same (workload, site), so that what differs between sites, which is
  * what a scheduler is for, is never suspicious; round trips are compared with those that the other
  * end measures. A claim is doubted for a window after it was last out of line.
+ *
+ * Nothing is told of a stretch before it has been compared. That is when it is over; or before,
+ * when every source that is heard has spoken in it and what they have said agrees: then it counts
+ * as if it ended now. Where it does not agree yet nobody is doubted for that, since not all have
+ * said as much as they will: it counts when it is over.
  */
 #include <string.h>
 
@@ -17,20 +22,26 @@ struct witnesses {
     const struct stretch *totals[PLAUSIBLE_SOURCES_MAX];
     bool probe[PLAUSIBLE_SOURCES_MAX];
     int count;
+    int64_t present; /* the stretch after the last that they speak of */
+    bool early;      /* which is not over: who is out of line is only noted */
+    bool disagree;   /* somebody is */
 };
 
+static void judge_all(struct metrics *metrics, int64_t now_us);
+static void listen(struct metrics *metrics, struct group *group, int64_t now_us);
+static bool has_spoken(const struct metrics *metrics, int claim, int64_t at, bool *whole);
+static int64_t said_in(const struct stretch *stretch);
 static void gather(const struct metrics *metrics, const struct group *group, bool latest,
                    int64_t now_us, struct witnesses *into);
-static bool judge_site(struct metrics *metrics, const struct group *group, bool latest,
-                       int64_t now_us);
+static bool judge_site(struct metrics *metrics, const struct group *group,
+                       struct witnesses *witnesses, bool latest, int64_t now_us);
 static bool judge_pair(struct metrics *metrics, const struct group *group, bool latest,
                        int64_t now_us);
 static int64_t hits_tolerance(const struct witnesses *witnesses);
-static void compare(struct metrics *metrics, const struct group *group,
-                    const struct witnesses *witnesses, enum doubt doubt, int counted, int per,
-                    int64_t tolerance, int64_t now_us);
+static void compare(struct metrics *metrics, const struct group *group, struct witnesses *witnesses,
+                    enum doubt doubt, int counted, int per, int64_t tolerance, int64_t now_us);
 static void compare_with_probes(struct metrics *metrics, const struct group *group,
-                                const struct witnesses *witnesses, int64_t now_us);
+                                struct witnesses *witnesses, int64_t now_us);
 static bool value_of(const struct metrics *metrics, const struct stretch *total, int counted,
                      int per, int64_t *ret_value);
 static void doubt_claim(struct metrics *metrics, const struct group *group, int claim,
@@ -38,10 +49,47 @@ static void doubt_claim(struct metrics *metrics, const struct group *group, int 
 
 void suspect_judge(struct metrics *metrics, int64_t now_us)
 {
-    int64_t at = now_us / (metrics->options.window_us / STRETCHES);
-    if (at == metrics->judged_at)
-        return;
-    metrics->judged_at = at;
+    int64_t at = now_us / metrics->step_us;
+    if (at != metrics->judged_at) {
+        metrics->judged_at = at;
+        judge_all(metrics, now_us);
+    }
+    for (int i = 0; i < metrics->group_count; i++) {
+        struct group *group = &metrics->groups[i];
+        if (group->seen_us >= at * metrics->step_us && group->seen_us >= group->heard_us &&
+            group->kind == GROUP_SITE)
+            listen(metrics, group, now_us);
+    }
+}
+
+int64_t suspect_until(const struct metrics *metrics, const struct group *group, int64_t now_us,
+                      bool *ret_whole)
+{
+    int64_t at = now_us / metrics->step_us;
+    int64_t until = at + 1;
+    *ret_whole = true;
+    if (group->kind == GROUP_PAIR)
+        return at; /* round trips come seldom */
+    if (group->kind == GROUP_SITE) {
+        *ret_whole = group->heard_until <= at || group->whole;
+        return group->heard_until > at ? until : at;
+    }
+    for (int i = group->first; i >= 0 && until > at; i = windows_next(metrics, group, i)) {
+        const struct claim *claim = &metrics->claims[i];
+        const struct group *site = &metrics->groups[claim->group];
+        if (now_us - claim->seen_us > metrics->options.window_us)
+            continue;
+        if (site->heard_until <= at)
+            until = at;
+        *ret_whole = *ret_whole && site->whole;
+    }
+    *ret_whole = *ret_whole || until == at;
+    return until;
+}
+
+static void judge_all(struct metrics *metrics, int64_t now_us)
+{
+    int64_t at = metrics->judged_at;
     for (int i = 0; i < metrics->group_count; i++) {
         const struct group *group = &metrics->groups[i];
         if (now_us - group->seen_us > metrics->options.window_us || group->first < 0)
@@ -52,12 +100,15 @@ void suspect_judge(struct metrics *metrics, int64_t now_us)
         bool pair = group->kind == GROUP_PAIR;
         if (!pair && (group->kind != GROUP_SITE || windows_next(metrics, group, group->first) < 0))
             continue;
+        struct witnesses witnesses;
+        witnesses.present = at;
+        witnesses.early = false;
         bool enough = pair ? judge_pair(metrics, group, true, now_us)
-                           : judge_site(metrics, group, true, now_us);
+                           : judge_site(metrics, group, &witnesses, true, now_us);
         if (enough && (at + i) % STRETCHES != 0)
             continue;
         (void)(pair ? judge_pair(metrics, group, false, now_us)
-                    : judge_site(metrics, group, false, now_us));
+                    : judge_site(metrics, group, &witnesses, false, now_us));
     }
     metrics->refusal.suspects = 0;
     for (int i = 0; i < metrics->claim_count && metrics->refusal.suspected > 0; i++) {
@@ -68,8 +119,55 @@ void suspect_judge(struct metrics *metrics, int64_t now_us)
     }
 }
 
-static bool judge_site(struct metrics *metrics, const struct group *group, bool latest,
-                       int64_t now_us)
+/* Whether all that are heard of the group have spoken in the present stretch, and agree. */
+static void listen(struct metrics *metrics, struct group *group, int64_t now_us)
+{
+    int64_t at = now_us / metrics->step_us;
+    bool whole = true;
+    group->heard_us = now_us;
+    group->heard_until = at;
+    for (int i = group->first; i >= 0; i = windows_next(metrics, group, i))
+        if (now_us - metrics->claims[i].seen_us <= metrics->options.window_us &&
+            !has_spoken(metrics, i, at, &whole))
+            return;
+    struct witnesses witnesses;
+    witnesses.present = at + 1;
+    witnesses.early = true;
+    witnesses.disagree = false;
+    if (!judge_site(metrics, group, &witnesses, true, now_us))
+        (void)judge_site(metrics, group, &witnesses, false, now_us);
+    if (witnesses.disagree)
+        return;
+    group->heard_until = at + 1;
+    group->whole = whole;
+}
+
+/* Something at least; `whole` becomes false unless it was as many readings, and of as long a time
+ * as its counters tell, as in the stretch before. */
+static bool has_spoken(const struct metrics *metrics, int claim, int64_t at, bool *whole)
+{
+    const struct stretch *stretches = windows_stretches(metrics, claim);
+    const struct stretch *now = &stretches[at % STRETCHES * metrics->claim_room];
+    const struct stretch *before = &stretches[(at - 1) % STRETCHES * metrics->claim_room];
+    if (now->index != at || said_in(now) == 0)
+        return false;
+    if (before->index == at - 1)
+        *whole = *whole && said_in(now) >= said_in(before) &&
+                 now->busy_us >= before->busy_us - before->busy_us / 4;
+    return true;
+}
+
+static int64_t said_in(const struct stretch *stretch)
+{
+    int64_t count = 0;
+    for (int kind = 0; kind < SAMPLE_COUNT; kind++)
+        count += stretch->count[kind];
+    return count;
+}
+
+/* True when the latest stretch alone tells enough. */
+static bool judge_site(struct metrics *metrics, const struct group *group,
+                       struct witnesses *witnesses, bool latest, int64_t now_us)
 {
     static const struct {
         enum doubt doubt;
@@ -86,19 +184,19 @@ static bool judge_site(struct metrics *metrics, const struct group *group, bool 
         {DOUBT_LATENCY, SAMPLE_LATENCY_US_SUM, SAMPLE_REQUESTS, PLAUSIBLE_FACTOR_20},
         {DOUBT_HITS, SAMPLE_HITS, SAMPLE_MISSES, 0},
     };
-    struct witnesses witnesses;
-    witnesses.count = 0;
-    gather(metrics, group, latest, now_us, &witnesses);
-    if (witnesses.count < 2)
+    witnesses->count = 0;
+    gather(metrics, group, latest, now_us, witnesses);
+    if (witnesses->count < 2)
         return true;
     bool enough = true;
-    for (int i = 0; i < witnesses.count; i++)
-        enough = enough && witnesses.totals[i]->sum[SAMPLE_REQUESTS] >= metrics->options.events_min;
+    for (int i = 0; i < witnesses->count; i++)
+        enough =
+            enough && witnesses->totals[i]->sum[SAMPLE_REQUESTS] >= metrics->options.events_min;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        compare(metrics, group, &witnesses, rules[i].doubt, rules[i].counted, rules[i].per,
-                rules[i].doubt == DOUBT_HITS ? hits_tolerance(&witnesses) : rules[i].tolerance,
+        compare(metrics, group, witnesses, rules[i].doubt, rules[i].counted, rules[i].per,
+                rules[i].doubt == DOUBT_HITS ? hits_tolerance(witnesses) : rules[i].tolerance,
                 now_us);
-    compare_with_probes(metrics, group, &witnesses, now_us);
+    compare_with_probes(metrics, group, witnesses, now_us);
     return enough;
 }
 
@@ -109,6 +207,8 @@ static bool judge_pair(struct metrics *metrics, const struct group *group, bool 
     struct metrics_key back = {"", "", "", "", group->peer, group->site};
     struct witnesses witnesses;
     witnesses.count = 0;
+    witnesses.present = now_us / metrics->step_us;
+    witnesses.early = false;
     gather(metrics, group, latest, now_us, &witnesses);
     int other = windows_find(metrics, GROUP_PAIR, &back);
     if (other >= 0)
@@ -137,7 +237,7 @@ static int64_t hits_tolerance(const struct witnesses *witnesses)
 static void gather(const struct metrics *metrics, const struct group *group, bool latest,
                    int64_t now_us, struct witnesses *into)
 {
-    int64_t present = now_us / (metrics->options.window_us / STRETCHES);
+    int64_t present = into->present;
     for (int i = group->first; i >= 0 && into->count < PLAUSIBLE_SOURCES_MAX;
          i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
@@ -149,7 +249,8 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
             continue;
         if (!latest) {
             metrics->scratch[into->count] =
-                windows_window(metrics, windows_stretches(metrics, i), metrics->claim_room, now_us);
+                windows_window(metrics, windows_stretches(metrics, i), metrics->claim_room,
+                               present * metrics->step_us);
             total = &metrics->scratch[into->count];
         }
         into->claims[into->count] = i;
@@ -160,9 +261,8 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
 
 /* Probes judge where they say the same thing; of requests they see only what passes by them, so
  * that is compare_with_probes' matter. */
-static void compare(struct metrics *metrics, const struct group *group,
-                    const struct witnesses *witnesses, enum doubt doubt, int counted, int per,
-                    int64_t tolerance, int64_t now_us)
+static void compare(struct metrics *metrics, const struct group *group, struct witnesses *witnesses,
+                    enum doubt doubt, int counted, int per, int64_t tolerance, int64_t now_us)
 {
     int64_t values[PLAUSIBLE_SOURCES_MAX];
     bool trusted[PLAUSIBLE_SOURCES_MAX];
@@ -180,6 +280,9 @@ static void compare(struct metrics *metrics, const struct group *group,
         claims[count++] = witnesses->claims[i];
     }
     if (plausible_outliers(values, trusted, count, tolerance, out) == 0)
+        return;
+    witnesses->disagree = true;
+    if (witnesses->early)
         return;
     for (int i = 0; i < count; i++)
         if (out[i])
@@ -215,7 +318,7 @@ static bool value_of(const struct metrics *metrics, const struct stretch *total,
 /* Callers counted these requests at the other end, or a scrape did: a node that claims many times
  * all that they saw is out; when it is only the sum of them, all are. */
 static void compare_with_probes(struct metrics *metrics, const struct group *group,
-                                const struct witnesses *witnesses, int64_t now_us)
+                                struct witnesses *witnesses, int64_t now_us)
 {
     int64_t seen = 0;
     int64_t claimed = 0;
@@ -230,6 +333,9 @@ static void compare_with_probes(struct metrics *metrics, const struct group *gro
         return;
     int64_t apart = plausible_log(claimed) - plausible_log(seen);
     if (apart <= PLAUSIBLE_FACTOR_3 && apart >= -PLAUSIBLE_FACTOR_20)
+        return;
+    witnesses->disagree = true;
+    if (witnesses->early)
         return;
     bool single = false;
     for (int pass = 0; pass < 2 && !single; pass++) {
