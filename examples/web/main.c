@@ -1,0 +1,178 @@
+/*
+ * web: an HTTP/1.1 and websocket service that speaks the workload contract (web.h says what it
+ * answers). It listens at $BERTH_ADDRESS; by hand, at --listen.
+ *
+ *     web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N]
+ *
+ * --ids   keeps the Request-Id of every request that it took, a line each, in DIR/<instance>.ids: a
+ *         judge finds there which were carried out twice
+ *
+ * The first line on standard error is "listening IP:PORT". SIGTERM drains, as if told so, and ends.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "examples/web/web.h"
+#include "executors/contract/berth_workload.h"
+
+#define COUNT_EVERY_US   (500 * US_PER_MS)
+#define DRAIN_DEFAULT_US (5 * US_PER_S)
+
+struct options {
+    const char *listen;
+    const char *ids_dir;
+    int64_t ready_after_ms;
+};
+
+static volatile sig_atomic_t ended;
+
+static int read_options(int argc, char **argv, struct options *ret_options);
+static int serve(struct web *web, struct berth_workload *workload);
+static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked);
+static void report(const struct web *web, struct berth_workload *workload);
+static void on_signal(int number);
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct error err = {0};
+    struct web web;
+    if (read_options(argc, argv, &options) < 0)
+        return 2;
+    const char *instance = getenv("BERTH_INSTANCE");
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    struct timespec pause = {.tv_sec = options.ready_after_ms / 1000,
+                             .tv_nsec = options.ready_after_ms % 1000 * US_PER_S};
+    nanosleep(&pause, NULL);
+    if (web_open(&web, options.listen, instance != NULL ? instance : "by-hand", &err) < 0) {
+        fprintf(stderr, "web: %s\n", err.text);
+        return 1;
+    }
+    if (options.ids_dir != NULL) {
+        char path[1024];
+        str_format(path, sizeof path, "%.800s/%.128s.ids", options.ids_dir, web.instance);
+        web.ids = fopen(path, "ae");
+        if (web.ids == NULL) {
+            fprintf(stderr, "web: open %s: %s\n", path, strerror(errno));
+            return 1;
+        }
+        (void)setvbuf(web.ids, NULL, _IOLBF, 4096); /* a kill loses none that was answered */
+    }
+    struct berth_workload *workload = berth_workload_open();
+    if (workload == NULL) {
+        fprintf(stderr, "web: open $BERTH_SOCKET: %s\n", strerror(errno));
+        return 1;
+    }
+    char host[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &web.address.sin_addr, host, sizeof host);
+    fprintf(stderr, "listening %s:%d\n", host, ntohs(web.address.sin_port));
+    int status = serve(&web, workload);
+    report(&web, workload);
+    berth_workload_close(workload);
+    if (web.ids != NULL)
+        fclose(web.ids);
+    web_close(&web);
+    return status;
+}
+
+static int read_options(int argc, char **argv, struct options *ret_options)
+{
+    ret_options->listen = getenv("BERTH_ADDRESS");
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (str_equal(argv[i], "--listen"))
+            ret_options->listen = argv[i + 1];
+        else if (str_equal(argv[i], "--ids"))
+            ret_options->ids_dir = argv[i + 1];
+        else if (!str_equal(argv[i], "--ready-after-ms") ||
+                 str_to_i64(argv[i + 1], &ret_options->ready_after_ms) < 0 ||
+                 ret_options->ready_after_ms < 0)
+            argc = 0;
+    }
+    if (argc % 2 == 1 && ret_options->listen != NULL)
+        return 0;
+    fprintf(stderr, "usage: web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N]; without "
+                    "--listen it needs $BERTH_ADDRESS\n");
+    return -1;
+}
+
+static int serve(struct web *web, struct berth_workload *workload)
+{
+    bool drain_asked = false; /* whoever asked waits for the word */
+    int64_t count_at_us = 0;
+    if (berth_workload_ready(workload) < 0)
+        fprintf(stderr, "web: say ready: %s\n", strerror(errno));
+    for (bool ending = false;;) {
+        web_step(web, berth_workload_fd(workload), COUNT_EVERY_US);
+        if (!obey(web, workload, &drain_asked))
+            ending = true;
+        if (ended && !ending) {
+            ending = true;
+            web_drain(web, DRAIN_DEFAULT_US);
+        }
+        int64_t now_us = clock_mono_now().us;
+        if (now_us >= count_at_us || (web->state == WEB_DRAINED && drain_asked)) {
+            report(web, workload);
+            count_at_us = now_us + COUNT_EVERY_US;
+        }
+        if (web->state == WEB_DRAINED && drain_asked) {
+            drain_asked = false;
+            berth_workload_drained(workload);
+        }
+        if (web->state == WEB_DRAINED && ending)
+            return 0;
+    }
+}
+
+/* False when it was told to stop. */
+static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked)
+{
+    bool stays = true;
+    int64_t deadline_ms = 0;
+    struct error err = {0};
+    enum berth_told told;
+    while ((told = berth_workload_poll(workload, &deadline_ms)) != BERTH_NOTHING) {
+        if (told == BERTH_DRAIN) {
+            *drain_asked = true;
+            web_drain(web, deadline_ms * US_PER_MS);
+        } else if (told == BERTH_RESUME) {
+            *drain_asked = false;
+            if (web_resume(web, &err) < 0)
+                fprintf(stderr, "web: %s\n", err.text); /* not resumed: Berth sees no word */
+            else
+                berth_workload_resumed(workload);
+        } else if (told == BERTH_STOP) {
+            web_drain(web, deadline_ms * US_PER_MS);
+            stays = false;
+        }
+    }
+    return stays;
+}
+
+static void report(const struct web *web, struct berth_workload *workload)
+{
+    const struct {
+        const char *name;
+        int64_t total;
+    } all[] = {{"requests", web->counters.requests},
+               {"errors", web->counters.errors},
+               {"bytes_in", web->counters.bytes_in},
+               {"bytes_out", web->counters.bytes_out},
+               {"latency_us_sum", web->counters.latency_us_sum}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (berth_workload_count(workload, all[i].name, all[i].total) < 0)
+            return;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    ended = 1;
+}
