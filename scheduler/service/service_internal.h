@@ -107,6 +107,7 @@ struct service {
     struct rollup_feed *rollups; /* what is measured, on disk; NULL: it cannot be opened */
     uint64_t rollups_told;       /* failures of theirs that have been logged */
     int64_t metrics_at_us;       /* when they are asked next for what has changed */
+    int64_t told_us;             /* when the first change was told that no solve knows; 0: none */
     struct service_http *http;   /* NULL: no page was asked for */
     struct service_counts counts;
     struct ledger *ledger; /* NULL: it could not be opened */
@@ -285,6 +286,7 @@ struct service_job {
     struct service *service;
     uint64_t id;
     uint64_t generation;
+    int64_t told_us;
     uint64_t version; /* input_version */
     uint64_t solve;   /* SOLVE */
     struct arena arena;

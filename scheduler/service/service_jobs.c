@@ -34,6 +34,8 @@ void service_solve(struct service *service, uint64_t solve, uint64_t version)
         return;
     }
     job->solve = solve;
+    job->took.told_us = service->told_us;
+    service->told_us = 0;
     job->took.begin_us = service_now(service).us;
     (void)lap_us(job);
     int rc = prepare(job, &err);
@@ -219,12 +221,12 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
     job->took.solve_us = lap_us(job);
     int rc = fill_plan(job, solution, &event.plan, &err);
     log_event(LOG_INFO, "plan.solved",
-              "solve=%" PRIu64 " parts=%d status=%s begin_us=%" PRId64 " input_us=%" PRId64
-              " problem_us=%" PRId64 " encode_us=%" PRId64 " solve_us=%" PRId64
+              "solve=%" PRIu64 " parts=%d status=%s told_us=%" PRId64 " begin_us=%" PRId64
+              " input_us=%" PRId64 " problem_us=%" PRId64 " encode_us=%" PRId64 " solve_us=%" PRId64
               " answer_us=%" PRId64,
               job->solve, job->problem.part_count, solve_status_words[solution->status],
-              job->took.begin_us, job->took.input_us, job->took.problem_us, job->took.encode_us,
-              job->took.solve_us, lap_us(job));
+              job->took.told_us, job->took.begin_us, job->took.input_us, job->took.problem_us,
+              job->took.encode_us, job->took.solve_us, lap_us(job));
     if (rc < 0)
         no_plan(service, job->solve, job->version, err.text);
     else if (!service_submit(service, &event))

@@ -117,8 +117,11 @@ void service_metrics_collect(struct service *service)
     event.estimates.list = list;
     if (event.estimates.count < CHANGED_MAX)
         service->metrics_at_us = metrics_deadline_us(service->metrics, now_us);
-    if (event.estimates.count > 0)
-        (void)service_submit(service, &event); /* without memory: renewed by age */
+    if (event.estimates.count == 0)
+        return;
+    if (service->told_us == 0)
+        service->told_us = now_us;
+    (void)service_submit(service, &event); /* without memory: renewed by age */
 }
 
 int64_t service_metrics_deadline_us(const struct service *service)
