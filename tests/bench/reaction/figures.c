@@ -43,6 +43,7 @@ bool figures_solved(const char *log, long *at, int64_t from_us, int64_t to_us,
         while (fgets(line, sizeof(line), file) != NULL) {
             struct solved solved;
             if (strstr(line, " plan.solved ") == NULL ||
+                !field(line, " told_us=", &solved.told_us) ||
                 !field(line, " begin_us=", &solved.begin_us) ||
                 !field(line, " input_us=", &solved.input_us) ||
                 !field(line, " problem_us=", &solved.problem_us) ||

@@ -1,7 +1,7 @@
 /*
  * figures: what bench_reaction measured, in order and as quantiles, and the parts that the
- * scheduler's log tells ("plan.solved": begin_us, input_us, problem_us, encode_us, solve_us,
- * answer_us). One thread.
+ * scheduler's log tells ("plan.solved": told_us, begin_us, input_us, problem_us, encode_us,
+ * solve_us, answer_us). One thread.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ int64_t figures_quantile(const struct figures *figures, int percent);
 
 /* One solve, by the scheduler's word. begin_us is on the wall clock. */
 struct solved {
+    int64_t told_us; /* the first change that it is the first to know, on the wall clock; 0: none */
     int64_t begin_us;
     int64_t input_us;   /* what the core knows, copied for the cost model */
     int64_t problem_us; /* the solver's problem built */
