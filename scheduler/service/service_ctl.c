@@ -16,7 +16,7 @@ typedef int verb_body(struct service *service, const struct message_request *req
                       struct json_out *json, struct error *err);
 
 static verb_handler verb_info, verb_apply, verb_delete, verb_retag, verb_plan, verb_events,
-    verb_move, verb_suggest;
+    verb_move, verb_suggest, verb_operate, verb_operation, verb_cordon;
 static verb_body body_explain;
 
 static const struct verb {
@@ -24,12 +24,14 @@ static const struct verb {
     verb_handler *handler; /* or: */
     verb_body *body;
 } verbs[] = {
-    {"info", verb_info, NULL},       {"apply", verb_apply, NULL},
-    {"delete", verb_delete, NULL},   {"retag", verb_retag, NULL},
-    {"move", verb_move, NULL},       {"plan", verb_plan, NULL},
-    {"events", verb_events, NULL},   {"suggest", verb_suggest, NULL},
-    {"explain", NULL, body_explain}, {"get", NULL, service_get},
-    {"cost", NULL, service_cost},    {"ledger", NULL, service_ledger},
+    {"info", verb_info, NULL},           {"apply", verb_apply, NULL},
+    {"delete", verb_delete, NULL},       {"retag", verb_retag, NULL},
+    {"move", verb_move, NULL},           {"plan", verb_plan, NULL},
+    {"events", verb_events, NULL},       {"suggest", verb_suggest, NULL},
+    {"explain", NULL, body_explain},     {"get", NULL, service_get},
+    {"cost", NULL, service_cost},        {"ledger", NULL, service_ledger},
+    {"prepare", service_prepare, NULL},  {"operate", verb_operate, NULL},
+    {"operation", verb_operation, NULL}, {"cordon", verb_cordon, NULL},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -113,7 +115,7 @@ void service_answer(struct service *service, const struct service_answer *answer
     json_open(&json, NULL, '{');
     if (answer->kind[0] != 0) {
         json_string(&json, "kind", answer->kind);
-        json_string(&json, "name", answer->name);
+        json_string(&json, "name", answer->name[0] != 0 ? answer->name : answer->text);
     }
     json_int(&json, "state_version", (int64_t)answer->version);
     json_close(&json, '}');
@@ -152,6 +154,9 @@ void service_answer_of(const struct core_event *event, struct service_answer *re
     if (event->kind == CORE_WORLD) {
         str_format(answer.kind, sizeof(answer.kind), "world");
         str_format(answer.name, sizeof(answer.name), "%s", event->world->name);
+    } else if (event->kind == CORE_OPERATE || event->kind == CORE_OPERATION_END) {
+        /* Its name is the id in the reply. */
+        str_format(answer.kind, sizeof(answer.kind), "operation");
     } else if (event->kind == CORE_APPLY) {
         str_format(answer.kind, sizeof(answer.kind), "app");
         str_format(answer.name, sizeof(answer.name), "%s/%s", event->apply.app->namespace_,
@@ -370,6 +375,39 @@ static int verb_plan(struct service *service, uint64_t token, const struct messa
     return rc;
 }
 
+static int verb_operate(struct service *service, uint64_t token,
+                        const struct message_request *request, struct error *err)
+{
+    if (answered_before(service, token, request->id))
+        return 0;
+    struct core_event event = {0};
+    int rc = service_operate(service, request, &event, err);
+    memcpy(event.request, request->id, sizeof(event.request));
+    return rc < 0 ? rc : wait_for(service, token, &event, err);
+}
+
+static int verb_operation(struct service *service, uint64_t token,
+                          const struct message_request *request, struct error *err)
+{
+    if (answered_before(service, token, request->id))
+        return 0;
+    struct core_event event = {0};
+    int rc = service_operation_end(request, &event, err);
+    memcpy(event.request, request->id, sizeof(event.request));
+    return rc < 0 ? rc : wait_for(service, token, &event, err);
+}
+
+static int verb_cordon(struct service *service, uint64_t token,
+                       const struct message_request *request, struct error *err)
+{
+    if (answered_before(service, token, request->id))
+        return 0;
+    struct core_event event = {0};
+    int rc = service_cordon(request, &event, err);
+    memcpy(event.request, request->id, sizeof(event.request));
+    return rc < 0 ? rc : wait_for(service, token, &event, err);
+}
+
 static int body_explain(struct service *service, const struct message_request *request,
                         struct json_out *json, struct error *err)
 {
@@ -440,7 +478,7 @@ static bool answered_before(struct service *service, uint64_t token, const char 
         json_open(&json, NULL, '{');
         if (answer->kind[0] != 0) {
             json_string(&json, "kind", answer->kind);
-            json_string(&json, "name", answer->name);
+            json_string(&json, "name", answer->name[0] != 0 ? answer->name : answer->text);
         }
         json_int(&json, "state_version", (int64_t)answer->version);
         json_close(&json, '}');

@@ -21,6 +21,8 @@ static const struct {
     {"app", get_app},
     {"instances", get_instances},
     {"handoffs", get_handoffs},
+    {"operations", service_operations_write},
+    {"cordons", service_cordons_write},
     {"decisions", get_decisions},
     {"estimates", get_estimates},
     {"prices", get_prices},
@@ -61,7 +63,7 @@ int service_get(struct service *service, const struct message_request *request,
     const char *near = str_nearest(request->kind, known, KIND_COUNT);
     return error_set(err, ERR_INVALID, 0,
                      "kind is \"%s\"; there are world, sites, nodes, apps, app, instances, "
-                     "handoffs, decisions, estimates and prices%s%s%s",
+                     "handoffs, operations, cordons, decisions, estimates and prices%s%s%s",
                      request->kind, near == NULL ? "" : "; did you mean \"",
                      near == NULL ? "" : near, near == NULL ? "" : "\"?");
 }

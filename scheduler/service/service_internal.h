@@ -265,11 +265,28 @@ enum job_kind {
     JOB_SOLVE,   /* CORE_SOLVE: the answer becomes a CORE_PLAN */
     JOB_PLAN,    /* `berth plan`: the answer becomes a reply */
     JOB_SUGGEST, /* `berth suggest`: the same */
+    JOB_PREPARE, /* what an operation would do: the same */
 };
 
-/* Where the time of a solve went: when it began, by the scheduler's clock, and how long each part
- * took; `since_us` is when the part at hand began, on the monotonic clock. For the log. */
+/* What `prepare` asks: what is to leave, and for where. */
+struct service_question {
+    char namespace_[LIMIT_NAME_BYTES]; /* "": of all */
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char from[LIMIT_REF_BYTES];       /* provider, site or tag, as it was said */
+    char to[LIMIT_REF_BYTES];         /* "": wherever it costs least */
+    char from_sites[LIMIT_REF_BYTES]; /* as selectors */
+    char to_sites[LIMIT_REF_BYTES];
+    bool cordon;
+    enum cordon_kind cordon_kind;
+    int at_once; /* 0: policy.moves_max */
+};
+
+/* Where the time of a solve went: when the first measured change was told that it is the first to
+ * know (0: none was) and when it began, by the scheduler's clock, and how long each part took;
+ * `since_us` is when the part at hand began, on the monotonic clock. For the log. */
 struct service_took {
+    int64_t told_us;
     int64_t begin_us;
     int64_t since_us;
     int64_t input_us;
@@ -286,7 +303,6 @@ struct service_job {
     struct service *service;
     uint64_t id;
     uint64_t generation;
-    int64_t told_us;
     uint64_t version; /* input_version */
     uint64_t solve;   /* SOLVE */
     struct arena arena;
@@ -299,6 +315,7 @@ struct service_job {
     uint64_t token;
     struct message_request narrow; /* SUGGEST: of whom; its document is not kept */
     uint64_t state_version;
+    struct service_question *question; /* PREPARE */
     char request[LIMIT_ID_BYTES];
     enum handoff_reason reason; /* of moves that a rule forces */
     const struct app *instead;  /* in the arena; as core_cost_input has it */
@@ -323,6 +340,30 @@ void service_jobs_done(struct service *service);
 int service_suggest(struct service *service, struct service_job *job,
                     struct error *err) WARN_UNUSED;
 
+/* Fills the job, lets `restrict_input` say what may move, and hands it to the solver. */
+int service_job_restricted(struct service_job *job,
+                           int (*restrict_input)(struct service_job *job, struct error *err),
+                           struct error *err) WARN_UNUSED;
+
+/* ---- service_operate.c ---- */
+/* The verb `prepare`; the answer comes when it is solved. */
+int service_prepare(struct service *service, uint64_t token, const struct message_request *request,
+                    struct error *err) WARN_UNUSED;
+int service_prepare_write(struct service_job *job, const struct solution *solution,
+                          struct json_out *json, struct error *err) WARN_UNUSED;
+/* The events of the verbs `operate`, `operation` and `cordon`; lists in service->round. */
+int service_operate(struct service *service, const struct message_request *request,
+                    struct core_event *event, struct error *err) WARN_UNUSED;
+int service_operation_end(const struct message_request *request, struct core_event *event,
+                          struct error *err) WARN_UNUSED;
+int service_cordon(const struct message_request *request, struct core_event *event,
+                   struct error *err) WARN_UNUSED;
+/* The items of `get operations` (of all, or of the id in the request's key) and `get cordons`. */
+void service_operations_write(const struct service *service, const struct message_request *request,
+                              struct json_out *json);
+void service_cordons_write(const struct service *service, const struct message_request *request,
+                           struct json_out *json);
+
 /* ---- service_suggest.c ---- */
 /* Lets everything move that its app does not forbid to. */
 void service_suggest_free(struct service_job *job);
@@ -330,6 +371,15 @@ int service_suggest_write(struct service_job *job, const struct solution *soluti
                           struct json_out *json, struct error *err) WARN_UNUSED;
 
 /* ---- service_plan.c ---- */
+/* From entering one state to entering another: the median of the handoffs that did both (of one
+ * class; -1: any), or half of `deadline_us`. */
+int64_t service_part_us(const struct core_state *state, enum handoff_state begin,
+                        enum handoff_state end, int class_, int64_t deadline_us,
+                        bool *ret_measured);
+/* How long a move of the workload takes, as those before did. -1: it comes from, or goes, nowhere.
+ */
+int64_t service_expected_us(const struct service_job *job, const struct workload *workload,
+                            int from, int to);
 /* The body of a plan's reply. */
 int service_plan_write(struct service_job *job, const struct solution *solution,
                        struct json_out *json, struct error *err) WARN_UNUSED;

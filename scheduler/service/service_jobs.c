@@ -74,6 +74,26 @@ int service_suggest(struct service *service, struct service_job *job, struct err
                   : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
 }
 
+int service_job_restricted(struct service_job *job,
+                           int (*restrict_input)(struct service_job *job, struct error *err),
+                           struct error *err)
+{
+    struct world *world = NULL;
+    job->state_version = core_state(job->service->core)->version;
+    int rc = prepare_input(job, err);
+    if (rc == 0)
+        rc = detach_world(&job->arena, job->input.world, &world, err);
+    if (rc < 0)
+        return rc;
+    job->input.world = world;
+    rc = restrict_input(job, err);
+    if (rc == 0)
+        rc = cost_problem(&job->input, &job->arena, &job->problem, err);
+    return rc < 0
+               ? rc
+               : solver_submit(job->service->solver, job->id, &job->problem, on_solved, job, err);
+}
+
 struct service_job *service_job_create(struct service *service, enum job_kind kind)
 {
     struct service_job *job = calloc(1, sizeof(*job));
@@ -305,8 +325,9 @@ static void answer_plan(struct service_job *job, const struct solution *solution
     struct error err;
     strbuf_init(&body, SERVICE_BODY_BYTES);
     json_out_init(&json, &body);
-    int rc = job->kind == JOB_SUGGEST ? service_suggest_write(job, solution, &json, &err)
-                                      : service_plan_write(job, solution, &json, &err);
+    int rc = job->kind == JOB_SUGGEST   ? service_suggest_write(job, solution, &json, &err)
+             : job->kind == JOB_PREPARE ? service_prepare_write(job, solution, &json, &err)
+                                        : service_plan_write(job, solution, &json, &err);
     if (rc == 0)
         rc = strbuf_error(&body, &err);
     service_respond(service, job->token, job->request, rc, rc < 0 ? err.text : "",

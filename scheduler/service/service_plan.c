@@ -53,8 +53,6 @@ static const struct move *first_move(const struct plan *plan, bool after, int ap
 static const struct workload *workload_of(const struct plan *plan, const struct move *move,
                                           const struct app **ret_app);
 static int64_t expected_us(const struct plan *plan, const struct move *move);
-static int64_t part_us(const struct core_state *state, enum handoff_state begin,
-                       enum handoff_state end, int64_t deadline_us);
 static int find_app(const struct cost_input *input, const struct app *app);
 static int compare_us(const void *a, const void *b);
 
@@ -410,40 +408,48 @@ static const struct workload *workload_of(const struct plan *plan, const struct 
  */
 static int64_t expected_us(const struct plan *plan, const struct move *move)
 {
-    const struct service_job *job = plan->job;
-    const struct core_state *state = core_state(job->service->core);
     const struct app *app;
     const struct workload *workload = workload_of(plan, move, &app);
+    return service_expected_us(plan->job, workload, move->from, move->to);
+}
+
+int64_t service_expected_us(const struct service_job *job, const struct workload *workload,
+                            int from, int to)
+{
+    const struct core_state *state = core_state(job->service->core);
     int64_t us = 0;
-    if (move->to >= 0)
-        us += part_us(state, HANDOFF_STATE_STAGING, HANDOFF_STATE_REACHABLE,
-                      workload->start_timeout_us);
-    if (move->from >= 0) {
-        us +=
-            part_us(state, HANDOFF_STATE_DRAINING, HANDOFF_STATE_HELD, workload->drain_timeout_us);
-        us += part_us(state, HANDOFF_STATE_STOPPING, HANDOFF_STATE_DONE, workload->stop_timeout_us);
+    bool measured;
+    if (to >= 0)
+        us += service_part_us(state, HANDOFF_STATE_STAGING, HANDOFF_STATE_REACHABLE, -1,
+                              workload->start_timeout_us, &measured);
+    if (from >= 0) {
+        us += service_part_us(state, HANDOFF_STATE_DRAINING, HANDOFF_STATE_HELD, -1,
+                              workload->drain_timeout_us, &measured);
+        us += service_part_us(state, HANDOFF_STATE_STOPPING, HANDOFF_STATE_DONE, -1,
+                              workload->stop_timeout_us, &measured);
     }
-    if (move->from >= 0 && move->to >= 0) {
-        bool measured;
-        int64_t rtt_us = cost_rtt_us(&job->input, move->from, move->to, &measured);
+    if (from >= 0 && to >= 0) {
+        int64_t rtt_us = cost_rtt_us(&job->input, from, to, &measured);
         us += (rtt_us > 0 ? rtt_us : 0) + GUESS_MARGIN_US + job->input.world->policy.healthy_min_us;
     }
     return us;
 }
 
-/* From entering one state to entering another: the median of those that did both, or a guess. */
-static int64_t part_us(const struct core_state *state, enum handoff_state begin,
-                       enum handoff_state end, int64_t deadline_us)
+int64_t service_part_us(const struct core_state *state, enum handoff_state begin,
+                        enum handoff_state end, int class_, int64_t deadline_us, bool *ret_measured)
 {
     int64_t took[CORE_ENDED];
     size_t count = 0;
     uint64_t kept = state->ended_count < CORE_ENDED ? state->ended_count : CORE_ENDED;
     for (uint64_t i = 0; i < kept; i++) {
         const struct core_handoff *handoff = &state->ended[i];
+        if (class_ >= 0 && (int)handoff->class_ != class_)
+            continue;
         if (handoff->state == HANDOFF_STATE_DONE && handoff->entered[begin].us != 0 &&
             handoff->entered[end].us != 0)
             took[count++] = handoff->entered[end].us - handoff->entered[begin].us;
     }
+    *ret_measured = count > 0;
     if (count == 0)
         return deadline_us / 2;
     qsort(took, count, sizeof(took[0]), compare_us);
