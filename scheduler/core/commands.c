@@ -26,6 +26,10 @@ static void command_send(struct core *core, struct core_command *command);
 static void fill_spec(const struct core_place *place, const struct variant *variant, int replica,
                       struct message_spec *spec);
 static void send_probe(struct core *core, const struct core_command *command, const char *subject);
+static bool is_grant(const struct core *core, const struct core_command *command,
+                     struct epoch *ret_owner);
+static void fill_owned(struct core *core, const struct core_command *command,
+                       struct message_command *message);
 static void command_renew(struct core *core, struct core_command *command);
 
 struct core_command *core_command_ensure(struct core *core, const char *handoff,
@@ -73,6 +77,9 @@ static struct core_command *command_new(struct core *core, const char *handoff,
     CORE_SET(command->handoff, handoff);
     CORE_SET(command->instance, instance->id);
     command->verb = verb;
+    struct epoch owner;
+    if (is_grant(core, command, &owner))
+        command->epoch = owner;
     command->not_after.us = state->now.us + CORE_LIFETIME_US;
     core_command_index(core, (int)(command - state->commands));
     command_send(core, command);
@@ -122,8 +129,11 @@ static void command_send(struct core *core, struct core_command *command)
     }
     if (command->verb == NODE_DRAIN && known)
         message->timeout_us = place.workload->drain_timeout_us;
-    if (starts)
+    fill_owned(core, command, message);
+    if (starts) {
         fill_spec(&place, variant, instance->replica, &message->spec);
+        message->spec.lease_us = instance->lease_us;
+    }
 }
 
 static void send_probe(struct core *core, const struct core_command *command, const char *subject)
@@ -160,12 +170,50 @@ static void fill_spec(const struct core_place *place, const struct variant *vari
     CORE_SET(spec->ready.target, workload->ready.target);
     spec->ready.period_us = workload->ready.period_us;
     spec->ready.timeout_us = workload->ready.timeout_us;
+    spec->ready.failures = workload->ready.failures;
+    spec->live.kind = workload->live.kind;
+    CORE_SET(spec->live.target, workload->live.target);
+    spec->live.period_us = workload->live.period_us;
+    spec->live.timeout_us = workload->live.timeout_us;
+    spec->live.failures = workload->live.failures;
+    spec->handoff = (int)workload->handoff;
+    spec->http = workload->http.path[0] != 0;
     spec->contract = workload->contract;
     spec->start_timeout_us = workload->start_timeout_us;
     spec->drain_timeout_us = workload->drain_timeout_us;
     spec->stop_timeout_us = workload->stop_timeout_us;
     spec->restarts_max = workload->restarts_max;
     spec->restart_backoff_us = CORE_BACKOFF_US;
+}
+
+struct core_command *core_grant_ensure(struct core *core, const struct core_handoff *handoff,
+                                       const struct core_instance *instance)
+{
+    struct core_command *command = NULL;
+    while ((command = core_command_next(core, instance->id, command)) != NULL) {
+        /* Of another epoch: it would make it the owner of a time that is over, or has not come. */
+        if (command->verb == NODE_RESUME && epoch_compare(command->epoch, handoff->owner) != 0)
+            core_command_drop(core, command);
+    }
+    return core_command_ensure(core, handoff->id, instance, NODE_RESUME);
+}
+
+/* What an owner is given up with, and gets. The handoff says which round it is and whose state. */
+static void fill_owned(struct core *core, const struct core_command *command,
+                       struct message_command *message)
+{
+    const struct core_handoff *handoff = core_handoff_find(core, command->handoff);
+    if (handoff == NULL || !core_is_owned(handoff))
+        return;
+    const struct core_instance *from = core_handoff_instance(core, handoff, handoff->from);
+    bool is_old = str_equal(command->instance, handoff->from);
+    if (command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE ||
+        (command->verb == NODE_DRAIN && is_old))
+        message->round = handoff->round;
+    if (command->verb == NODE_RESTORE && from != NULL)
+        message->object = from->object;
+    if (command->verb == NODE_RESUME && handoff->handed[0] != 0)
+        message->handed = arena_strdup(&core->lent, handoff->handed);
 }
 
 void core_command_drop(struct core *core, struct core_command *command)
@@ -214,9 +262,24 @@ void core_commands_renew(struct core *core, const char *node)
 
 static void command_renew(struct core *core, struct core_command *command)
 {
-    command->epoch = (struct epoch){core->state.epoch.term, core_next(core)};
+    struct epoch owner;
+    if (is_grant(core, command, &owner))
+        command->epoch = owner;
+    else
+        command->epoch = (struct epoch){core->state.epoch.term, core_next(core)};
     command->not_after.us = core->state.now.us + CORE_LIFETIME_US;
     command_send(core, command);
+}
+
+/* Its epoch is the one that is where resources look, and no other. */
+static bool is_grant(const struct core *core, const struct core_command *command,
+                     struct epoch *ret_owner)
+{
+    const struct core_handoff *handoff = core_handoff_find(core, command->handoff);
+    if (command->verb != NODE_RESUME || handoff == NULL || handoff->owner.n == 0)
+        return false;
+    *ret_owner = handoff->owner;
+    return true;
 }
 
 void core_commands_due(struct core *core)
@@ -264,6 +327,7 @@ void core_on_answer(struct core *core, const struct core_event *event)
             core_instance_drop(core, instance);
         return;
     }
+    command->taken = answer->code == 0;
     if (answer->code == 0) {
         /* Stopped before it was ever there: the tombstone may go as well. */
         if (command->verb == NODE_STOP && instance != NULL && instance->state == INSTANCE_ABSENT) {
@@ -278,6 +342,12 @@ void core_on_answer(struct core *core, const struct core_event *event)
     }
     if (answer->code == ERR_DENIED && epoch_compare(answer->epoch, state->epoch) > 0)
         state->epoch = answer->epoch;
+    struct core_handoff *handoff = core_handoff_find(core, command->handoff);
+    struct epoch owner;
+    if (answer->code == ERR_DENIED && is_grant(core, command, &owner)) {
+        core_owner_outdated(core, handoff);
+        return;
+    }
     /* Refused for being late or low: a fresh one follows after the time of a resend. */
     if (answer->code == ERR_DENIED || answer->code == ERR_STALE || command->verb == NODE_PROBE ||
         command->verb == NODE_STOP || command->verb == NODE_RESUME) {
@@ -285,7 +355,6 @@ void core_on_answer(struct core *core, const struct core_event *event)
             CORE_RESEND_US - (command->verb == NODE_PROBE ? CORE_PROBE_GAP_US : CORE_RECHECK_US);
         return;
     }
-    struct core_handoff *handoff = core_handoff_find(core, command->handoff);
     if (handoff != NULL)
         core_handoff_refused(core, handoff, command, answer->text);
 }

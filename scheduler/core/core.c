@@ -80,6 +80,7 @@ int core_create(struct core **ret_core, struct error *err)
     if (core == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "the scheduler's core does not fit in memory");
     arena_init(&core->world_arena, WORLD_BYTES_MAX);
+    arena_init(&core->lent, CORE_LENT_BYTES);
     struct core_state *state = &core->state;
     state->apps = calloc(LIMIT_APPS, sizeof(*state->apps));
     state->nodes = calloc(LIMIT_NODES, sizeof(*state->nodes));
@@ -128,6 +129,7 @@ void core_destroy(struct core *core)
     core_indexes_destroy(&core->indexes);
     free(core->used);
     arena_done(&core->world_arena);
+    arena_done(&core->lent);
     free(core);
 }
 
@@ -139,6 +141,7 @@ const struct core_state *core_state(const struct core *core)
 void core_step(struct core *core, const struct core_event *event, struct core_effects *effects)
 {
     effects->count = 0;
+    arena_reset(&core->lent);
     core->effects = effects;
     if (event->at.us > core->state.now.us)
         core->state.now = event->at;
@@ -207,6 +210,8 @@ static void dispatch(struct core *core, const struct core_event *event)
         core_on_operation_end(core, event);
         break;
     case CORE_FENCED:
+        core_on_fenced(core, event);
+        break;
     case CORE_JUDGED:
     case CORE_TICK:
         break;
@@ -233,6 +238,7 @@ static void started(struct core *core, const struct core_event *event)
         if (state->handoffs[i].deadline.us < heard_us)
             state->handoffs[i].deadline.us = heard_us;
     }
+    core_owners_renew(core);
     if (state->solving) {
         state->solving = false;
         core_inputs_changed(core, false);
@@ -351,6 +357,7 @@ static void check(const struct core *core)
         BERTH_ASSERT(handoff->state != HANDOFF_STATE_DONE && handoff->state != HANDOFF_STATE_BACK,
                      "handoff %s has ended and is still here", handoff->id);
         bool drained = handoff->entered[HANDOFF_STATE_DRAINING].us != 0 ||
+                       handoff->entered[HANDOFF_STATE_FREEZING].us != 0 ||
                        handoff->entered[HANDOFF_STATE_STOPPING].us != 0;
         BERTH_ASSERT(handoff->to[0] == 0 || !drained || from == NULL ||
                          handoff->entered[HANDOFF_STATE_REACHABLE].us != 0,

@@ -5,17 +5,10 @@
 #include "base/str.h"
 #include "scheduler/core/internal.h"
 
-/* One handoff with what it is about, looked up once per visit. */
-struct handoff_step {
-    struct core *core;
-    struct core_handoff *handoff;
-    struct core_instance *from; /* NULL: none, or gone */
-    struct core_instance *to;
-    struct core_place place;
-    bool placed; /* the app still has the workload */
-};
-
 static bool advance(struct handoff_step *step);
+static enum handoff_class class_of(const struct core *core, const struct core_instance *side,
+                                   enum handoff_reason reason);
+static enum instance_state standby(const struct core_handoff *handoff);
 static bool on_planned(struct handoff_step *step);
 static bool on_staging(struct handoff_step *step);
 static bool on_starting(struct handoff_step *step);
@@ -29,19 +22,16 @@ static bool on_returning(struct handoff_step *step);
 static bool resumed(struct handoff_step *step);
 static bool is_obsolete(const struct handoff_step *step, const char **ret_why);
 static bool has_slot(const struct handoff_step *step);
-static bool fail(struct handoff_step *step, const char *why);
-static bool new_side_failed(struct handoff_step *step);
-static void stop_old(struct handoff_step *step);
-static bool finish(struct handoff_step *step, enum handoff_state state);
 static void moved(const struct handoff_step *step);
-static bool due(const struct handoff_step *step);
 
 static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
-    [HANDOFF_STATE_PLANNED] = on_planned,     [HANDOFF_STATE_STAGING] = on_staging,
-    [HANDOFF_STATE_STARTING] = on_starting,   [HANDOFF_STATE_READY] = on_ready,
-    [HANDOFF_STATE_REACHABLE] = on_reachable, [HANDOFF_STATE_LINGERING] = on_lingering,
-    [HANDOFF_STATE_DRAINING] = on_draining,   [HANDOFF_STATE_HELD] = on_held,
-    [HANDOFF_STATE_STOPPING] = on_stopping,   [HANDOFF_STATE_RETURNING] = on_returning,
+    [HANDOFF_STATE_PLANNED] = on_planned,           [HANDOFF_STATE_STAGING] = on_staging,
+    [HANDOFF_STATE_STARTING] = on_starting,         [HANDOFF_STATE_READY] = on_ready,
+    [HANDOFF_STATE_REACHABLE] = on_reachable,       [HANDOFF_STATE_SHIPPING] = core_ship,
+    [HANDOFF_STATE_FREEZING] = core_owner_freezing, [HANDOFF_STATE_FENCING] = core_owner_fencing,
+    [HANDOFF_STATE_GRANTING] = core_owner_granting, [HANDOFF_STATE_LINGERING] = on_lingering,
+    [HANDOFF_STATE_DRAINING] = on_draining,         [HANDOFF_STATE_HELD] = on_held,
+    [HANDOFF_STATE_STOPPING] = on_stopping,         [HANDOFF_STATE_RETURNING] = on_returning,
 };
 
 void core_handoffs_advance(struct core *core)
@@ -65,9 +55,13 @@ static bool advance(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
     const char *why = NULL;
-    if (handoff->to[0] != 0 && handoff->state < HANDOFF_STATE_DRAINING && is_obsolete(step, &why)) {
+    /* An owner that gives way serves nothing: going on is as quick as going back. */
+    bool turns = handoff->state < HANDOFF_STATE_DRAINING &&
+                 (!core_is_owned(handoff) || handoff->state < HANDOFF_STATE_FREEZING);
+    if (handoff->to[0] != 0 && turns && handoff->reason != REASON_LEASE &&
+        is_obsolete(step, &why)) {
         handoff->cancelled = true;
-        return fail(step, why);
+        return core_step_fail(step, why);
     }
     return visits[handoff->state](step);
 }
@@ -119,6 +113,7 @@ struct core_handoff *core_handoff_begin(struct core *core, struct core_instance 
     CORE_SET(handoff->workload, side->workload);
     handoff->replica = side->replica;
     handoff->reason = reason;
+    handoff->class_ = class_of(core, side, reason);
     core_cut(handoff->text, text);
     if (from != NULL) {
         CORE_SET(handoff->from, from->id);
@@ -130,10 +125,24 @@ struct core_handoff *core_handoff_begin(struct core *core, struct core_instance 
         CORE_SET(handoff->to_site, state->nodes[to->node_index].site);
         CORE_SET(handoff->to_node, to->node);
         CORE_SET(to->handoff, handoff->id);
+        /* The owner's lease ends before its silent node is found lost, on any clock. */
+        if (core_is_owned(handoff) && reason != REASON_LEASE)
+            to->lease_us = state->world->policy.node_timeout_us / 3 * 2;
     }
     core_handoff_index(core, (int)(handoff - state->handoffs));
     core_handoff_enter(core, handoff, HANDOFF_STATE_PLANNED, INT64_MAX);
     return handoff;
+}
+
+/* As the workload is declared now; what owns already stays an owner until it has ended. */
+static enum handoff_class class_of(const struct core *core, const struct core_instance *side,
+                                   enum handoff_reason reason)
+{
+    struct core_place place;
+    enum handoff_class class_ = HANDOFF_OVERLAP;
+    if (core_place_find(core, side->namespace_, side->app, side->workload, &place))
+        class_ = place.workload->handoff;
+    return reason == REASON_LEASE && class_ == HANDOFF_OVERLAP ? HANDOFF_EXCLUSIVE : class_;
 }
 
 void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum handoff_state state,
@@ -149,6 +158,8 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
         if (handoff->proven)
             CORE_TEXT(text, "every vantage (%d) got an answer with its identity",
                       handoff->vantage_count);
+        else if (handoff->vantage_count == 0)
+            CORE_TEXT(text, "not proven: no ingress is live");
         else
             CORE_TEXT(text, "not proven: it does not speak the workload contract");
         break;
@@ -191,7 +202,7 @@ static bool on_planned(struct handoff_step *step)
         bool drains = step->placed && step->place.workload->contract && step->from != NULL &&
                       !core_instance_is_dead(step->from) && step->from->state == INSTANCE_READY;
         if (!drains) {
-            stop_old(step);
+            core_step_stop_old(step);
             return true;
         }
         step->from->want = WANT_HELD;
@@ -200,7 +211,11 @@ static bool on_planned(struct handoff_step *step)
         return true;
     }
     if (core_instance_is_dead(step->to))
-        return fail(step, "the new node was lost");
+        return core_step_fail(step, "the new node was lost");
+    if (handoff->reason == REASON_LEASE) {
+        core_owner_fence(step);
+        return true;
+    }
     if (!has_slot(step))
         return false;
     core_handoff_enter(step->core, handoff, HANDOFF_STATE_STAGING, CORE_STAGE_US);
@@ -225,15 +240,15 @@ static bool has_slot(const struct handoff_step *step)
 
 static bool on_staging(struct handoff_step *step)
 {
-    if (new_side_failed(step))
+    if (core_step_new_failed(step))
         return true;
     if (step->to->state >= INSTANCE_STAGED) {
         core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_STARTING,
                            step->place.workload->start_timeout_us + CORE_GRACE_US);
         return true;
     }
-    if (due(step))
-        return fail(step, "the artifact was not staged in time");
+    if (core_step_due(step))
+        return core_step_fail(step, "the artifact was not staged in time");
     if (step->to->state == INSTANCE_ABSENT)
         (void)core_command_ensure(step->core, step->handoff->id, step->to, NODE_STAGE);
     return false;
@@ -241,17 +256,17 @@ static bool on_staging(struct handoff_step *step)
 
 static bool on_starting(struct handoff_step *step)
 {
-    if (new_side_failed(step))
+    if (core_step_new_failed(step))
         return true;
-    if (step->to->state == INSTANCE_READY) {
+    if (step->to->state == standby(step->handoff)) {
         const struct world *world = step->core->state.world;
         core_vantages_choose(step->core, step->handoff);
         core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_READY,
                            CORE_REACH_US + world->policy.node_timeout_us);
         return true;
     }
-    if (due(step))
-        return fail(step, "the new copy did not become ready in time");
+    if (core_step_due(step))
+        return core_step_fail(step, "the new copy did not become ready in time");
     if (step->to->state < INSTANCE_STARTING)
         (void)core_command_ensure(step->core, step->handoff->id, step->to, NODE_START);
     return false;
@@ -260,12 +275,12 @@ static bool on_starting(struct handoff_step *step)
 static bool on_ready(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
-    if (new_side_failed(step))
+    if (core_step_new_failed(step))
         return true;
-    if (step->to->state != INSTANCE_READY) {
+    if (step->to->state != standby(handoff)) {
         /* It ended and its node starts it again. With nothing else there to serve, wait for it. */
         if (!core_instance_is_dead(step->from))
-            return fail(step, "the new copy ended before it was reached");
+            return core_step_fail(step, "the new copy ended before it was reached");
 #ifdef BERTH_PLANT_DRAIN_EARLY
         /* The fault that tests/fault must find: believe the new copy's word, probe nothing. */
     } else if (handoff->from[0] != 0) {
@@ -284,18 +299,26 @@ static bool on_ready(struct handoff_step *step)
         core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
         return true;
     }
-    if (due(step))
-        return fail(step, "the new copy was not reachable in time from every vantage");
+    if (core_step_due(step))
+        return core_step_fail(step, "the new copy was not reachable in time from every vantage");
     return false;
+}
+
+/* What the new copy is when it could take over: an owner to be is held until it is told. */
+static enum instance_state standby(const struct core_handoff *handoff)
+{
+    return core_is_owned(handoff) ? INSTANCE_HELD : INSTANCE_READY;
 }
 
 static bool on_reachable(struct handoff_step *step)
 {
     core_commands_drop_handoff(step->core, step->handoff->id);
+    if (core_is_owned(step->handoff))
+        return core_owner_reachable(step);
     if (step->handoff->from[0] == 0)
-        return finish(step, HANDOFF_STATE_DONE);
+        return core_step_finish(step, HANDOFF_STATE_DONE);
     if (core_instance_is_dead(step->from)) {
-        stop_old(step);
+        core_step_stop_old(step);
         return true;
     }
     int64_t linger_us = step->handoff->linger_us;
@@ -308,16 +331,16 @@ static bool on_reachable(struct handoff_step *step)
 
 static bool on_lingering(struct handoff_step *step)
 {
-    if (new_side_failed(step))
+    if (core_step_new_failed(step))
         return true;
     if (core_instance_is_dead(step->from)) {
-        stop_old(step);
+        core_step_stop_old(step);
         return true;
     }
-    if (!due(step))
+    if (!core_step_due(step))
         return false;
     if (!step->place.workload->contract) {
-        stop_old(step); /* it cannot be told to drain: SIGTERM is all it understands */
+        core_step_stop_old(step); /* it cannot be told to drain: SIGTERM is all it understands */
         return true;
     }
     step->from->want = WANT_HELD;
@@ -330,12 +353,12 @@ static bool on_draining(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
     bool removal = handoff->to[0] == 0;
-    if (!removal && new_side_failed(step))
+    if (!removal && core_step_new_failed(step))
         return true;
     /* Gone, or ended by itself while it drained: nothing is left to hold. */
     if (core_instance_is_dead(step->from) || step->from->state == INSTANCE_BACKOFF ||
         step->from->state == INSTANCE_STARTING) {
-        stop_old(step);
+        core_step_stop_old(step);
         return true;
     }
     if (step->from->state == INSTANCE_HELD && !removal) {
@@ -343,21 +366,22 @@ static bool on_draining(struct handoff_step *step)
                            step->core->state.world->policy.healthy_min_us);
         return true;
     }
-    if (step->from->state == INSTANCE_HELD || due(step)) {
-        stop_old(step); /* drained, or it has had its time */
+    if (step->from->state == INSTANCE_HELD || core_step_due(step)) {
+        core_step_stop_old(step); /* drained, or it has had its time */
         return true;
     }
-    if (step->from->state == INSTANCE_READY)
+    if (step->from->state == INSTANCE_READY || step->from->state == INSTANCE_UNREADY)
         (void)core_command_ensure(step->core, handoff->id, step->from, NODE_DRAIN);
     return false;
 }
 
 static bool on_held(struct handoff_step *step)
 {
-    if (new_side_failed(step))
+    /* The old copy of a stateful one lacks what has been written since: there is no way back. */
+    if (step->handoff->class_ != HANDOFF_STATEFUL && core_step_new_failed(step))
         return true;
-    if (core_instance_is_dead(step->from) || due(step)) {
-        stop_old(step);
+    if (core_instance_is_dead(step->from) || core_step_due(step)) {
+        core_step_stop_old(step);
         return true;
     }
     return false;
@@ -366,10 +390,10 @@ static bool on_held(struct handoff_step *step)
 static bool on_stopping(struct handoff_step *step)
 {
     if (core_instance_is_dead(step->from))
-        return finish(step, HANDOFF_STATE_DONE);
+        return core_step_finish(step, HANDOFF_STATE_DONE);
     /* Past the deadline it stays on the list of what is to go, and its node is told again. */
-    if (due(step))
-        return finish(step, HANDOFF_STATE_DONE);
+    if (core_step_due(step))
+        return core_step_finish(step, HANDOFF_STATE_DONE);
     (void)core_command_ensure(step->core, step->handoff->id, step->from, NODE_STOP);
     return false;
 }
@@ -377,29 +401,38 @@ static bool on_stopping(struct handoff_step *step)
 static bool on_returning(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
+    bool owned = !core_instance_is_dead(step->from) && step->from->owner.n != 0;
+    if (core_is_owned(handoff) || owned)
+        return core_owner_returning(step);
     bool old_dead = core_instance_is_dead(step->from);
     bool new_ready = step->to != NULL && !step->to->lost && step->to->state == INSTANCE_READY &&
                      step->to->want == WANT_SERVE;
     if (old_dead && new_ready && !handoff->cancelled && handoff->from[0] != 0 &&
         handoff->entered[HANDOFF_STATE_REACHABLE].us != 0) {
         core_cut(handoff->text, "the old copy is gone and the new one serves again");
-        stop_old(step);
+        core_step_stop_old(step);
         return true;
     }
     if (!old_dead && step->to != NULL && step->to->want == WANT_SERVE && !resumed(step) &&
-        !due(step))
+        !core_step_due(step))
         return false;
+    return core_step_end_new(step);
+}
+
+bool core_step_end_new(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
     if (step->from != NULL)
         step->from->want = WANT_SERVE;
     if (step->to == NULL || core_instance_is_dead(step->to))
-        return finish(step, HANDOFF_STATE_BACK);
+        return core_step_finish(step, HANDOFF_STATE_BACK);
     if (step->to->want != WANT_GONE) {
         step->to->want = WANT_GONE;
         int64_t stop_us = step->placed ? step->place.workload->stop_timeout_us : 0;
         handoff->deadline.us = step->core->state.now.us + stop_us + CORE_GRACE_US;
     }
-    if (due(step))
-        return finish(step, HANDOFF_STATE_BACK);
+    if (core_step_due(step))
+        return core_step_finish(step, HANDOFF_STATE_BACK);
     (void)core_command_ensure(step->core, handoff->id, step->to, NODE_STOP);
     return false;
 }
@@ -408,7 +441,7 @@ static bool on_returning(struct handoff_step *step)
  * been taken makes sure of that: it carries the higher epoch, so a late DRAIN is refused. */
 static bool resumed(struct handoff_step *step)
 {
-    bool serves = step->from->state == INSTANCE_READY;
+    bool serves = step->from->state == INSTANCE_READY || step->from->state == INSTANCE_UNREADY;
     if (step->handoff->entered[HANDOFF_STATE_DRAINING].us == 0)
         return serves;
     const struct core_command *command =
@@ -418,33 +451,38 @@ static bool resumed(struct handoff_step *step)
 
 /* ---- what the states share ---- */
 
-static bool due(const struct handoff_step *step)
+bool core_step_due(const struct handoff_step *step)
 {
     return step->core->state.now.us >= step->handoff->deadline.us;
 }
 
 /* Before `stopping` anything that befalls the new copy sends the handoff back. In staging and
  * starting a process may come and go: there only the node's own word counts. */
-static bool new_side_failed(struct handoff_step *step)
+bool core_step_new_failed(struct handoff_step *step)
 {
     const struct core_instance *to = step->to;
     enum handoff_state state = step->handoff->state;
     char why[LIMIT_TEXT_BYTES];
-    if (to != NULL && !core_instance_is_dead(to) &&
-        (state <= HANDOFF_STATE_READY || to->state == INSTANCE_READY))
+    bool granted = step->handoff->entered[HANDOFF_STATE_GRANTING].us != 0;
+    bool serves = to != NULL && (to->state == INSTANCE_READY ||
+                                 (core_is_owned(step->handoff) && to->state == INSTANCE_HELD &&
+                                  (!granted || state == HANDOFF_STATE_GRANTING)));
+    if (to != NULL && !core_instance_is_dead(to) && (state <= HANDOFF_STATE_READY || serves))
         return false;
     if (to == NULL || to->lost)
         CORE_TEXT(why, "the new copy's node was lost");
     else
         CORE_TEXT(why, "the new copy is %s: %s", instance_state_words[to->state], to->detail);
-    return fail(step, why);
+    return core_step_fail(step, why);
 }
 
-static bool fail(struct handoff_step *step, const char *why)
+bool core_step_fail(struct handoff_step *step, const char *why)
 {
     struct core_handoff *handoff = step->handoff;
     core_cut(handoff->text, why);
     core_commands_drop_handoff(step->core, handoff->id);
+    handoff->owner = (struct epoch){0, 0}; /* another one, for whoever is to own now */
+    handoff->fenced = false;
     int64_t limit_us = CORE_GRACE_US;
     if (step->from != NULL && step->placed)
         limit_us += step->place.workload->start_timeout_us;
@@ -455,7 +493,7 @@ static bool fail(struct handoff_step *step, const char *why)
 }
 
 /* The way forward: from here the old copy is ended, whatever happens. */
-static void stop_old(struct handoff_step *step)
+void core_step_stop_old(struct handoff_step *step)
 {
     core_commands_drop_handoff(step->core, step->handoff->id);
     if (step->from != NULL)
@@ -464,7 +502,7 @@ static void stop_old(struct handoff_step *step)
     core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_STOPPING, stop_us + CORE_GRACE_US);
 }
 
-static bool finish(struct handoff_step *step, enum handoff_state state)
+bool core_step_finish(struct handoff_step *step, enum handoff_state state)
 {
     struct core *core = step->core;
     struct core_handoff *handoff = step->handoff;
@@ -497,10 +535,11 @@ static bool finish(struct handoff_step *step, enum handoff_state state)
                    workload->lead != (int)(workload - step->place.app->workloads)) {
             workload->moved = core->state.now;
         }
-        if (state == HANDOFF_STATE_DONE)
+        if (state == HANDOFF_STATE_DONE && handoff->reason != REASON_LEASE)
             core_trial_begin(core, step->place.app, (int)(workload - step->place.app->workloads));
     }
     core_handoff_enter(core, handoff, state, INT64_MAX);
+    handoff->handed[0] = 0; /* the workload's own: not kept longer than it is needed */
     core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
     handoff->id[0] = 0;
     core->removed = true;
@@ -534,9 +573,9 @@ void core_handoff_refused(struct core *core, struct core_handoff *handoff,
     if (handoff->state == HANDOFF_STATE_RETURNING || handoff->state == HANDOFF_STATE_STOPPING)
         return;
     if (handoff->to[0] == 0)
-        stop_old(&step); /* a removal does not hang on a drain */
+        core_step_stop_old(&step); /* a removal does not hang on a drain */
     else
-        (void)fail(&step, why);
+        (void)core_step_fail(&step, why);
 }
 
 struct core_instance *core_handoff_instance(const struct core *core,

@@ -13,6 +13,8 @@ static void node_reconcile(struct core *core, struct core_node *node,
 static void raise_epoch(struct core *core, const struct core_node *node, struct epoch epoch);
 static void instance_learn(struct core *core, struct core_node *node,
                            const struct message_instance *said);
+static void learn_owned(struct core *core, struct core_instance *instance,
+                        const struct message_instance *said, enum instance_state now);
 static void publish_instance(struct core *core, const struct core_instance *instance);
 
 void core_on_hello(struct core *core, const struct core_event *event)
@@ -189,6 +191,8 @@ static void instance_learn(struct core *core, struct core_node *node,
         if (instance == NULL)
             return;
         instance->want = WANT_GONE;
+        /* Of another time or journal: whether it owns is not known here. */
+        instance->owner = said->epoch.n != 0 ? said->epoch : (struct epoch){0, 1};
     }
     if (epoch_compare(said->epoch, node->epoch) > 0)
         node->epoch = said->epoch;
@@ -204,6 +208,7 @@ static void instance_learn(struct core *core, struct core_node *node,
     }
     bool changed = instance->state != now;
     instance->state = now;
+    learn_owned(core, instance, said, now);
     instance->epoch = said->epoch;
     instance->restarts = said->restarts;
     instance->lost = false;
@@ -220,6 +225,30 @@ static void instance_learn(struct core *core, struct core_node *node,
         core_is_lead(core, instance->namespace_, instance->app, instance->workload))
         core->diff = true;
     publish_instance(core, instance);
+}
+
+/* What an owner, or one that is to own, says beside its state. */
+static void learn_owned(struct core *core, struct core_instance *instance,
+                        const struct message_instance *said, enum instance_state now)
+{
+    struct core_handoff *handoff = core_handoff_find(core, instance->handoff);
+    if (now == INSTANCE_HELD && instance->owner.n != 0 && handoff == NULL)
+        core->diff = true; /* its lease has ended */
+    if (now == INSTANCE_READY || now == INSTANCE_UNREADY)
+        instance->frozen = false;
+    if (core_instance_is_settled(instance))
+        return; /* what it exported is still there */
+    CORE_SET(instance->endpoint, said->endpoint);
+    instance->round = said->round;
+    instance->object = said->object;
+    /* The old copy's, or the new one's when the way goes back; of a standby there is none. */
+    bool gives = handoff != NULL &&
+                 str_equal(instance->id,
+                           handoff->state == HANDOFF_STATE_RETURNING ? handoff->to : handoff->from);
+    if (now != INSTANCE_HELD || !gives || said->handed == NULL || said->handed[0] == 0)
+        return;
+    if (str_copy(handoff->handed, sizeof(handoff->handed), said->handed) < 0)
+        handoff->handed[0] = 0;
 }
 
 static void publish_instance(struct core *core, const struct core_instance *instance)
@@ -286,7 +315,8 @@ void core_tidy(struct core *core)
         if (instance->id[0] == 0 || instance->handoff[0] != 0)
             continue;
         if (instance->want != WANT_GONE) {
-            if (!instance->lost &&
+            /* An owner owns again by a handoff of its own (core_owner_reclaim). */
+            if (!instance->lost && instance->owner.n == 0 &&
                 (instance->state == INSTANCE_HELD || instance->state == INSTANCE_DRAINING))
                 (void)core_command_ensure(core, "", instance, NODE_RESUME);
             continue;

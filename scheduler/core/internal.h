@@ -25,6 +25,11 @@
 #define CORE_REACH_US         (30 * US_PER_S)  /* from ready to reachable, node_timeout on top */
 #define CORE_HEARD_US         (2 * US_PER_S)   /* past node_timeout: by then every node was heard */
 #define CORE_GRACE_US         (10 * US_PER_S)  /* beyond a deadline that the node itself keeps */
+#define CORE_FENCE_US         (1 * US_PER_S)   /* a CORE_FENCE without an answer is sent again */
+#define CORE_SHIP_US          (120 * US_PER_S) /* one round of state, exported or imported */
+#define CORE_SHIP_ROUNDS      4                /* while the old copy serves; then it is frozen */
+#define CORE_SHIP_SMALL_BYTES (2 << 20)        /* a round of no more than that is the last one */
+#define CORE_LENT_BYTES       ((size_t)64 << 20)
 #define CORE_LINGER_MIN_US    (20 * US_PER_MS)
 #define CORE_LINGER_BLIND_US  (100 * US_PER_MS) /* the least when nothing could be measured */
 #define CORE_LINGER_MARGIN_US (5 * US_PER_MS)
@@ -72,6 +77,7 @@ struct core {
     struct instant solve_retry;      /* 0: none */
     struct instant clock_checked;    /* core_clock_due ran then */
     struct core_effects *effects;    /* of the step under way */
+    struct arena lent;               /* what its effects point to; the next step resets it */
     bool diff;                       /* plan and reality may differ */
     bool tidy;                       /* an instance may have to be stopped or forgotten */
     bool starved;                    /* a command found no room */
@@ -185,6 +191,9 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
                                          const struct core_instance *instance, enum node_verb verb);
 struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
                                        const struct core_instance *instance, const char *node);
+/* The RESUME that makes it the owner, by the handoff's epoch and no other. */
+struct core_command *core_grant_ensure(struct core *core, const struct core_handoff *handoff,
+                                       const struct core_instance *instance);
 void core_command_drop(struct core *core, struct core_command *command);
 void core_commands_drop_handoff(struct core *core, const char *handoff);
 void core_commands_drop_instance(struct core *core, const char *instance, const char *node);
@@ -266,6 +275,27 @@ void core_diff(struct core *core);      /* differences become handoffs */
 void core_clock_due(struct core *core); /* dwell and retry times that have passed */
 
 /* ---- handoff.c, probe.c ---- */
+/* One handoff with what it is about, looked up once per visit. Visits of its states (the functions
+ * with a step below) say whether they changed the state, so that the next one is visited at once.
+ */
+struct handoff_step {
+    struct core *core;
+    struct core_handoff *handoff;
+    struct core_instance *from; /* NULL: none, or gone */
+    struct core_instance *to;
+    struct core_place place;
+    bool placed; /* the app still has the workload */
+};
+bool core_step_due(const struct handoff_step *step); /* the deadline of its state has passed */
+/* Goes back if the new copy is not what it has to be in this state. */
+bool core_step_new_failed(struct handoff_step *step);
+bool core_step_fail(struct handoff_step *step, const char *why);
+/* The way forward: from here the old copy is ended, whatever happens. */
+void core_step_stop_old(struct handoff_step *step);
+bool core_step_finish(struct handoff_step *step, enum handoff_state state);
+/* The new copy is ended, then the handoff, as BACK. */
+bool core_step_end_new(struct handoff_step *step);
+
 /* Its `from` or `to`, NULL when gone: an id may also be borne by a foreign instance. */
 struct core_instance *core_handoff_instance(const struct core *core,
                                             const struct core_handoff *handoff, const char *id);
@@ -285,3 +315,30 @@ bool core_vantages_probe(struct core *core, struct core_handoff *handoff,
                          const struct core_instance *from, const struct core_instance *to);
 int64_t core_linger_us(const struct core *core, const struct core_handoff *handoff);
 void core_on_probed(struct core *core, const struct core_event *event);
+
+/* ---- owner.c: exclusive and stateful, where at most one copy may own ---- */
+/* The handoff's copies serve only as the owner. */
+bool core_is_owned(const struct core_handoff *handoff);
+/* It was made the owner, and nothing says yet that it is not any more. */
+bool core_may_own(const struct core *core, const struct core_instance *instance);
+bool core_owner_reachable(struct handoff_step *step); /* visits of states */
+bool core_owner_freezing(struct handoff_step *step);
+bool core_owner_fencing(struct handoff_step *step);
+bool core_owner_granting(struct handoff_step *step);
+bool core_owner_returning(struct handoff_step *step);
+void core_owner_freeze(struct handoff_step *step);
+/* FENCING: the next owner's epoch, and the CORE_FENCE that writes it where resources look. */
+void core_owner_fence(struct handoff_step *step);
+void core_on_fenced(struct core *core, const struct core_event *event);
+/* A RESUME was refused for its epoch: another, higher one is fenced. */
+void core_owner_outdated(struct core *core, struct core_handoff *handoff);
+void core_owners_renew(struct core *core); /* after a restart: ask again */
+/* An owner that is held and belongs to no handoff owns again, by a handoff of its own; true: it was
+ * begun, or cannot begin now. */
+bool core_owner_reclaim(struct core *core, struct core_instance *instance);
+
+/* ---- ship.c: state that moves with its owner ---- */
+void core_ship_begin(struct handoff_step *step);
+bool core_ship(struct handoff_step *step); /* the visit of SHIPPING */
+/* What the frozen owner exported last is imported; true when it is, or there was nothing. */
+bool core_ship_last(struct handoff_step *step);

@@ -52,6 +52,8 @@ struct core_instance {
     bool lost;                 /* its node is lost: the state is what was last known */
     struct epoch epoch;
     struct epoch owner; /* the epoch by which it was last made the owner; {0, 0}: never */
+    bool frozen;        /* it owned, was told to freeze after that, and has said that it did */
+    int64_t lease_us;   /* an owner's: without a renewal for so long its node does not let it own */
     char endpoint[LIMIT_NAME_BYTES]; /* of an http one, "address:port" */
     int round;                       /* of state, last exported or imported */
     struct message_object object;    /* what that round exported */
@@ -140,6 +142,7 @@ struct core_handoff {
     bool fenced;                         /* ... is where the resources look */
     int round;                           /* SHIPPING: the round under way */
     int64_t shipped_bytes;               /* in all rounds */
+    int64_t first_bytes;                 /* in the first */
     char handed[LIMIT_HANDED_BYTES + 1]; /* the frozen owner's own words */
     struct core_canary {
         uint64_t judge; /* the CORE_JUDGE under way; 0: none */
@@ -216,6 +219,7 @@ struct core_command {
     struct instant not_after;
     int tries;
     bool answered; /* taken (or refused for now), but its effect is not seen yet */
+    bool taken;    /* by that answer */
 };
 
 /* The HTTP route of a workload, as the ingresses are to have it (routes.h). */
