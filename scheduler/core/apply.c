@@ -15,6 +15,7 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
 static bool is_stale(struct core *core, const struct core_event *event, uint64_t version);
 static int make_tables(struct core_app *app, int site_count);
 static void inherit(const struct core_app *before, struct core_app *after);
+static void allow_versions(struct core *core, struct core_app *app);
 static int same_variant(const struct workload *before, const struct workload *after, int variant);
 static void place(struct core *core, const struct core_event *event, struct core_app *made);
 static void world_swap(struct core *core, struct arena *arena, const struct world *world);
@@ -109,7 +110,7 @@ void core_on_apply(struct core *core, const struct core_event *event)
     }
     if (is_stale(core, event, event->apply.version))
         return;
-    if (app_check(app, state->world, &err) < 0) {
+    if (app_check(app, state->world, &err) < 0 || core_routes_refuse(core, app, &err)) {
         core_reply(core, event, err.code, err.text);
         return;
     }
@@ -221,6 +222,7 @@ static void place(struct core *core, const struct core_event *event, struct core
     if (before != NULL && !before->deleting &&
         ((struct core_storage *)before->storage)->hash == hash) {
         core_app_free(made);
+        allow_versions(core, before);
         core_reply(core, event, 0, "");
         return;
     }
@@ -242,6 +244,9 @@ static void place(struct core *core, const struct core_event *event, struct core
         added = true;
     }
     *before = *made;
+    if (event->kind == CORE_APPLY)
+        allow_versions(core, before);
+    core_routes_touch(core);
     if (added)
         core_app_index(core, state->app_count - 1);
     core_inputs_changed(core, true);
@@ -260,6 +265,18 @@ static void place(struct core *core, const struct core_event *event, struct core
                               .workload = event->kind == CORE_RETAG ? event->target.workload : ""},
         text);
     core_reply(core, event, 0, "");
+}
+
+/* Whoever applies, wants it: also a version that was taken back may be tried again. */
+static void allow_versions(struct core *core, struct core_app *app)
+{
+    for (int i = 0; i < app->app.workload_count; i++) {
+        if (app->workloads[i].canary_bad == 0)
+            continue;
+        app->workloads[i].canary_bad = 0;
+        app->workloads[i].retry.us = 0;
+        core->diff = true;
+    }
 }
 
 /* Where a workload runs and when it moved outlive a new version of its app. */
@@ -348,6 +365,7 @@ void core_apps_sweep(struct core *core)
         state->app_count--;
         memmove(app, app + 1, (size_t)(state->app_count - i) * sizeof(*app));
         core_apps_index(core);
+        core_routes_touch(core);
         i--;
     }
 }

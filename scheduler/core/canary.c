@@ -13,6 +13,10 @@
 
 #define CANARY_PATIENCE 10
 
+enum canary_word { CANARY_WAIT, CANARY_GOOD, CANARY_BAD };
+
+static enum canary_word judge(struct core *core, struct core_handoff *handoff,
+                              const struct core_place *place, char why[LIMIT_TEXT_BYTES]);
 static void ask(struct core *core, struct core_handoff *handoff);
 static bool is_worse(const struct update *update, const struct core_judged_side *from,
                      const struct core_judged_side *to, char why[LIMIT_TEXT_BYTES]);
@@ -31,38 +35,61 @@ bool core_canary_wanted(const struct core *core, const struct core_handoff *hand
     return handoff->state == HANDOFF_STATE_CANARY || core_ingress_count(core) > 0;
 }
 
-enum core_canary_word core_canary_judge(struct core *core, struct core_handoff *handoff,
-                                        char why[LIMIT_TEXT_BYTES])
+void core_canary_begin(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    handoff->canary.until.us = step->core->state.now.us + step->place.workload->update.canary_us;
+    core_handoff_enter(step->core, handoff, HANDOFF_STATE_CANARY, INT64_MAX);
+}
+
+bool core_canary_visit(struct handoff_step *step)
+{
+    struct core_handoff *handoff = step->handoff;
+    if (core_step_new_failed(step))
+        return true;
+    if (core_instance_is_dead(step->from)) {
+        core_step_stop_old(step);
+        return true;
+    }
+    char why[LIMIT_TEXT_BYTES] = "";
+    switch (judge(step->core, handoff, &step->place, why)) {
+    case CANARY_WAIT:
+        return false;
+    case CANARY_GOOD:
+        handoff->canary.promoted = true;
+        step->place.state->canary_good = step->place.spec_hash;
+        step->place.state->canary_bad = 0;
+        core_linger(step);
+        return true;
+    case CANARY_BAD:
+        step->place.state->canary_bad = step->place.spec_hash;
+        return core_step_fail(step, why);
+    }
+    return false;
+}
+
+/* What the last judgement means; asks for the next when it is due. */
+static enum canary_word judge(struct core *core, struct core_handoff *handoff,
+                              const struct core_place *place, char why[LIMIT_TEXT_BYTES])
 {
     struct core_canary *canary = &handoff->canary;
+    const struct update *update = &place->workload->update;
     int64_t now_us = core->state.now.us;
-    struct core_place place;
-    if (!core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &place))
-        return CANARY_WAIT; /* the handoff is about to be cancelled */
-    const struct update *update = &place.workload->update;
     int64_t begun_us = handoff->entered[HANDOFF_STATE_CANARY].us;
     int64_t patience_us = begun_us + CANARY_PATIENCE * update->canary_us;
-    if (canary->until.us == 0)
-        canary->until.us = begun_us + update->canary_us;
     if (canary->worse) {
         core_cut(why, handoff->text);
-        place.state->canary_bad = place.spec_hash;
         return CANARY_BAD;
     }
     bool enough = canary->requests >= update->requests_min;
-    if (enough && canary->judged.us >= canary->until.us) {
-        canary->promoted = true;
-        place.state->canary_good = place.spec_hash;
-        place.state->canary_bad = 0;
+    if (enough && canary->judged.us >= canary->until.us)
         return CANARY_GOOD;
-    }
     if (now_us >= patience_us && !enough) {
         CORE_TEXT(why,
                   "the new version had %lld requests in %lld s, and update.requests wants %lld to "
                   "judge it by",
                   (long long)canary->requests, (long long)((now_us - begun_us) / US_PER_S),
                   (long long)update->requests_min);
-        place.state->canary_bad = place.spec_hash;
         return CANARY_BAD;
     }
     int64_t next_us =

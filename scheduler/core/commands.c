@@ -20,11 +20,14 @@ _Static_assert(sizeof(struct message_env) == sizeof(struct env_entry) &&
                "env has one layout");
 
 static struct core_command *command_new(struct core *core, const char *handoff,
-                                        const struct core_instance *instance, const char *node,
+                                        const char *instance, const char *node,
                                         enum node_verb verb);
 static void command_send(struct core *core, struct core_command *command);
 static void fill_spec(const struct core_place *place, const struct variant *variant, int replica,
                       struct message_spec *spec);
+static struct message_command *command_emit(struct core *core, const struct core_command *command);
+static void send_route(struct core *core, const struct core_command *command);
+static bool probes_route(const struct core *core, const struct core_command *command);
 static void send_probe(struct core *core, const struct core_command *command, const char *subject);
 static bool is_grant(const struct core *core, const struct core_command *command,
                      struct epoch *ret_owner);
@@ -43,7 +46,10 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
             return command;
         core_command_drop(core, command);
     }
-    return command_new(core, handoff, instance, instance->node, verb);
+    command = command_new(core, handoff, instance->id, instance->node, verb);
+    if (command != NULL)
+        command_send(core, command);
+    return command;
 }
 
 struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
@@ -55,12 +61,26 @@ struct core_command *core_probe_ensure(struct core *core, const struct core_hand
             str_equal(command->handoff, handoff->id))
             return command;
     }
-    return command_new(core, handoff->id, instance, node, NODE_PROBE);
+    command = command_new(core, handoff->id, instance->id, node, NODE_PROBE);
+    if (command != NULL)
+        command_send(core, command);
+    return command;
 }
 
+struct core_command *core_route_command(struct core *core, const char *name, uint64_t route,
+                                        const char *node)
+{
+    struct core_command *command = command_new(core, "", name, node, NODE_ROUTE);
+    if (command == NULL)
+        return NULL;
+    command->route = route;
+    command_send(core, command);
+    return command;
+}
+
+/* Not sent yet. */
 static struct core_command *command_new(struct core *core, const char *handoff,
-                                        const struct core_instance *instance, const char *node,
-                                        enum node_verb verb)
+                                        const char *instance, const char *node, enum node_verb verb)
 {
     struct core_state *state = &core->state;
     if (state->command_count == LIMIT_COMMANDS) {
@@ -75,14 +95,13 @@ static struct core_command *command_new(struct core *core, const char *handoff,
                node_verb_words[verb], core_number(command->epoch.n, number));
     CORE_SET(command->node, node);
     CORE_SET(command->handoff, handoff);
-    CORE_SET(command->instance, instance->id);
+    CORE_SET(command->instance, instance);
     command->verb = verb;
     struct epoch owner;
     if (is_grant(core, command, &owner))
         command->epoch = owner;
     command->not_after.us = state->now.us + CORE_LIFETIME_US;
     core_command_index(core, (int)(command - state->commands));
-    command_send(core, command);
     return command;
 }
 
@@ -91,6 +110,10 @@ static void command_send(struct core *core, struct core_command *command)
 {
     command->sent = core->state.now;
     command->tries++;
+    if (command->verb == NODE_ROUTE) {
+        send_route(core, command);
+        return;
+    }
     const struct core_instance *instance = core_instance_find(core, command->instance, NULL);
     char subject[LIMIT_SUBJECT_BYTES] = "";
     if (command->verb == NODE_PROBE && instance != NULL)
@@ -110,20 +133,15 @@ static void command_send(struct core *core, struct core_command *command)
     /* A newer version of the app has come: the handoff of the old one is about to be cancelled. */
     if (starts && (variant == NULL || place.spec_hash != instance->spec_hash))
         return;
-    struct core_effect *effect = node == NULL || !node->up ? NULL : core_emit(core, CORE_COMMAND);
-    if (effect == NULL)
+    struct message_command *message = command_emit(core, command);
+    if (message == NULL)
         return;
-    CORE_SET(effect->command.node, command->node);
-    struct message_command *message = &effect->command.message;
-    CORE_SET(message->id, command->id);
-    message->epoch = command->epoch;
-    CORE_SET(message->boot_id, node->boot_id);
-    int64_t not_after_us = command->not_after.us + node->boot_offset_us;
-    message->not_after_us = not_after_us > 0 ? not_after_us : 1;
-    message->verb = (int)command->verb;
     CORE_SET(message->instance, command->instance);
     if (command->verb == NODE_PROBE) {
-        CORE_SET(message->subject, subject);
+        /* Through the ingress there, as its requests come; else where its calls do. */
+        if (instance == NULL || !probes_route(core, command) ||
+            !core_route_probe(core, instance, &message->route))
+            CORE_SET(message->subject, subject);
         message->probe_count = CORE_PROBE_COUNT;
         message->timeout_us = CORE_PROBE_WAIT_US;
     }
@@ -134,6 +152,41 @@ static void command_send(struct core *core, struct core_command *command)
         fill_spec(&place, variant, instance->replica, &message->spec);
         message->spec.lease_us = instance->lease_us;
     }
+}
+
+/* The effect, with what all commands have; NULL: nobody is there, or it has no room. */
+static struct message_command *command_emit(struct core *core, const struct core_command *command)
+{
+    const struct core_node *node = core_node_find(core, command->node);
+    struct core_effect *effect = node == NULL || !node->up ? NULL : core_emit(core, CORE_COMMAND);
+    if (effect == NULL)
+        return NULL;
+    CORE_SET(effect->command.node, command->node);
+    struct message_command *message = &effect->command.message;
+    CORE_SET(message->id, command->id);
+    message->epoch = command->epoch;
+    CORE_SET(message->boot_id, node->boot_id);
+    int64_t not_after_us = command->not_after.us + node->boot_offset_us;
+    message->not_after_us = not_after_us > 0 ? not_after_us : 1;
+    message->verb = (int)command->verb;
+    return message;
+}
+
+static void send_route(struct core *core, const struct core_command *command)
+{
+    struct message_route route = {0};
+    if (!core_route_fill(core, command, &route))
+        return;
+    struct message_command *message = command_emit(core, command);
+    if (message != NULL)
+        message->route = route;
+}
+
+/* A standby of an owner serves no requests yet: it answers for itself alone. */
+static bool probes_route(const struct core *core, const struct core_command *command)
+{
+    const struct core_handoff *handoff = core_handoff_find(core, command->handoff);
+    return handoff != NULL && handoff->class_ == HANDOFF_OVERLAP;
 }
 
 static void send_probe(struct core *core, const struct core_command *command, const char *subject)
@@ -218,6 +271,7 @@ static void fill_owned(struct core *core, const struct core_command *command,
 
 void core_command_drop(struct core *core, struct core_command *command)
 {
+    core->reroute |= command->verb == NODE_ROUTE;
     command->id[0] = 0;
     core->removed = true;
 }
@@ -325,6 +379,11 @@ void core_on_answer(struct core *core, const struct core_event *event)
     if (command->verb == NODE_FORGET && instance != NULL) {
         if (answer->code == 0 || answer->code == ERR_NOT_FOUND)
             core_instance_drop(core, instance);
+        return;
+    }
+    if (command->verb == NODE_ROUTE && answer->code == 0) {
+        core_route_taken(core, command);
+        core_command_drop(core, command);
         return;
     }
     command->taken = answer->code == 0;

@@ -149,8 +149,13 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     dispatch(core, event);
     core_clock_due(core);
     settle(core);
+    core_routes_settle(core);
     core_solve_due(core);
     compact(core);
+    if (core->reroute_all) { /* an app is gone */
+        core_routes_settle(core);
+        compact(core);
+    }
     check(core);
     core->effects = NULL;
 }
@@ -209,10 +214,12 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_OPERATION_END:
         core_on_operation_end(core, event);
         break;
+    case CORE_JUDGED:
+        core_on_judged(core, event);
+        break;
     case CORE_FENCED:
         core_on_fenced(core, event);
         break;
-    case CORE_JUDGED:
     case CORE_TICK:
         break;
     }
@@ -229,6 +236,7 @@ static void started(struct core *core, const struct core_event *event)
         state->epoch.term = state->term;
     core_commands_renew(core, NULL);
     core_trials_renew(core);
+    core_canaries_renew(core);
     /* Much may have happened meanwhile. No deadline is held against anybody before every node has
      * had the time to say hello or to be found lost. */
     int64_t heard_us = state->now.us + CORE_HEARD_US;

@@ -32,6 +32,7 @@ static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
     [HANDOFF_STATE_GRANTING] = core_owner_granting, [HANDOFF_STATE_LINGERING] = on_lingering,
     [HANDOFF_STATE_DRAINING] = on_draining,         [HANDOFF_STATE_HELD] = on_held,
     [HANDOFF_STATE_STOPPING] = on_stopping,         [HANDOFF_STATE_RETURNING] = on_returning,
+    [HANDOFF_STATE_CANARY] = core_canary_visit,
 };
 
 void core_handoffs_advance(struct core *core)
@@ -151,6 +152,8 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
     int64_t now_us = core->state.now.us;
     handoff->state = state;
     handoff->entered[state] = core->state.now;
+    handoff->route = 0;
+    core_route_touch(core, handoff->namespace_, handoff->app, handoff->workload);
     handoff->deadline.us = limit_us == INT64_MAX ? INT64_MAX : now_us + limit_us;
     char text[LIMIT_TEXT_BYTES];
     switch (state) {
@@ -199,8 +202,13 @@ static bool on_planned(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
     if (handoff->to[0] == 0) {
-        bool drains = step->placed && step->place.workload->contract && step->from != NULL &&
-                      !core_instance_is_dead(step->from) && step->from->state == INSTANCE_READY;
+        if (!core_instance_is_dead(step->from) &&
+            core_routes_wait(step->core, handoff) == ROUTE_WAITING)
+            return false; /* nobody is sent to it any more before it is told to drain */
+        bool drains =
+            step->placed && step->place.workload->contract && step->from != NULL &&
+            !core_instance_is_dead(step->from) &&
+            (step->from->state == INSTANCE_READY || step->from->state == INSTANCE_UNREADY);
         if (!drains) {
             core_step_stop_old(step);
             return true;
@@ -288,13 +296,15 @@ static bool on_ready(struct handoff_step *step)
         core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
         return true;
 #endif
-    } else if (!step->place.workload->contract) {
+    } else if (!core_routes_flushed(step->core, handoff)) {
+        /* An ingress does not know it yet, and could not reach it. */
+    } else if (!core_can_prove(step)) {
         handoff->proven = false;
         handoff->linger_us = core_linger_us(step->core, handoff);
         core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
         return true;
     } else if (core_vantages_probe(step->core, handoff, step->from, step->to)) {
-        handoff->proven = true;
+        handoff->proven = core_is_proven(step);
         handoff->linger_us = core_linger_us(step->core, handoff);
         core_handoff_enter(step->core, handoff, HANDOFF_STATE_REACHABLE, 0);
         return true;
@@ -321,12 +331,29 @@ static bool on_reachable(struct handoff_step *step)
         core_step_stop_old(step);
         return true;
     }
+    if (core_step_new_failed(step))
+        return true;
+    enum core_route_word route = core_routes_wait(step->core, step->handoff);
+    if (route == ROUTE_WAITING)
+        return false;
+    if (route == ROUTE_LATE)
+        return core_routes_fail(step);
+    if (core_canary_wanted(step->core, step->handoff)) {
+        core_canary_begin(step);
+        return true;
+    }
+    core_linger(step);
+    return true;
+}
+
+/* Both serve; where requests come through ingresses, the old copy gets no new ones. */
+void core_linger(struct handoff_step *step)
+{
     int64_t linger_us = step->handoff->linger_us;
 #ifdef BERTH_PLANT_SKIP_LINGER
     linger_us = 0; /* the fault that tests/fault must find */
 #endif
     core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_LINGERING, linger_us);
-    return true;
 }
 
 static bool on_lingering(struct handoff_step *step)
@@ -337,8 +364,13 @@ static bool on_lingering(struct handoff_step *step)
         core_step_stop_old(step);
         return true;
     }
-    if (!core_step_due(step))
+    if (step->handoff->route == 0 && !core_step_due(step))
         return false;
+    enum core_route_word route = core_routes_wait(step->core, step->handoff);
+    if (route == ROUTE_WAITING)
+        return false;
+    if (route == ROUTE_LATE)
+        return core_routes_fail(step);
     if (!step->place.workload->contract) {
         core_step_stop_old(step); /* it cannot be told to drain: SIGTERM is all it understands */
         return true;
@@ -416,6 +448,10 @@ static bool on_returning(struct handoff_step *step)
     if (!old_dead && step->to != NULL && step->to->want == WANT_SERVE && !resumed(step) &&
         !core_step_due(step))
         return false;
+    /* Requests go to the old copy again before the new one ends. */
+    if (!old_dead && !core_instance_is_dead(step->to) && step->to->want == WANT_SERVE &&
+        core_routes_wait(step->core, handoff) == ROUTE_WAITING)
+        return false;
     return core_step_end_new(step);
 }
 
@@ -428,6 +464,7 @@ bool core_step_end_new(struct handoff_step *step)
         return core_step_finish(step, HANDOFF_STATE_BACK);
     if (step->to->want != WANT_GONE) {
         step->to->want = WANT_GONE;
+        core_route_touch(step->core, handoff->namespace_, handoff->app, handoff->workload);
         int64_t stop_us = step->placed ? step->place.workload->stop_timeout_us : 0;
         handoff->deadline.us = step->core->state.now.us + stop_us + CORE_GRACE_US;
     }

@@ -62,6 +62,8 @@ static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_cou
         hash = hash_i64(hash, workload->failures);
         hash = hash_i64(hash, workload->retry.us);
         hash = hash_u64(hash, (uint64_t)workload->reason);
+        hash = hash_u64(hash, workload->canary_good);
+        hash = hash_u64(hash, workload->canary_bad);
         for (int k = 0; k < site_count; k++) {
             if (workload->site_blocked[k])
                 hash = hash_i64(hash, k);
@@ -83,6 +85,7 @@ static uint64_t hash_node(uint64_t hash, const struct core_node *node)
         hash = hash_i64(hash, node->capacity[k]);
     hash = hash_epoch(hash, node->epoch);
     hash = hash_i64(hash, node->since.us);
+    hash = hash_str(hash, node->ingress);
     hash = hash_i64(hash, node->report_us);
     return hash_u64(hash, node->report_seq);
 }
@@ -101,11 +104,22 @@ static uint64_t hash_instance(uint64_t hash, const struct core_instance *instanc
     hash = hash_u64(hash, instance->lost);
     hash = hash_epoch(hash, instance->epoch);
     hash = hash_i64(hash, instance->restarts);
+    hash = hash_str(hash, instance->endpoint);
     hash = hash_i64(hash, instance->since.us);
     hash = hash_str(hash, instance->detail);
     for (int k = 0; k < RESOURCE_COUNT; k++)
         hash = hash_i64(hash, instance->reserve[k]);
     return hash_str(hash, instance->handoff);
+}
+
+static uint64_t hash_canary(uint64_t hash, const struct core_canary *canary)
+{
+    hash = hash_u64(hash, canary->judge);
+    hash = hash_i64(hash, canary->until.us);
+    hash = hash_i64(hash, canary->asked.us);
+    hash = hash_i64(hash, canary->judged.us);
+    hash = hash_i64(hash, canary->requests);
+    return hash_u64(hash, (uint64_t)canary->worse * 2 + canary->promoted);
 }
 
 static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
@@ -133,6 +147,8 @@ static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
     }
     hash = hash_u64(hash, (uint64_t)handoff->proven * 2 + handoff->cancelled);
     hash = hash_i64(hash, handoff->linger_us);
+    hash = hash_u64(hash, handoff->route);
+    hash = hash_canary(hash, &handoff->canary);
     return hash_str(hash, handoff->text);
 }
 
@@ -146,7 +162,23 @@ static uint64_t hash_command(uint64_t hash, const struct core_command *command)
     hash = hash_epoch(hash, command->epoch);
     hash = hash_i64(hash, command->sent.us);
     hash = hash_i64(hash, command->not_after.us);
+    hash = hash_u64(hash, command->route);
     return hash_i64(hash, command->tries * 2 + command->answered);
+}
+
+static uint64_t hash_route(uint64_t hash, const struct core_route *route)
+{
+    hash = hash_str(hash, route->namespace_);
+    hash = hash_str(hash, route->app);
+    hash = hash_str(hash, route->workload);
+    hash = hash_u64(hash, route->hash);
+    hash = hash_u64(hash, route->version);
+    hash = hash_u64(hash, route->gone);
+    for (int i = 0; i < route->ack_count; i++) {
+        hash = hash_str(hash, route->acks[i].node);
+        hash = hash_u64(hash, route->acks[i].version);
+    }
+    return hash;
 }
 
 static uint64_t hash_estimate(uint64_t hash, const struct estimate *estimate)
@@ -210,6 +242,9 @@ uint64_t core_hash(const struct core *core)
         hash = hash_handoff(hash, &state->handoffs[i]);
     for (int i = 0; i < state->command_count; i++)
         hash = hash_command(hash, &state->commands[i]);
+    for (int i = 0; i < state->route_count; i++)
+        hash = hash_route(hash, &state->routes[i]);
+    hash = hash_u64(hash, state->judge);
     for (int i = 0; i < state->estimate_count; i++)
         hash = hash_estimate(hash, &state->estimates[i]);
     for (int i = 0; i < state->cordon_count; i++) {

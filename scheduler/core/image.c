@@ -82,6 +82,7 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
               sizeof(*state->ended));
     copy_rows(state->commands, from->commands, from->command_count, sizeof(*state->commands));
     copy_rows(state->cordons, from->cordons, from->cordon_count, sizeof(*state->cordons));
+    copy_rows(state->routes, from->routes, from->route_count, sizeof(*state->routes));
     copy_rows(state->estimates, from->estimates, from->estimate_count, sizeof(*state->estimates));
     copy_rows(state->decisions, from->decisions,
               core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
@@ -93,6 +94,7 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     core->diff = image->diff;
     core->tidy = image->tidy;
     core->starved = image->starved;
+    core_routes_touch(core); /* whatever is pending follows from the tables */
     *ret_core = TAKE(core);
     return 0;
 }
@@ -109,6 +111,7 @@ static int check_counts(const struct core_state *state, struct error *err)
         {"instances", state->instance_count, LIMIT_INSTANCES},
         {"handoffs", state->handoff_count, LIMIT_HANDOFFS},
         {"commands", state->command_count, LIMIT_COMMANDS},
+        {"routes", state->route_count, LIMIT_ROUTES},
         {"cordons", state->cordon_count, CORE_CORDONS},
         {"operations", state->operation_count, CORE_OPERATIONS},
         {"estimates", state->estimate_count, CORE_ESTIMATES_MAX},
@@ -121,6 +124,13 @@ static int check_counts(const struct core_state *state, struct error *err)
     for (int i = 0; i < state->command_count; i++) {
         if (state->commands[i].id[0] == 0)
             return error_set(err, ERR_INVALID, 0, "command %d of the image has no id", i);
+    }
+    for (int i = 0; i < state->route_count; i++) {
+        if (state->routes[i].workload[0] == 0 || state->routes[i].ack_count < 0 ||
+            state->routes[i].ack_count > LIMIT_INGRESSES)
+            return error_set(err, ERR_INVALID, 0,
+                             "route %d of the image is of workload \"%s\", taken by %d ingresses",
+                             i, state->routes[i].workload, state->routes[i].ack_count);
     }
     if (state->world == NULL && state->app_count > 0)
         return error_set(err, ERR_INVALID, 0, "the image has %d apps but no world",

@@ -37,6 +37,7 @@ void core_on_hello(struct core *core, const struct core_event *event)
     node_learn(core, node, hello, rebooted);
     raise_epoch(core, node, hello->epoch);
     node_reconcile(core, node, hello);
+    core_routes_hello(core, node->name);
     core_commands_renew(core, node->name);
     core->diff = true;
     core->tidy = true;
@@ -78,6 +79,7 @@ static void node_learn(struct core *core, struct core_node *node, const struct m
     CORE_SET(node->boot_id, hello->boot_id);
     CORE_SET(node->arch, hello->arch);
     CORE_SET(node->drivers, hello->drivers);
+    CORE_SET(node->ingress, hello->ingress);
     node->capacity[RESOURCE_CPU] = hello->mcpu;
     node->capacity[RESOURCE_MEMORY] = hello->memory_bytes;
     node->site_index = core->state.world == NULL ? -1 : world_site(core->state.world, node->site);
@@ -130,6 +132,7 @@ static void node_reconcile(struct core *core, struct core_node *node,
         instance->state = INSTANCE_STOPPED;
         instance->since = state->now;
         CORE_SET(instance->detail, "its node does not know it any more");
+        core_route_touch(core, instance->namespace_, instance->app, instance->workload);
         publish_instance(core, instance);
     }
 }
@@ -148,8 +151,10 @@ void core_on_lost(struct core *core, const struct core_event *event)
         if (instance->id[0] == 0 || !str_equal(instance->node, node->name))
             continue;
         instance->lost = true;
+        core_route_touch(core, instance->namespace_, instance->app, instance->workload);
         count++;
     }
+    core_routes_lost(core, node->name);
     core_commands_drop_node(core, node->name);
     core->diff = true;
     core->tidy = true;
@@ -213,6 +218,7 @@ static void instance_learn(struct core *core, struct core_node *node,
     instance->restarts = said->restarts;
     instance->lost = false;
     CORE_SET(instance->detail, said->detail);
+    core_route_touch(core, instance->namespace_, instance->app, instance->workload);
     if (!changed)
         return;
     instance->since = core->state.now;

@@ -14,6 +14,7 @@
 #include "scheduler/core/core.h"
 #include "scheduler/core/handoff.h"
 #include "scheduler/core/index.h"
+#include "scheduler/core/routes.h"
 
 #define CORE_RESEND_US        (1 * US_PER_S)    /* an unanswered command is sent again */
 #define CORE_LIFETIME_US      (30 * US_PER_S)   /* not_after of a command; then a fresh one */
@@ -40,6 +41,8 @@
 #define CORE_CHECK_AGAIN_US   (300 * US_PER_S) /* after the answer that it cannot be told yet */
 #define CORE_CHECK_GIVE_UP_US (6 * 3600 * US_PER_S)
 #define CORE_LEFT_US          (30 * 24 * 3600 * US_PER_S) /* a site that was left to save */
+#define CORE_JUDGE_GAP_US     (2 * US_PER_S)              /* between two judgements of a canary */
+#define CORE_JUDGE_RESEND_US  (5 * US_PER_S)              /* a CORE_JUDGE without an answer */
 #define CORE_SETTLES_MAX      10 /* restless inputs are solved after so many settle_us */
 #define CORE_ESTIMATES_MAX    LIMIT_METRIC_SERIES
 #define CORE_BACKOFF_US       (500 * US_PER_MS) /* first, of a restart on its node */
@@ -82,6 +85,10 @@ struct core {
     bool tidy;                       /* an instance may have to be stopped or forgotten */
     bool starved;                    /* a command found no room */
     bool removed;                    /* a table has holes */
+    int ingresses[LIMIT_INGRESSES];  /* nodes: the live ingresses, in the table's order */
+    int ingress_count;
+    bool reroute;     /* a route is dirty, or has to be sent somewhere */
+    bool reroute_all; /* which routes there are may have changed */
 };
 
 /* "h1z": a number as short text. */
@@ -191,6 +198,9 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
                                          const struct core_instance *instance, enum node_verb verb);
 struct core_command *core_probe_ensure(struct core *core, const struct core_handoff *handoff,
                                        const struct core_instance *instance, const char *node);
+/* Brings that version of a route to an ingress; `name` stands where others have their instance. */
+struct core_command *core_route_command(struct core *core, const char *name, uint64_t route,
+                                        const char *node);
 /* The RESUME that makes it the owner, by the handoff's epoch and no other. */
 struct core_command *core_grant_ensure(struct core *core, const struct core_handoff *handoff,
                                        const struct core_instance *instance);
@@ -309,6 +319,12 @@ void core_handoff_refused(struct core *core, struct core_handoff *handoff,
 void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum handoff_state state,
                         int64_t limit_us);
 
+/* LINGERING, with the linger that REACHABLE computed. */
+void core_linger(struct handoff_step *step);
+/* Somebody of the traffic's side can tell whether it is there: a workload that answers probes, or
+ * an ingress that asks it. */
+bool core_can_prove(const struct handoff_step *step);
+bool core_is_proven(const struct handoff_step *step); /* by whom there was, and its own identity */
 void core_vantages_choose(struct core *core, struct core_handoff *handoff);
 /* Sends what is missing; true when every vantage has reached the new copy. */
 bool core_vantages_probe(struct core *core, struct core_handoff *handoff,
@@ -342,3 +358,16 @@ void core_ship_begin(struct handoff_step *step);
 bool core_ship(struct handoff_step *step); /* the visit of SHIPPING */
 /* What the frozen owner exported last is imported; true when it is, or there was nothing. */
 bool core_ship_last(struct handoff_step *step);
+
+/* ---- canary.c: a new version of an HTTP workload is judged by a share of its traffic ---- */
+/* This handoff brings a version that is to be judged and has not been: a CANARY state follows
+ * REACHABLE, and until it is promoted its route gives it the share of `update.canary`. */
+bool core_canary_wanted(const struct core *core, const struct core_handoff *handoff);
+void core_canary_begin(struct handoff_step *step);
+bool core_canary_visit(struct handoff_step *step); /* the visit of CANARY */
+/* The version is not rolled out before the next apply. */
+bool core_canary_stopped(const struct core_place *place);
+/* The weights of one canary among `others` servers, so that its share of them all is `ppm`. */
+void core_canary_weights(int64_t ppm, int others, int *ret_canary, int *ret_other);
+void core_canaries_renew(struct core *core); /* after a restart: ask again */
+void core_on_judged(struct core *core, const struct core_event *event);

@@ -9,9 +9,10 @@
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
+#define CALLERS_MAX   8 /* where callers are, the hub included; every ingress is asked */
 #define OLD_TRIES_MAX 2 /* an old copy that answers nobody is not waited for */
 
-static void vantage_add(struct core_handoff *handoff, const char *node);
+static void vantage_add(struct core_handoff *handoff, const char *node, int most);
 static void vantages_of_caller(struct core *core, struct core_handoff *handoff,
                                const struct app *app, int workload);
 static void vantages_of_segment(struct core *core, struct core_handoff *handoff,
@@ -21,9 +22,17 @@ static int64_t world_rtt_us(const struct world *world, const char *site);
 void core_vantages_choose(struct core *core, struct core_handoff *handoff)
 {
     handoff->vantage_count = 0;
-    vantage_add(handoff, "");
     struct core_place place;
-    if (!core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &place))
+    bool known =
+        core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &place);
+    /* Requests of an HTTP workload come through the ingresses, and from nowhere else. */
+    if (known && core_is_http(&place) && handoff->class_ == HANDOFF_OVERLAP) {
+        for (int i = 0; i < core_ingress_count(core); i++)
+            vantage_add(handoff, core->state.nodes[core->ingresses[i]].name, CORE_VANTAGES);
+        return;
+    }
+    vantage_add(handoff, "", CALLERS_MAX);
+    if (!known)
         return;
     const struct app *app = &place.app->app;
     int workload = (int)(place.workload - app->workloads);
@@ -38,13 +47,13 @@ void core_vantages_choose(struct core *core, struct core_handoff *handoff)
     }
 }
 
-static void vantage_add(struct core_handoff *handoff, const char *node)
+static void vantage_add(struct core_handoff *handoff, const char *node, int most)
 {
     for (int i = 0; i < handoff->vantage_count; i++) {
         if (str_equal(handoff->vantages[i].node, node))
             return;
     }
-    if (handoff->vantage_count == CORE_VANTAGES)
+    if (handoff->vantage_count == most)
         return;
     struct core_vantage *vantage = &handoff->vantages[handoff->vantage_count++];
     memset(vantage, 0, sizeof(*vantage));
@@ -61,7 +70,7 @@ static void vantages_of_caller(struct core *core, struct core_handoff *handoff,
         const struct core_instance *instance = &state->instances[i];
         if (instance->id[0] != 0 && instance->want == WANT_SERVE &&
             instance->state == INSTANCE_READY && !instance->lost)
-            vantage_add(handoff, instance->node);
+            vantage_add(handoff, instance->node, CALLERS_MAX);
     }
 }
 
@@ -71,8 +80,22 @@ static void vantages_of_segment(struct core *core, struct core_handoff *handoff,
     const struct core_state *state = &core->state;
     for (int i = 0; i < state->node_count; i++) {
         if (state->nodes[i].up && str_equal(state->nodes[i].site, segment->site))
-            vantage_add(handoff, state->nodes[i].name);
+            vantage_add(handoff, state->nodes[i].name, CALLERS_MAX);
     }
+}
+
+bool core_can_prove(const struct handoff_step *step)
+{
+    return step->handoff->vantage_count > 0 &&
+           (step->place.workload->contract || core_is_http(&step->place));
+}
+
+bool core_is_proven(const struct handoff_step *step)
+{
+    bool reached = false;
+    for (int i = 0; i < step->handoff->vantage_count; i++)
+        reached |= step->handoff->vantages[i].new_reached;
+    return reached && step->place.workload->contract;
 }
 
 bool core_vantages_probe(struct core *core, struct core_handoff *handoff,

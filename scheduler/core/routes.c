@@ -336,6 +336,24 @@ bool core_routes_flushed(struct core *core, struct core_handoff *handoff)
     return core_routes_missing(core, handoff)[0] == 0;
 }
 
+enum core_route_word core_routes_wait(struct core *core, struct core_handoff *handoff)
+{
+    bool first = handoff->route == 0;
+    if (core_routes_flushed(core, handoff))
+        return ROUTE_TAKEN;
+    if (first)
+        handoff->deadline.us = core->state.now.us + CORE_REACH_US;
+    return core->state.now.us >= handoff->deadline.us ? ROUTE_LATE : ROUTE_WAITING;
+}
+
+bool core_routes_fail(struct handoff_step *step)
+{
+    char why[LIMIT_TEXT_BYTES];
+    CORE_TEXT(why, "the ingress on %s has not taken its route in time",
+              core_routes_missing(step->core, step->handoff));
+    return core_step_fail(step, why);
+}
+
 const char *core_routes_missing(const struct core *core, const struct core_handoff *handoff)
 {
     const struct core_route *route =

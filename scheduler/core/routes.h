@@ -57,6 +57,12 @@ void core_routes_settle(struct core *core);
 /* Every live ingress has taken a version that is not older than the handoff's present state; true
  * for a workload without a route, or without any live ingress. */
 bool core_routes_flushed(struct core *core, struct core_handoff *handoff);
+/* The same for a state that waits for it, for CORE_REACH_US from the first question on: its
+ * deadline becomes that. Visits that go back when it is late: core_routes_fail. */
+enum core_route_word { ROUTE_TAKEN, ROUTE_WAITING, ROUTE_LATE };
+enum core_route_word core_routes_wait(struct core *core, struct core_handoff *handoff);
+struct handoff_step;
+bool core_routes_fail(struct handoff_step *step);
 /* The first live ingress that has not, for a sentence; "" none. */
 const char *core_routes_missing(const struct core *core, const struct core_handoff *handoff);
 

@@ -108,7 +108,7 @@ enum handoff_reason {
 };
 extern const char *const handoff_reason_words[];
 
-#define CORE_VANTAGES 8 /* places of the traffic's side that probe one handoff */
+#define CORE_VANTAGES LIMIT_INGRESSES /* places of the traffic's side that probe one handoff */
 
 struct core_vantage {
     char node[LIMIT_NAME_BYTES]; /* "": the scheduler's own connection, at the hub */
@@ -145,10 +145,15 @@ struct core_handoff {
     int64_t first_bytes;                 /* in the first */
     char handed[LIMIT_HANDED_BYTES + 1]; /* the frozen owner's own words */
     struct core_canary {
-        uint64_t judge; /* the CORE_JUDGE under way; 0: none */
-        struct instant until;
+        uint64_t judge;        /* the CORE_JUDGE under way; 0: none */
+        struct instant until;  /* it is judged for that long, at least */
+        struct instant asked;  /* the last CORE_JUDGE */
+        struct instant judged; /* when that was asked which was answered last */
+        int64_t requests;      /* of the new version, by that answer */
+        bool worse;            /* by that answer; the handoff's text says in what */
         bool promoted;
     } canary;
+    uint64_t route; /* the oldest version of its route that holds for its state; 0: not asked yet */
     bool cancelled; /* went back because the plan changed, not because anything failed */
     char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
 };
@@ -197,6 +202,8 @@ struct core_workload {
     int failures;         /* handoffs that went back, since the last success; back-off of retries */
     struct instant retry; /* not tried again before */
     enum handoff_reason reason; /* of the last change of `site` */
+    uint64_t canary_good;       /* the spec that was judged good: its other replicas just follow */
+    uint64_t canary_bad; /* ... and that was taken back: not rolled out before the next apply */
 };
 
 struct core_app {
@@ -218,8 +225,9 @@ struct core_command {
     struct instant sent;
     struct instant not_after;
     int tries;
-    bool answered; /* taken (or refused for now), but its effect is not seen yet */
-    bool taken;    /* by that answer */
+    uint64_t route; /* ROUTE: the version that it brings, which also says whose */
+    bool answered;  /* taken (or refused for now), but its effect is not seen yet */
+    bool taken;     /* by that answer */
 };
 
 /* The HTTP route of a workload, as the ingresses are to have it (routes.h). */
@@ -229,7 +237,8 @@ struct core_route {
     char workload[LIMIT_NAME_BYTES];
     uint64_t hash; /* of the servers, their modes and weights: a change makes a new version */
     uint64_t version;
-    bool gone; /* the workload is: dropped when every ingress has ended it */
+    bool gone;  /* the workload is: dropped when every ingress has ended it */
+    bool dirty; /* of this step only: its servers may have changed */
     struct core_route_ack {
         char node[LIMIT_NAME_BYTES];
         uint64_t version; /* that it has taken */
