@@ -147,6 +147,21 @@ uint64_t workload_spec_hash(const struct workload *workload)
     json_duration(&json, "drain", workload->drain_timeout_us);
     json_duration(&json, "stop", workload->stop_timeout_us);
     json_int(&json, "restarts", workload->restarts_max);
+    /* Said only where there is any, so that what has none is the version that it was. Where
+     * requests for it come from changes nothing of what runs. */
+    if (workload->ready.failures > 0) {
+        json_int(&json, "failures", workload->ready.failures);
+    }
+    if (workload->live.kind != 0) {
+        json_int(&json, "live", workload->live.kind);
+        json_string(&json, "target", workload->live.target);
+        json_duration(&json, "period", workload->live.period_us);
+        json_duration(&json, "timeout", workload->live.timeout_us);
+        json_int(&json, "failures", workload->live.failures);
+    }
+    if (workload->http.path[0] != '\0') {
+        json_bool(&json, "http", true);
+    }
     return json.hash;
 }
 

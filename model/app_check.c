@@ -13,6 +13,7 @@ static int check_workload(const struct app *app, const struct workload *workload
                           const struct world *world, struct error *err);
 static int check_variants(const struct app *app, const struct workload *workload,
                           struct error *err);
+static int check_route(const struct app *app, const struct workload *workload, struct error *err);
 static int check_measures(const struct app *app, const struct workload *workload,
                           const struct world *world, struct error *err);
 static unsigned tiers_of_variants(const struct workload *workload);
@@ -74,6 +75,9 @@ static int check_workload(const struct app *app, const struct workload *workload
         rc = check_site(app, "data set", workload->name, workload->data.at, world, err);
     }
     if (rc == 0) {
+        rc = check_route(app, workload, err);
+    }
+    if (rc == 0) {
         rc = check_measures(app, workload, world, err);
     }
     if (rc == 0) {
@@ -97,6 +101,23 @@ static int check_variants(const struct app *app, const struct workload *workload
                              "app %s: the artifact of workload %s is \"%.300s\"; a node needs the "
                              "whole path, as in file:/srv/program",
                              app->name, workload->name, variant->artifact);
+        }
+    }
+    return 0;
+}
+
+/* One host and path lead to one workload. */
+static int check_route(const struct app *app, const struct workload *workload, struct error *err)
+{
+    for (const struct workload *other = app->workloads; other < workload; other++) {
+        if (workload->http.path[0] != '\0' && str_equal(workload->http.path, other->http.path) &&
+            str_equal(workload->http.host, other->http.host)) {
+            return error_set(err, ERR_INVALID, 0,
+                             "app %s: workloads %s and %s both want the requests for %s%s; give "
+                             "one of them another host or path",
+                             app->name, other->name, workload->name,
+                             workload->http.host[0] != '\0' ? workload->http.host : "any host, ",
+                             workload->http.path);
         }
     }
     return 0;

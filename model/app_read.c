@@ -20,8 +20,6 @@ static void read_cache(struct reader *reader, const struct doc_node *node,
                        struct workload *workload);
 static void read_curve(struct reader *reader, const struct doc_node *cache,
                        struct workload *workload);
-static void read_ready(struct reader *reader, const struct doc_node *node,
-                       struct workload *workload);
 static void read_timeouts(struct reader *reader, const struct doc_node *node,
                           struct workload *workload);
 static void read_segments(struct reader *reader, const struct doc_node *root, struct app *app);
@@ -145,10 +143,13 @@ static void read_workload(struct reader *reader, const struct doc_node *node, co
     read_cache(reader, node, workload);
     doc_bytes(doc, node, "state", 0, &workload->state_bytes);
     doc_bytes(doc, node, "artifact_size", 0, &workload->artifact_bytes);
-    read_ready(reader, node, workload);
+    app_read_ready(reader, node, workload);
+    app_read_live(reader, node, workload);
     read_timeouts(reader, node, workload);
     measures_read(reader, node, "measures", &workload->measures);
     app_read_part(reader, node, app, workload, mark);
+    app_read_http(reader, node, workload, mark);
+    app_read_update(reader, node, workload);
     doc_close(doc, node);
 }
 
@@ -257,40 +258,6 @@ static void read_curve(struct reader *reader, const struct doc_node *cache,
                         "cache that more calls share is hit more often");
         }
     }
-}
-
-static void read_ready(struct reader *reader, const struct doc_node *node,
-                       struct workload *workload)
-{
-    struct doc *doc = reader->doc;
-    struct readiness *ready = &workload->ready;
-    *ready = (struct readiness){.kind = workload->contract ? READY_CONTRACT : READY_NONE,
-                                .period_us = 200 * US_PER_MS,
-                                .timeout_us = US_PER_S};
-    const struct doc_node *map = doc_map(doc, node, "ready", 0);
-    if (map == NULL) {
-        return;
-    }
-    doc_word(doc, map, "kind", DOC_REQUIRED, app_ready_words, APP_READY_COUNT, &ready->kind);
-    doc_string(doc, map, "target", 0, ready->target, sizeof(ready->target));
-    doc_duration(doc, map, "period", 0, &ready->period_us);
-    doc_duration(doc, map, "timeout", 0, &ready->timeout_us);
-    if (ready->period_us <= 0 || ready->timeout_us <= 0) {
-        doc_problem(doc, map, "period and timeout of a readiness check are longer than nothing");
-    }
-    bool wants_target =
-        ready->kind == READY_TCP || ready->kind == READY_HTTP || ready->kind == READY_COMMAND;
-    if (wants_target && ready->target[0] == '\0') {
-        doc_problem(doc, map, "readiness by %s needs a target, as in %s",
-                    app_ready_words[ready->kind],
-                    ready->kind == READY_TCP    ? "127.0.0.1:8080"
-                    : ready->kind == READY_HTTP ? "http://127.0.0.1:8080/health"
-                                                : "./check.sh");
-    }
-    if (ready->kind == READY_CONTRACT && !workload->contract) {
-        doc_problem(doc, map, "readiness by contract needs contract: true");
-    }
-    doc_close(doc, map);
 }
 
 static void read_timeouts(struct reader *reader, const struct doc_node *node,

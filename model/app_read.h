@@ -1,6 +1,7 @@
 /*
  * app_read: the inside of reading an app document, shared by its files: app_read.c (users,
- * workloads, links, apart), app_variant.c (how to run a workload), app_data.c (data sets),
+ * workloads, links, apart), app_variant.c (how to run a workload), app_serve.c (how
+ * it is reached and judged), app_data.c (data sets),
  * app_family.c (parts written out) and app_split.c (parts made from `split: true`). Nobody else
  * includes it.
  */
@@ -23,6 +24,13 @@ void app_read_variants(struct reader *reader, const struct doc_node *node,
 unsigned app_read_tiers(struct reader *reader, const struct doc_node *node);
 void app_read_data_set(struct reader *reader, const struct doc_node *node,
                        struct workload *workload, struct split_mark *mark);
+
+/* app_serve.c, after `contract`: `ready` and `live`; `http`, after `split` and `part`; `update`. */
+void app_read_ready(struct reader *reader, const struct doc_node *node, struct workload *workload);
+void app_read_live(struct reader *reader, const struct doc_node *node, struct workload *workload);
+void app_read_http(struct reader *reader, const struct doc_node *node, struct workload *workload,
+                   const struct split_mark *mark);
+void app_read_update(struct reader *reader, const struct doc_node *node, struct workload *workload);
 
 /* `split` and `part`, after the users. */
 void app_read_part(struct reader *reader, const struct doc_node *node, const struct app *app,

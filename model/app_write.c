@@ -22,6 +22,8 @@ static void write_where(const struct workload *workload, struct json_out *json);
 static void write_variant(const struct variant *variant, struct json_out *json);
 static void write_placement(const struct workload *workload, struct json_out *json);
 static void write_running(const struct workload *workload, struct json_out *json);
+static void write_judge(const char *key, const struct readiness *judge, struct json_out *json);
+static void write_reached(const struct workload *workload, struct json_out *json);
 static void write_link(const struct app *app, const struct link *link, struct json_out *json);
 
 void app_write(const struct app *app, struct strbuf *out)
@@ -251,14 +253,11 @@ static void write_cache(const struct workload *workload, struct json_out *json)
 
 static void write_running(const struct workload *workload, struct json_out *json)
 {
-    json_open(json, "ready", '{');
-    json_string(json, "kind", app_ready_words[workload->ready.kind]);
-    if (workload->ready.target[0] != '\0') {
-        json_string(json, "target", workload->ready.target);
+    write_judge("ready", &workload->ready, json);
+    if (workload->live.kind != READY_NONE) {
+        write_judge("live", &workload->live, json);
     }
-    json_duration(json, "period", workload->ready.period_us);
-    json_duration(json, "timeout", workload->ready.timeout_us);
-    json_close(json, '}');
+    write_reached(workload, json);
     json_bool(json, "contract", workload->contract);
     json_open(json, "timeouts", '{');
     json_duration(json, "start", workload->start_timeout_us);
@@ -266,6 +265,49 @@ static void write_running(const struct workload *workload, struct json_out *json
     json_duration(json, "stop", workload->stop_timeout_us);
     json_close(json, '}');
     json_int(json, "restarts", workload->restarts_max);
+}
+
+static void write_judge(const char *key, const struct readiness *judge, struct json_out *json)
+{
+    json_open(json, key, '{');
+    json_string(json, "kind", app_ready_words[judge->kind]);
+    if (judge->target[0] != '\0') {
+        json_string(json, "target", judge->target);
+    }
+    json_duration(json, "period", judge->period_us);
+    json_duration(json, "timeout", judge->timeout_us);
+    if (judge->failures > 0) {
+        json_int(json, "failures", judge->failures);
+    }
+    json_close(json, '}');
+}
+
+static void write_reached(const struct workload *workload, struct json_out *json)
+{
+    const struct http_route *http = &workload->http;
+    const struct update *update = &workload->update;
+    if (http->path[0] == '\0') {
+        return;
+    }
+    json_open(json, "http", '{');
+    if (http->host[0] != '\0') {
+        json_string(json, "host", http->host);
+    }
+    json_string(json, "path", http->path);
+    if (http->probe[0] != '\0') {
+        json_string(json, "probe", http->probe);
+    }
+    json_close(json, '}');
+    if (update->canary_ppm == 0) {
+        return;
+    }
+    json_open(json, "update", '{');
+    json_millionths(json, "canary", update->canary_ppm);
+    json_duration(json, "for", update->canary_us);
+    json_int(json, "requests", update->requests_min);
+    json_millionths(json, "errors", update->errors_max_ppm);
+    json_millionths(json, "latency", update->latency_max_ppm);
+    json_close(json, '}');
 }
 
 static void write_link(const struct app *app, const struct link *link, struct json_out *json)
