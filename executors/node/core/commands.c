@@ -28,16 +28,17 @@ static void take_forget(struct node *node, struct node_instance *instance,
                         const struct message_command *command);
 static bool spec_equal(const struct message_spec *a, const struct message_spec *b);
 static bool is_token(const char *text);
-static void answer_of(const struct node *node, const struct node_instance *instance,
-                      const struct message_command *command, const struct error *verdict,
-                      struct message_answer *ret_answer);
 
 void command_take(struct node *node, const struct message_command *command)
 {
+    if (command->verb == NODE_ROUTE) {
+        route_take(node, command);
+        return;
+    }
     struct node_instance *instance = node_find(node, command->instance);
     if (instance != NULL && instance->unsure) {
         /* Its process has not been heard of since the restart, and now it matters. */
-        instance_adopted(node, instance, false, -1, false, false);
+        instance_adopted(node, instance, false, -1, false, false, 0);
         instance_flush(node, instance, NULL);
     }
     struct message_answer answer;
@@ -45,14 +46,14 @@ void command_take(struct node *node, const struct message_command *command)
     if (memory != NULL && command->verb != NODE_PROBE) {
         struct error again = {.code = memory->code};
         memcpy(again.text, memory->text, sizeof(memory->text));
-        answer_of(node, instance, command, &again, &answer);
+        command_answer(node, instance, command, &again, &answer);
         node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
         return;
     }
     if (instance != NULL && command->id[0] != 0 && command->verb != NODE_PROBE &&
         str_equal(instance->record.last_command, command->id)) {
         struct error again = {.code = instance->record.last_code};
-        answer_of(node, instance, command, &again, &answer);
+        command_answer(node, instance, command, &again, &answer);
         node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
         return;
     }
@@ -82,13 +83,13 @@ void command_take(struct node *node, const struct message_command *command)
             memcpy(instance->record.last_command, command->id, sizeof(command->id));
             instance->record.last_code = verdict.code;
             instance->work |= WORK_PERSIST;
-            answer_of(node, instance, command, &verdict, &answer);
+            command_answer(node, instance, command, &verdict, &answer);
             remember(node, command, &answer);
             instance_flush(node, instance, &answer);
             return;
         }
     }
-    answer_of(node, instance, command, &verdict, &answer);
+    command_answer(node, instance, command, &verdict, &answer);
     remember(node, command, &answer);
     node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
 }
@@ -133,6 +134,12 @@ static bool is_well_formed(const struct message_command *command, struct error *
                         spec->namespace_, spec->app, spec->workload);
         return false;
     }
+    if (spec->handoff != SPEC_OVERLAP && !spec->contract) {
+        (void)error_set(verdict, ERR_INVALID, 0,
+                        "handoff is %s and contract is false: an owner is told so by the contract",
+                        spec_class_words[spec->handoff]);
+        return false;
+    }
     if (spec->arg_count > LIMIT_ARGS || spec->env_count > LIMIT_ENV) {
         (void)error_set(verdict, ERR_LIMIT, 0,
                         "spec has %d arguments and %d variables: at most %d and %d",
@@ -146,13 +153,6 @@ static bool is_current(struct node *node, const struct node_instance *instance,
                        const struct message_command *command, struct error *verdict)
 {
 #ifndef BERTH_PLANT_SKIP_EPOCH_CHECK
-    if (command->epoch.term < node->epoch.term) {
-        (void)error_set(verdict, ERR_DENIED, 0,
-                        "term %" PRIu64 " is below %" PRIu64 ", which this node has taken: a newer "
-                        "scheduler leads",
-                        command->epoch.term, node->epoch.term);
-        return false;
-    }
     if (instance != NULL && epoch_compare(command->epoch, instance->record.epoch) < 0) {
         (void)error_set(verdict, ERR_DENIED, 0,
                         "epoch %" PRIu64 ".%" PRIu64 " is below %" PRIu64 ".%" PRIu64
@@ -163,6 +163,21 @@ static bool is_current(struct node *node, const struct node_instance *instance,
     }
 #else
     (void)instance;
+#endif
+    return command_is_current(node, command, verdict);
+}
+
+bool command_is_current(struct node *node, const struct message_command *command,
+                        struct error *verdict)
+{
+#ifndef BERTH_PLANT_SKIP_EPOCH_CHECK
+    if (command->epoch.term < node->epoch.term) {
+        (void)error_set(verdict, ERR_DENIED, 0,
+                        "term %" PRIu64 " is below %" PRIu64 ", which this node has taken: a newer "
+                        "scheduler leads",
+                        command->epoch.term, node->epoch.term);
+        return false;
+    }
 #endif
     if (command->boot_id[0] == 0 || command->not_after_us == 0)
         return true;
@@ -193,7 +208,10 @@ static void carry_out(struct node *node, struct node_instance *instance,
         }
         instance->drain_us =
             command->timeout_us > 0 ? command->timeout_us : instance->record.spec.drain_timeout_us;
-        instance_drain(node, instance);
+        if (owner_is(instance))
+            owner_drain(node, instance, command->round);
+        else
+            instance_drain(node, instance);
         return;
     case NODE_RESUME:
         /* An instance that ended while it was held can still be brought back by a new start. */
@@ -203,7 +221,12 @@ static void carry_out(struct node *node, struct node_instance *instance,
                             word);
             return;
         }
-        instance_resume(node, instance);
+        if (!owner_is(instance))
+            instance_resume(node, instance);
+        else if (owner_set_handed(instance, command->handed) < 0)
+            (void)error_set(verdict, ERR_NO_MEMORY, 0, "no memory for what is handed over");
+        else
+            owner_resume(node, instance, command);
         return;
     case NODE_STOP:
         instance_stop(node, instance);
@@ -214,12 +237,11 @@ static void carry_out(struct node *node, struct node_instance *instance,
     case NODE_STAGE:
     case NODE_START:
     case NODE_PROBE:
+    case NODE_ROUTE:
         return; /* taken elsewhere */
     case NODE_SNAPSHOT:
     case NODE_RESTORE:
-    case NODE_ROUTE:
-        (void)error_set(verdict, ERR_UNSUPPORTED, 0, "this node has nothing that does %s",
-                        node_verb_words[command->verb]);
+        owner_task(node, instance, command, verdict);
         return;
     }
 }
@@ -244,7 +266,8 @@ static void take_start(struct node *node, struct node_instance **instance,
         else if (command->verb == NODE_START &&
                  (state == INSTANCE_STAGING || state == INSTANCE_STAGED))
             instance_start(node, known);
-        else if (command->verb == NODE_START && state >= INSTANCE_DRAINING)
+        else if (command->verb == NODE_START && state >= INSTANCE_DRAINING &&
+                 !(state == INSTANCE_HELD && owner_is(known)))
             (void)error_set(verdict, ERR_STALE, 0, "is %s: RESUME it, or START a new instance",
                             instance_state_words[state]);
         return;
@@ -289,7 +312,7 @@ static void take_unknown(struct node *node, const struct message_command *comman
         (void)error_set(verdict, ERR_NOT_FOUND, 0, "no instance '%s' on this node",
                         command->instance);
     }
-    answer_of(node, instance, command, verdict, &answer);
+    command_answer(node, instance, command, verdict, &answer);
     remember(node, command, &answer);
     if (instance != NULL)
         instance_flush(node, instance, &answer);
@@ -310,10 +333,13 @@ static void take_probe(struct node *node, const struct message_command *command,
     }
     if (!under_way && place < 0)
         (void)error_set(verdict, ERR_LIMIT, 0, "%d probes are under way on this node", NODE_PROBES);
-    else if (command->subject[0] == 0)
-        (void)error_set(verdict, ERR_INVALID, 0, "subject is empty: a probe needs one");
+    else if (command->subject[0] == 0 && command->route.probe[0] != '/')
+        (void)error_set(verdict, ERR_INVALID, 0,
+                        "subject is empty, and route.probe '%.60s' is no path: a probe needs one "
+                        "of them",
+                        command->route.probe);
     struct message_answer answer;
-    answer_of(node, NULL, command, verdict, &answer);
+    command_answer(node, NULL, command, verdict, &answer);
     node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
     if (under_way || verdict->code != 0)
         return;
@@ -321,6 +347,9 @@ static void take_probe(struct node *node, const struct message_command *command,
     struct node_effect *effect = node_emit(node, NODE_FX_PROBE, command->instance);
     memcpy(effect->probe.id, command->id, sizeof(effect->probe.id));
     memcpy(effect->probe.subject, command->subject, sizeof(effect->probe.subject));
+    effect->probe.route = command->route;
+    effect->probe.route.servers = NULL;
+    effect->probe.route.server_count = 0;
     effect->probe.count = command->probe_count > 0 ? command->probe_count : 1;
     effect->probe.timeout_us = command->timeout_us > 0 ? command->timeout_us : 2 * US_PER_S;
 }
@@ -336,12 +365,13 @@ static void take_forget(struct node *node, struct node_instance *instance,
         epoch = instance->record.epoch;
     node_emit(node, NODE_FX_ERASE, command->instance);
     arena_done(&instance->arena);
+    (void)!owner_set_handed(instance, NULL);
     instance_init(instance, command->instance);
     instance->record.epoch = epoch;
     instance->record.want = NODE_WANT_GONE;
     memcpy(instance->record.last_command, command->id, sizeof(command->id));
     instance->work |= WORK_PERSIST;
-    answer_of(node, instance, command, &verdict, &answer);
+    command_answer(node, instance, command, &verdict, &answer);
     remember(node, command, &answer);
     instance_flush(node, instance, &answer);
 }
@@ -355,8 +385,9 @@ static bool spec_equal(const struct message_spec *a, const struct message_spec *
         !str_equal(a->driver, b->driver) || !str_equal(a->artifact, b->artifact) ||
         !str_equal(a->digest, b->digest) || a->arg_count != b->arg_count ||
         a->env_count != b->env_count || a->mcpu != b->mcpu || a->memory_bytes != b->memory_bytes ||
-        a->pids_max != b->pids_max || a->contract != b->contract ||
-        a->ready.kind != b->ready.kind || !str_equal(a->ready.target, b->ready.target))
+        a->pids_max != b->pids_max || a->contract != b->contract || a->handoff != b->handoff ||
+        a->http != b->http || a->ready.kind != b->ready.kind ||
+        !str_equal(a->ready.target, b->ready.target))
         return false;
     for (int i = 0; i < a->arg_count; i++)
         if (!str_equal(a->args[i].value, b->args[i].value))
@@ -378,9 +409,9 @@ static bool is_token(const char *text)
     return text[0] != 0;
 }
 
-static void answer_of(const struct node *node, const struct node_instance *instance,
-                      const struct message_command *command, const struct error *verdict,
-                      struct message_answer *ret_answer)
+void command_answer(const struct node *node, const struct node_instance *instance,
+                    const struct message_command *command, const struct error *verdict,
+                    struct message_answer *ret_answer)
 {
     memset(ret_answer, 0, sizeof(*ret_answer));
     memcpy(ret_answer->id, command->id, sizeof(ret_answer->id));

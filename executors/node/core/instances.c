@@ -9,19 +9,13 @@
 
 #include "base/str.h"
 
-static void set_state(struct node_instance *instance, enum instance_state state);
-static void set_detail(struct node_instance *instance, const char *text);
-static void begin_spawn(struct node *node, struct node_instance *instance);
 static void begin_judging(struct node *node, struct node_instance *instance);
 static void begin_stopping(struct node *node, struct node_instance *instance);
-static void begin_clear(struct node_instance *instance);
-static void become_ready(struct node_instance *instance);
+static void emit_say(struct node *node, struct node_instance *instance);
+static void lose_state(struct node_instance *instance);
 static void fail(struct node_instance *instance, int code, const char *text);
 static void count_end(struct node *node, struct node_instance *instance);
-static void say(struct node_instance *instance, enum node_say what);
 static bool is_lasting(int code);
-static int64_t or_default(int64_t us, int64_t default_us);
-static int64_t after(int64_t now, int64_t us);
 
 void instance_init(struct node_instance *instance, const char *id)
 {
@@ -29,6 +23,9 @@ void instance_init(struct node_instance *instance, const char *id)
                                        .state_by = NODE_NEVER,
                                        .act_at = NODE_NEVER,
                                        .clear_at = NODE_NEVER,
+                                       .live_at = NODE_NEVER,
+                                       .lease_until = NODE_NEVER,
+                                       .freeze_at = NODE_NEVER,
                                        .window_from = NODE_NEVER};
     arena_init(&instance->arena, NODE_ARENA_BYTES);
     str_format(instance->record.instance, sizeof(instance->record.instance), "%s", id);
@@ -75,8 +72,9 @@ void instance_stage(struct node *node, struct node_instance *instance)
     instance->window_from = NODE_NEVER;
     instance->window_ends = 0;
     instance->served = false;
-    set_detail(instance, "");
-    set_state(instance, INSTANCE_STAGING);
+    owner_reset(instance);
+    instance_set_detail(instance, "");
+    instance_set_state(instance, INSTANCE_STAGING);
     /* The fetch of an earlier life may still be out; its result is not this one's. */
     if (instance->fetching)
         instance->fetch_stale = true;
@@ -92,7 +90,7 @@ void instance_start(struct node *node, struct node_instance *instance)
     instance->record.want = NODE_WANT_SERVE;
     instance->work |= WORK_PERSIST;
     if (instance->record.state == INSTANCE_STAGED)
-        begin_spawn(node, instance);
+        instance_begin_spawn(node, instance);
 }
 
 void instance_drain(struct node *node, struct node_instance *instance)
@@ -108,21 +106,24 @@ void instance_drain(struct node *node, struct node_instance *instance)
         /* It had been told to resume: told to drain once more. */
         /* fall through */
     case INSTANCE_READY:
+    case INSTANCE_UNREADY:
         if (!instance->record.spec.contract) {
             /* Berth cannot drain what it does not own: it goes on serving until SIGTERM. */
-            set_detail(instance, "no contract: it serves until it is stopped");
-            set_state(instance, INSTANCE_HELD);
+            instance_set_detail(instance, "no contract: it serves until it is stopped");
+            instance_set_state(instance, INSTANCE_HELD);
             return;
         }
-        set_detail(instance, "");
-        set_state(instance, INSTANCE_DRAINING);
-        instance->state_by = after(node->now, or_default(instance->drain_us, NODE_DRAIN_US));
-        say(instance, SAY_DRAIN);
+        instance->act_at = instance->live_at = NODE_NEVER;
+        instance_set_detail(instance, "");
+        instance_set_state(instance, INSTANCE_DRAINING);
+        instance->state_by =
+            node_after(node->now, node_or_default(instance->drain_us, NODE_DRAIN_US));
+        instance_say(instance, SAY_DRAIN);
         return;
     case INSTANCE_BACKOFF:
         /* Nothing runs that could be drained, and nothing is to be started to be drained. */
         instance->act_at = NODE_NEVER;
-        set_state(instance, instance->alive ? INSTANCE_STOPPING : INSTANCE_STOPPED);
+        instance_set_state(instance, instance->alive ? INSTANCE_STOPPING : INSTANCE_STOPPED);
         return;
     default:
         return; /* STARTING: drained once it is ready */
@@ -138,16 +139,16 @@ void instance_resume(struct node *node, struct node_instance *instance)
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
         if (!instance->record.spec.contract) {
-            become_ready(instance);
+            instance_become_ready(node, instance);
             return;
         }
         if (!resuming)
-            instance->state_by =
-                after(node->now, or_default(instance->record.spec.start_timeout_us, NODE_START_US));
-        say(instance, SAY_RESUME);
+            instance->state_by = node_after(
+                node->now, node_or_default(instance->record.spec.start_timeout_us, NODE_START_US));
+        instance_say(instance, SAY_RESUME);
         return;
     case INSTANCE_STOPPED:
-        begin_spawn(node, instance);
+        instance_begin_spawn(node, instance);
         return;
     default:
         return; /* STARTING, READY, BACKOFF: serves, or is about to */
@@ -163,7 +164,7 @@ void instance_stop(struct node *node, struct node_instance *instance)
         return;
     instance->act_at = NODE_NEVER;
     if (!instance->alive) {
-        set_state(instance, INSTANCE_STOPPED);
+        instance_set_state(instance, INSTANCE_STOPPED);
         return;
     }
     begin_stopping(node, instance);
@@ -190,9 +191,9 @@ void instance_fetched(struct node *node, struct node_instance *instance, int cod
         fail(instance, code, text);
         return;
     }
-    set_state(instance, INSTANCE_STAGED);
+    instance_set_state(instance, INSTANCE_STAGED);
     if (instance->record.want == NODE_WANT_SERVE && !instance->alive)
-        begin_spawn(node, instance);
+        instance_begin_spawn(node, instance);
 }
 
 void instance_spawned(struct node *node, struct node_instance *instance, int code, const char *text)
@@ -203,11 +204,11 @@ void instance_spawned(struct node *node, struct node_instance *instance, int cod
     if (instance->clearing)
         return;
     if (code != 0) {
-        set_detail(instance, text);
+        instance_set_detail(instance, text);
         if (instance->record.state == INSTANCE_STARTING && is_lasting(code)) {
             instance->ended = true;
             instance->record.error_code = code;
-            begin_clear(instance);
+            instance_begin_clear(instance);
             return;
         }
         instance_exited(node, instance, -1);
@@ -230,20 +231,19 @@ void instance_said(struct node *node, struct node_instance *instance, enum workl
     switch (word) {
     case SAID_READY:
         if (state == INSTANCE_STARTING && instance->record.spec.ready.kind == READY_CONTRACT) {
-            become_ready(instance);
-            if (want == NODE_WANT_HELD)
-                instance_drain(node, instance);
+            instance_came_up(node, instance);
             return;
         }
         /* fall through */
     case SAID_RESUMED:
-        if (want == NODE_WANT_SERVE && (state == INSTANCE_DRAINING || state == INSTANCE_HELD))
-            become_ready(instance);
+        if (want == NODE_WANT_SERVE && (state == INSTANCE_DRAINING || state == INSTANCE_HELD) &&
+            !owner_is(instance))
+            instance_become_ready(node, instance);
         return;
     case SAID_DRAINED:
-        if (state == INSTANCE_DRAINING && want == NODE_WANT_HELD) {
+        if (state == INSTANCE_DRAINING && want == NODE_WANT_HELD && !owner_is(instance)) {
             instance->state_by = NODE_NEVER;
-            set_state(instance, INSTANCE_HELD);
+            instance_set_state(instance, INSTANCE_HELD);
         }
         return;
     case SAID_STOPPING:
@@ -253,35 +253,8 @@ void instance_said(struct node *node, struct node_instance *instance, enum workl
     case SAID_SNAPSHOTTED:
     case SAID_RESTORED:
     case SAID_FAILED:
-        return;
+        return; /* an owner's: owners.c */
     }
-}
-
-void instance_judged(struct node *node, struct node_instance *instance, bool ready,
-                     const char *text)
-{
-    if (!instance->judging)
-        return;
-    instance->judging = false;
-    bool stale = instance->judge_stale;
-    instance->judge_stale = false;
-    if (instance->record.state != INSTANCE_STARTING || instance->clearing || instance->ended ||
-        instance->spawning)
-        return;
-    if (stale) {
-        instance->judging = true;
-        instance->work |= WORK_JUDGE;
-        return;
-    }
-    if (ready) {
-        become_ready(instance);
-        if (instance->record.want == NODE_WANT_HELD)
-            instance_drain(node, instance);
-        return;
-    }
-    str_format(instance->said, sizeof(instance->said), "%s", text);
-    instance->act_at =
-        after(node->now, or_default(instance->record.spec.ready.period_us, NODE_JUDGE_US));
 }
 
 void instance_exited(struct node *node, struct node_instance *instance, int exit_code)
@@ -291,21 +264,29 @@ void instance_exited(struct node *node, struct node_instance *instance, int exit
     instance->ended = true;
     instance->record.exit_code = exit_code < -1 || exit_code > 255 ? -1 : exit_code;
     instance->work |= WORK_PERSIST;
-    begin_clear(instance);
+    instance_begin_clear(instance);
+    bool lost = owner_ended(instance);
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_STARTING:
     case INSTANCE_READY:
-        if (instance->record.error_code == 0)
+    case INSTANCE_UNREADY:
+        if (lost)
+            lose_state(instance);
+        else if (instance->record.error_code == 0)
             count_end(node, instance);
         return;
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
+        if (instance->record.want == NODE_WANT_SERVE && lost) {
+            lose_state(instance);
+            return;
+        }
         if (instance->record.want == NODE_WANT_SERVE) {
             count_end(node, instance); /* it was to serve again, so it is started again */
             return;
         }
         instance->state_by = NODE_NEVER;
-        set_state(instance, INSTANCE_STOPPING);
+        instance_set_state(instance, INSTANCE_STOPPING);
         return;
     default:
         return;
@@ -319,9 +300,9 @@ void instance_cleared(struct node *node, struct node_instance *instance, int cod
     instance->clearing = false;
     if (code != 0) {
         /* Something of it is left: never claim it is gone, try again. */
-        set_detail(instance, text);
+        instance_set_detail(instance, text);
         instance->work |= WORK_REPORT;
-        instance->clear_at = after(node->now, NODE_CLEAR_RETRY_US);
+        instance->clear_at = node_after(node->now, NODE_CLEAR_RETRY_US);
         return;
     }
     instance->alive = false;
@@ -333,28 +314,28 @@ void instance_cleared(struct node *node, struct node_instance *instance, int cod
         return;
     if (instance->record.state == INSTANCE_STAGED) {
         if (instance->record.want == NODE_WANT_SERVE)
-            begin_spawn(node, instance);
+            instance_begin_spawn(node, instance);
         return;
     }
     if (instance->record.want == NODE_WANT_GONE || instance->record.want == NODE_WANT_HELD) {
         instance->act_at = NODE_NEVER;
         if (instance->record.error_code != 0)
-            set_state(instance, INSTANCE_FAILED);
+            instance_set_state(instance, INSTANCE_FAILED);
         else
-            set_state(instance, INSTANCE_STOPPED);
+            instance_set_state(instance, INSTANCE_STOPPED);
         return;
     }
     if (instance->record.error_code != 0) {
         instance->act_at = NODE_NEVER;
-        set_state(instance, INSTANCE_FAILED);
+        instance_set_state(instance, INSTANCE_FAILED);
         return;
     }
     if (instance->record.state != INSTANCE_BACKOFF)
         count_end(node, instance);
     if (instance->record.error_code != 0)
-        set_state(instance, INSTANCE_FAILED);
+        instance_set_state(instance, INSTANCE_FAILED);
     else if (instance->act_at <= node->now)
-        begin_spawn(node, instance);
+        instance_begin_spawn(node, instance);
 }
 
 void instance_tick(struct node *node, struct node_instance *instance)
@@ -362,21 +343,22 @@ void instance_tick(struct node *node, struct node_instance *instance)
     int64_t now = node->now;
     if (instance->clear_at <= now) {
         instance->clear_at = NODE_NEVER;
-        begin_clear(instance);
+        instance_begin_clear(instance);
     }
     if (instance->act_at <= now && instance->record.state == INSTANCE_BACKOFF && !instance->alive) {
-        begin_spawn(node, instance);
+        instance_begin_spawn(node, instance);
     } else if (instance->act_at <= now && instance->record.state == INSTANCE_STARTING) {
         instance->act_at = NODE_NEVER;
         if (instance->record.spec.ready.kind == READY_NONE) {
-            become_ready(instance);
-            if (instance->record.want == NODE_WANT_HELD)
-                instance_drain(node, instance);
+            instance_came_up(node, instance);
         } else if (!instance->judging) {
             instance->judging = true;
             instance->work |= WORK_JUDGE;
         }
     }
+    health_tick(node, instance);
+    if (owner_is(instance))
+        owner_tick(node, instance);
     if (instance->state_by > now)
         return;
     instance->state_by = NODE_NEVER;
@@ -384,26 +366,35 @@ void instance_tick(struct node *node, struct node_instance *instance)
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_STARTING:
         str_format(text, sizeof(text), "not ready within %" PRId64 " ms: %.180s",
-                   or_default(instance->record.spec.start_timeout_us, NODE_START_US) / US_PER_MS,
+                   node_or_default(instance->record.spec.start_timeout_us, NODE_START_US) /
+                       US_PER_MS,
                    instance->said[0] != 0 ? instance->said : "it said nothing");
-        set_detail(instance, text);
+        instance_set_detail(instance, text);
         if (!instance->served)
             instance->record.error_code = ERR_TIMEOUT;
-        begin_clear(instance);
+        instance_begin_clear(instance);
         return;
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
         if (instance->record.want == NODE_WANT_SERVE) {
-            set_detail(instance, "did not resume in time: started again");
-            begin_clear(instance);
+            instance_set_detail(instance, "did not resume in time: started again");
+            instance_begin_clear(instance);
+            return;
+        }
+        if (owner_is(instance)) {
+            /* Nobody may take what it owns for given up before it says so, or its lease ends. */
+            if (instance->record.state == INSTANCE_DRAINING) {
+                instance_set_detail(instance, "did not freeze in time");
+                instance->work |= WORK_REPORT;
+            }
             return;
         }
         /* It lives and has taken no new work since it was told: held, but not by its own word. */
-        set_detail(instance, "drain deadline passed");
-        set_state(instance, INSTANCE_HELD);
+        instance_set_detail(instance, "drain deadline passed");
+        instance_set_state(instance, INSTANCE_HELD);
         return;
     case INSTANCE_STOPPING:
-        begin_clear(instance);
+        instance_begin_clear(instance);
         return;
     default:
         return;
@@ -411,19 +402,22 @@ void instance_tick(struct node *node, struct node_instance *instance)
 }
 
 void instance_adopted(struct node *node, struct node_instance *instance, bool running,
-                      int exit_code, bool said_ready, bool said_drained)
+                      int exit_code, bool said_ready, bool said_drained, int64_t lease_us)
 {
     if (!instance->unsure)
         return;
     instance->unsure = false;
     instance->alive = true;
+    if (running && owner_is(instance))
+        owner_adopted(node, instance, lease_us);
     if (!running && instance->record.state == INSTANCE_BACKOFF) {
         /* Its end was told before the agent's own; what it left may not have been cleared. */
         instance->ended = true;
         if (instance->record.error_code == 0)
-            instance->act_at = after(
-                node->now, or_default(instance->record.spec.restart_backoff_us, NODE_BACKOFF_US));
-        begin_clear(instance);
+            instance->act_at =
+                node_after(node->now, node_or_default(instance->record.spec.restart_backoff_us,
+                                                      NODE_BACKOFF_US));
+        instance_begin_clear(instance);
         return;
     }
     if (!running) {
@@ -433,28 +427,32 @@ void instance_adopted(struct node *node, struct node_instance *instance, bool ru
     switch ((enum instance_state)instance->record.state) {
     case INSTANCE_STARTING:
         if (instance->record.error_code != 0)
-            begin_clear(instance);
+            instance_begin_clear(instance);
         else if (said_ready && instance->record.spec.ready.kind == READY_CONTRACT)
             instance_said(node, instance, SAID_READY);
         else
             begin_judging(node, instance);
         return;
     case INSTANCE_READY:
+    case INSTANCE_UNREADY:
         instance->served = true;
+        health_begin(node, instance);
         return;
     case INSTANCE_DRAINING:
     case INSTANCE_HELD:
         instance->served = true;
+        if (owner_is(instance))
+            return; /* owner_adopted has seen to it */
         if (instance->record.want == NODE_WANT_SERVE) {
-            instance->state_by =
-                after(node->now, or_default(instance->record.spec.start_timeout_us, NODE_START_US));
-            say(instance, SAY_RESUME);
+            instance->state_by = node_after(
+                node->now, node_or_default(instance->record.spec.start_timeout_us, NODE_START_US));
+            instance_say(instance, SAY_RESUME);
         } else if (instance->record.state == INSTANCE_DRAINING && said_drained) {
-            set_state(instance, INSTANCE_HELD);
+            instance_set_state(instance, INSTANCE_HELD);
         } else if (instance->record.state == INSTANCE_DRAINING) {
-            instance->state_by =
-                after(node->now, or_default(instance->record.spec.drain_timeout_us, NODE_DRAIN_US));
-            say(instance, SAY_DRAIN);
+            instance->state_by = node_after(
+                node->now, node_or_default(instance->record.spec.drain_timeout_us, NODE_DRAIN_US));
+            instance_say(instance, SAY_DRAIN);
         }
         return;
     case INSTANCE_STOPPING:
@@ -462,7 +460,7 @@ void instance_adopted(struct node *node, struct node_instance *instance, bool ru
         return;
     default:
         /* The record says that nothing runs: what runs is nobody's. */
-        begin_clear(instance);
+        instance_begin_clear(instance);
         return;
     }
 }
@@ -498,15 +496,58 @@ void instance_flush(struct node *node, struct node_instance *instance,
     }
     if ((work & WORK_SPAWN) != 0)
         node_emit(node, NODE_FX_SPAWN, id)->spec = &instance->record.spec;
-    if ((work & WORK_SAY) != 0) {
-        struct node_effect *effect = node_emit(node, NODE_FX_SAY, id);
-        effect->say.what = instance->say;
-        effect->say.deadline_us = instance->state_by;
-    }
+    if ((work & WORK_LEASE) != 0)
+        node_emit(node, NODE_FX_LEASE, id)->lease.until_us = instance->lease_until;
+    if ((work & WORK_SAY) != 0)
+        emit_say(node, instance);
     if ((work & WORK_TERM) != 0)
         node_emit(node, NODE_FX_TERM, id);
     if ((work & WORK_JUDGE) != 0)
         node_emit(node, NODE_FX_JUDGE, id)->spec = &instance->record.spec;
+    if ((work & WORK_JUDGE_LIVE) != 0) {
+        struct node_effect *effect = node_emit(node, NODE_FX_JUDGE, id);
+        effect->spec = &instance->record.spec;
+        effect->live = true;
+    }
+    if ((work & (WORK_SHIP | WORK_GET)) != 0) {
+        bool ship = (work & WORK_SHIP) != 0;
+        struct node_effect *effect = node_emit(node, ship ? NODE_FX_SHIP : NODE_FX_GET, id);
+        effect->file.ticket = instance->ticket;
+        effect->file.object = instance->task_object;
+        owner_path(ship, instance->task_round, effect->file.path);
+    }
+    if ((work & WORK_DROP) != 0) {
+        struct node_effect *effect = node_emit(node, NODE_FX_DROP, id);
+        memcpy(effect->file.path, instance->drop, sizeof(effect->file.path));
+    }
+}
+
+static void emit_say(struct node *node, struct node_instance *instance)
+{
+    const struct node_record *record = &instance->record;
+    struct node_effect *effect = node_emit(node, NODE_FX_SAY, record->instance);
+    effect->say.what = instance->say;
+    effect->say.deadline_us = instance->state_by;
+    switch (instance->say) {
+    case SAY_DRAIN:
+    case SAY_RESUME:
+    case SAY_STOP:
+        return;
+    case SAY_FREEZE:
+        effect->say.round = record->asked;
+        if (record->asked > 0)
+            owner_path(true, record->asked, effect->say.path);
+        return;
+    case SAY_OWN:
+        effect->say.epoch = record->owner;
+        effect->say.handed = record->handed;
+        return;
+    case SAY_SNAPSHOT:
+    case SAY_RESTORE:
+        effect->say.round = instance->task_round;
+        owner_path(instance->say == SAY_SNAPSHOT, instance->task_round, effect->say.path);
+        return;
+    }
 }
 
 void instance_describe(const struct node_instance *instance, struct message_instance *ret_message)
@@ -522,14 +563,19 @@ void instance_describe(const struct node_instance *instance, struct message_inst
     ret_message->epoch = record->epoch;
     ret_message->restarts = record->restarts;
     ret_message->exit_code = record->exit_code;
-    ret_message->error_code = record->error_code;
+    ret_message->error_code = record->error_code != 0 ? record->error_code : instance->task_code;
     memcpy(ret_message->detail, record->detail, sizeof(record->detail));
+    memcpy(ret_message->endpoint, record->endpoint, sizeof(record->endpoint));
+    ret_message->round = record->round;
+    ret_message->object = record->object;
+    if (record->state == INSTANCE_HELD)
+        ret_message->handed = record->handed;
 }
 
 /* ---- helpers ------------------------------------------------------------------------------------
  */
 
-static void set_state(struct node_instance *instance, enum instance_state state)
+void instance_set_state(struct node_instance *instance, enum instance_state state)
 {
     if (instance->record.state == (int)state)
         return;
@@ -537,7 +583,7 @@ static void set_state(struct node_instance *instance, enum instance_state state)
     instance->work |= WORK_PERSIST | WORK_REPORT;
 }
 
-static void set_detail(struct node_instance *instance, const char *text)
+void instance_set_detail(struct node_instance *instance, const char *text)
 {
     if (str_equal(instance->record.detail, text))
         return;
@@ -546,28 +592,32 @@ static void set_detail(struct node_instance *instance, const char *text)
     instance->work |= WORK_PERSIST;
 }
 
-static void begin_spawn(struct node *node, struct node_instance *instance)
+void instance_begin_spawn(struct node *node, struct node_instance *instance)
 {
     instance->record.error_code = 0;
     instance->alive = true;
     instance->ended = false;
     instance->spawning = true;
+    instance->killed_dead = false;
     instance->judge_stale = instance->judging;
+    instance->live_stale = instance->judging_live;
+    (void)owner_ended(instance); /* whatever the process before was in the middle of */
     instance->act_at = NODE_NEVER;
     instance->said[0] = 0;
-    instance->state_by =
-        after(node->now, or_default(instance->record.spec.start_timeout_us, NODE_START_US));
-    set_state(instance, INSTANCE_STARTING);
+    instance->state_by = node_after(
+        node->now, node_or_default(instance->record.spec.start_timeout_us, NODE_START_US));
+    instance_set_state(instance, INSTANCE_STARTING);
     instance->work |= WORK_SPAWN | WORK_PERSIST;
 }
 
 static void begin_judging(struct node *node, struct node_instance *instance)
 {
     const struct message_spec *spec = &instance->record.spec;
-    instance->state_by = after(node->now, or_default(spec->start_timeout_us, NODE_START_US));
+    instance->state_by =
+        node_after(node->now, node_or_default(spec->start_timeout_us, NODE_START_US));
     switch ((enum ready_kind)spec->ready.kind) {
     case READY_NONE:
-        instance->act_at = after(node->now, spec->ready.period_us);
+        instance->act_at = node_after(node->now, spec->ready.period_us);
         return;
     case READY_CONTRACT:
         return;
@@ -585,44 +635,67 @@ static void begin_judging(struct node *node, struct node_instance *instance)
 
 static void begin_stopping(struct node *node, struct node_instance *instance)
 {
-    set_state(instance, INSTANCE_STOPPING);
+    instance_set_state(instance, INSTANCE_STOPPING);
     if (instance->clearing)
         return;
     instance->state_by =
-        after(node->now, or_default(instance->record.spec.stop_timeout_us, NODE_STOP_US));
+        node_after(node->now, node_or_default(instance->record.spec.stop_timeout_us, NODE_STOP_US));
     if (instance->spawning)
         return; /* there is nobody to tell yet */
     if (instance->record.spec.contract)
-        say(instance, SAY_STOP);
+        instance_say(instance, SAY_STOP);
     else
         instance->work |= WORK_TERM;
 }
 
-static void begin_clear(struct node_instance *instance)
+void instance_begin_clear(struct node_instance *instance)
 {
     instance->state_by = NODE_NEVER;
     if (instance->record.state != INSTANCE_BACKOFF)
         instance->act_at = NODE_NEVER;
+    instance->live_at = NODE_NEVER;
     if (instance->clearing)
         return;
     instance->clearing = true;
     instance->work |= WORK_CLEAR | WORK_PERSIST;
 }
 
-static void become_ready(struct node_instance *instance)
+void instance_become_ready(struct node *node, struct node_instance *instance)
 {
     instance->served = true;
     instance->state_by = NODE_NEVER;
     instance->act_at = NODE_NEVER;
-    set_detail(instance, "");
-    set_state(instance, INSTANCE_READY);
+    instance_set_detail(instance, "");
+    instance_set_state(instance, INSTANCE_READY);
+    health_begin(node, instance);
+}
+
+void instance_came_up(struct node *node, struct node_instance *instance)
+{
+    if (owner_is(instance)) {
+        instance->served = true;
+        owner_came_up(node, instance);
+        return;
+    }
+    instance_become_ready(node, instance);
+    if (instance->record.want == NODE_WANT_HELD)
+        instance_drain(node, instance);
+}
+
+/* What it was given is nowhere else on this node, and it never owned: another copy has it. */
+static void lose_state(struct node_instance *instance)
+{
+    instance->state_by = NODE_NEVER;
+    instance->act_at = NODE_NEVER;
+    instance->record.error_code = ERR_STALE;
+    instance_set_detail(instance, "ended before it owned: the state that it was given is lost");
 }
 
 static void fail(struct node_instance *instance, int code, const char *text)
 {
     instance->record.error_code = code;
-    set_detail(instance, text);
-    set_state(instance, INSTANCE_FAILED);
+    instance_set_detail(instance, text);
+    instance_set_state(instance, INSTANCE_FAILED);
 }
 
 #define ENDED "ended by itself"
@@ -636,33 +709,36 @@ static void count_end(struct node *node, struct node_instance *instance)
         node->now - instance->window_from >= NODE_WINDOW_US) {
         instance->window_from = node->now;
         instance->window_ends = 0;
-        instance->backoff_us = or_default(spec->restart_backoff_us, NODE_BACKOFF_US);
+        instance->backoff_us = node_or_default(spec->restart_backoff_us, NODE_BACKOFF_US);
     }
     instance->state_by = NODE_NEVER;
-    set_state(instance, INSTANCE_BACKOFF);
+    instance_set_state(instance, INSTANCE_BACKOFF);
     char text[LIMIT_TEXT_BYTES];
     if (instance->window_ends >= spec->restarts_max) {
         if (str_starts(instance->record.detail, ENDED))
-            set_detail(instance, "");
+            instance_set_detail(instance, "");
         str_format(text, sizeof(text), "ended with %d after %d restarts%s%.150s",
                    instance->record.exit_code, instance->window_ends,
                    instance->record.detail[0] != 0 ? ": " : "", instance->record.detail);
-        set_detail(instance, text);
+        instance_set_detail(instance, text);
         instance->record.error_code = ERR_LIMIT;
         instance->act_at = NODE_NEVER;
         return;
     }
-    str_format(text, sizeof(text), ENDED " with status %d", instance->record.exit_code);
-    set_detail(instance, text);
+    if (instance->killed_dead)
+        str_format(text, sizeof(text), "was not alive: %.200s", instance->said);
+    else
+        str_format(text, sizeof(text), ENDED " with status %d", instance->record.exit_code);
+    instance_set_detail(instance, text);
     instance->window_ends++;
     instance->record.restarts++;
     if (instance->backoff_us > NODE_BACKOFF_MAX_US)
         instance->backoff_us = NODE_BACKOFF_MAX_US;
-    instance->act_at = after(node->now, instance->backoff_us);
+    instance->act_at = node_after(node->now, instance->backoff_us);
     instance->backoff_us *= 2;
 }
 
-static void say(struct node_instance *instance, enum node_say what)
+void instance_say(struct node_instance *instance, enum node_say what)
 {
     instance->say = what;
     instance->work |= WORK_SAY;
@@ -675,12 +751,12 @@ static bool is_lasting(int code)
            code == ERR_DENIED || code == ERR_NOT_FOUND;
 }
 
-static int64_t or_default(int64_t us, int64_t default_us)
+int64_t node_or_default(int64_t us, int64_t default_us)
 {
     return us > 0 ? us : default_us;
 }
 
-static int64_t after(int64_t now, int64_t us)
+int64_t node_after(int64_t now, int64_t us)
 {
     return us > NODE_NEVER - 1 - now ? NODE_NEVER - 1 : now + us;
 }

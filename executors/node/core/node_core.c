@@ -10,10 +10,11 @@ static void take_started(struct node *node, const struct node_event *event);
 static void settle_unsure(struct node *node);
 static void take_probed(struct node *node, const struct message_probed *probed);
 static void take_tick(struct node *node);
+static void take_renewed(struct node *node, int64_t sent_us);
+static void take_endpoint(struct node_instance *instance, const char *endpoint);
 static void say_hello(struct node *node);
 static void take_of_instance(struct node *node, struct node_instance *instance,
                              const struct node_event *event);
-static bool has_room(const struct node *node, int effects);
 static uint64_t hash_instance(uint64_t hash, const struct node_instance *instance);
 
 int node_effects_create(int capacity, struct node_effects **ret_effects)
@@ -63,8 +64,11 @@ void node_destroy(struct node *node)
 {
     if (node == NULL)
         return;
-    for (int i = 0; node->instances != NULL && i < LIMIT_NODE_INSTANCES; i++)
+    for (int i = 0; node->instances != NULL && i < LIMIT_NODE_INSTANCES; i++) {
         arena_done(&node->instances[i].arena);
+        free(node->instances[i].handed);
+    }
+    free(node->routes);
     free(node->instances);
     free(node->hello);
     free(node->answers);
@@ -96,7 +100,10 @@ void node_step(struct node *node, const struct node_event *event, struct node_ef
         take_tick(node);
         break;
     case NODE_EV_RENEWED:
+        take_renewed(node, event->renewed.sent_us);
+        break;
     case NODE_EV_ROUTED:
+        route_done(node, event->routed.id, event->routed.code, event->routed.text);
         break;
     case NODE_EV_ADOPTED:
     case NODE_EV_FETCHED:
@@ -130,6 +137,8 @@ struct boot node_deadline(const struct node *node)
         first = instance->state_by < first ? instance->state_by : first;
         first = instance->act_at < first ? instance->act_at : first;
         first = instance->clear_at < first ? instance->clear_at : first;
+        first = instance->live_at < first ? instance->live_at : first;
+        first = instance->freeze_at < first ? instance->freeze_at : first;
     }
     return (struct boot){first};
 }
@@ -145,6 +154,12 @@ uint64_t node_hash(const struct node *node)
             hash = hash_instance(hash, &node->instances[i]);
     for (int i = 0; i < NODE_PROBES; i++)
         hash = hash_str(hash, node->probes[i]);
+    hash = hash_u64(hash_u64(hash, node->ticket), (uint64_t)node->renewed_us);
+    for (int i = 0; i < node->route_count; i++) {
+        const struct node_route *route = &node->routes[i];
+        hash = hash_u64(hash_str(hash, route->id), route->pending ? 1 : 0);
+        hash = hash_u64(hash_u64(hash, route->epoch.term), route->epoch.n);
+    }
     return hash;
 }
 
@@ -230,6 +245,7 @@ void node_drop(struct node *node, struct node_instance *instance)
 {
     (void)node;
     arena_done(&instance->arena);
+    free(instance->handed);
     memset(instance, 0, sizeof(*instance));
 }
 
@@ -248,6 +264,10 @@ static void take_started(struct node *node, const struct node_event *event)
             continue;
         instance->record = *record;
         instance->record.spec = (struct message_spec){0};
+        instance->record.handed = NULL;
+        if (owner_set_handed(instance, record->handed) < 0)
+            instance->record.error_code = ERR_NO_MEMORY; /* as below */
+        instance->work = 0;
         if (instance_set_spec(instance, &record->spec) < 0) {
             instance->record.error_code = ERR_NO_MEMORY; /* it is cleared and given up */
             instance->record.spec = record->spec;
@@ -269,7 +289,7 @@ static void settle_unsure(struct node *node)
         struct node_instance *instance = &node->instances[i];
         if (!instance->used || !instance->unsure)
             continue;
-        if (!has_room(node, 2 * NODE_EFFECTS_SPARE))
+        if (!node_has_room(node, 2 * NODE_EFFECTS_SPARE))
             return; /* node_deadline is due at once: the rest follows with the next step */
         int state = instance->record.state;
         if (state == INSTANCE_STAGING) {
@@ -279,7 +299,7 @@ static void settle_unsure(struct node *node)
         } else if (state == INSTANCE_STAGED || instance_is_over(instance)) {
             instance->unsure = false;
         } else {
-            instance_adopted(node, instance, false, -1, false, false);
+            instance_adopted(node, instance, false, -1, false, false, 0);
         }
         instance_flush(node, instance, NULL);
     }
@@ -290,20 +310,31 @@ static void take_of_instance(struct node *node, struct node_instance *instance,
 {
     switch (event->kind) {
     case NODE_EV_ADOPTED:
+        take_endpoint(instance, event->endpoint);
         instance_adopted(node, instance, event->adopted.running, event->adopted.exit_code,
-                         event->adopted.said_ready, event->adopted.said_drained);
+                         event->adopted.said_ready, event->adopted.said_drained,
+                         event->adopted.lease_us);
         return;
     case NODE_EV_FETCHED:
         instance_fetched(node, instance, event->result.code, event->result.text);
         return;
     case NODE_EV_SPAWNED:
+        take_endpoint(instance, event->endpoint);
         instance_spawned(node, instance, event->result.code, event->result.text);
         return;
     case NODE_EV_SAID:
         instance_said(node, instance, event->said);
+        owner_said(node, instance, event->said, event->round, event->said_text);
         return;
     case NODE_EV_JUDGED:
-        instance_judged(node, instance, event->judged_ready, event->text);
+        health_judged(node, instance, event->live, event->judged_ready, event->text);
+        return;
+    case NODE_EV_SHIPPED:
+        owner_shipped(node, instance, event->ticket, event->shipped.code, event->shipped.text,
+                      &event->shipped.object);
+        return;
+    case NODE_EV_GOT:
+        owner_got(node, instance, event->ticket, event->result.code, event->result.text);
         return;
     case NODE_EV_EXITED:
         instance_exited(node, instance, event->exit_code);
@@ -320,9 +351,6 @@ static void take_of_instance(struct node *node, struct node_instance *instance,
     case NODE_EV_RENEWED:
     case NODE_EV_ROUTED:
         return; /* of the node as a whole */
-    case NODE_EV_SHIPPED:
-    case NODE_EV_GOT:
-        return;
     }
 }
 
@@ -345,11 +373,35 @@ static void take_tick(struct node *node)
         struct node_instance *instance = &node->instances[i];
         if (!instance->used || instance->unsure)
             continue;
-        if (!has_room(node, NODE_EFFECTS_SPARE))
+        if (!node_has_room(node, NODE_EFFECTS_SPARE))
             return; /* its deadline stays due: the next tick takes it */
         instance_tick(node, instance);
         instance_flush(node, instance, NULL);
     }
+}
+
+static void take_renewed(struct node *node, int64_t sent_us)
+{
+    if (sent_us <= node->renewed_us || sent_us > node->now)
+        return;
+    node->renewed_us = sent_us;
+    for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
+        struct node_instance *instance = &node->instances[i];
+        if (!instance->used || instance->unsure)
+            continue;
+        if (!node_has_room(node, NODE_EFFECTS_SPARE))
+            return; /* the next answer is a second away */
+        owner_renewed(node, instance);
+        instance_flush(node, instance, NULL);
+    }
+}
+
+static void take_endpoint(struct node_instance *instance, const char *endpoint)
+{
+    if (endpoint[0] == 0 || str_equal(instance->record.endpoint, endpoint))
+        return;
+    str_format(instance->record.endpoint, sizeof(instance->record.endpoint), "%s", endpoint);
+    instance->work |= WORK_PERSIST;
 }
 
 static void say_hello(struct node *node)
@@ -373,7 +425,7 @@ static void say_hello(struct node *node)
 /* ---- helpers ------------------------------------------------------------------------------------
  */
 
-static bool has_room(const struct node *node, int effects)
+bool node_has_room(const struct node *node, int effects)
 {
     return node->out->capacity - node->out->count >= effects;
 }
@@ -394,6 +446,16 @@ static uint64_t hash_instance(uint64_t hash, const struct node_instance *instanc
                      (instance->ended ? 16U : 0) | (instance->clearing ? 32U : 0) |
                      (instance->judging ? 64U : 0) | (instance->served ? 128U : 0);
     hash = hash_u64(hash, flags);
+    hash = hash_u64(hash_u64(hash, record->owner.term), record->owner.n);
+    hash = hash_str(hash_str(hash, record->handed == NULL ? "" : record->handed), record->endpoint);
+    hash = hash_u64(hash_u64(hash, (uint64_t)record->asked), (uint64_t)record->round);
+    hash = hash_u64(hash_str(hash, record->object.digest), record->granted ? 1 : 0);
+    hash = hash_u64(hash_u64(hash, (uint64_t)instance->grant), (uint64_t)instance->task);
+    hash = hash_u64(hash_u64(hash, (uint64_t)instance->task_round), instance->ticket);
+    hash = hash_u64(hash_u64(hash, (uint64_t)instance->lease_until), (uint64_t)instance->freeze_at);
+    hash = hash_u64(hash_u64(hash, (uint64_t)instance->live_at), instance->lease_over ? 1 : 0);
+    hash =
+        hash_u64(hash_u64(hash, (uint64_t)instance->ready_misses), (uint64_t)instance->live_misses);
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->state_by), (uint64_t)instance->act_at);
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->clear_at), (uint64_t)instance->backoff_us);
     return hash_u64(hash, (uint64_t)instance->window_ends);

@@ -43,7 +43,7 @@ struct node_record {
     char detail[LIMIT_TEXT_BYTES];
     struct message_spec spec; /* empty for a tombstone */
     struct epoch owner;       /* the epoch by which it owns, or is to own; {0, 0}: it does not */
-    bool granted;             /* it has said "owned" in this ownership */
+    bool granted;             /* it has owned: what it has is its own, not only what it was given */
     const char *handed;       /* the owner's: what it was given. Frozen: what it gave. NULL: none */
     int asked;                /* DRAINING: the round that the freeze is to write; 0: none */
     int round;                /* last exported or imported */

@@ -1,6 +1,6 @@
 /*
  * node_state: the inside of the node machine, shared by its sources (node_core.c, commands.c,
- * instances.c, record.c) and by nobody else.
+ * routes.c, instances.c, owners.c, health.c, record.c) and by nobody else.
  *
  * How a step works: an event changes an instance through the functions of instances.c, which only
  * alter its record and collect what is to be done in `work`. instance_flush then emits, always in
@@ -21,12 +21,14 @@
 #define NODE_JUDGE_US       (200 * US_PER_MS) /* between readiness probes, when not given */
 #define NODE_BACKOFF_US     (500 * US_PER_MS) /* first back-off, when not given */
 #define NODE_BACKOFF_MAX_US (60 * US_PER_S)
+#define NODE_HEALTH_US      (1 * US_PER_S)   /* between probes of what is ready, when not given */
+#define NODE_LIVE_FAILURES  3                /* in a row, when not given */
 #define NODE_WINDOW_US      (600 * US_PER_S) /* in which restarts_max counts */
 #define NODE_CLEAR_RETRY_US (1 * US_PER_S)   /* a cgroup that would not empty is tried again */
 #define NODE_ANSWERS        128 /* answers remembered in memory, so that a repeat gets its first */
 #define NODE_PROBES         64  /* probes under way at once */
 #define NODE_ARENA_BYTES    ((size_t)512 << 10) /* a spec with every argument at its longest */
-#define NODE_EFFECTS_SPARE  8                   /* effects one instance can cause in one step */
+#define NODE_EFFECTS_SPARE  10                  /* effects one instance can cause in one step */
 
 /* What is to be done for an instance at the end of the step. */
 enum node_todo {
@@ -38,6 +40,22 @@ enum node_todo {
     WORK_TERM = 1 << 5,
     WORK_CLEAR = 1 << 6,
     WORK_JUDGE = 1 << 7,
+    WORK_JUDGE_LIVE = 1 << 8,
+    WORK_LEASE = 1 << 9,
+    WORK_SHIP = 1 << 10,
+    WORK_GET = 1 << 11,
+    WORK_DROP = 1 << 12,
+};
+
+/* What a stateful copy, or the node for it, is doing with its state. One at a time: what is asked
+ * later replaces it. */
+enum node_task { TASK_NONE, TASK_SNAPSHOT, TASK_RESTORE, TASK_FREEZE };
+
+/* How far an owner-to-be is. */
+enum node_grant {
+    GRANT_NONE,
+    GRANT_WAITS, /* for a lease: nobody has answered a beat of late */
+    GRANT_SAID,  /* it was told to own, and has not said that it does */
 };
 
 struct node_instance {
@@ -58,6 +76,23 @@ struct node_instance {
     bool judge_stale; /* ... about an earlier process: its verdict does not count */
     bool served;      /* was ready in this agent's life */
     int64_t drain_us; /* asked for by the last DRAIN */
+    char *handed;     /* record.handed points to it; NULL: none */
+    enum node_grant grant;
+    bool lease_over;     /* it is being frozen since the lease ends */
+    int64_t lease_until; /* NODE_NEVER: none known, or none needed */
+    int64_t freeze_at;   /* three quarters of it */
+    enum node_task task;
+    int task_round;
+    struct message_object task_object; /* RESTORE */
+    uint64_t ticket;                   /* of the SHIP or GET that is out; 0: none */
+    int task_code;                     /* why the last one failed; 0 */
+    char drop[LIMIT_NAME_BYTES];       /* the file of WORK_DROP */
+    int ready_misses;                  /* in a row, while it is ready */
+    int live_misses;
+    int64_t live_at; /* the next probe of spec.live */
+    bool judging_live;
+    bool live_stale;  /* that JUDGE was about an earlier process */
+    bool killed_dead; /* by a liveness probe: its end is told as that */
     int64_t state_by; /* the state's own deadline: to be ready, drained, resumed, gone */
     int64_t act_at;   /* next judgement, readiness by age, or next start */
     int64_t clear_at; /* a failed CLEAR is tried again */
@@ -75,6 +110,18 @@ struct node_memory {
     char text[LIMIT_TEXT_BYTES];
 };
 
+/* The newest route of a workload that this node's ingress was told of. */
+struct node_route {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    struct epoch epoch;
+    char id[LIMIT_ID_BYTES]; /* of the command */
+    bool pending;            /* no result yet */
+    bool done;               /* applied */
+    bool gone;               /* its end was: kept for its epoch */
+};
+
 struct node {
     char name[LIMIT_NAME_BYTES];
     char boot_id[BOOT_ID_BYTES];
@@ -86,7 +133,11 @@ struct node {
     struct node_memory *answers;     /* ring of NODE_ANSWERS */
     uint64_t answer_count;
     char probes[NODE_PROBES][LIMIT_ID_BYTES]; /* "" is free */
-    struct node_effects *out;                 /* of the step under way */
+    struct node_route *routes;                /* LIMIT_ROUTES, made for the first; NULL: none */
+    int route_count;
+    uint64_t ticket;          /* the last given out */
+    int64_t renewed_us;       /* when the last beat was sent that was answered; 0 */
+    struct node_effects *out; /* of the step under way */
     int64_t now;
 };
 
@@ -97,10 +148,22 @@ struct node_instance *node_find(struct node *node, const char *instance);
 /* A free place for an instance; drops the oldest tombstone when all are taken; NULL: none. */
 struct node_instance *node_place(struct node *node, const char *instance);
 void node_drop(struct node *node, struct node_instance *instance);
+bool node_has_room(const struct node *node, int effects);
 
 /* ---- commands.c --------------------------------------------------------------------------------
  */
 void command_take(struct node *node, const struct message_command *command);
+/* Not below the node's term, nor past its not_after; false: `verdict` says why. */
+bool command_is_current(struct node *node, const struct message_command *command,
+                        struct error *verdict);
+void command_answer(const struct node *node, const struct node_instance *instance,
+                    const struct message_command *command, const struct error *verdict,
+                    struct message_answer *ret_answer);
+
+/* ---- routes.c ----------------------------------------------------------------------------------
+ */
+void route_take(struct node *node, const struct message_command *command);
+void route_done(struct node *node, const char *id, int code, const char *text);
 
 /* ---- instances.c -------------------------------------------------------------------------------
  */
@@ -120,18 +183,66 @@ void instance_fetched(struct node *node, struct node_instance *instance, int cod
 void instance_spawned(struct node *node, struct node_instance *instance, int code,
                       const char *text);
 void instance_said(struct node *node, struct node_instance *instance, enum workload_word word);
-void instance_judged(struct node *node, struct node_instance *instance, bool ready,
-                     const char *text);
 void instance_exited(struct node *node, struct node_instance *instance, int exit_code);
 void instance_cleared(struct node *node, struct node_instance *instance, int code,
                       const char *text);
 void instance_tick(struct node *node, struct node_instance *instance);
 /* After a restart of the agent: its shim answers, or (running false, exit_code -1) nobody does. */
 void instance_adopted(struct node *node, struct node_instance *instance, bool running,
-                      int exit_code, bool said_ready, bool said_drained);
+                      int exit_code, bool said_ready, bool said_drained, int64_t lease_us);
 
 void instance_describe(const struct node_instance *instance, struct message_instance *ret_message);
 
+/* It is ready: serves, or as an owner-to-be is held, or is made the owner again. */
+void instance_came_up(struct node *node, struct node_instance *instance);
+
+/* ---- instances.c, for owners.c and health.c ----------------------------------------------------
+ */
+void instance_set_state(struct node_instance *instance, enum instance_state state);
+void instance_set_detail(struct node_instance *instance, const char *text);
+void instance_say(struct node_instance *instance, enum node_say what);
+void instance_begin_spawn(struct node *node, struct node_instance *instance);
+void instance_begin_clear(struct node_instance *instance);
+void instance_become_ready(struct node *node, struct node_instance *instance);
+int64_t node_or_default(int64_t us, int64_t default_us);
+int64_t node_after(int64_t now, int64_t us);
+
+/* ---- owners.c ----------------------------------------------------------------------------------
+ */
+bool owner_is(const struct node_instance *instance); /* of a class that owns */
+void owner_reset(struct node_instance *instance);    /* a new life of the instance begins */
+int owner_set_handed(struct node_instance *instance, const char *handed) WARN_UNUSED;
+void owner_came_up(struct node *node, struct node_instance *instance);
+void owner_resume(struct node *node, struct node_instance *instance,
+                  const struct message_command *command);
+void owner_drain(struct node *node, struct node_instance *instance, int round);
+/* SNAPSHOT and RESTORE; a verdict that is not 0 says why not. */
+void owner_task(struct node *node, struct node_instance *instance,
+                const struct message_command *command, struct error *verdict);
+void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
+                int round, const char *text);
+void owner_shipped(struct node *node, struct node_instance *instance, uint64_t ticket, int code,
+                   const char *text, const struct message_object *object);
+void owner_got(struct node *node, struct node_instance *instance, uint64_t ticket, int code,
+               const char *text);
+void owner_renewed(struct node *node, struct node_instance *instance);
+void owner_tick(struct node *node, struct node_instance *instance);
+void owner_adopted(struct node *node, struct node_instance *instance, int64_t lease_us);
+/* Its process ended, or is about to be started: what it was in the middle of is over. True when
+ * its end is the instance's, since nobody has the state that it was given. */
+bool owner_ended(struct node_instance *instance);
+/* The file of a round: written by the workload, or for it. */
+void owner_path(bool out, int round, char path[LIMIT_NAME_BYTES]);
+
+/* ---- health.c ----------------------------------------------------------------------------------
+ */
+void health_begin(struct node *node, struct node_instance *instance);
+void health_tick(struct node *node, struct node_instance *instance);
+void health_judged(struct node *node, struct node_instance *instance, bool live, bool ready,
+                   const char *text);
+
+/* ---- instances.c -------------------------------------------------------------------------------
+ */
 /* Emits what the step collected. `answer` may be NULL. */
 void instance_flush(struct node *node, struct node_instance *instance,
                     const struct message_answer *answer);

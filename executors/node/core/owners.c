@@ -1,0 +1,516 @@
+/*
+ * owners: copies of which one at most may serve. Ready, such a copy is HELD; RESUME makes it the
+ * owner by an epoch and hands it what the owner before gave; DRAIN freezes it. A stateful one
+ * exports and imports its state in rounds. See node_core.h for the lease.
+ *
+ * What the record says: `owner` is the epoch by which it owns or is to own, and {0, 0} from the
+ * moment at which it has said "frozen" (or has never been asked to own). `want` is SERVE for an
+ * owner and one that is to be, HELD for all others.
+ */
+#include "executors/node/core/node_state.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static void grant(struct node *node, struct node_instance *instance);
+static void freeze(struct node *node, struct node_instance *instance, int64_t by, int round);
+static void become_held(struct node_instance *instance, const char *detail);
+static void lease_from(struct node *node, struct node_instance *instance, int64_t sent_us);
+static void lease_ends(struct node *node, struct node_instance *instance);
+static void frozen(struct node *node, struct node_instance *instance, const char *handed);
+static void owned(struct node *node, struct node_instance *instance);
+static void failed(struct node *node, struct node_instance *instance, const char *why);
+static void drop_file(struct node_instance *instance);
+static void end_task(struct node_instance *instance);
+static void fail_task(struct node_instance *instance, int code, const char *why);
+static bool is_none(struct epoch epoch);
+
+bool owner_is(const struct node_instance *instance)
+{
+    return instance->record.spec.handoff != SPEC_OVERLAP;
+}
+
+void owner_reset(struct node_instance *instance)
+{
+    instance->record.owner = (struct epoch){0};
+    instance->record.granted = false;
+    instance->record.asked = instance->record.round = 0;
+    instance->record.object = (struct message_object){0};
+    (void)!owner_set_handed(instance, NULL);
+    instance->grant = GRANT_NONE;
+    instance->lease_over = false;
+    instance->lease_until = instance->freeze_at = NODE_NEVER;
+    end_task(instance);
+    instance->task_code = 0;
+}
+
+int owner_set_handed(struct node_instance *instance, const char *handed)
+{
+    char *copy = NULL;
+    if (handed != NULL && handed[0] != 0 && (copy = strdup(handed)) == NULL)
+        return ERR_NO_MEMORY;
+    free(instance->handed);
+    instance->handed = copy;
+    instance->record.handed = copy;
+    instance->work |= WORK_PERSIST;
+    return 0;
+}
+
+void owner_path(bool out, int round, char path[LIMIT_NAME_BYTES])
+{
+    str_format(path, LIMIT_NAME_BYTES, "state.%s.%d", out ? "out" : "in", round);
+}
+
+/* ---- commands -----------------------------------------------------------------------------------
+ */
+
+void owner_resume(struct node *node, struct node_instance *instance,
+                  const struct message_command *command)
+{
+    struct node_record *record = &instance->record;
+    record->want = NODE_WANT_SERVE;
+    record->owner = command->epoch;
+    record->asked = 0;
+    instance->work |= WORK_PERSIST;
+    instance->lease_over = false;
+    instance->task_code = 0;
+    end_task(instance);
+    switch ((enum instance_state)record->state) {
+    case INSTANCE_STOPPED:
+        instance_begin_spawn(node, instance);
+        return;
+    case INSTANCE_STARTING:
+        if (instance->grant != GRANT_NONE) /* it is ready already */
+            grant(node, instance);
+        return;
+    case INSTANCE_READY:
+    case INSTANCE_UNREADY:
+    case INSTANCE_DRAINING:
+    case INSTANCE_HELD:
+        grant(node, instance);
+        return;
+    default:
+        return; /* BACKOFF: it is made the owner when it is ready again */
+    }
+}
+
+void owner_drain(struct node *node, struct node_instance *instance, int round)
+{
+    struct node_record *record = &instance->record;
+    bool resuming = record->want == NODE_WANT_SERVE;
+    record->want = NODE_WANT_HELD;
+    instance->work |= WORK_PERSIST;
+    instance->task_code = 0;
+    int64_t by = node_after(node->now, node_or_default(instance->drain_us, NODE_DRAIN_US));
+    switch ((enum instance_state)record->state) {
+    case INSTANCE_READY:
+    case INSTANCE_UNREADY:
+        freeze(node, instance, by, round);
+        return;
+    case INSTANCE_DRAINING:
+        if (instance->task == TASK_FREEZE)
+            return; /* frozen: its last round is on its way */
+        instance->lease_over = false;
+        freeze(node, instance, by, round);
+        return;
+    case INSTANCE_HELD:
+    case INSTANCE_STARTING:
+        if (instance->grant == GRANT_SAID) {
+            freeze(node, instance, by, round);
+        } else if (instance->grant == GRANT_WAITS) {
+            record->owner = (struct epoch){0};
+            become_held(instance, "standby");
+            instance->work |= WORK_REPORT;
+        } else if (record->state == INSTANCE_HELD && resuming) {
+            instance->work |= WORK_REPORT;
+        }
+        return; /* HELD already; or STARTING: held once it is ready */
+    case INSTANCE_BACKOFF:
+        instance->act_at = NODE_NEVER;
+        instance_set_state(instance, instance->alive ? INSTANCE_STOPPING : INSTANCE_STOPPED);
+        return;
+    default:
+        return;
+    }
+}
+
+void owner_task(struct node *node, struct node_instance *instance,
+                const struct message_command *command, struct error *verdict)
+{
+    int state = instance->record.state;
+    bool snapshot = command->verb == NODE_SNAPSHOT;
+    const char *verb = node_verb_words[command->verb];
+    if (instance->record.spec.handoff != SPEC_STATEFUL)
+        (void)error_set(verdict, ERR_UNSUPPORTED, 0, "%s: it is %s, not stateful", verb,
+                        spec_class_words[instance->record.spec.handoff]);
+    else if (command->round < 1)
+        (void)error_set(verdict, ERR_INVALID, 0, "%s: round is %d, must be 1 or more", verb,
+                        command->round);
+    else if (!snapshot && command->object.digest[0] == 0)
+        (void)error_set(verdict, ERR_INVALID, 0, "restore: object has no digest");
+    else if (snapshot ? state != INSTANCE_READY && state != INSTANCE_UNREADY
+                      : state != INSTANCE_HELD || instance->grant != GRANT_NONE)
+        (void)error_set(verdict, ERR_STALE, 0, "%s: is %s, must be %s", verb,
+                        instance_state_words[state], snapshot ? "ready" : "held");
+    if (verdict->code != 0)
+        return;
+    end_task(instance);
+    instance->task = snapshot ? TASK_SNAPSHOT : TASK_RESTORE;
+    instance->task_round = command->round;
+    instance->task_code = 0;
+    if (snapshot) {
+        instance_say(instance, SAY_SNAPSHOT);
+        return;
+    }
+    instance->task_object = command->object;
+    instance->ticket = ++node->ticket;
+    instance->work |= WORK_GET;
+}
+
+/* ---- what happens -------------------------------------------------------------------------------
+ */
+
+void owner_came_up(struct node *node, struct node_instance *instance)
+{
+    struct node_record *record = &instance->record;
+    if (record->want == NODE_WANT_SERVE && !is_none(record->owner)) {
+        grant(node, instance);
+        return;
+    }
+    record->want = NODE_WANT_HELD;
+    record->owner = (struct epoch){0};
+    become_held(instance, instance->lease_over ? "lease ended" : "standby");
+}
+
+void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
+                int round, const char *text)
+{
+    if (!owner_is(instance) || !instance->alive || instance->clearing || instance->ended)
+        return;
+    switch (word) {
+    case SAID_FROZEN:
+        frozen(node, instance, text);
+        return;
+    case SAID_OWNED:
+        owned(node, instance);
+        return;
+    case SAID_SNAPSHOTTED:
+        if (instance->task != TASK_SNAPSHOT || round != instance->task_round ||
+            instance->ticket != 0)
+            return;
+        instance->ticket = ++node->ticket;
+        instance->work |= WORK_SHIP;
+        return;
+    case SAID_RESTORED:
+        if (instance->task != TASK_RESTORE || round != instance->task_round ||
+            instance->ticket != 0)
+            return;
+        instance->record.round = round;
+        instance->work |= WORK_PERSIST | WORK_REPORT;
+        drop_file(instance);
+        end_task(instance);
+        return;
+    case SAID_FAILED:
+        failed(node, instance, text);
+        return;
+    case SAID_READY:
+    case SAID_DRAINED:
+    case SAID_RESUMED:
+    case SAID_STOPPING:
+        return; /* instances.c */
+    }
+}
+
+void owner_shipped(struct node *node, struct node_instance *instance, uint64_t ticket, int code,
+                   const char *text, const struct message_object *object)
+{
+    (void)node;
+    if (ticket == 0 || instance->ticket != ticket)
+        return;
+    instance->ticket = 0;
+    bool last = instance->task == TASK_FREEZE;
+    if (code != 0) {
+        fail_task(instance, code, text);
+    } else {
+        drop_file(instance);
+        instance->record.round = instance->task_round;
+        instance->record.object = *object;
+        instance->work |= WORK_PERSIST | WORK_REPORT;
+        end_task(instance);
+    }
+    if (last && instance->record.state == INSTANCE_DRAINING)
+        become_held(instance, code == 0 ? "" : NULL);
+}
+
+void owner_got(struct node *node, struct node_instance *instance, uint64_t ticket, int code,
+               const char *text)
+{
+    (void)node;
+    if (ticket == 0 || instance->ticket != ticket)
+        return;
+    instance->ticket = 0;
+    if (code != 0)
+        fail_task(instance, code, text);
+    else
+        instance_say(instance, SAY_RESTORE);
+}
+
+void owner_renewed(struct node *node, struct node_instance *instance)
+{
+    if (!owner_is(instance) || instance->record.spec.lease_us <= 0)
+        return;
+    if (instance->grant == GRANT_WAITS && instance->alive && !instance->ended &&
+        !instance->clearing)
+        grant(node, instance);
+    else if (!is_none(instance->record.owner) && instance->lease_until != NODE_NEVER)
+        lease_from(node, instance, node->renewed_us);
+}
+
+void owner_tick(struct node *node, struct node_instance *instance)
+{
+    if (instance->freeze_at > node->now)
+        return;
+    instance->freeze_at = NODE_NEVER;
+    lease_ends(node, instance);
+}
+
+/* Its shim keeps the lease's end; this agent has no lease until a beat of its own is answered. */
+void owner_adopted(struct node *node, struct node_instance *instance, int64_t lease_us)
+{
+    struct node_record *record = &instance->record;
+    if (!is_none(record->owner) && record->spec.lease_us > 0) {
+        instance->lease_until = lease_us;
+        instance->freeze_at = lease_us - record->spec.lease_us / 4;
+    }
+    if (record->state != INSTANCE_DRAINING && record->state != INSTANCE_HELD)
+        return;
+    if (record->want == NODE_WANT_SERVE && !is_none(record->owner)) {
+        grant(node, instance);
+    } else if (record->state == INSTANCE_DRAINING) {
+        /* What it said meanwhile follows, and if it had frozen it says so again. */
+        int64_t us = node_or_default(record->spec.drain_timeout_us, NODE_DRAIN_US);
+        freeze(node, instance, node_after(node->now, us), record->asked);
+    }
+}
+
+bool owner_ended(struct node_instance *instance)
+{
+    struct node_record *record = &instance->record;
+    if (!owner_is(instance))
+        return false;
+    bool lost = record->spec.handoff == SPEC_STATEFUL && record->round > 0 && !record->granted &&
+                record->want == NODE_WANT_SERVE && !is_none(record->owner);
+    instance->grant = GRANT_NONE;
+    end_task(instance);
+    if (!lost && !record->granted && record->round != 0) {
+        record->round = 0; /* what it had imported ended with it */
+        record->object = (struct message_object){0};
+        instance->work |= WORK_PERSIST;
+    }
+    return lost;
+}
+
+/* ---- helpers ------------------------------------------------------------------------------------
+ */
+
+/* It lives and is ready: makes it the owner by the record's epoch, with a lease or as soon as there
+ * is one. The lease counts from the last answered beat, not from now: the scheduler may not have
+ * heard of this node since. */
+static void grant(struct node *node, struct node_instance *instance)
+{
+    const struct message_spec *spec = &instance->record.spec;
+    int64_t fresh_us = spec->lease_us - spec->lease_us / 4;
+    if (spec->lease_us > 0 &&
+        (node->renewed_us == 0 || node->now >= node_after(node->renewed_us, fresh_us))) {
+        instance->grant = GRANT_WAITS;
+        instance->state_by = NODE_NEVER;
+        return;
+    }
+    if (spec->lease_us > 0)
+        lease_from(node, instance, node->renewed_us);
+    instance->grant = GRANT_SAID;
+    instance->state_by =
+        node_after(node->now, node_or_default(spec->start_timeout_us, NODE_START_US));
+    instance_say(instance, SAY_OWN);
+}
+
+static void freeze(struct node *node, struct node_instance *instance, int64_t by, int round)
+{
+    (void)node;
+    if (instance->record.spec.handoff != SPEC_STATEFUL)
+        round = 0;
+    end_task(instance);
+    instance->grant = GRANT_NONE;
+    instance->record.asked = round;
+    instance->act_at = instance->live_at = NODE_NEVER;
+    instance->state_by = by;
+    instance->work |= WORK_PERSIST;
+    instance_set_detail(instance, instance->lease_over ? "lease ended" : "");
+    instance_set_state(instance, INSTANCE_DRAINING);
+    instance_say(instance, SAY_FREEZE);
+}
+
+/* detail NULL: it stays. */
+static void become_held(struct node_instance *instance, const char *detail)
+{
+    instance->grant = GRANT_NONE;
+    instance->state_by = instance->act_at = instance->live_at = NODE_NEVER;
+    instance->freeze_at = instance->lease_until = NODE_NEVER;
+    instance->record.asked = 0;
+    instance->work |= WORK_PERSIST;
+    if (detail != NULL)
+        instance_set_detail(instance, detail);
+    instance_set_state(instance, INSTANCE_HELD);
+}
+
+static void lease_from(struct node *node, struct node_instance *instance, int64_t sent_us)
+{
+    (void)node;
+    int64_t lease_us = instance->record.spec.lease_us;
+    int64_t until = node_after(sent_us, lease_us);
+    if (instance->lease_until != NODE_NEVER && instance->lease_until >= until)
+        return;
+    instance->lease_until = until;
+    if (!instance->lease_over)
+        instance->freeze_at = until - lease_us / 4;
+    if (instance->alive && !instance->ended && !instance->clearing && !instance->spawning)
+        instance->work |= WORK_LEASE;
+}
+
+/* Three quarters of it have passed since the scheduler was heard. */
+static void lease_ends(struct node *node, struct node_instance *instance)
+{
+    struct node_record *record = &instance->record;
+    if (is_none(record->owner) || instance->clearing)
+        return;
+    int64_t until = instance->lease_until;
+    switch ((enum instance_state)record->state) {
+    case INSTANCE_READY:
+    case INSTANCE_UNREADY:
+        break;
+    case INSTANCE_STARTING:
+    case INSTANCE_HELD:
+        if (instance->grant != GRANT_NONE)
+            break; /* it may own already */
+        /* fall through */
+    case INSTANCE_BACKOFF:
+        /* Started, it is no owner any more. */
+        instance->lease_over = true;
+        instance->lease_until = NODE_NEVER;
+        record->owner = (struct epoch){0};
+        instance->work |= WORK_PERSIST;
+        return;
+    default:
+        return; /* DRAINING: it is being frozen, and the shim waits no longer than the lease */
+    }
+    record->want = NODE_WANT_HELD;
+    instance->lease_over = true;
+    freeze(node, instance, until, 0);
+}
+
+static void frozen(struct node *node, struct node_instance *instance, const char *handed)
+{
+    struct node_record *record = &instance->record;
+    bool asked = record->state == INSTANCE_DRAINING && record->want == NODE_WANT_HELD;
+    /* One that gives up by itself what it owns is believed. */
+    bool by_itself = (record->state == INSTANCE_READY || record->state == INSTANCE_UNREADY) &&
+                     instance->grant == GRANT_NONE;
+    if ((!asked && !by_itself) || instance->task == TASK_FREEZE)
+        return;
+    if (owner_set_handed(instance, handed) < 0) {
+        instance_set_detail(instance, "no memory for what it hands over");
+        instance->work |= WORK_REPORT;
+        return; /* it is asked again, or started again */
+    }
+    end_task(instance);
+    record->want = NODE_WANT_HELD;
+    record->owner = (struct epoch){0};
+    instance->freeze_at = instance->lease_until = NODE_NEVER;
+    if (!asked || record->asked == 0) {
+        become_held(instance, instance->lease_over ? "lease ended" : by_itself ? "gave up" : "");
+        return;
+    }
+    instance->state_by = NODE_NEVER;
+    instance->work |= WORK_PERSIST | WORK_SHIP;
+    instance->task = TASK_FREEZE;
+    instance->task_round = record->asked;
+    instance->ticket = ++node->ticket;
+}
+
+static void owned(struct node *node, struct node_instance *instance)
+{
+    struct node_record *record = &instance->record;
+    if (instance->grant != GRANT_SAID || record->want != NODE_WANT_SERVE)
+        return;
+    instance->grant = GRANT_NONE;
+    record->granted = true;
+    instance->work |= WORK_PERSIST | WORK_REPORT; /* also when it was ready by an earlier epoch */
+    instance_become_ready(node, instance);
+}
+
+static void failed(struct node *node, struct node_instance *instance, const char *why)
+{
+    char text[LIMIT_TEXT_BYTES];
+    struct node_record *record = &instance->record;
+    if (why == NULL)
+        why = "";
+    if (instance->grant == GRANT_SAID) {
+        str_format(text, sizeof(text), "could not own: %.200s", why);
+        instance->grant = GRANT_NONE;
+        instance_set_detail(instance, text);
+        instance_begin_clear(instance);
+    } else if (instance->task == TASK_SNAPSHOT || instance->task == TASK_RESTORE) {
+        if (instance->ticket == 0)
+            fail_task(instance, ERR_IO, why);
+    } else if (record->state == INSTANCE_DRAINING && record->want == NODE_WANT_HELD &&
+               instance->task == TASK_NONE && !instance->lease_over && !is_none(record->owner)) {
+        /* It has not frozen, so it owns. */
+        record->want = NODE_WANT_SERVE;
+        record->asked = 0;
+        instance_become_ready(node, instance);
+        str_format(text, sizeof(text), "could not freeze: %.200s", why);
+        instance_set_detail(instance, text);
+        instance->task_code = ERR_IO;
+    }
+}
+
+static void drop_file(struct node_instance *instance)
+{
+    owner_path(instance->task != TASK_RESTORE, instance->task_round, instance->drop);
+    instance->work |= WORK_DROP;
+}
+
+/* A result that is still out counts no more. */
+static void end_task(struct node_instance *instance)
+{
+    instance->task = TASK_NONE;
+    instance->task_round = 0;
+    instance->ticket = 0;
+    instance->task_object = (struct message_object){0};
+}
+
+static void fail_task(struct node_instance *instance, int code, const char *why)
+{
+    static const char *const words[] = {
+        [TASK_NONE] = "task",
+        [TASK_SNAPSHOT] = "snapshot",
+        [TASK_RESTORE] = "restore",
+        [TASK_FREEZE] = "the last snapshot,",
+    };
+    char text[LIMIT_TEXT_BYTES];
+    str_format(text, sizeof(text), "%s round %d failed: %.190s", words[instance->task],
+               instance->task_round, why);
+    drop_file(instance);
+    end_task(instance);
+    instance->task_code = code;
+    instance_set_detail(instance, text);
+    instance->work |= WORK_REPORT;
+}
+
+static bool is_none(struct epoch epoch)
+{
+    return epoch.term == 0 && epoch.n == 0;
+}
