@@ -10,6 +10,7 @@ static void diff_led(struct core *core, const struct core_place *place,
                      struct core_instance *present);
 static void diff_slot(struct core *core, const struct core_place *place, int replica,
                       struct core_instance *present);
+static bool is_updating(const struct core *core, const struct core_place *place);
 static bool is_other_variant(const struct core_place *place, const struct core_instance *present);
 static void begin(struct core *core, const struct core_place *place, int replica,
                   struct core_instance *present, enum handoff_reason reason);
@@ -131,9 +132,14 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
         const struct core_app *app = place->app;
         if (!core_is_needed(core, app, (int)(place->state - app->workloads)))
             begin(core, place, replica, present,
+        /* What moves gets the version of the app as it is: only what has to move does then. */
+        bool saves = place->state->reason == REASON_SAVING || place->state->reason == REASON_REGRET;
+        if (saves && core_canary_stopped(place) && present->spec_hash != place->spec_hash)
+            return;
                   place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
     } else if (present->spec_hash != place->spec_hash) {
-        begin(core, place, replica, present, REASON_VERSION);
+        if (!core_canary_stopped(place) && !is_updating(core, place))
+            begin(core, place, replica, present, REASON_VERSION);
     } else if (core_node_cordoned(core, &state->nodes[present->node_index]) &&
                !core_site_cordoned(core, site)) {
         begin(core, place, replica, present, REASON_DRAIN);
@@ -142,6 +148,22 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
 
 /* The same version of the app, run in another way than the one chosen. */
 static bool is_other_variant(const struct core_place *place, const struct core_instance *present)
+/* One replica at a time: the others serve as before until it is there. */
+static bool is_updating(const struct core *core, const struct core_place *place)
+{
+    const struct index *index = &core->indexes.handoff_slots;
+    const struct app *app = &place->app->app;
+    uint64_t slot = core_slot_hash(app->namespace_, app->name, place->workload->name);
+    for (int i = index_first(index, slot); i >= 0; i = index_next(index, i)) {
+        const struct core_handoff *handoff = &core->state.handoffs[i];
+        if (handoff->id[0] != 0 && handoff->reason == REASON_VERSION &&
+            str_equal(handoff->workload, place->workload->name) &&
+            str_equal(handoff->app, app->name) && str_equal(handoff->namespace_, app->namespace_))
+            return true;
+    }
+    return false;
+}
+
 {
     int index = (int)(place->state - place->app->workloads);
     for (int i = 0; i < place->workload->variant_count; i++) {

@@ -48,6 +48,12 @@ struct image_handoff {
     int vantage_count;
 };
 
+struct image_route {
+    struct core_route route;
+    struct core_route_ack *acks;
+    int ack_count;
+};
+
 struct image_record {
     struct core_image image;
     const char *world; /* NULL: none */
@@ -55,6 +61,8 @@ struct image_record {
     int app_count;
     struct image_handoff *handoffs;
     int handoff_count;
+    struct image_route *routes;
+    int route_count;
     struct image_handoff *ended; /* in the ring's places */
     int ended_kept;
     int decisions_kept;         /* of image.state.decisions */
@@ -76,6 +84,7 @@ static const struct wire_field node_fields[] = {
     I64(core_node, boot_offset_us, "boot_offset_us"),
     STR(core_node, arch, "arch"),
     STR(core_node, drivers, "drivers"),
+    STR(core_node, ingress, "ingress"),
     I64(core_node, capacity[RESOURCE_CPU], "mcpu"),
     I64(core_node, capacity[RESOURCE_MEMORY], "memory_bytes"),
     U64(core_node, epoch.term, "epoch_term"),
@@ -145,6 +154,26 @@ static const SHAPE(handoff_shape, "core.handoff", image_handoff, handoff_fields)
 static const struct wire_field command_fields[] = {
     STR(core_command, id, "id"),
     STR(core_command, node, "node"),
+    U64(image_handoff, handoff.route, "route"),
+    U64(image_handoff, handoff.canary.judge, "canary_judge"),
+    I64(image_handoff, handoff.canary.until.us, "canary_until_us"),
+    I64(image_handoff, handoff.canary.asked.us, "canary_asked_us"),
+    I64(image_handoff, handoff.canary.judged.us, "canary_judged_us"),
+    I64(image_handoff, handoff.canary.requests, "canary_requests"),
+    FLAG(image_handoff, handoff.canary.worse, "canary_worse"),
+    FLAG(image_handoff, handoff.canary.promoted, "canary_promoted"),
+    {.name = "class",
+     .kind = WIRE_ENUM,
+     .flags = OPT,
+     .words = handoff_class_words,
+     AT(image_handoff, handoff.class_)},
+    U64(image_handoff, handoff.owner.term, "owner_term"),
+    U64(image_handoff, handoff.owner.n, "owner_n"),
+    FLAG(image_handoff, handoff.fenced, "fenced"),
+    I32(image_handoff, handoff.round, "round"),
+    I64(image_handoff, handoff.shipped_bytes, "shipped_bytes"),
+    I64(image_handoff, handoff.first_bytes, "first_bytes"),
+    STR(image_handoff, handoff.handed, "handed"),
     STR(core_command, handoff, "handoff"),
     STR(core_command, instance, "instance"),
     WORD(core_command, verb, "verb", node_verb_words),
@@ -161,11 +190,29 @@ static const struct wire_field decision_fields[] = {
     {.name = "verdict",
      .kind = WIRE_ENUM,
      .flags = OPT,
+    U64(core_command, route, "route"),
      .words = core_verdict_words,
      AT(core_decision, verdict)},
     I64(core_decision, at.us, "at_us"),
     STR(core_decision, namespace_, "namespace"),
     STR(core_decision, app, "app"),
+static const struct wire_field ack_fields[] = {
+    STR(core_route_ack, node, "node"),
+    U64(core_route_ack, version, "version"),
+};
+static const SHAPE(ack_shape, "core.route_ack", core_route_ack, ack_fields);
+
+static const struct wire_field route_fields[] = {
+    STR(image_route, route.namespace_, "namespace"),
+    STR(image_route, route.app, "app"),
+    STR(image_route, route.workload, "workload"),
+    U64(image_route, route.hash, "hash"),
+    U64(image_route, route.version, "version"),
+    FLAG(image_route, route.gone, "gone"),
+    LIST(image_route, acks, ack_count, "acks", LIMIT_INGRESSES, &ack_shape),
+};
+static const SHAPE(route_shape, "core.route", image_route, route_fields);
+
     STR(core_decision, workload, "workload"),
     STR(core_decision, from_site, "from_site"),
     STR(core_decision, to_site, "to_site"),
@@ -245,6 +292,8 @@ static const struct wire_field app_fields[] = {
     U64(image_app, input_version, "input_version"),
     FLAG(image_app, deleting, "deleting"),
     LIST(image_app, workloads, workload_count, "workloads", LIMIT_APP_WORKLOADS, &workload_shape),
+    U64(image_workload, state.canary_good, "canary_good"),
+    U64(image_workload, state.canary_bad, "canary_bad"),
 };
 static const SHAPE(app_shape, "core.app", image_app, app_fields);
 
@@ -298,6 +347,8 @@ static const struct wire_field image_fields[] = {
      .max = LIMIT_DOC_BYTES,
      AT(image_record, world)},
     LIST(image_record, apps, app_count, "apps", LIMIT_APPS, &app_shape),
+    LIST(image_record, routes, route_count, "routes", LIMIT_ROUTES, &route_shape),
+    U64(image_record, image.state.judge, "judge"),
     LIST(image_record, image.state.nodes, image.state.node_count, "nodes", LIMIT_NODES,
          &node_shape),
     LIST(image_record, image.state.instances, image.state.instance_count, "instances",
@@ -340,6 +391,10 @@ static const SHAPE(image_shape, "core.image", image_record, image_fields);
 static int write_apps(const struct core_state *state, struct arena *scratch,
                       struct image_record *record, struct error *err);
 static int write_workloads(const struct core_app *app, int site_count, struct arena *scratch,
+static int write_routes(const struct core_state *state, struct arena *scratch,
+                        struct image_record *record);
+static int read_routes(const struct image_record *record, struct arena *arena,
+                       struct core_state *state);
                            struct image_app *ret_app);
 static int write_workload(const struct core_workload *workload, int index, struct arena *scratch,
                           struct image_workload *to);
@@ -373,7 +428,8 @@ int codec_image_write(const struct core_image *image, struct arena *scratch, str
     record->decisions_kept = core_ring_kept(state->decision_count, CORE_DECISIONS);
     record->moves_kept = core_ring_kept(state->saving_move_count, CORE_MOVES_KEPT);
     record->moves = arena_array(scratch, CORE_MOVES_KEPT, sizeof(*record->moves));
-    if (record->handoffs == NULL || record->ended == NULL || record->moves == NULL)
+    if (record->handoffs == NULL || record->ended == NULL || record->moves == NULL ||
+        write_routes(state, scratch, record) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a snapshot's handoffs");
     for (int i = 0; i < record->moves_kept; i++)
         record->moves[i].us = state->saving_moves[i].us;
@@ -461,6 +517,37 @@ static struct image_handoff *write_handoffs(struct core_handoff *handoffs, int c
     for (int i = 0; to != NULL && i < count; i++) {
         to[i].handoff = handoffs[i];
         to[i].vantages = handoffs[i].vantages;
+static int write_routes(const struct core_state *state, struct arena *scratch,
+                        struct image_record *record)
+{
+    record->routes = arena_array(scratch, (size_t)state->route_count + 1, sizeof(*record->routes));
+    if (record->routes == NULL)
+        return ERR_NO_MEMORY;
+    record->route_count = state->route_count;
+    for (int i = 0; i < state->route_count; i++)
+        record->routes[i] = (struct image_route){.route = state->routes[i],
+                                                 .acks = state->routes[i].acks,
+                                                 .ack_count = state->routes[i].ack_count};
+    return 0;
+}
+
+static int read_routes(const struct image_record *record, struct arena *arena,
+                       struct core_state *state)
+{
+    state->routes = arena_array(arena, (size_t)record->route_count + 1, sizeof(*state->routes));
+    if (state->routes == NULL)
+        return ERR_NO_MEMORY;
+    state->route_count = record->route_count;
+    for (int i = 0; i < record->route_count; i++) {
+        const struct image_route *from = &record->routes[i];
+        state->routes[i] = from->route;
+        state->routes[i].ack_count = from->ack_count;
+        for (int k = 0; k < from->ack_count; k++)
+            state->routes[i].acks[k] = from->acks[k];
+    }
+    return 0;
+}
+
         to[i].vantage_count = handoffs[i].vantage_count;
     }
     return to;
@@ -517,7 +604,8 @@ int codec_image_read(const char *text, size_t bytes, struct arena *arena,
     state->handoffs = read_handoffs(record->handoffs, record->handoff_count, arena);
     state->handoff_count = record->handoff_count;
     state->ended = read_handoffs(record->ended, record->ended_kept, arena);
-    if (state->apps == NULL || state->handoffs == NULL || state->ended == NULL)
+    if (state->apps == NULL || state->handoffs == NULL || state->ended == NULL ||
+        read_routes(record, arena, state) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the tables of a snapshot");
     for (int i = 0; i < record->app_count && rc == 0; i++)
         rc = read_app(&record->apps[i], site_count, arena, &state->apps[state->app_count++], err);
