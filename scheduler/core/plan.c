@@ -130,12 +130,12 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
     } else if (state->nodes[present->node_index].site_index != site ||
                is_other_variant(place, present)) {
         const struct core_app *app = place->app;
-        if (!core_is_needed(core, app, (int)(place->state - app->workloads)))
-            begin(core, place, replica, present,
         /* What moves gets the version of the app as it is: only what has to move does then. */
         bool saves = place->state->reason == REASON_SAVING || place->state->reason == REASON_REGRET;
         if (saves && core_canary_stopped(place) && present->spec_hash != place->spec_hash)
             return;
+        if (!core_is_needed(core, app, (int)(place->state - app->workloads)))
+            begin(core, place, replica, present,
                   place->state->reason == REASON_START ? REASON_RETAG : place->state->reason);
     } else if (present->spec_hash != place->spec_hash) {
         if (!core_canary_stopped(place) && !is_updating(core, place))
@@ -146,8 +146,6 @@ static void diff_slot(struct core *core, const struct core_place *place, int rep
     }
 }
 
-/* The same version of the app, run in another way than the one chosen. */
-static bool is_other_variant(const struct core_place *place, const struct core_instance *present)
 /* One replica at a time: the others serve as before until it is there. */
 static bool is_updating(const struct core *core, const struct core_place *place)
 {
@@ -164,6 +162,8 @@ static bool is_updating(const struct core *core, const struct core_place *place)
     return false;
 }
 
+/* The same version of the app, run in another way than the one chosen. */
+static bool is_other_variant(const struct core_place *place, const struct core_instance *present)
 {
     int index = (int)(place->state - place->app->workloads);
     for (int i = 0; i < place->workload->variant_count; i++) {

@@ -146,14 +146,6 @@ static const struct wire_field handoff_fields[] = {
     LIST(image_handoff, vantages, vantage_count, "vantages", CORE_VANTAGES, &vantage_shape),
     FLAG(image_handoff, handoff.proven, "proven"),
     I64(image_handoff, handoff.linger_us, "linger_us"),
-    FLAG(image_handoff, handoff.cancelled, "cancelled"),
-    STR(image_handoff, handoff.text, "text"),
-};
-static const SHAPE(handoff_shape, "core.handoff", image_handoff, handoff_fields);
-
-static const struct wire_field command_fields[] = {
-    STR(core_command, id, "id"),
-    STR(core_command, node, "node"),
     U64(image_handoff, handoff.route, "route"),
     U64(image_handoff, handoff.canary.judge, "canary_judge"),
     I64(image_handoff, handoff.canary.until.us, "canary_until_us"),
@@ -174,6 +166,14 @@ static const struct wire_field command_fields[] = {
     I64(image_handoff, handoff.shipped_bytes, "shipped_bytes"),
     I64(image_handoff, handoff.first_bytes, "first_bytes"),
     STR(image_handoff, handoff.handed, "handed"),
+    FLAG(image_handoff, handoff.cancelled, "cancelled"),
+    STR(image_handoff, handoff.text, "text"),
+};
+static const SHAPE(handoff_shape, "core.handoff", image_handoff, handoff_fields);
+
+static const struct wire_field command_fields[] = {
+    STR(core_command, id, "id"),
+    STR(core_command, node, "node"),
     STR(core_command, handoff, "handoff"),
     STR(core_command, instance, "instance"),
     WORD(core_command, verb, "verb", node_verb_words),
@@ -182,20 +182,11 @@ static const struct wire_field command_fields[] = {
     I64(core_command, sent.us, "sent_us"),
     I64(core_command, not_after.us, "not_after_us"),
     I32(core_command, tries, "tries"),
+    U64(core_command, route, "route"),
     FLAG(core_command, answered, "answered"),
 };
 static const SHAPE(command_shape, "core.command", core_command, command_fields);
 
-static const struct wire_field decision_fields[] = {
-    {.name = "verdict",
-     .kind = WIRE_ENUM,
-     .flags = OPT,
-    U64(core_command, route, "route"),
-     .words = core_verdict_words,
-     AT(core_decision, verdict)},
-    I64(core_decision, at.us, "at_us"),
-    STR(core_decision, namespace_, "namespace"),
-    STR(core_decision, app, "app"),
 static const struct wire_field ack_fields[] = {
     STR(core_route_ack, node, "node"),
     U64(core_route_ack, version, "version"),
@@ -213,6 +204,15 @@ static const struct wire_field route_fields[] = {
 };
 static const SHAPE(route_shape, "core.route", image_route, route_fields);
 
+static const struct wire_field decision_fields[] = {
+    {.name = "verdict",
+     .kind = WIRE_ENUM,
+     .flags = OPT,
+     .words = core_verdict_words,
+     AT(core_decision, verdict)},
+    I64(core_decision, at.us, "at_us"),
+    STR(core_decision, namespace_, "namespace"),
+    STR(core_decision, app, "app"),
     STR(core_decision, workload, "workload"),
     STR(core_decision, from_site, "from_site"),
     STR(core_decision, to_site, "to_site"),
@@ -283,6 +283,8 @@ static const struct wire_field workload_fields[] = {
     I32(image_workload, state.failures, "failures"),
     I64(image_workload, state.retry.us, "retry_us"),
     WORD(image_workload, state.reason, "reason", handoff_reason_words),
+    U64(image_workload, state.canary_good, "canary_good"),
+    U64(image_workload, state.canary_bad, "canary_bad"),
 };
 static const SHAPE(workload_shape, "core.workload", image_workload, workload_fields);
 
@@ -292,8 +294,6 @@ static const struct wire_field app_fields[] = {
     U64(image_app, input_version, "input_version"),
     FLAG(image_app, deleting, "deleting"),
     LIST(image_app, workloads, workload_count, "workloads", LIMIT_APP_WORKLOADS, &workload_shape),
-    U64(image_workload, state.canary_good, "canary_good"),
-    U64(image_workload, state.canary_bad, "canary_bad"),
 };
 static const SHAPE(app_shape, "core.app", image_app, app_fields);
 
@@ -347,13 +347,13 @@ static const struct wire_field image_fields[] = {
      .max = LIMIT_DOC_BYTES,
      AT(image_record, world)},
     LIST(image_record, apps, app_count, "apps", LIMIT_APPS, &app_shape),
-    LIST(image_record, routes, route_count, "routes", LIMIT_ROUTES, &route_shape),
-    U64(image_record, image.state.judge, "judge"),
     LIST(image_record, image.state.nodes, image.state.node_count, "nodes", LIMIT_NODES,
          &node_shape),
     LIST(image_record, image.state.instances, image.state.instance_count, "instances",
          LIMIT_INSTANCES, &instance_shape),
     LIST(image_record, handoffs, handoff_count, "handoffs", LIMIT_HANDOFFS, &handoff_shape),
+    LIST(image_record, routes, route_count, "routes", LIMIT_ROUTES, &route_shape),
+    U64(image_record, image.state.judge, "judge"),
     LIST(image_record, ended, ended_kept, "ended", CORE_ENDED, &handoff_shape),
     U64(image_record, image.state.ended_count, "ended_count"),
     LIST(image_record, image.state.commands, image.state.command_count, "commands", LIMIT_COMMANDS,
@@ -391,15 +391,15 @@ static const SHAPE(image_shape, "core.image", image_record, image_fields);
 static int write_apps(const struct core_state *state, struct arena *scratch,
                       struct image_record *record, struct error *err);
 static int write_workloads(const struct core_app *app, int site_count, struct arena *scratch,
-static int write_routes(const struct core_state *state, struct arena *scratch,
-                        struct image_record *record);
-static int read_routes(const struct image_record *record, struct arena *arena,
-                       struct core_state *state);
                            struct image_app *ret_app);
 static int write_workload(const struct core_workload *workload, int index, struct arena *scratch,
                           struct image_workload *to);
 static struct image_handoff *write_handoffs(struct core_handoff *handoffs, int count,
                                             struct arena *scratch);
+static int write_routes(const struct core_state *state, struct arena *scratch,
+                        struct image_record *record);
+static int read_routes(const struct image_record *record, struct arena *arena,
+                       struct core_state *state);
 static int document_of(const struct world *world, const struct app *app, struct arena *scratch,
                        const char **ret_document, struct error *err);
 static int read_app(const struct image_app *from, int site_count, struct arena *arena,
@@ -517,6 +517,11 @@ static struct image_handoff *write_handoffs(struct core_handoff *handoffs, int c
     for (int i = 0; to != NULL && i < count; i++) {
         to[i].handoff = handoffs[i];
         to[i].vantages = handoffs[i].vantages;
+        to[i].vantage_count = handoffs[i].vantage_count;
+    }
+    return to;
+}
+
 static int write_routes(const struct core_state *state, struct arena *scratch,
                         struct image_record *record)
 {
@@ -546,11 +551,6 @@ static int read_routes(const struct image_record *record, struct arena *arena,
             state->routes[i].acks[k] = from->acks[k];
     }
     return 0;
-}
-
-        to[i].vantage_count = handoffs[i].vantage_count;
-    }
-    return to;
 }
 
 /* The canonical text of the one that is not NULL. */
