@@ -16,35 +16,39 @@
 #define LIMIT_TAGS          16   /* tags of one site, node or workload */
 /* sites of a world: the exact solver's table is sites x workloads */
 #define LIMIT_SITES          256
-#define LIMIT_NODES          4096      /* nodes of a scheduler */
-#define LIMIT_APPS           1024      /* apps of a scheduler */
-#define LIMIT_APP_WORKLOADS  256       /* workloads of one app */
-#define LIMIT_APP_LINKS      1024      /* links of one app */
-#define LIMIT_REPLICAS       64        /* replicas of one workload */
-#define LIMIT_ARGS           64        /* arguments of a workload's command */
-#define LIMIT_ENV            64        /* environment entries of a workload */
-#define LIMIT_RULES          64        /* placement rules of one app */
-#define LIMIT_TIERS          16        /* steps of one price */
-#define LIMIT_EGRESS_RULES   1024      /* egress price rules of a world */
-#define LIMIT_LATENCY_PAIRS  65536     /* declared latencies of a world: sites squared */
-#define LIMIT_ACCOUNTS       64        /* provider accounts of a world */
-#define LIMIT_SEGMENTS       64        /* user segments of an app */
-#define LIMIT_VARIANTS       8         /* variants of a workload */
-#define LIMIT_CURVE          16        /* points of a hit curve */
-#define LIMIT_MEASURES       32        /* named measures of a site or a workload */
-#define LIMIT_CUSTOM_TERMS   16        /* custom terms of a world */
-#define LIMIT_FORMULA_BYTES  512       /* the text of one formula */
-#define LIMIT_FORMULA_NODES  128       /* its operands and operators */
-#define LIMIT_QUIET          8         /* quiet hours of a policy */
-#define LIMIT_FAMILY         5         /* parts of one split workload: choices grow as 2^(n-1) */
-#define LIMIT_CHOICES        8192      /* (site, variant, sharers) of one part */
-#define LIMIT_USES           64        /* meters that one choice, or one pair of choices, meets */
-#define LIMIT_RESOURCES      4         /* cpu, memory, and two for later */
-#define LIMIT_HANDOFFS       1024      /* handoffs under way at once */
-#define LIMIT_INSTANCES      8192      /* instances a scheduler remembers */
-#define LIMIT_NODE_INSTANCES 256       /* instances on one node */
-#define LIMIT_EFFECTS        4096      /* effects of one step */
-#define LIMIT_COMMANDS       1024      /* commands without an answer yet */
+#define LIMIT_NODES          4096  /* nodes of a scheduler */
+#define LIMIT_APPS           1024  /* apps of a scheduler */
+#define LIMIT_APP_WORKLOADS  256   /* workloads of one app */
+#define LIMIT_APP_LINKS      1024  /* links of one app */
+#define LIMIT_REPLICAS       64    /* replicas of one workload */
+#define LIMIT_ARGS           64    /* arguments of a workload's command */
+#define LIMIT_ENV            64    /* environment entries of a workload */
+#define LIMIT_RULES          64    /* placement rules of one app */
+#define LIMIT_TIERS          16    /* steps of one price */
+#define LIMIT_EGRESS_RULES   1024  /* egress price rules of a world */
+#define LIMIT_LATENCY_PAIRS  65536 /* declared latencies of a world: sites squared */
+#define LIMIT_ACCOUNTS       64    /* provider accounts of a world */
+#define LIMIT_SEGMENTS       64    /* user segments of an app */
+#define LIMIT_VARIANTS       8     /* variants of a workload */
+#define LIMIT_CURVE          16    /* points of a hit curve */
+#define LIMIT_MEASURES       32    /* named measures of a site or a workload */
+#define LIMIT_CUSTOM_TERMS   16    /* custom terms of a world */
+#define LIMIT_FORMULA_BYTES  512   /* the text of one formula */
+#define LIMIT_FORMULA_NODES  128   /* its operands and operators */
+#define LIMIT_QUIET          8     /* quiet hours of a policy */
+#define LIMIT_FAMILY         5     /* parts of one split workload: choices grow as 2^(n-1) */
+#define LIMIT_CHOICES        8192  /* (site, variant, sharers) of one part */
+#define LIMIT_USES           64    /* meters that one choice, or one pair of choices, meets */
+#define LIMIT_RESOURCES      4     /* cpu, memory, and two for later */
+#define LIMIT_HANDOFFS       1024  /* handoffs under way at once */
+#define LIMIT_STARTS         128   /* first starts and removals under way at once: the rest waits */
+#define LIMIT_NODE_STARTS    16    /* of them on one node, which forks for each */
+#define LIMIT_ORDERS         256   /* unanswered commands of no handoff: STOP and FORGET */
+#define LIMIT_NODE_ORDERS    32    /* of them to one node */
+#define LIMIT_INSTANCES      8192  /* instances a scheduler remembers */
+#define LIMIT_NODE_INSTANCES 256   /* instances on one node */
+#define LIMIT_EFFECTS        4096  /* effects of one step */
+#define LIMIT_COMMANDS       1024  /* commands without an answer yet */
 #define LIMIT_DOC_BYTES      (4 << 20) /* one YAML or JSON document */
 #define LIMIT_DOC_DEPTH      32        /* nesting of a document */
 #define LIMIT_DOC_PROBLEMS   64 /* problems reported for one document before it says "and more" */

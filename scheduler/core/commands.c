@@ -46,6 +46,8 @@ struct core_command *core_command_ensure(struct core *core, const char *handoff,
             return command;
         core_command_drop(core, command);
     }
+    if (handoff[0] == 0 && !core_order_room(core, instance, verb))
+        return NULL;
     command = command_new(core, handoff, instance->id, instance->node, verb);
     if (command != NULL)
         command_send(core, command);
@@ -336,14 +338,11 @@ static bool is_grant(const struct core *core, const struct core_command *command
     return true;
 }
 
-void core_commands_due(struct core *core)
+void core_commands_due(struct core *core, bool tick)
 {
     struct core_state *state = &core->state;
-    if (core->starved) {
-        core->starved = false;
-        core->tidy = true;
-        core->diff = true;
-    }
+    if (tick)
+        core_pace_again(core);
     for (int i = 0; i < state->command_count; i++) {
         struct core_command *command = &state->commands[i];
         int64_t age_us = state->now.us - command->sent.us;
@@ -353,8 +352,8 @@ void core_commands_due(struct core *core)
             int64_t keep_us = command->verb == NODE_PROBE ? CORE_PROBE_GAP_US : CORE_RECHECK_US;
             if (age_us < keep_us)
                 continue;
+            core_instance_changed(core, core_instance_find(core, command->instance, command->node));
             core_command_drop(core, command);
-            core->tidy = true;
             continue;
         }
         if (age_us < CORE_RESEND_US)
@@ -375,6 +374,8 @@ void core_on_answer(struct core *core, const struct core_event *event)
         return;
     command->answered = true;
     command->sent = state->now;
+    if (command->handoff[0] == 0 && core->starved)
+        core->tidy = true; /* the next one may be given */
     struct core_instance *instance = core_instance_find(core, command->instance, command->node);
     if (command->verb == NODE_FORGET && instance != NULL) {
         if (answer->code == 0 || answer->code == ERR_NOT_FOUND)
@@ -392,7 +393,7 @@ void core_on_answer(struct core *core, const struct core_event *event)
         if (command->verb == NODE_STOP && instance != NULL && instance->state == INSTANCE_ABSENT) {
             instance->state = INSTANCE_STOPPED;
             instance->since = state->now;
-            core->tidy = true;
+            core_instance_changed(core, instance);
         }
         /* A probe's end comes by itself; when that is lost, probing again costs little. */
         if (command->verb == NODE_PROBE)

@@ -49,6 +49,7 @@ static void compact_handoffs(struct core *core);
 static void compact_commands(struct core *core);
 static void compact_instances(struct core *core);
 static void check(const struct core *core);
+static struct instant workloads_deadline(const struct core *core);
 static void sooner(const struct core *core, struct instant *first, int64_t us);
 
 int core_effects_create(int capacity, struct core_effects **ret_effects)
@@ -145,7 +146,11 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     core->effects = effects;
     if (event->at.us > core->state.now.us)
         core->state.now = event->at;
-    core_commands_due(core);
+    core->used_rows = 0;
+    if (event->kind != CORE_ANSWER && event->kind != CORE_REPORT && event->kind != CORE_PROBED &&
+        event->kind != CORE_TICK)
+        core->clock_next.us = 0; /* it may set any time of any workload */
+    core_commands_due(core, event->kind == CORE_TICK);
     dispatch(core, event);
     core_clock_due(core);
     settle(core);
@@ -262,16 +267,9 @@ static void settle(struct core *core)
     for (;;) {
         core_handoffs_advance(core);
         bool more = core_operations_advance(core);
-        if (core->diff) {
-            core->diff = false;
-            core_diff(core);
-            more = true;
-        }
-        if (core->tidy) {
-            core->tidy = false;
-            core_tidy(core);
-            more = true;
-        }
+        if (more)
+            core->clock_next.us = 0; /* a step of theirs clears times */
+        more |= core_look_again(core);
         if (!more)
             return;
         BERTH_ASSERT(++passes < PASSES_MAX, "the core does not come to rest");
@@ -301,6 +299,7 @@ static void compact_handoffs(struct core *core)
             state->handoffs[kept] = state->handoffs[i];
             index_move(&core->indexes.handoffs, i, kept);
             index_move(&core->indexes.handoff_slots, i, kept);
+            core->pace.handoff_node[kept] = core->pace.handoff_node[i];
         }
         kept++;
     }
@@ -393,6 +392,26 @@ struct instant core_deadline(const struct core *core)
                                                     : CORE_RECHECK_US;
         sooner(core, &first, command->sent.us + gap);
     }
+    sooner(core, &first, core->clock_next.us);
+    if (core->clock_next.us == 0)
+        sooner(core, &first, workloads_deadline(core).us);
+    if (state->changed.us != 0 && !state->solving && state->world != NULL) {
+        sooner(core, &first, state->changed.us + state->world->policy.settle_us);
+        sooner(core, &first,
+               core->changed_first.us + CORE_SETTLES_MAX * state->world->policy.settle_us);
+    }
+    sooner(core, &first, state->moves_due.us);
+    if (core->starved)
+        sooner(core, &first, state->now.us + CORE_RESEND_US);
+    if (core->solve_retry.us != 0)
+        sooner(core, &first, core->solve_retry.us);
+    return first;
+}
+
+static struct instant workloads_deadline(const struct core *core)
+{
+    const struct core_state *state = &core->state;
+    struct instant first = {INT64_MAX};
     for (int i = 0; i < state->app_count; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++) {
             const struct core_workload *workload = &state->apps[i].workloads[k];
@@ -405,16 +424,6 @@ struct instant core_deadline(const struct core *core)
             }
         }
     }
-    if (state->changed.us != 0 && !state->solving && state->world != NULL) {
-        sooner(core, &first, state->changed.us + state->world->policy.settle_us);
-        sooner(core, &first,
-               core->changed_first.us + CORE_SETTLES_MAX * state->world->policy.settle_us);
-    }
-    sooner(core, &first, state->moves_due.us);
-    if (core->starved)
-        sooner(core, &first, state->now.us + CORE_RESEND_US);
-    if (core->solve_retry.us != 0)
-        sooner(core, &first, core->solve_retry.us);
     return first;
 }
 

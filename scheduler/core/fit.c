@@ -6,6 +6,7 @@
 #include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
 
+static void sum_used(struct core *core);
 static bool runs_on(const struct core *core, const struct variant *variant,
                     const struct core_node *node);
 static bool offers(const char *drivers, const char *driver);
@@ -13,15 +14,7 @@ static bool offers(const char *drivers, const char *driver);
 int core_fit(struct core *core, const struct workload *workload, int site, int variant)
 {
     const struct core_state *state = &core->state;
-    memset(core->used, 0, (size_t)state->node_count * sizeof(*core->used));
-    /* Whatever may still have a process counts: both copies of a handoff, and what is to go. */
-    for (int i = 0; i < state->instance_count; i++) {
-        const struct core_instance *instance = &state->instances[i];
-        if (instance->id[0] == 0 || core_instance_is_settled(instance))
-            continue;
-        for (int k = 0; k < RESOURCE_COUNT; k++)
-            core->used[instance->node_index][k] += instance->reserve[k];
-    }
+    sum_used(core);
     int best = -1;
     int64_t best_left = 0;
     for (int i = 0; i < state->node_count; i++) {
@@ -48,6 +41,22 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
         }
     }
     return best;
+}
+
+/* Whatever may still have a process counts: both copies of a handoff, and what is to go. Within a
+ * step instances come and none of them settles, so that only the new ones are added. */
+static void sum_used(struct core *core)
+{
+    const struct core_state *state = &core->state;
+    if (core->used_rows == 0)
+        memset(core->used, 0, (size_t)state->node_count * sizeof(*core->used));
+    for (; core->used_rows < state->instance_count; core->used_rows++) {
+        const struct core_instance *instance = &state->instances[core->used_rows];
+        if (instance->id[0] == 0 || core_instance_is_settled(instance))
+            continue;
+        for (int k = 0; k < RESOURCE_COUNT; k++)
+            core->used[instance->node_index][k] += instance->reserve[k];
+    }
 }
 
 const struct variant *core_variant(const struct core *core, const struct workload *workload,

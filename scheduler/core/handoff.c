@@ -555,6 +555,7 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
     }
     if (step->placed) {
         struct core_workload *workload = step->place.state;
+        core_clock_forget(core, &step->place);
         if (state == HANDOFF_STATE_BACK && !handoff->cancelled) {
             int doublings = workload->failures < 16 ? workload->failures : 16;
             int64_t wait_us = CORE_RETRY_US << doublings;
@@ -564,7 +565,8 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
         } else if (state == HANDOFF_STATE_DONE && handoff->to[0] != 0) {
             workload->failures = 0;
             workload->retry.us = 0;
-            if (handoff->from[0] != 0 &&
+            /* A first start too: its cache is cold, and what is measured now will not last. */
+            if (handoff->reason != REASON_LEASE &&
                 (!str_equal(handoff->from_site, handoff->to_site) ||
                  handoff->reason == REASON_SAVING || handoff->reason == REASON_REGRET))
                 moved(step);
@@ -574,14 +576,17 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
         }
         if (state == HANDOFF_STATE_DONE && handoff->reason != REASON_LEASE)
             core_trial_begin(core, step->place.app, (int)(workload - step->place.app->workloads));
+        core_clock_of(core, workload);
     }
     core_handoff_enter(core, handoff, state, INT64_MAX);
     handoff->handed[0] = 0; /* the workload's own: not kept longer than it is needed */
     core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
     handoff->id[0] = 0;
     core->removed = true;
-    core->diff = true;
-    core->tidy = true;
+    core_slot_changed(core, handoff->namespace_, handoff->app, handoff->workload);
+    core_instance_changed(core, step->from);
+    core_instance_changed(core, step->to);
+    core_pace_ended(core);
     core_inputs_touched(core, step->placed ? step->place.app : NULL);
     return false;
 }

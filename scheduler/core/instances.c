@@ -222,14 +222,14 @@ static void instance_learn(struct core *core, struct core_node *node,
     if (!changed)
         return;
     instance->since = core->state.now;
-    core->tidy = true;
+    core_instance_changed(core, instance);
     if (core_instance_is_dead(instance)) {
-        core->diff = true;
+        core_slot_changed(core, instance->namespace_, instance->app, instance->workload);
         core_room_came(core);
     }
     if (now == INSTANCE_READY &&
         core_is_lead(core, instance->namespace_, instance->app, instance->workload))
-        core->diff = true;
+        core_slot_changed(core, instance->namespace_, instance->app, instance->workload);
     publish_instance(core, instance);
 }
 
@@ -298,6 +298,7 @@ void core_instance_drop(struct core *core, struct core_instance *instance)
     core_commands_drop_instance(core, instance->id, instance->node);
     instance->id[0] = 0;
     instance->node_index = -1;
+    core->used_rows = 0;
     core->removed = true;
 }
 
@@ -311,32 +312,31 @@ bool core_instance_is_dead(const struct core_instance *instance)
     return instance == NULL || instance->lost || core_instance_is_settled(instance);
 }
 
-/* Instances that are to go and belong to no handoff: stopped, then forgotten, then dropped. One
- * that should serve but was left held by a handoff that ended badly is resumed. */
 void core_tidy(struct core *core)
 {
-    struct core_state *state = &core->state;
-    for (int i = 0; i < state->instance_count; i++) {
-        struct core_instance *instance = &state->instances[i];
-        if (instance->id[0] == 0 || instance->handoff[0] != 0)
-            continue;
-        if (instance->want != WANT_GONE) {
-            /* An owner owns again by a handoff of its own (core_owner_reclaim). */
-            if (!instance->lost && instance->owner.n == 0 &&
-                (instance->state == INSTANCE_HELD || instance->state == INSTANCE_DRAINING))
-                (void)core_command_ensure(core, "", instance, NODE_RESUME);
-            continue;
-        }
-        if (instance->lost) {
-            core_instance_drop(core, instance);
-            continue;
-        }
-        if (!core_instance_is_settled(instance)) {
-            (void)core_command_ensure(core, "", instance, NODE_STOP);
-            continue;
-        }
-        (void)core_command_ensure(core, "", instance, NODE_FORGET);
+    for (int i = 0; i < core->state.instance_count; i++)
+        core_tidy_instance(core, &core->state.instances[i]);
+}
+
+/* One that is to go and belongs to no handoff is stopped, then forgotten, then dropped. One that
+ * should serve but was left held by a handoff that ended badly is resumed. */
+void core_tidy_instance(struct core *core, struct core_instance *instance)
+{
+    if (instance->id[0] == 0 || instance->handoff[0] != 0)
+        return;
+    if (instance->want != WANT_GONE) {
+        /* An owner owns again by a handoff of its own (core_owner_reclaim). */
+        if (!instance->lost && instance->owner.n == 0 &&
+            (instance->state == INSTANCE_HELD || instance->state == INSTANCE_DRAINING))
+            (void)core_command_ensure(core, "", instance, NODE_RESUME);
+        return;
     }
+    if (instance->lost)
+        core_instance_drop(core, instance);
+    else if (!core_instance_is_settled(instance))
+        (void)core_command_ensure(core, "", instance, NODE_STOP);
+    else
+        (void)core_command_ensure(core, "", instance, NODE_FORGET);
 }
 
 void core_room_came(struct core *core)

@@ -69,21 +69,49 @@ struct core_indexes {
     void *memory;
 };
 
+/* What changed in this step, when it is only that: see pace.c. Empty between steps. */
+#define CORE_MARKS 64
+struct core_marks {
+    int slot_count;
+    struct core_slot {
+        char namespace_[LIMIT_NAME_BYTES];
+        char app[LIMIT_NAME_BYTES];
+        char workload[LIMIT_NAME_BYTES];
+    } slots[CORE_MARKS];
+    int instance_count;
+    int instances[CORE_MARKS]; /* rows */
+};
+
+/* Handoffs under way but for moves that wait, counted when first asked in a pass. */
+struct core_pace {
+    bool counted;
+    int all;
+    int nodes[LIMIT_NODES];
+    int handoff_node[LIMIT_HANDOFFS]; /* where its new copy is; else its old one; -1: nowhere */
+    bool orders_counted;              /* commands of no handoff that have no answer: the same */
+    int orders_all;
+    int orders[LIMIT_NODES];
+};
+
 struct core {
     struct core_state state;
     struct arena world_arena;
     struct world world;
     uint64_t world_hash;
     struct core_indexes indexes;
-    int64_t (*used)[RESOURCE_COUNT]; /* [node]: scratch of fit.c */
+    struct core_marks marks;
+    struct core_pace pace;
+    int64_t (*used)[RESOURCE_COUNT]; /* [node]: by the first `used_rows` instances */
+    int used_rows;                   /* 0: a step has begun, or one of them has gone */
+    struct instant clock_next;       /* nothing of core_clock_due before; 0: not known */
     struct instant changed_first;    /* of the changes not yet solved */
     struct instant solve_retry;      /* 0: none */
     struct instant clock_checked;    /* core_clock_due ran then */
     struct core_effects *effects;    /* of the step under way */
     struct arena lent;               /* what its effects point to; the next step resets it */
-    bool diff;                       /* plan and reality may differ */
+    bool diff;                       /* plan and reality may differ, anywhere */
     bool tidy;                       /* an instance may have to be stopped or forgotten */
-    bool starved;                    /* a command found no room */
+    bool starved;                    /* something found no room and waits (pace.c) */
     bool removed;                    /* a table has holes */
     int ingresses[LIMIT_INGRESSES];  /* nodes: the live ingresses, in the table's order */
     int ingress_count;
@@ -189,6 +217,7 @@ void core_instance_drop(struct core *core, struct core_instance *instance);
 bool core_instance_is_dead(const struct core_instance *instance);
 bool core_instance_is_settled(const struct core_instance *instance); /* STOPPED or FAILED */
 void core_tidy(struct core *core);
+void core_tidy_instance(struct core *core, struct core_instance *instance);
 void core_room_came(struct core *core); /* capacity was freed: blocked sites are tried again */
 
 /* ---- commands.c ---- */
@@ -209,7 +238,7 @@ void core_commands_drop_handoff(struct core *core, const char *handoff);
 void core_commands_drop_instance(struct core *core, const char *instance, const char *node);
 void core_commands_drop_node(struct core *core, const char *node);
 void core_commands_renew(struct core *core, const char *node); /* NULL: of every node */
-void core_commands_due(struct core *core);
+void core_commands_due(struct core *core, bool tick);
 void core_on_answer(struct core *core, const struct core_event *event);
 
 /* ---- fit.c ---- */
@@ -281,8 +310,27 @@ uint64_t core_spec_hash(const struct core_app *app, int index, int variant);
 int64_t core_reserve(const struct workload *workload, const struct variant *variant, int resource);
 
 /* ---- plan.c: how they are carried out ---- */
-void core_diff(struct core *core);      /* differences become handoffs */
-void core_clock_due(struct core *core); /* dwell and retry times that have passed */
+void core_diff(struct core *core); /* differences become handoffs */
+void core_diff_slot(struct core *core, const struct core_slot *slot); /* of one workload */
+void core_clock_due(struct core *core); /* dwell, retry and trial times that have passed */
+/* Its retry, moved or trial, or those of whom it serves, are set while a step settles: before that
+ * and after it. */
+void core_clock_forget(struct core *core, const struct core_place *place);
+void core_clock_of(struct core *core, const struct core_workload *workload);
+
+/* ---- pace.c: what a step looks at, and how much it begins ---- */
+/* Something of the workload may differ from the plan; of its whole family, if it has one. */
+void core_slot_changed(struct core *core, const char *ns, const char *app, const char *workload);
+/* An instance may have to be stopped or forgotten; NULL is nothing. */
+void core_instance_changed(struct core *core, const struct core_instance *instance);
+bool core_look_again(struct core *core); /* at all that is marked; true: there was something */
+/* Whether one more start or removal may begin, at that node if it is not -1; else it waits. */
+bool core_pace_room(struct core *core, int node);
+void core_pace_begun(struct core *core, int node);
+/* The same for a command that belongs to no handoff, which is counted if there is. */
+bool core_order_room(struct core *core, const struct core_instance *instance, enum node_verb verb);
+void core_pace_ended(struct core *core); /* a handoff has */
+void core_pace_again(struct core *core); /* what waits is tried again */
 
 /* ---- handoff.c, probe.c ---- */
 /* One handoff with what it is about, looked up once per visit. Visits of its states (the functions

@@ -150,6 +150,9 @@ void core_handoff_index(struct core *core, int row)
     index_add(&core->indexes.handoffs, row, name_hash(handoff->id));
     index_add(&core->indexes.handoff_slots, row,
               core_slot_hash(handoff->namespace_, handoff->app, handoff->workload));
+    const struct core_instance *side =
+        core_instance_find(core, handoff->to[0] != 0 ? handoff->to : handoff->from, NULL);
+    core->pace.handoff_node[row] = side == NULL ? -1 : side->node_index;
 }
 
 struct core_handoff *core_handoff_find(const struct core *core, const char *id)

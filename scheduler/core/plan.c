@@ -14,10 +14,14 @@ static bool is_updating(const struct core *core, const struct core_place *place)
 static bool is_other_variant(const struct core_place *place, const struct core_instance *present);
 static void begin(struct core *core, const struct core_place *place, int replica,
                   struct core_instance *present, enum handoff_reason reason);
-static bool rests(const struct core *core, const struct core_place *place,
+static bool has_row(struct core *core);
+static bool rests(struct core *core, const struct core_place *place,
                   const struct core_instance *present);
-static void diff_unwanted(struct core *core);
+static void diff_unwanted(struct core *core, struct core_instance *instance);
+static void begin_removal(struct core *core, struct core_instance *instance, const char *text);
 static bool is_new_side(const struct core *core, const struct core_instance *instance);
+static void workloads_due(struct core *core);
+static void clock_at(struct core *core, int64_t us);
 static bool passed(const struct core *core, int64_t us);
 
 void core_diff(struct core *core)
@@ -25,7 +29,8 @@ void core_diff(struct core *core)
     struct core_state *state = &core->state;
     if (state->world == NULL)
         return;
-    diff_unwanted(core);
+    for (int i = 0; i < state->instance_count; i++)
+        diff_unwanted(core, &state->instances[i]);
     for (int i = 0; i < state->app_count; i++) {
         if (state->apps[i].deleting)
             continue;
@@ -34,24 +39,49 @@ void core_diff(struct core *core)
     }
 }
 
-/* Instances of deleted apps, of workloads and replicas that their app does not have any more. */
-static void diff_unwanted(struct core *core)
+void core_diff_slot(struct core *core, const struct core_slot *slot)
 {
     struct core_state *state = &core->state;
-    for (int i = 0; i < state->instance_count; i++) {
-        struct core_instance *instance = &state->instances[i];
-        if (instance->id[0] == 0 || instance->handoff[0] != 0 || instance->want == WANT_GONE)
-            continue;
-        struct core_place place;
-        bool wanted = core_place_find(core, instance->namespace_, instance->app, instance->workload,
-                                      &place) &&
-                      !place.app->deleting && instance->replica < place.workload->replicas;
-        /* The slot's own handoff is ending the one before: this one's turn comes after. */
-        if (wanted || core_handoff_of(core, instance->namespace_, instance->app, instance->workload,
-                                      instance->replica) != NULL)
-            continue;
-        (void)core_handoff_begin(core, instance, NULL, REASON_REMOVE, "not wanted any more");
+    if (state->world == NULL)
+        return;
+    const struct index *slots = &core->indexes.slots;
+    uint64_t hash = core_slot_hash(slot->namespace_, slot->app, slot->workload);
+    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i))
+        diff_unwanted(core, &state->instances[i]);
+    struct core_place place;
+    if (!core_place_find(core, slot->namespace_, slot->app, slot->workload, &place) ||
+        place.app->deleting)
+        return;
+    if (place.workload->family[0] == 0) {
+        diff_workload(core, place.app, (int)(place.workload - place.app->app.workloads));
+        return;
     }
+    /* Who serves whom: the others may have waited for this one. */
+    for (int k = 0; k < place.app->app.workload_count; k++)
+        diff_workload(core, place.app, k);
+}
+
+/* An instance of a deleted app, of a workload or a replica that its app does not have any more. */
+static void diff_unwanted(struct core *core, struct core_instance *instance)
+{
+    if (instance->id[0] == 0 || instance->handoff[0] != 0 || instance->want == WANT_GONE)
+        return;
+    struct core_place place;
+    bool wanted =
+        core_place_find(core, instance->namespace_, instance->app, instance->workload, &place) &&
+        !place.app->deleting && instance->replica < place.workload->replicas;
+    /* The slot's own handoff is ending the one before: this one's turn comes after. */
+    if (wanted || core_handoff_of(core, instance->namespace_, instance->app, instance->workload,
+                                  instance->replica) != NULL)
+        return;
+    begin_removal(core, instance, "not wanted any more");
+}
+
+static void begin_removal(struct core *core, struct core_instance *instance, const char *text)
+{
+    if (core_pace_room(core, instance->node_index) &&
+        core_handoff_begin(core, instance, NULL, REASON_REMOVE, text) != NULL)
+        core_pace_begun(core, instance->node_index);
 }
 
 static void diff_workload(struct core *core, struct core_app *app, int index)
@@ -104,7 +134,7 @@ static void diff_led(struct core *core, const struct core_place *place,
                              core_is_needed(core, app, (int)(place->state - app->workloads)))))
         return;
     CORE_TEXT(text, "the instances of %s serve it from now on", app->app.workloads[lead].name);
-    (void)core_handoff_begin(core, present, NULL, REASON_REMOVE, text);
+    begin_removal(core, present, text);
 }
 
 static bool is_new_side(const struct core *core, const struct core_instance *instance)
@@ -176,14 +206,16 @@ static bool is_other_variant(const struct core_place *place, const struct core_i
 
 /* One that its node has just given up after its restarts is not started anew at once: the workload
  * itself may be at fault, and would then come and go as fast as it fails. */
-static bool rests(const struct core *core, const struct core_place *place,
+static bool rests(struct core *core, const struct core_place *place,
                   const struct core_instance *present)
 {
     int64_t until_us = present->since.us + CORE_RETRY_US;
     if (present->state != INSTANCE_FAILED || core->state.now.us >= until_us)
         return false;
+    core_clock_forget(core, place);
     if (place->state->retry.us < until_us)
         place->state->retry.us = until_us;
+    core_clock_of(core, place->state);
     return true;
 }
 
@@ -192,8 +224,10 @@ static void begin(struct core *core, const struct core_place *place, int replica
 {
     struct core_state *state = &core->state;
     int site = place->state->site;
-    if (state->now.us < place->state->retry.us || place->state->site_blocked[site] ||
-        state->handoff_count == LIMIT_HANDOFFS)
+    if (state->now.us < place->state->retry.us || place->state->site_blocked[site])
+        return;
+    bool moves = !core_instance_is_dead(present);
+    if (moves ? !has_row(core) : !core_pace_room(core, -1))
         return;
     int node = core_site_allowed(state->world, place->workload, site)
                    ? core_fit(core, place->workload, site, place->state->variant)
@@ -204,6 +238,8 @@ static void begin(struct core *core, const struct core_place *place, int replica
         core_inputs_touched(core, place->app);
         return;
     }
+    if (!moves && !core_pace_room(core, node))
+        return;
     char id[LIMIT_ID_BYTES];
     char number[CORE_NUMBER_BYTES];
     str_format(id, sizeof(id), "%.20s-%d-%s", place->workload->name, replica,
@@ -222,7 +258,16 @@ static void begin(struct core *core, const struct core_place *place, int replica
     char text[LIMIT_TEXT_BYTES];
     CORE_TEXT(text, "%s: to %s on %s", handoff_reason_words[reason], state->world->sites[site].name,
               state->nodes[node].name);
-    (void)core_handoff_begin(core, present, instance, reason, text);
+    if (core_handoff_begin(core, present, instance, reason, text) != NULL && !moves)
+        core_pace_begun(core, node);
+}
+
+/* A row for one more move: as many as may start at once are kept for what serves nobody yet. */
+static bool has_row(struct core *core)
+{
+    bool room = core->state.handoff_count < LIMIT_HANDOFFS - LIMIT_STARTS;
+    core->starved |= !room;
+    return room;
 }
 
 /* ---- times that have passed ---- */
@@ -230,12 +275,23 @@ static void begin(struct core *core, const struct core_place *place, int replica
 void core_clock_due(struct core *core)
 {
     struct core_state *state = &core->state;
-    core_trials_due(core);
     if (state->moves_due.us != 0 && state->now.us >= state->moves_due.us) {
         state->moves_due.us = 0;
         core_inputs_touched(core, NULL);
     }
-    for (int i = 0; i < state->app_count && state->world != NULL; i++) {
+    /* The workloads are many, and next to none of their times passes in a step. */
+    bool any = core->clock_next.us == 0 || state->now.us >= core->clock_next.us;
+    if (any && state->world != NULL)
+        workloads_due(core);
+    core->clock_checked = state->now;
+}
+
+static void workloads_due(struct core *core)
+{
+    struct core_state *state = &core->state;
+    core_trials_due(core);
+    core->clock_next.us = INT64_MAX;
+    for (int i = 0; i < state->app_count; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++) {
             const struct core_workload *workload = &state->apps[i].workloads[k];
             if (workload->retry.us != 0 && passed(core, workload->retry.us))
@@ -244,9 +300,36 @@ void core_clock_due(struct core *core)
             if (workload->moved.us != 0 &&
                 passed(core, workload->moved.us + state->world->policy.dwell_us))
                 core_inputs_touched(core, NULL);
+            core_clock_of(core, workload);
         }
     }
-    core->clock_checked = state->now;
+}
+
+void core_clock_forget(struct core *core, const struct core_place *place)
+{
+    const struct core_workload *workload = place->state;
+    if (workload->retry.us != 0 || workload->moved.us != 0 || workload->trial.site >= 0 ||
+        place->workload->family[0] != 0)
+        core->clock_next.us = 0; /* it may have been the next one */
+}
+
+void core_clock_of(struct core *core, const struct core_workload *workload)
+{
+    clock_at(core, workload->retry.us);
+    if (workload->moved.us != 0)
+        clock_at(core, workload->moved.us + core->state.world->policy.dwell_us);
+    if (workload->trial.site < 0 || workload->trial.due.us == 0)
+        return;
+    clock_at(core, workload->trial.until.us);
+    if (workload->trial.due.us <= core->state.now.us)
+        core->clock_next.us = 0; /* it waits for others of its group: looked at in every step */
+    clock_at(core, workload->trial.due.us);
+}
+
+static void clock_at(struct core *core, int64_t us)
+{
+    if (us > core->state.now.us && us < core->clock_next.us)
+        core->clock_next.us = us;
 }
 
 static bool passed(const struct core *core, int64_t us)

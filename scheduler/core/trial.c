@@ -66,6 +66,7 @@ void core_trial_begin(struct core *core, struct core_app *app, int index)
             continue;
         trial->due.us = due_us;
         trial->until.us = due_us + CORE_CHECK_GIVE_UP_US;
+        core_clock_of(core, &app->workloads[i]);
     }
 }
 
