@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/document.h"
+#include "scheduler/cli/operate.h"
 #include "scheduler/cli/plan.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
@@ -21,8 +22,8 @@ struct apply_options {
     bool upload;
 };
 
-struct change_options { /* of delete, retag and move */
-    const char *to;     /* move */
+struct change_options {           /* of delete, retag and move */
+    struct operate_options place; /* move */
     int64_t plan_version;
     int64_t wait_timeout_us;
     bool wait;
@@ -126,8 +127,21 @@ const struct command command_retag = {
 };
 
 static const struct option_row move_rows[] = {
-    {"to", 0, OPTION_TEXT, "SITE", "where it is to run, as in aws/us-east-1",
-     offsetof(struct change_options, to), 0, 0},
+    {"to", 0, OPTION_TEXT, "SITE",
+     "where it is to run, as in aws/us-east-1; with --from a provider or a tag will do",
+     offsetof(struct change_options, place.to), 0, 0},
+    {"from", 0, OPTION_TEXT, "PLACE",
+     "move all that runs at this provider, site or tag (key=value), in the best order",
+     offsetof(struct change_options, place.from), 0, 0},
+    {"at-once", 0, OPTION_INT, "N",
+     "with --from: moves under way at once (default: the world's policy.moves)",
+     offsetof(struct change_options, place.at_once), 1, 1024},
+    {"dry-run", 'n', OPTION_FLAG, NULL, "with --from: show the steps, and change nothing",
+     offsetof(struct change_options, place.dry_run), 0, 0},
+    {"yes", 'y', OPTION_FLAG, NULL, "with --from: do not ask first (on a terminal)",
+     offsetof(struct change_options, place.yes), 0, 0},
+    {"no-wait", 0, OPTION_FLAG, NULL, "with --from: do not follow it to its end",
+     offsetof(struct change_options, place.no_wait), 0, 0},
     {"plan-version", 0, OPTION_INT, "N",
      "only if the state is still the one that `berth suggest` was made from",
      offsetof(struct change_options, plan_version), 1, INT64_MAX},
@@ -139,13 +153,16 @@ static const struct option_row move_rows[] = {
 
 const struct command command_move = {
     .name = "move",
-    .synopsis = "[NAMESPACE/]APP/WORKLOAD --to SITE [--wait] [--plan-version N]",
-    .summary = "Move a running workload to a site of your choice, now",
+    .synopsis = "[NAMESPACE/]APP[/WORKLOAD] [--from PLACE] --to PLACE [--wait] [--plan-version N]",
+    .summary = "Move a running workload to a site of your choice, or a whole app, now",
     .text =
         "It is handed over like any move: no request is lost. Where its app's moves are automatic\n"
         "the plan may move it on once the dwell is over; a tag (`berth retag`) makes a choice "
-        "last.\n",
+        "last.\nWith --from all of the app that runs there is moved, as an operation: the steps, "
+        "their pauses\nand costs are shown first, then carried out in that order. Ctrl-C cancels "
+        "it, `berth\nrollback` undoes it.\n",
     .examples = "  berth move shop/source --to aws/us-east-1 --wait\n"
+                "  berth move shop --from gcp --to aws --dry-run\n"
                 "  berth suggest --json | jq -r '.moves[].command'\n",
     .rows = move_rows,
     .row_count = sizeof(move_rows) / sizeof(move_rows[0]),
@@ -161,8 +178,18 @@ static int run_move(struct cli *cli, void *options, const struct option_words *w
 {
     const struct change_options *given = options;
     struct reference reference;
-    int rc = reference_workload(words->items[0], &reference, err);
-    if (rc == 0 && given->to == NULL)
+    int rc = 0;
+    if (given->place.from != NULL) {
+        size_t slashes = 0;
+        for (const char *at = words->items[0]; *at != 0; at++)
+            slashes += *at == '/';
+        /* "a/b" may be a namespace's app or an app's workload: the plan shows which was meant. */
+        rc = slashes == 0 ? reference_app(words->items[0], &reference, err)
+                          : reference_workload(words->items[0], &reference, err);
+        return rc < 0 ? rc : operate_run(cli, &given->place, &reference, false, err);
+    }
+    rc = reference_workload(words->items[0], &reference, err);
+    if (rc == 0 && given->place.to == NULL)
         rc = error_set(err, ERR_INVALID, 0,
                        "--to SITE is missing: where %s/%s is to run (berth get sites lists them)",
                        reference.app, reference.workload);
@@ -174,12 +201,12 @@ static int run_move(struct cli *cli, void *options, const struct option_words *w
         return rc;
     struct message_request request;
     client_request_init(&request, &reference);
-    request.document = given->to;
+    request.document = given->place.to;
     request.version = (uint64_t)given->plan_version;
     struct wait wait = {.reference = reference, .timeout_us = given->wait_timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 3];
     str_format(sentence, sizeof(sentence), "%s/%s/%s: moves to %.140s", reference.namespace_,
-               reference.app, reference.workload, given->to);
+               reference.app, reference.workload, given->place.to);
     return change(cli, client, "move", &request, &wait, given->wait, sentence, err);
 }
 

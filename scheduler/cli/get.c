@@ -34,6 +34,8 @@ static void site_row(const json_t *item, bool wide, struct table *table);
 static void app_row(const json_t *item, bool wide, struct table *table);
 static void instance_row(const json_t *item, bool wide, struct table *table);
 static void handoff_row(const json_t *item, bool wide, struct table *table);
+static void operation_row(const json_t *item, bool wide, struct table *table);
+static void cordon_row(const json_t *item, bool wide, struct table *table);
 static void decision_row(const json_t *item, bool wide, struct table *table);
 static void estimate_row(const json_t *item, bool wide, struct table *table);
 static void price_row(const json_t *item, bool wide, struct table *table);
@@ -48,6 +50,9 @@ static const struct kind kinds[] = {
      NAME_WORKLOAD},
     {"handoffs", "HANDOFF|WORKLOAD|FROM|TO|STATE|>TOOK|PROVEN", "|REASON|>ROUND TRIP|>LINGER|TEXT",
      handoff_row, NAME_WORKLOAD},
+    {"operations", "OPERATION|WHAT|STATE|>DONE|>MOVING|>WAITING|>BACK", "|BEGUN|WHY", operation_row,
+     NAME_NONE},
+    {"cordons", "KIND|NAME|>INSTANCES", "|SINCE", cordon_row, NAME_NONE},
     {"decisions", "AT|WORKLOAD|FROM|TO|REASON|>BILL BEFORE|>AFTER", "|>SCORE BEFORE|>AFTER|TEXT",
      decision_row, NAME_WORKLOAD},
     {"estimates", "WORKLOAD|ESTIMATE|AT|>VALUE|>AGE", "", estimate_row, NAME_WORKLOAD},
@@ -64,9 +69,10 @@ static const struct option_row rows[] = {
 const struct command command_get = {
     .name = "get",
     .synopsis = "KIND [NAME] [-o yaml|json|wide]",
-    .summary = "Show nodes, sites, apps, instances, handoffs, decisions, estimates, prices, world",
+    .summary = "Show nodes, sites, apps, instances, handoffs, operations, cordons, decisions, ...",
     .text =
-        "Kinds: nodes sites apps app instances handoffs decisions estimates prices world.\n"
+        "Kinds: nodes sites apps app instances handoffs operations cordons decisions estimates\n"
+        "prices world.\n"
         "NAME narrows: a node, a site, [NS/]APP, or [NS/]APP/WORKLOAD. `get app NAME` prints the\n"
         "document, which can be edited and applied again.\n",
     .examples = "  berth get nodes\n"
@@ -394,6 +400,36 @@ static void handoff_row(const json_t *item, bool wide, struct table *table)
         table_cell(table, STYLE_PLAIN, "%s", show_duration(json_number(item, "linger_us"), text));
         table_cell(table, STYLE_PLAIN, "%s", json_text(item, "text"));
     }
+}
+
+static void operation_row(const json_t *item, bool wide, struct table *table);
+static void cordon_row(const json_t *item, bool wide, struct table *table);
+static void operation_row(const json_t *item, bool wide, struct table *table)
+{
+    char text[SHOW_BYTES];
+    const char *state = json_text(item, "state");
+    bool bad = str_equal(state, "failed") || str_equal(state, "cancelled");
+    table_cell(table, STYLE_PLAIN, "%s", json_text(item, "id"));
+    table_cell(table, STYLE_CYAN, "%s", json_text(item, "text"));
+    table_cell(table, bad ? STYLE_RED : STYLE_PLAIN, "%s", state);
+    table_cell(table, STYLE_PLAIN, "%" PRId64, json_number(item, "done"));
+    table_cell(table, STYLE_PLAIN, "%" PRId64, json_number(item, "moving"));
+    table_cell(table, STYLE_PLAIN, "%" PRId64, json_number(item, "waiting"));
+    table_cell(table, STYLE_PLAIN, "%" PRId64, json_number(item, "back"));
+    if (!wide)
+        return;
+    table_cell(table, STYLE_DIM, "%s", show_instant(json_number(item, "begun_us"), text));
+    table_cell(table, STYLE_DIM, "%s", json_text(item, "why"));
+}
+
+static void cordon_row(const json_t *item, bool wide, struct table *table)
+{
+    char text[SHOW_BYTES];
+    table_cell(table, STYLE_PLAIN, "%s", json_text(item, "kind"));
+    table_cell(table, STYLE_CYAN, "%s", json_text(item, "name"));
+    table_cell(table, STYLE_PLAIN, "%" PRId64, json_number(item, "instances"));
+    if (wide)
+        table_cell(table, STYLE_DIM, "%s", show_instant(json_number(item, "since_us"), text));
 }
 
 static void decision_row(const json_t *item, bool wide, struct table *table)
