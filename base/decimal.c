@@ -315,11 +315,29 @@ static bool exponent_read(const char **at, int *ret_exponent)
 static u128 power_of_ten(int exponent)
 {
     BERTH_ASSERT(exponent >= 0 && exponent <= 38, "10^%d", exponent);
-    u128 power = 1;
-    for (int i = 0; i < exponent; i++) {
-        power *= 10;
-    }
-    return power;
+    static const uint64_t powers[] = {
+        UINT64_C(1),
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    return exponent < 20 ? powers[exponent] : (u128)powers[19] * powers[exponent - 19];
 }
 
 static struct u256 multiply(u128 a, u128 b)
@@ -366,8 +384,9 @@ static int divide_rounded(struct u256 numerator, u128 denominator, bool negative
 static u128 divide_256(struct u256 numerator, u128 denominator, u128 *ret_remainder)
 {
     if (numerator.high == 0) {
-        *ret_remainder = numerator.low % denominator;
-        return numerator.low / denominator;
+        u128 whole = numerator.low / denominator;
+        *ret_remainder = numerator.low - whole * denominator; /* a second division takes longer */
+        return whole;
     }
     BERTH_ASSERT(denominator <= NUSD_MAX, "a divisor of 128 bits");
     u128 remainder = numerator.high;

@@ -242,6 +242,23 @@ bool cost_is_fresh(const struct cost_context *context, const struct cost_spot *s
 int cost_link_uses(const struct cost_context *context, int link, const struct cost_spot *from,
                    const struct cost_spot *to, struct problem_use uses[COST_LINK_USES],
                    struct error *err) WARN_UNUSED;
+/* The cells of one link between two parts: what they have in common is computed once, so that a
+ * cell takes a multiplication and a division of 64 bits wherever those are exact. What they say is
+ * the sum of cost_terms_link's scores and the uses of cost_link_uses, to the bit. */
+struct cost_link_cells {
+    const struct cost_context *context;
+    int link;
+    uint64_t time_factor; /* a call's time x this / that is the latency's score; 0: the long way */
+    uint64_t time_divisor;
+    int variant;        /* of the callee, whose bytes are at hand; -1: none */
+    int64_t monthly[2]; /* request, response */
+};
+void cost_link_cells_begin(const struct cost_context *context, int link,
+                           struct cost_link_cells *ret_cells);
+/* ret_failed: the score does not fit. */
+int cost_link_cell(struct cost_link_cells *cells, const struct cost_spot *from,
+                   const struct cost_spot *to, nusd *ret_score, bool *ret_failed,
+                   struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;
 #define COST_REPLICA_USES 2
 /* Updates of a data set from its primary to a replica elsewhere: sender, receiver. */
 void cost_replica_uses(const struct cost_context *context, const struct cost_replica *replica,

@@ -230,19 +230,19 @@ static int build_pair(const struct cost_context *context, int link, struct arena
         return no_memory(err);
     }
     size_t cell = 0;
+    struct cost_link_cells common;
+    cost_link_cells_begin(context, link, &common);
     for (int from = 0; from < caller->spot_count; from++) {
         for (int to = 0; to < callee->spot_count; to++, cell++) {
             struct problem_use uses[COST_LINK_USES];
-            struct cost_sink sink = {0};
-            cost_terms_link(context, link, &caller->spots[from], &callee->spots[to], &sink);
-            nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
-            int rc = add_score(context, info->to_part, score, &pair->cost[cell], err);
-            if (rc == 0) {
-                rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to], uses,
-                                    err);
-            }
-            if (rc < 0) {
-                return rc;
+            bool failed = false;
+            nusd score = 0;
+            int uses_rc = cost_link_cell(&common, &caller->spots[from], &callee->spots[to], &score,
+                                         &failed, uses, err);
+            int rc = add_score(context, info->to_part, failed ? SCORE_TOO_LARGE : score,
+                               &pair->cost[cell], err);
+            if (rc < 0 || uses_rc < 0) {
+                return rc < 0 ? rc : uses_rc;
             }
             put_uses(uses, &pair->use[cell * (size_t)pair->use_count], pair->use_count);
         }

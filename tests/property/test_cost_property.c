@@ -565,10 +565,99 @@ static void test_constant_inputs_move_nothing(void **state)
     }
 }
 
+/* Any width is as likely as any other. */
+static int64_t wide(struct numbers *numbers)
+{
+    return (int64_t)(next(numbers) >> 1 >> below(numbers, 63));
+}
+
+/* The short way through a link's cells says what its terms say, whatever the numbers, and is taken
+ * as often as not. */
+static void check_cells(struct cost_context *context, int link, int seen[3])
+{
+    const struct cost_link_info *info = &context->links[link];
+    const struct cost_part_info *caller = &context->parts[info->from_part];
+    const struct cost_part_info *callee = &context->parts[info->to_part];
+    struct cost_link_cells cells;
+    cost_link_cells_begin(context, link, &cells);
+    for (int from = 0; from < caller->spot_count; from++) {
+        for (int to = 0; to < callee->spot_count; to++) {
+            struct problem_use uses[2][COST_LINK_USES] = {{{0}}};
+            struct cost_sink sink = {0};
+            struct error err[2] = {{0}};
+            nusd score = -1;
+            bool failed = false;
+            cost_terms_link(context, link, &caller->spots[from], &callee->spots[to], &sink);
+            int rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to],
+                                    uses[0], &err[0]);
+            assert_int_equal(cost_link_cell(&cells, &caller->spots[from], &callee->spots[to],
+                                            &score, &failed, uses[1], &err[1]),
+                             rc);
+            assert_int_equal(failed, sink.failed);
+            if (!failed && score != sink.total.score)
+                fail_msg("%lld instead of %lld", (long long)score, (long long)sink.total.score);
+            assert_string_equal(err[0].text, err[1].text);
+            for (int i = 0; i < COST_LINK_USES && rc == 0; i++)
+                assert_true(uses[0][i].meter == uses[1][i].meter &&
+                            uses[0][i].bytes == uses[1][i].bytes);
+            seen[failed ? 0 : cells.time_factor > 0 ? 1 : 2]++;
+        }
+    }
+}
+
+static void test_cells_are_what_the_terms_say(void **state)
+{
+    (void)state;
+    int seen[3] = {0};
+    for (uint64_t seed = 1; seed <= INSTANCES; seed++) {
+        struct fixture fixture;
+        struct numbers numbers = {seed ^ 0x777};
+        struct estimate estimates[4];
+        struct cost_context context;
+        struct error err;
+        if (seed % 2 == 0)
+            instance_begin(&fixture, seed, &plain);
+        else
+            rich_begin(&fixture, seed, estimates);
+        assert_int_equal(cost_context_build(&fixture.input, &fixture.arena, &context, &err), 0);
+        for (int round = 0; round < 40; round++) {
+            struct weights weights = *context.parts[0].weights;
+            if (round > 0) {
+                weights.latency_usd_per_second =
+                    (struct decimal){wide(&numbers) % 1000000000000000000, below(&numbers, 19)};
+                if (below(&numbers, 2) == 0)
+                    weights.latency_usd_per_second = (struct decimal){1 + below(&numbers, 50), 7};
+                for (int i = 0; i < context.part_count; i++)
+                    context.parts[i].weights = &weights;
+            }
+            for (int i = 0; i < context.site_count * context.site_count && round % 2 == 1; i++)
+                context.rtt_us[i] = below(&numbers, 9) == 0 ? -1 : wide(&numbers) % 10000000000;
+            for (int i = 0; i < context.link_count; i++) {
+                struct cost_link_info *link = &context.links[i];
+                if (round > 0)
+                    link->calls_mhz = wide(&numbers) >> below(&numbers, 12);
+                for (int k = 0; k < cost_variants(context.parts[link->to_part].what) && round > 1;
+                     k++) {
+                    link->bytes[k][0] = wide(&numbers) >> 20;
+                    link->bytes[k][1] = wide(&numbers) >> 20;
+                }
+                if (link->from_part >= 0)
+                    check_cells(&context, i, seen);
+            }
+        }
+        fixture_end(&fixture);
+    }
+    for (int i = 0; i < 3; i++)
+        if (seen[i] < 1000)
+            fail_msg("cells that failed, went short, went long: %d, %d, %d", seen[0], seen[1],
+                     seen[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_add_up),
+        cmocka_unit_test(test_cells_are_what_the_terms_say),
         cmocka_unit_test(test_rich_lines_add_up),
         cmocka_unit_test(test_bill_knows_no_weights),
         cmocka_unit_test(test_tiers_are_continuous),
