@@ -71,6 +71,8 @@ static int64_t apps = FLEET_APPS_MAX;
 static int64_t trials = FLEET_APPS_MAX;
 static int missing;
 static int others;
+static int64_t slowest_us;
+static char slowest[512]; /* where its time went */
 
 static void request_floor(void)
 {
@@ -117,6 +119,16 @@ static void trial(int app, long *log_at)
     figures_add(&figures[SOLVE], solved.solve_us);
     figures_add(&figures[ANSWER], solved.answer_us);
     figures_add(&figures[COMMAND], wall_us + all_us - solved.begin_us - own_us);
+    if (all_us <= slowest_us)
+        return;
+    slowest_us = all_us;
+    str_format(slowest, sizeof(slowest),
+               "the slowest, app a%d, %" PRId64 " ms into its second: metrics %" PRId64
+               ", settle %" PRId64 ", solve and its preparation %" PRId64 ", command %" PRId64
+               " ms",
+               app, wall_us % US_PER_S / US_PER_MS, (told_us - wall_us) / US_PER_MS,
+               (solved.begin_us - told_us) / US_PER_MS, own_us / US_PER_MS,
+               (wall_us + all_us - solved.begin_us - own_us) / US_PER_MS);
 }
 
 static void print_all(void)
@@ -132,6 +144,7 @@ static void print_all(void)
                (double)figures_quantile(&figures[i], 50) / 1e3,
                (double)figures_quantile(&figures[i], 99) / 1e3,
                (double)figures_quantile(&figures[i], 100) / 1e3);
+    printf("%s\n", slowest);
     int64_t solve_us = figures_quantile(&figures[SOLVE], 50);
     int64_t p50_us = figures_quantile(&figures[ALL], 50);
     int64_t p99_us = figures_quantile(&figures[ALL], 99);
