@@ -10,8 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/keys/keys.h"
-#include "base/str.h"
+#include "examples/common/connect.h"
 #include "examples/shop/ask.h"
 #include "executors/contract/berth_workload.h"
 
@@ -29,7 +28,6 @@ struct service {
     struct service_counters counters;
 };
 
-static natsStatus connect_from_environment(struct service *service);
 static natsStatus subscribe_all(struct service *service);
 static void drain_all(struct service *service, int64_t deadline_ms);
 static int serve(struct service *service, int signals);
@@ -48,7 +46,7 @@ int service_run(const struct service_options *options)
     sigaddset(&mask, SIGINT);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    natsStatus status = connect_from_environment(&service);
+    natsStatus status = connect_as_told(&service.connection);
     if (status != NATS_OK) {
         fprintf(stderr, "connect to NATS: %s\n", natsStatus_GetText(status));
         return 1;
@@ -132,44 +130,6 @@ void service_burn(int64_t cpu_us)
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     } while ((int64_t)(now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000 <
              cpu_us);
-}
-
-static natsStatus connect_from_environment(struct service *service)
-{
-    const char *url = getenv("BERTH_NATS_URL");
-    const char *seed_path = getenv("BERTH_NATS_SEED_FILE");
-    const char *inbox = getenv("BERTH_INBOX_PREFIX");
-    natsOptions *options = NULL;
-    natsStatus status = natsOptions_Create(&options);
-    if (status == NATS_OK)
-        status = natsOptions_SetURL(options, url != NULL ? url : "nats://127.0.0.1:4222");
-    if (status == NATS_OK)
-        status = natsOptions_SetMaxReconnect(options, -1);
-    if (status == NATS_OK)
-        status = natsOptions_SetReconnectWait(options, 250);
-    if (status == NATS_OK)
-        status = natsOptions_SetPingInterval(options, 2000);
-    if (status == NATS_OK && inbox != NULL)
-        status = natsOptions_SetCustomInboxPrefix(options, inbox);
-    if (status == NATS_OK && seed_path != NULL) {
-        char public_key[NKEY_TEXT_BYTES] = "";
-        struct error err = {0};
-        if (keys_init(&err) < 0 || nkey_file_public(seed_path, public_key, &err) < 0) {
-            fprintf(stderr, "%s\n", err.text);
-            natsOptions_Destroy(options);
-            return NATS_INVALID_ARG;
-        }
-        status = natsOptions_SetNKeyFromSeed(options, public_key, seed_path);
-    }
-    /* nats.c 3.4 leaves out one signature of 256, which the server refuses: the next one counts. */
-    natsStatus set_up = status;
-    for (int i = 0; set_up == NATS_OK && i < 4; i++) {
-        status = natsConnection_Connect(&service->connection, options);
-        if (status != NATS_CONNECTION_AUTH_FAILED)
-            break;
-    }
-    natsOptions_Destroy(options);
-    return status;
 }
 
 /* The service's subject first, then the identity: an answer on the second proves the first. */
