@@ -65,6 +65,12 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
 static void tell(struct fixture *fixture, const struct message_event *event);
 static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
                  struct core_event *queue, int *count);
+static enum instance_state obey_owned(struct fixture *fixture, struct fixture_instance *instance,
+                                      const struct message_command *command,
+                                      enum instance_state leads_to);
+static void fence(struct fixture *fixture, const struct epoch *owner, struct core_event *ret_event);
+static void take_route(struct fixture_node *node, const struct message_route *route);
+static bool is_served(const struct fixture *fixture, const char *instance);
 static struct fixture_instance *known(struct fixture *fixture, int node, const char *id);
 static void queue_report(struct fixture *fixture, struct fixture_instance *instance,
                          enum instance_state state, struct core_event *queue, int *count);
@@ -150,6 +156,8 @@ void fixture_hello(struct fixture *fixture, int index)
     str_format(hello->boot_id, sizeof(hello->boot_id), "%s", node->boot_id);
     str_format(hello->arch, sizeof(hello->arch), "x86_64");
     str_format(hello->drivers, sizeof(hello->drivers), "process");
+    if (node->ingress)
+        str_format(hello->ingress, sizeof(hello->ingress), "http://%s:80", node->name);
     hello->boot_us = fixture->now_us / 2;
     hello->mcpu = node->mcpu;
     hello->memory_bytes = node->memory_bytes;
@@ -163,6 +171,10 @@ void fixture_hello(struct fixture *fixture, int index)
         str_format(said->instance, sizeof(said->instance), "%s", instance->id);
         said->state = (int)instance->state;
         said->epoch = instance->epoch;
+        memcpy(said->endpoint, instance->endpoint, sizeof(instance->endpoint));
+        said->round = instance->round;
+        said->object = instance->object;
+        said->handed = instance->handed;
     }
     node->silent = false;
     fixture_step(fixture, &event);
@@ -223,7 +235,14 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
             fixture->solve_version = effect->solve.version;
             break;
         case CORE_FENCE:
+            fixture->fence = *effect;
+            fixture->fence_count++;
+            if (fixture->fence_code <= 0)
+                fence(fixture, &effect->fence.owner, &queue[(*count)++]);
+            break;
         case CORE_JUDGE:
+            fixture->judge = *effect;
+            fixture->judge_count++;
             break;
         case CORE_CHECK:
             fixture->check = *effect;
@@ -236,6 +255,28 @@ static void carry_out(struct fixture *fixture, struct core_event *queue, int *co
             break;
         }
     }
+}
+
+/* As the KV does it: by compare-and-set, and never to a lower epoch. */
+static void fence(struct fixture *fixture, const struct epoch *owner, struct core_event *ret_event)
+{
+    ret_event->kind = CORE_FENCED;
+    memcpy(ret_event->fenced.handoff, fixture->fence.fence.handoff, LIMIT_ID_BYTES);
+    ret_event->fenced.owner = *owner;
+    ret_event->fenced.code = fixture->fence_code;
+    if (fixture->fence_code == 0 && epoch_compare(*owner, fixture->fence_stored) < 0)
+        ret_event->fenced.code = ERR_STALE;
+    if (ret_event->fenced.code == 0)
+        fixture->fence_stored = *owner;
+    ret_event->fenced.stored = fixture->fence_stored;
+}
+
+void fixture_fenced(struct fixture *fixture, int code)
+{
+    struct core_event event = {.kind = CORE_TICK};
+    fixture->fence_code = code;
+    fence(fixture, &fixture->fence.fence.owner, &event);
+    fixture_step(fixture, &event);
 }
 
 static void tell(struct fixture *fixture, const struct message_event *event)
@@ -251,7 +292,7 @@ static void tell(struct fixture *fixture, const struct message_event *event)
 static void obey(struct fixture *fixture, const char *name, const struct message_command *command,
                  struct core_event *queue, int *count)
 {
-    static const enum instance_state leads_to[] = {
+    static const enum instance_state leads_to[NODE_ROUTE + 1] = {
         [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
         [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
         [NODE_STOP] = INSTANCE_STOPPED,
@@ -272,6 +313,12 @@ static void obey(struct fixture *fixture, const char *name, const struct message
     answer->answer.code = (node->refused & bit) != 0 ? ERR_INVALID : 0;
     if (answer->answer.code != 0 || (node->ignored & bit) != 0)
         return;
+    if (command->verb == NODE_ROUTE) {
+        take_route(node, &command->route);
+        return;
+    }
+    if (command->verb == NODE_DRAIN || command->verb == NODE_STOP)
+        fixture->told_while_served += is_served(fixture, command->instance);
     if (command->verb == NODE_PROBE) {
         struct core_event *event = &queue[(*count)++];
         event->kind = CORE_PROBED;
@@ -280,15 +327,141 @@ static void obey(struct fixture *fixture, const char *name, const struct message
         memcpy(event->probed.instance, command->instance, sizeof(command->instance));
         event->probed.sent = command->probe_count;
         event->probed.answered = node->unreachable ? 0 : command->probe_count;
+        if (command->subject[0] == 0 &&
+            fixture_server(fixture, index, command->route.workload, command->instance) == NULL)
+            event->probed.answered = 0; /* its ingress does not know it */
         event->probed.rtt_us = node->rtt_us;
         return;
     }
     struct fixture_instance *instance = known(fixture, index, command->instance);
+    if (epoch_compare(command->epoch, instance->epoch) < 0) {
+        answer->answer.code = ERR_DENIED;
+        answer->answer.epoch = instance->epoch;
+        return;
+    }
     instance->epoch = command->epoch;
+    if (command->verb == NODE_START && command->spec.http)
+        str_format(instance->endpoint, sizeof(instance->endpoint), "127.0.0.%d:%d", index + 1,
+                   8000 + (int)(instance - fixture->instances));
     if (command->verb == NODE_FORGET)
         *instance = fixture->instances[--fixture->instance_count];
     else
-        queue_report(fixture, instance, leads_to[command->verb], queue, count);
+        queue_report(fixture, instance,
+                     obey_owned(fixture, instance, command, leads_to[command->verb]), queue, count);
+}
+
+/* What an exclusive or stateful one does beside; returns the state that the command leads to. */
+static enum instance_state obey_owned(struct fixture *fixture, struct fixture_instance *instance,
+                                      const struct message_command *command,
+                                      enum instance_state leads_to)
+{
+    if (command->verb == NODE_START) {
+        instance->class_ = command->spec.handoff;
+        instance->lease_us = command->spec.lease_us;
+    }
+    if (command->verb == NODE_SNAPSHOT ||
+        (command->verb == NODE_DRAIN && instance->class_ == SPEC_STATEFUL && command->round > 0)) {
+        instance->round = command->round;
+        instance->object.bytes = fixture->export_bytes[command->round];
+        instance->object.digest[0] = 0;
+        if (instance->object.bytes > 0)
+            str_format(instance->object.digest, LIMIT_DIGEST_BYTES, "sha256:%d", command->round);
+    }
+    if (command->verb == NODE_RESTORE) {
+        assert_int_equal(instance->state, INSTANCE_HELD);
+        assert_string_not_equal(command->object.digest, "");
+        instance->round = command->round;
+    }
+    if (command->verb == NODE_RESUME && instance->class_ != SPEC_OVERLAP) {
+        /* Told by the very epoch that the resources were told before. */
+        assert_int_equal(epoch_compare(command->epoch, fixture->fence_stored), 0);
+        instance->own = command->epoch;
+        str_format(instance->got, sizeof(instance->got), "%s",
+                   command->handed == NULL ? "" : command->handed);
+    }
+    instance->handed[0] = 0;
+    if (command->verb == NODE_DRAIN && instance->class_ != SPEC_OVERLAP && fixture->handed != NULL)
+        str_format(instance->handed, sizeof(instance->handed), "%s", fixture->handed);
+    if (command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE)
+        return instance->state;
+    if (command->verb == NODE_START && instance->class_ != SPEC_OVERLAP)
+        return INSTANCE_HELD;
+    return leads_to;
+}
+
+static void take_route(struct fixture_node *node, const struct message_route *route)
+{
+    int at = 0;
+    assert_true(node->ingress);
+    while (at < node->route_count && !str_equal(node->routes[at].route.workload, route->workload))
+        at++;
+    if (route->gone) {
+        if (at < node->route_count)
+            node->routes[at] = node->routes[--node->route_count];
+        return;
+    }
+    assert_true(at < FIXTURE_ROUTES);
+    if (at == node->route_count)
+        node->route_count++;
+    struct fixture_route *to = &node->routes[at];
+    to->route = *route;
+    assert_true(route->server_count <= 2 * LIMIT_REPLICAS);
+    if (route->server_count > 0)
+        memcpy(to->servers, route->servers, (size_t)route->server_count * sizeof(*to->servers));
+    to->route.servers = to->servers;
+    for (int i = 0; i < route->server_count; i++) {
+        assert_string_not_equal(to->servers[i].endpoint, "");
+        if (to->servers[i].mode == ROUTE_SERVE)
+            assert_in_range(to->servers[i].weight, 1, ROUTE_WEIGHT_MAX);
+    }
+}
+
+/* By any ingress that is not silent, and not by that instance alone. */
+static bool is_served(const struct fixture *fixture, const char *instance)
+{
+    for (int i = 0; i < fixture->node_count; i++) {
+        const struct fixture_node *node = &fixture->nodes[i];
+        for (int k = 0; k < node->route_count && !node->silent; k++) {
+            const struct message_server *server =
+                fixture_server(fixture, i, node->routes[k].route.workload, instance);
+            if (server != NULL && server->mode == ROUTE_SERVE)
+                return true;
+        }
+    }
+    return false;
+}
+
+const struct message_route *fixture_route(const struct fixture *fixture, int node,
+                                          const char *workload)
+{
+    const struct fixture_node *found = &fixture->nodes[node];
+    for (int i = 0; i < found->route_count; i++) {
+        if (str_equal(found->routes[i].route.workload, workload))
+            return &found->routes[i].route;
+    }
+    return NULL;
+}
+
+const struct message_server *fixture_server(const struct fixture *fixture, int node,
+                                            const char *workload, const char *instance)
+{
+    const struct message_route *route = fixture_route(fixture, node, workload);
+    for (int i = 0; route != NULL && i < route->server_count; i++) {
+        if (str_equal(route->servers[i].instance, instance))
+            return &route->servers[i];
+    }
+    return NULL;
+}
+
+void fixture_judged(struct fixture *fixture, const struct core_judged_side *from,
+                    const struct core_judged_side *to)
+{
+    struct core_event event = {.kind = CORE_JUDGED};
+    event.judged.judge = fixture->judge.judge.judge;
+    memcpy(event.judged.handoff, fixture->judge.judge.handoff, sizeof(event.judged.handoff));
+    event.judged.from = *from;
+    event.judged.to = *to;
+    fixture_step(fixture, &event);
 }
 
 static struct fixture_instance *known(struct fixture *fixture, int node, const char *id)
@@ -318,6 +491,10 @@ static void queue_report(struct fixture *fixture, struct fixture_instance *insta
     memcpy(report->instance.instance, instance->id, sizeof(instance->id));
     report->instance.state = (int)state;
     report->instance.epoch = instance->epoch;
+    memcpy(report->instance.endpoint, instance->endpoint, sizeof(instance->endpoint));
+    report->instance.round = instance->round;
+    report->instance.object = instance->object;
+    report->instance.handed = instance->handed;
     instance->state = state;
 }
 
@@ -528,4 +705,25 @@ void fixture_start(struct fixture *fixture)
     fixture_plan(fixture,
                  (const char *const[]){"web", "edge/nyc", "source", "gcp/us-central1", NULL}, 1000,
                  1000);
+}
+
+struct fixture_instance *fixture_instance(struct fixture *fixture, const char *id)
+{
+    for (int i = 0; i < fixture->instance_count; i++) {
+        if (str_equal(fixture->instances[i].id, id))
+            return &fixture->instances[i];
+    }
+    return NULL;
+}
+
+int fixture_owners(const struct fixture *fixture, const char *workload)
+{
+    int count = 0;
+    size_t bytes = strlen(workload);
+    for (int i = 0; i < fixture->instance_count; i++) {
+        const struct fixture_instance *instance = &fixture->instances[i];
+        count += strncmp(instance->id, workload, bytes) == 0 && instance->id[bytes] == '-' &&
+                 instance->state == INSTANCE_READY;
+    }
+    return count;
 }

@@ -15,6 +15,7 @@
 #define FIXTURE_NODES     8
 #define FIXTURE_INSTANCES 64
 #define FIXTURE_TOLD      64
+#define FIXTURE_ROUTES    4
 
 struct fixture_instance {
     char id[LIMIT_ID_BYTES];
@@ -22,6 +23,14 @@ struct fixture_instance {
     enum instance_state state;
     struct epoch epoch;
     int64_t mcpu;
+    char endpoint[LIMIT_NAME_BYTES]; /* of an http one, since its start */
+    int class_;                      /* enum spec_class */
+    int64_t lease_us;
+    int round; /* exported or imported last */
+    struct message_object object;
+    char handed[LIMIT_NAME_BYTES]; /* by the last freeze; "": it gives nothing */
+    char got[LIMIT_NAME_BYTES];    /* with the last RESUME */
+    struct epoch own;              /* by which it was made the owner last */
 };
 
 struct fixture_node {
@@ -37,6 +46,12 @@ struct fixture_node {
     bool unreachable; /* its probes are never answered */
     int64_t mcpu;     /* what it offers */
     int64_t memory_bytes;
+    bool ingress; /* it says so, takes routes and probes through them */
+    struct fixture_route {
+        struct message_route route; /* servers: below */
+        struct message_server servers[2 * LIMIT_REPLICAS];
+    } routes[FIXTURE_ROUTES];
+    int route_count;
 };
 
 struct fixture {
@@ -57,6 +72,12 @@ struct fixture {
     char reply_text[LIMIT_TEXT_BYTES];
     int command_count; /* ever sent */
     int verb_count[16];
+    struct core_effect fence; /* the last CORE_FENCE */
+    int fence_count;
+    int fence_code;            /* the answer to it; > 0: none */
+    struct epoch fence_stored; /* what the resources see; lower ones are refused */
+    int64_t export_bytes[8];   /* [round]: what a SNAPSHOT exports; 0: nothing */
+    const char *handed;        /* what an owner says when it freezes */
     int publish_count;
     char last_publish[LIMIT_NAME_BYTES];
     struct fixture_told { /* a ring, by publish_count */
@@ -68,6 +89,9 @@ struct fixture {
     } told[FIXTURE_TOLD];
     struct core_effect check; /* the last CORE_CHECK */
     int check_count;
+    struct core_effect judge; /* the last CORE_JUDGE */
+    int judge_count;
+    int told_while_served; /* DRAINs and STOPs of what a live ingress still sent requests to */
     struct message_command last[16]; /* [verb] */
     int overflow;                    /* steps that filled the effects */
 };
@@ -114,5 +138,19 @@ const struct core_handoff *fixture_ended(const struct fixture *fixture); /* the 
 /* The instance of the workload that serves, and where; NULL: none. */
 struct fixture_instance *fixture_serving(struct fixture *fixture, const char *workload);
 int fixture_alive(const struct fixture *fixture); /* instances with a process */
+struct fixture_instance *fixture_instance(struct fixture *fixture, const char *id);
+/* How many instances of the workload say that they serve. */
+int fixture_owners(const struct fixture *fixture, const char *workload);
+/* The CORE_FENCED to the last CORE_FENCE. */
+void fixture_fenced(struct fixture *fixture, int code);
+/* What the node's ingress has of a workload; NULL: nothing. */
+const struct message_route *fixture_route(const struct fixture *fixture, int node,
+                                          const char *workload);
+/* Its server of that instance; NULL: none. */
+const struct message_server *fixture_server(const struct fixture *fixture, int node,
+                                            const char *workload, const char *instance);
+/* Answers the last judge. */
+void fixture_judged(struct fixture *fixture, const struct core_judged_side *from,
+                    const struct core_judged_side *to);
 /* Applied, planned to web@edge and source@gcp, started. */
 void fixture_start(struct fixture *fixture);
