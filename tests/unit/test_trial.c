@@ -274,6 +274,30 @@ static void a_real_change_lifts_a_veto(void **state)
     assert_string_equal(fixture_site(f, "web"), aws);
 }
 
+/* What is measured where it went is no change while it settles there: a cache fills, and the site
+ * that was left stays closed. From the dwell's end on, the same figure is what a change is told
+ * from: neither forgotten for the cold cache's, nor followed wherever it goes. */
+static void what_a_change_is_told_from_settles_with_the_dwell(void **state)
+{
+    struct fixture *f = *state;
+    int left = world_site(&f->world, edge);
+    f->world.policy.dwell_us = 300 * US_PER_S;
+    fixture_world(f);
+    offer(f, "web", aws);
+    assert_string_equal(fixture_site(f, "web"), aws);
+    fixture_estimate(f, ESTIMATE_HIT_PPM, "web", aws, 100000);
+    assert_true(closed(f, left));
+    fixture_run(f, 200 * US_PER_S);
+    fixture_estimate(f, ESTIMATE_HIT_PPM, "web", aws, 600000); /* it has filled */
+    assert_true(closed(f, left));
+    fixture_run(f, 200 * US_PER_S);
+    assert_true(closed(f, left));
+    fixture_estimate(f, ESTIMATE_HIT_PPM, "web", aws, 650000);
+    assert_true(closed(f, left));
+    fixture_estimate(f, ESTIMATE_HIT_PPM, "web", aws, 200000); /* it stops hitting */
+    assert_false(closed(f, left));
+}
+
 static void a_new_world_or_version_lifts_a_veto(void **state)
 {
     struct fixture *f = *state;
@@ -432,6 +456,7 @@ int main(void)
         TEST(a_loss_within_the_noise_stays),
         TEST(what_did_not_pay_is_not_tried_again),
         TEST(a_real_change_lifts_a_veto),
+        TEST(what_a_change_is_told_from_settles_with_the_dwell),
         TEST(a_new_world_or_version_lifts_a_veto),
         TEST(a_veto_does_not_strand),
         TEST(without_room_it_stays),
