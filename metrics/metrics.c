@@ -9,6 +9,8 @@
 /* A batch that took that much longer than the quickest one is too old to say anything. */
 #define LATE_MAX_US (INT64_C(60) * US_PER_S)
 
+#define RUN_MAX 16 /* samples that are taken at once */
+
 /* The batch being taken, and where the samples at hand belong. */
 struct taking {
     struct metrics *metrics;
@@ -26,20 +28,25 @@ struct taking {
 /* What one instance's samples say, of which a batch has some in a row, one of each kind as a rule.
  */
 struct run {
+    const struct message_sample *whose;
     int instance;
-    struct metrics_reading list[16];
+    struct metrics_reading list[RUN_MAX];
     int count;
     int64_t busy_us; /* that its CPU counter covers */
 };
 
 static bool fresh_batch(struct taking *taking);
-static int take_run(struct taking *taking, const struct message_sample *samples, int count);
-static void read_counter(struct taking *taking, const struct message_sample *sample,
+static void take_samples(struct taking *taking);
+static void take_row(struct taking *taking, const struct message_sample *whose,
+                     const uint8_t *kinds, const int64_t *values, int count);
+static int take_run(struct taking *taking, const struct message_sample *whose, const uint8_t *kinds,
+                    const int64_t *values, int count);
+static void read_memory(struct taking *taking, int64_t value, struct run *run);
+static void read_counter(struct taking *taking, struct instance *instance, int kind, int64_t value,
                          struct run *run);
 static void set_apart(struct metrics *metrics, int instance, uint8_t which);
 static void add_run(struct taking *taking, struct run *run);
-static bool readable(const struct message_sample *sample);
-static void take_rtt(struct taking *taking, const struct message_sample *sample);
+static void take_rtt(struct taking *taking, const struct message_sample *sample, int64_t value);
 static void take_sketch(struct taking *taking, const struct message_sketch *sketch);
 static const char *place_of(struct taking *taking, const char *site, const char *peer,
                             const char **ret_peer);
@@ -105,19 +112,12 @@ void metrics_take(struct metrics *metrics, const char *node, const char *site,
     if (taking.source < 0 || !fresh_batch(&taking))
         return;
     taking.now = windows_now(metrics, now_us);
-    for (int i = 0; i < batch->sample_count;) {
-        const struct message_sample *sample = &batch->samples[i];
-        if (readable(sample)) {
-            i += take_run(&taking, sample, batch->sample_count - i);
-            continue;
-        }
-        if (sample->kind == SAMPLE_RTT_US && sample->value >= 0)
-            take_rtt(&taking, sample);
-        else
-            metrics_refuse(metrics, "node %s: %s is %lld; no reading is below 0", node,
-                           kind_word(sample->kind), (long long)sample->value);
-        i++;
+    for (int i = 0; i < batch->run_count; i++) {
+        const struct message_run *run = &batch->runs[i];
+        take_row(&taking, &run->of, batch->kinds + run->first, batch->values + run->first,
+                 run->count);
     }
+    take_samples(&taking);
     for (int i = 0; i < batch->sketch_count; i++)
         take_sketch(&taking, &batch->sketches[i]);
 }
@@ -176,29 +176,67 @@ static bool fresh_batch(struct taking *taking)
     return true;
 }
 
-/* Of a kind that instances have, and no less than 0. */
-static bool readable(const struct message_sample *sample)
+/* Those that did not come as runs are taken by some that would have. */
+static void take_samples(struct taking *taking)
 {
-    return sample->kind >= 0 && sample->kind < SAMPLE_RTT_US && sample->value >= 0;
+    const struct message_batch *batch = taking->batch;
+    uint8_t kinds[RUN_MAX];
+    int64_t values[RUN_MAX];
+    for (int i = 0; i < batch->sample_count;) {
+        const struct message_sample *first = &batch->samples[i];
+        int count = 0;
+        do {
+            int kind = batch->samples[i].kind;
+            kinds[count] = kind >= 0 && kind < SAMPLE_COUNT ? (uint8_t)kind : SAMPLE_COUNT;
+            values[count++] = batch->samples[i++].value;
+        } while (i < batch->sample_count && count < RUN_MAX &&
+                 same_instance(first, &batch->samples[i]));
+        take_row(taking, first, kinds, values, count);
+    }
 }
 
-/* Takes the first sample and those behind it that are of the same instance; returns how many. */
-static int take_run(struct taking *taking, const struct message_sample *samples, int count)
+/* Of a kind that instances have, and no less than 0. */
+static inline bool readable(int kind, int64_t value)
+{
+    return kind < SAMPLE_RTT_US && value >= 0;
+}
+
+/* Takes samples of one instance. */
+static void take_row(struct taking *taking, const struct message_sample *whose,
+                     const uint8_t *kinds, const int64_t *values, int count)
+{
+    for (int i = 0; i < count;) {
+        if (readable(kinds[i], values[i])) {
+            i += take_run(taking, whose, kinds + i, values + i, count - i);
+            continue;
+        }
+        if (kinds[i] == SAMPLE_RTT_US && values[i] >= 0)
+            take_rtt(taking, whose, values[i]);
+        else
+            metrics_refuse(taking->metrics, "node %s: %s is %lld; no reading is below 0",
+                           taking->name, kind_word(kinds[i]), (long long)values[i]);
+        i++;
+    }
+}
+
+/* Takes the first of them and those behind it that instances have; returns how many. */
+static int take_run(struct taking *taking, const struct message_sample *whose, const uint8_t *kinds,
+                    const int64_t *values, int count)
 {
     struct metrics *metrics = taking->metrics;
-    const char *site = place_of(taking, samples->site, NULL, NULL);
+    const char *site = place_of(taking, whose->site, NULL, NULL);
     struct run run;
-    run.instance = -1;
+    run.whose = whose;
     run.count = 0;
     run.busy_us = 0;
-    if (site != NULL)
-        run.instance = windows_instance(metrics, taking->source, samples, site, &taking->names,
-                                        taking->now_us);
+    run.instance = site == NULL ? -1
+                                : windows_instance(metrics, taking->source, whose, site,
+                                                   &taking->names, taking->now_us);
+    int taken = 0;
     if (run.instance < 0) {
-        int same = 1;
-        while (same < count && same_instance(samples, &samples[same]))
-            same++;
-        return same;
+        while (taken < count && readable(kinds[taken], values[taken]))
+            taken++;
+        return taken;
     }
     struct instance *instance = &metrics->instances[run.instance];
     windows_expect(metrics, run.instance, instance->claim, &taking->now);
@@ -209,48 +247,69 @@ static int take_run(struct taking *taking, const struct message_sample *samples,
         instance->boot_us = taking->batch->boot_us;
         instance->present = 0;
     }
-    int taken = 0;
+    if (instance->life != whose->life) {
+        set_apart(metrics, run.instance, instance->known);
+        instance->life = whose->life;
+    }
+    /* Counters that are read for the first time in this batch, and were in the last one: as a rule
+     * all of them. What they grew by, if little, needs no more to be looked at. */
+    int64_t elapsed_us = instance->boot_us - instance->before_us;
+    uint8_t plain = instance->known & (uint8_t) ~(instance->apart | instance->present);
+    if (elapsed_us < 0)
+        plain = 0;
     do {
-        const struct message_sample *sample = &samples[taken];
-        if (sample->kind != SAMPLE_MEMORY_BYTES)
-            read_counter(taking, sample, &run);
-        else if (plausible_gauge(sample->kind, sample->value))
-            run.list[run.count++] = (struct metrics_reading){sample->kind, sample->value};
-        else
-            metrics_refuse(metrics, "node %s: %s uses %lld bytes of memory", taking->name,
-                           told(sample->instance), (long long)sample->value);
-        if (run.count == sizeof run.list / sizeof run.list[0])
+        int kind = kinds[taken];
+        int64_t value = values[taken];
+        int place = counter_place(kind);
+        uint8_t bit = kind == SAMPLE_MEMORY_BYTES ? 0 : (uint8_t)(1 << place);
+        if (bit == 0) {
+            read_memory(taking, value, &run);
+        } else if ((plain & bit) != 0 &&
+                   (uint64_t)(value - instance->value[place]) <= PLAUSIBLE_ALWAYS) {
+            run.list[run.count++] =
+                (struct metrics_reading){.kind = kind, .value = value - instance->value[place]};
+            run.busy_us += kind == SAMPLE_CPU_NS ? elapsed_us : 0;
+            instance->value[place] = value;
+            instance->present |= bit;
+        } else {
+            read_counter(taking, instance, kind, value, &run);
+        }
+        plain &= (uint8_t)~bit;
+        if (run.count == RUN_MAX)
             add_run(taking, &run);
-    } while (++taken < count && readable(&samples[taken]) &&
-             same_instance(samples, &samples[taken]));
+    } while (++taken < count && readable(kinds[taken], values[taken]));
     add_run(taking, &run);
     return taken;
 }
 
+static void read_memory(struct taking *taking, int64_t value, struct run *run)
+{
+    if (plausible_gauge(SAMPLE_MEMORY_BYTES, value))
+        run->list[run->count++] =
+            (struct metrics_reading){.kind = SAMPLE_MEMORY_BYTES, .value = value};
+    else
+        metrics_refuse(taking->metrics, "node %s: %s uses %lld bytes of memory", taking->name,
+                       told(run->whose->instance), (long long)value);
+}
+
 /* What a counter grew by since its last reading. The first reading and the first of a new life are
  * only a base. */
-static void read_counter(struct taking *taking, const struct message_sample *sample,
+static void read_counter(struct taking *taking, struct instance *instance, int kind, int64_t value,
                          struct run *run)
 {
     struct metrics *metrics = taking->metrics;
-    struct instance *instance = &metrics->instances[run->instance];
-    int place = counter_place(sample->kind);
+    int place = counter_place(kind);
     uint8_t bit = (uint8_t)(1 << place);
-    if (instance->life != sample->life) {
-        set_apart(metrics, run->instance, instance->known);
-        instance->life = sample->life;
-    }
-    uint64_t life = instance->life;
+    bool known = (instance->known & bit) != 0;
     int64_t then_us = (instance->present & bit) != 0 ? instance->boot_us : instance->before_us;
     if ((instance->apart & bit) != 0) {
         const struct lag *lag = &metrics->lags[run->instance][place];
-        life = lag->life;
+        known = known && lag->life == instance->life;
         then_us = lag->boot_us;
     }
-    bool known = (instance->known & bit) != 0 && life == sample->life;
-    int64_t delta = sample->value - instance->value[place]; /* neither is below 0 */
+    int64_t delta = value - instance->value[place]; /* neither is below 0 */
     int64_t elapsed_us = instance->boot_us - then_us;
-    instance->value[place] = sample->value;
+    instance->value[place] = value;
     instance->known |= bit;
     instance->present |= bit;
     instance->apart &= (uint8_t)~bit;
@@ -258,19 +317,19 @@ static void read_counter(struct taking *taking, const struct message_sample *sam
         return;
     if (delta < 0) {
         metrics_refuse(metrics, "node %s: %s of %s fell by %lld without a new life", taking->name,
-                       kind_word(sample->kind), told(sample->instance), (long long)-delta);
+                       kind_word(kind), told(run->whose->instance), (long long)-delta);
         return;
     }
     if ((delta > PLAUSIBLE_ALWAYS || elapsed_us < 0) &&
-        delta > plausible_growth(sample->kind, elapsed_us)) {
+        delta > plausible_growth(kind, elapsed_us)) {
         metrics_refuse(metrics,
                        "node %s: %s of %s grew by %lld in %lld us, faster than is plausible",
-                       taking->name, kind_word(sample->kind), told(sample->instance),
-                       (long long)delta, (long long)elapsed_us);
+                       taking->name, kind_word(kind), told(run->whose->instance), (long long)delta,
+                       (long long)elapsed_us);
         return;
     }
-    run->list[run->count++] = (struct metrics_reading){sample->kind, delta};
-    if (sample->kind == SAMPLE_CPU_NS)
+    run->list[run->count++] = (struct metrics_reading){.kind = kind, .value = delta};
+    if (kind == SAMPLE_CPU_NS)
         run->busy_us += elapsed_us;
 }
 
@@ -316,16 +375,16 @@ static void add_run(struct taking *taking, struct run *run)
 }
 
 /* Of a stretch the shortest round trip counts: what is longer waited in some queue. */
-static void take_rtt(struct taking *taking, const struct message_sample *sample)
+static void take_rtt(struct taking *taking, const struct message_sample *sample, int64_t value)
 {
     struct metrics *metrics = taking->metrics;
     const char *peer = NULL;
     const char *site = place_of(taking, sample->site, told(sample->peer), &peer);
     if (site == NULL || peer == NULL || str_equal(peer, site))
         return; /* a peer that is no site of the world, or the same one: nothing to say */
-    if (!plausible_gauge(SAMPLE_RTT_US, sample->value)) {
+    if (!plausible_gauge(SAMPLE_RTT_US, value)) {
         metrics_refuse(metrics, "node %s: a round trip of %lld us to %s", taking->name,
-                       (long long)sample->value, sample->peer);
+                       (long long)value, told(sample->peer));
         return;
     }
     int claim = windows_pair(metrics, taking->source, site, peer, taking->now_us);
@@ -335,8 +394,8 @@ static void take_rtt(struct taking *taking, const struct message_sample *sample)
     windows_place(metrics, claim, &taking->now, &place);
     for (int i = 0; i < place.count; i++) {
         struct stretch *stretch = place.list[i];
-        if (stretch->count[SAMPLE_RTT_US] == 0 || sample->value < stretch->sum[SAMPLE_RTT_US])
-            stretch->sum[SAMPLE_RTT_US] = sample->value;
+        if (stretch->count[SAMPLE_RTT_US] == 0 || value < stretch->sum[SAMPLE_RTT_US])
+            stretch->sum[SAMPLE_RTT_US] = value;
         stretch->count[SAMPLE_RTT_US] = 1;
     }
     const struct metrics_sink *sink = &metrics->options.sink;
@@ -345,7 +404,7 @@ static void take_rtt(struct taking *taking, const struct message_sample *sample)
     struct metrics_key key = {"", "", "", "", site, peer};
     int row = sink->row(sink->context, &key, taking->now_us);
     if (row >= 0)
-        sink->add(sink->context, row, SAMPLE_RTT_US, sample->value, taking->now_us);
+        sink->add(sink->context, row, SAMPLE_RTT_US, value, taking->now_us);
 }
 
 static void take_sketch(struct taking *taking, const struct message_sketch *sketch)
@@ -410,15 +469,17 @@ static inline bool same_instance(const struct message_sample *a, const struct me
     apart |= (uintptr_t)a->segment ^ (uintptr_t)b->segment;
     apart |= (uintptr_t)a->app ^ (uintptr_t)b->app;
     apart |= (uintptr_t)a->namespace_ ^ (uintptr_t)b->namespace_;
+    apart |= (uintptr_t)a->peer ^ (uintptr_t)b->peer;
     apart |= (uintptr_t)a->site ^ (uintptr_t)b->site;
-    return apart == 0 || same_texts(a, b);
+    return a->life == b->life && (apart == 0 || same_texts(a, b));
 }
 
 static bool same_texts(const struct message_sample *a, const struct message_sample *b)
 {
     return same_text(a->instance, b->instance) && same_text(a->workload, b->workload) &&
            same_text(a->segment, b->segment) && same_text(a->app, b->app) &&
-           same_text(a->namespace_, b->namespace_) && same_text(a->site, b->site);
+           same_text(a->namespace_, b->namespace_) && same_text(a->peer, b->peer) &&
+           same_text(a->site, b->site);
 }
 
 static const char *kind_word(int kind)

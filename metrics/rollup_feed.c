@@ -12,7 +12,6 @@
 #define WRITE_CELLS 4096 /* of one transaction */
 
 struct accumulator {
-    int64_t minute;
     int64_t count; /* 0: nothing */
     int64_t sum;
     int64_t min;
@@ -26,6 +25,7 @@ struct row {
     char places[2][LIMIT_REF_BYTES];
     uint64_t hash;
     bool dirty;
+    int64_t minute; /* of all that is accumulated */
     struct accumulator kinds[SAMPLE_COUNT];
     struct sketch sketch;         /* of LATENCY_US */
     int64_t series[SAMPLE_COUNT]; /* the writing thread's */
@@ -81,9 +81,8 @@ static void add_all(void *context, int row, const struct metrics_reading *list, 
                     int64_t now_us);
 static void add_sketch(void *context, int row, const struct message_sketch *sketch, int64_t now_us);
 static struct row *row_at(struct rollup_feed *feed, int index, int64_t now_us);
-static inline struct accumulator *accumulator_at(struct rollup_feed *feed, struct row *row,
-                                                 int kind);
-static void seal(struct rollup_feed *feed, struct row *row, int kind);
+static void seal(struct rollup_feed *feed, struct row *row);
+static void seal_kind(struct rollup_feed *feed, struct row *row, int kind);
 static void *run(void *context);
 static bool write_batch(struct rollup_feed *feed, struct error *err);
 static void cells_clear(struct cells *cells);
@@ -186,9 +185,7 @@ void rollup_feed_flush(struct rollup_feed *feed, int64_t now_us)
         return; /* accumulators go on */
     for (int i = 0; i < feed->dirty_count; i++) {
         struct row *row = feed->rows[feed->dirty[i]];
-        for (int kind = 0; kind < SAMPLE_COUNT; kind++)
-            if (row->kinds[kind].count > 0)
-                seal(feed, row, kind);
+        seal(feed, row);
         row->dirty = false;
     }
     feed->dirty_count = 0;
@@ -291,12 +288,12 @@ static void add_all(void *context, int index, const struct metrics_reading *list
 {
     struct rollup_feed *feed = context;
     struct row *row = row_at(feed, index, now_us);
+    feed->readings += (uint64_t)count;
     for (int i = 0; i < count; i++) {
         int64_t value = list[i].value;
-        struct accumulator *into = accumulator_at(feed, row, list[i].kind);
-        if (into->count == 0)
+        struct accumulator *into = &row->kinds[list[i].kind];
+        if (into->count++ == 0)
             into->min = into->max = value;
-        into->count++;
         if (__builtin_add_overflow(into->sum, value, &into->sum))
             into->sum = INT64_MAX;
         into->min = value < into->min ? value : into->min;
@@ -310,7 +307,8 @@ static void add_sketch(void *context, int index, const struct message_sketch *sk
 {
     struct rollup_feed *feed = context;
     struct row *row = row_at(feed, index, now_us);
-    struct accumulator *into = accumulator_at(feed, row, SAMPLE_LATENCY_US);
+    struct accumulator *into = &row->kinds[SAMPLE_LATENCY_US];
+    feed->readings++;
     if (sketch->count == 0 || sketch_merge_message(&row->sketch, sketch, NULL) < 0)
         return; /* metrics has taken it, so it is fine */
     if (__builtin_add_overflow(into->count, sketch->count, &into->count))
@@ -327,6 +325,11 @@ static struct row *row_at(struct rollup_feed *feed, int index, int64_t now_us)
         feed->minute_from_us = feed->minute * MINUTE_US;
     }
     struct row *row = feed->rows[index];
+    if (row->minute != feed->minute) {
+        if (row->dirty)
+            seal(feed, row);
+        row->minute = feed->minute;
+    }
     if (!row->dirty) {
         row->dirty = true;
         feed->dirty[feed->dirty_count++] = index;
@@ -334,19 +337,16 @@ static struct row *row_at(struct rollup_feed *feed, int index, int64_t now_us)
     return row;
 }
 
-static inline struct accumulator *accumulator_at(struct rollup_feed *feed, struct row *row,
-                                                 int kind)
+/* Makes cells of what was accumulated. */
+static void seal(struct rollup_feed *feed, struct row *row)
 {
-    struct accumulator *into = &row->kinds[kind];
-    feed->readings++;
-    if (into->count > 0 && into->minute != feed->minute)
-        seal(feed, row, kind);
-    into->minute = feed->minute;
-    return into;
+    for (int kind = 0; kind < SAMPLE_COUNT; kind++)
+        if (row->kinds[kind].count > 0)
+            seal_kind(feed, row, kind);
 }
 
 /* Makes a cell of an accumulator, and empties it. */
-static void seal(struct rollup_feed *feed, struct row *row, int kind)
+static void seal_kind(struct rollup_feed *feed, struct row *row, int kind)
 {
     struct accumulator *from = &row->kinds[kind];
     struct cells *sealed = &feed->sealed;
@@ -380,7 +380,7 @@ static void seal(struct rollup_feed *feed, struct row *row, int kind)
     sealed->list[sealed->count++] = (struct rollup_cell){.key = &row->key,
                                                          .kind = kind,
                                                          .series = &row->series[kind],
-                                                         .minute = taken.minute,
+                                                         .minute = row->minute,
                                                          .count = taken.count,
                                                          .sum = taken.sum,
                                                          .min = taken.min,

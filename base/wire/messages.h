@@ -329,6 +329,14 @@ struct message_sketch {
 };
 extern const struct wire_shape message_sketch_shape;
 
+/* Samples of a batch that follow one another and are of one instance and life: what `of` says, but
+ * for kind and value, which are of the first. */
+struct message_run {
+    struct message_sample of;
+    int first; /* of message_batch.kinds and .values */
+    int count;
+};
+
 /* node -> scheduler, berth.v1.metrics.<node>, every second or as configured; probe -> scheduler,
  * berth.v1.probe.<probe>.metrics. */
 struct message_batch {
@@ -342,8 +350,18 @@ struct message_batch {
     int sample_count;
     struct message_sketch *sketches;
     int sketch_count;
+    /* Samples by runs, as message_batch_decode gives those of a packed batch; not on the wire. */
+    struct message_run *runs;
+    int run_count;
+    uint8_t *kinds;
+    int64_t *values;
 };
 extern const struct wire_shape message_batch_shape;
+
+/* As wire_decode, for who takes thousands of batches a second: the samples of a packed one come as
+ * runs, a tenth of the memory and none of the repetition; `samples` is empty then. */
+int message_batch_decode(const char *text, size_t bytes, struct arena *arena,
+                         struct message_batch *ret_batch, struct error *err) WARN_UNUSED;
 
 /* scheduler -> the events stream, berth.v1.event.<ns>.<app>.<workload>: for people and tools. */
 struct message_event {

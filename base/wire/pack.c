@@ -18,16 +18,18 @@ struct unpacking {
     const struct wire_shape *top;
     struct arena *arena;
     struct error *err;
-    const char *const *words; /* of the last enum, of which as many are known to exist */
+    struct message_batch *runs; /* where samples go, by runs; NULL: into the array of the table */
+    const char *const *words;   /* of the last enum, of which as many are known to exist */
     int64_t words_seen;
 };
 
-/* How elements are read that change only numbers, and the same ones again and again: what the table
- * says of those, so that it is looked at once. */
+/* How elements are read that change the same numbers and texts again and again: what the table says
+ * of those, so that it is looked at once. */
 struct plan {
     uint64_t head; /* the bits of the fields, as they are written */
     uint64_t head_mask;
     unsigned head_bytes;
+    bool texts; /* some */
     int count;
     struct plan_step {
         uint64_t min; /* the value less this is at most span; all unsigned */
@@ -35,6 +37,7 @@ struct plan {
         size_t offset;
         unsigned zigzag; /* 1 or 0 */
         bool wide;       /* int64_t; else int */
+        bool text;       /* of `span` bytes at most */
     } steps[PLAN_STEPS];
 };
 
@@ -44,18 +47,31 @@ static void put_field(const struct wire_field *field, const char *object, const 
                       struct strbuf *out);
 static bool same_field(const struct wire_field *field, const char *object, const char *before);
 static void put_number(uint64_t value, struct strbuf *out);
+static int unpack(const struct wire_shape *shape, const char *text, size_t bytes,
+                  struct arena *arena, struct message_batch *runs, void *ret_message,
+                  struct error *err);
 static int get_head(struct unpacking *from, char *out, size_t capacity);
 static int get_struct(struct unpacking *from, const struct wire_shape *shape, char *object);
 static int get_field(struct unpacking *from, const struct wire_field *field, char *object);
 static int get_text(struct unpacking *from, const struct wire_field *field, char *at);
+static bool copy_made(struct unpacking *from);
 static bool is_text(const char *text, size_t bytes, const uint8_t *end);
 static int get_array(struct unpacking *from, const struct wire_field *field, char *object);
+static int get_runs(struct unpacking *from, const struct wire_field *field);
+static int get_readings(struct unpacking *from, const struct plan *plan, uint8_t *kinds,
+                        int64_t *values, int count_max);
+static bool same_run(const struct message_sample *a, const struct message_sample *b);
 static bool get_planned(struct unpacking *from, const struct plan *plan, char *object);
-static void plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
+static void plans_clear(struct plan plans[2]);
+static int get_and_plan(struct unpacking *from, const struct wire_shape *shape, char *object,
+                        struct plan plans[2]);
+static bool plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
                       struct plan *plan);
 static int get_counts(struct unpacking *from, const struct wire_field *field, char *object);
 static bool get_number(struct unpacking *from, uint64_t *ret_value);
-static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value);
+static inline __attribute__((always_inline)) const uint8_t *number_at(const uint8_t *at,
+                                                                      const uint8_t *end,
+                                                                      uint64_t *ret_value);
 static const uint8_t *long_number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret_value);
 static bool is_word(struct unpacking *from, const struct wire_field *field, int64_t value);
 static int cut(const struct unpacking *from, const struct wire_field *field);
@@ -85,11 +101,35 @@ void wire_pack(const struct wire_shape *shape, const void *message, struct strbu
 int wire_unpack(const struct wire_shape *shape, const char *text, size_t bytes, struct arena *arena,
                 void *ret_message, struct error *err)
 {
+    return unpack(shape, text, bytes, arena, NULL, ret_message, err);
+}
+
+int message_batch_decode(const char *text, size_t bytes, struct arena *arena,
+                         struct message_batch *ret_batch, struct error *err)
+{
+    struct message_batch runs = {.run_count = 0};
+    if (bytes == 0 || bytes > LIMIT_WIRE_BYTES || (unsigned char)text[0] != WIRE_PACKED)
+        return wire_decode(&message_batch_shape, text, bytes, 0, arena, ret_batch, err);
+    int rc = unpack(&message_batch_shape, text, bytes, arena, &runs, ret_batch, err);
+    if (rc == 0) {
+        ret_batch->runs = runs.runs;
+        ret_batch->run_count = runs.run_count;
+        ret_batch->kinds = runs.kinds;
+        ret_batch->values = runs.values;
+    }
+    return rc;
+}
+
+static int unpack(const struct wire_shape *shape, const char *text, size_t bytes,
+                  struct arena *arena, struct message_batch *runs, void *ret_message,
+                  struct error *err)
+{
     struct unpacking from = {.at = (const uint8_t *)text,
                              .end = (const uint8_t *)text + bytes,
                              .begin = (const uint8_t *)text,
                              .top = shape,
                              .arena = arena,
+                             .runs = runs,
                              .err = err};
     char type[LIMIT_NAME_BYTES];
     uint64_t version = 0;
@@ -373,16 +413,23 @@ static int get_text(struct unpacking *from, const struct wire_field *field, char
         memcpy(at, text, bytes);
         return 0;
     }
-    if (from->copy == NULL) {
-        size_t all = (size_t)(from->end - from->begin);
-        from->copy = arena_alloc_raw(from->arena, all);
-        if (from->copy == NULL)
-            return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %zu bytes", all);
-        memcpy(from->copy, from->begin, all);
-    }
+    if (!copy_made(from))
+        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %zu bytes",
+                         (size_t)(from->end - from->begin));
     const char *kept = from->copy + (text - (const char *)from->begin);
     memcpy(at, &kept, sizeof kept);
     return 0;
+}
+
+static bool copy_made(struct unpacking *from)
+{
+    if (from->copy != NULL)
+        return true;
+    size_t all = (size_t)(from->end - from->begin);
+    from->copy = arena_alloc_raw(from->arena, all);
+    if (from->copy != NULL)
+        memcpy(from->copy, from->begin, all);
+    return from->copy != NULL;
 }
 
 /* UTF-8 without a zero; eight bytes at a time where it is ASCII. */
@@ -409,11 +456,9 @@ static bool is_text(const char *text, size_t bytes, const uint8_t *end)
     return true;
 }
 
-static int get_count(struct unpacking *from, const struct wire_field *field, size_t bytes_each,
-                     char *object, char **ret_items, int *ret_count)
+static int get_count(struct unpacking *from, const struct wire_field *field, int *ret_count)
 {
     uint64_t count = 0;
-    char *items = NULL;
     if (!get_number(from, &count))
         return cut(from, field);
     if (count > (uint64_t)field->max)
@@ -422,13 +467,31 @@ static int get_count(struct unpacking *from, const struct wire_field *field, siz
                          from->top->type, field->name, count, field->max);
     if (count > (uint64_t)(from->end - from->at)) /* each takes a byte at least */
         return cut(from, field);
+    *ret_count = (int)count;
+    return 0;
+}
+
+/* Not zeroed. */
+static int items_alloc(struct unpacking *from, size_t bytes_each, int count, void *ret_items)
+{
+    void *items = NULL;
     if (count > 0) /* both are limits of tables: their product is no overflow */
         items = arena_alloc_raw(from->arena, (size_t)count * bytes_each);
     if (count > 0 && items == NULL)
-        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %" PRIu64 " elements", count);
-    *ret_items = items;
-    *ret_count = (int)count;
-    memcpy(object + field->offset, &items, sizeof items);
+        return error_set(from->err, ERR_NO_MEMORY, 0, "no memory for %d elements", count);
+    memcpy(ret_items, &items, sizeof items);
+    return 0;
+}
+
+static int get_items(struct unpacking *from, const struct wire_field *field, size_t bytes_each,
+                     char *object, char **ret_items, int *ret_count)
+{
+    int rc = get_count(from, field, ret_count);
+    if (rc == 0)
+        rc = items_alloc(from, bytes_each, *ret_count, ret_items);
+    if (rc < 0)
+        return rc;
+    memcpy(object + field->offset, ret_items, sizeof *ret_items);
     memcpy(object + field->count_offset, ret_count, sizeof *ret_count);
     return 0;
 }
@@ -445,29 +508,138 @@ static int get_array(struct unpacking *from, const struct wire_field *field, cha
 {
     char *items = NULL;
     int count = 0;
-    /* Elements by one plan differ in its fields alone: each begins as a copy of the last that was
-     * not, which the processor has long finished writing. */
-    struct plan plan = {.head_mask = 0xff, .head_bytes = 1}; /* at first: as the one before */
+    if (from->runs != NULL && field->shape == &message_sample_shape)
+        return get_runs(from, field);
+    /* Elements by the plan of numbers differ in its fields alone: each begins as a copy of the last
+     * that was not by it, which the processor has long finished writing. */
+    struct plan plans[2];
     const char *base = NULL;
-    int rc = get_count(from, field, field->size, object, &items, &count);
+    plans_clear(plans);
+    int rc = get_items(from, field, field->size, object, &items, &count);
     for (int i = 0; i < count && rc == 0; i++) {
         char *item = items + (size_t)i * field->size;
         if (i > 0) {
             copy_element(item, base, field->size);
-            if (get_planned(from, &plan, item))
+            if (get_planned(from, &plans[0], item))
                 continue;
             copy_element(item, item - field->size, field->size);
         } else {
             memset(item, 0, field->size);
         }
-        const uint8_t *began = from->at;
-        uint64_t present = 0;
         base = item;
-        rc = get_struct(from, field->shape, item);
-        if (rc == 0 && number_at(began, from->end, &present) != NULL)
-            plan_make(from, field->shape, present, &plan);
+        if (!get_planned(from, &plans[1], item))
+            rc = get_and_plan(from, field->shape, item, plans);
     }
     return rc;
+}
+
+/* One of numbers alone, one with texts: neither is the plan of anything. */
+static void plans_clear(struct plan plans[2])
+{
+    for (int i = 0; i < 2; i++) {
+        plans[i].count = 0;
+        plans[i].head_mask = 0;
+        plans[i].head = 1;
+    }
+}
+
+/* Reads an element by its table, and notes how the next of its like can be read. */
+static int get_and_plan(struct unpacking *from, const struct wire_shape *shape, char *object,
+                        struct plan plans[2])
+{
+    const uint8_t *began = from->at;
+    uint64_t present = 0;
+    struct plan plan;
+    int rc = get_struct(from, shape, object);
+    if (rc == 0 && number_at(began, from->end, &present) != NULL &&
+        plan_make(from, shape, present, &plan))
+        plans[plan.texts ? 1 : 0] = plan;
+    return rc;
+}
+
+/* As get_array, into runs: one sample is all that is ever made. */
+static int get_runs(struct unpacking *from, const struct wire_field *field)
+{
+    struct message_batch *into = from->runs;
+    struct message_sample sample = {.kind = 0};
+    struct plan plans[2];
+    int count = 0;
+    plans_clear(plans);
+    int rc = get_count(from, field, &count);
+    if (rc == 0)
+        rc = items_alloc(from, sizeof *into->runs, count, &into->runs);
+    if (rc == 0)
+        rc = items_alloc(from, sizeof *into->kinds, count, &into->kinds);
+    if (rc == 0)
+        rc = items_alloc(from, sizeof *into->values, count, &into->values);
+    struct message_run *run = NULL;
+    for (int i = 0; i < count && rc == 0; i++) {
+        if (!get_planned(from, &plans[1], (char *)&sample))
+            rc = get_and_plan(from, field->shape, (char *)&sample, plans);
+        if (rc < 0)
+            return rc;
+        if (run == NULL || !same_run(&run->of, &sample)) {
+            run = &into->runs[into->run_count++];
+            *run = (struct message_run){.of = sample, .first = i};
+        }
+        into->kinds[i] = (uint8_t)sample.kind;
+        into->values[i] = sample.value;
+        run->count++;
+        const struct plan_step *steps = plans[0].steps;
+        if (plans[0].count != 2 || steps[0].offset != offsetof(struct message_sample, kind) ||
+            steps[1].offset != offsetof(struct message_sample, value) ||
+            steps[1].span != UINT64_MAX)
+            continue;
+        int more =
+            get_readings(from, &plans[0], into->kinds + i + 1, into->values + i + 1, count - i - 1);
+        i += more;
+        run->count += more;
+        sample.kind = into->kinds[i];
+        sample.value = into->values[i];
+    }
+    return rc;
+}
+
+/* Those of the next samples that differ in kind and value alone; what is not as it should be is
+ * left for get_struct to say. Returns how many. */
+static int get_readings(struct unpacking *from, const struct plan *plan, uint8_t *kinds,
+                        int64_t *values, int count_max)
+{
+    const uint8_t *at = from->at;
+    const uint8_t *end = from->end;
+    const uint64_t head = plan->head;
+    const uint64_t head_mask = plan->head_mask;
+    const uint64_t kinds_end = 2 * plan->steps[0].span; /* zigzag: even ones are 0 and more */
+    int count = 0;
+    for (; count < count_max; count++) {
+        uint64_t word;
+        uint64_t kind = 0;
+        uint64_t value = 0;
+        if (end - at < (ptrdiff_t)sizeof word)
+            break;
+        memcpy(&word, at, sizeof word);
+        if ((word & head_mask) != head)
+            break;
+        const uint8_t *next = number_at(at + plan->head_bytes, end, &kind);
+        if (next == NULL || (kind & 1) != 0 || kind > kinds_end)
+            break;
+        next = number_at(next, end, &value);
+        if (next == NULL)
+            break;
+        kinds[count] = (uint8_t)(kind / 2);
+        values[count] = unzigzag(value);
+        at = next;
+    }
+    from->at = at;
+    return count;
+}
+
+/* Texts are the same when they were not said again. */
+static bool same_run(const struct message_sample *a, const struct message_sample *b)
+{
+    return a->namespace_ == b->namespace_ && a->app == b->app && a->workload == b->workload &&
+           a->instance == b->instance && a->segment == b->segment && a->peer == b->peer &&
+           a->site == b->site && a->life == b->life;
 }
 
 /* False, and nothing is read, when other fields follow or one of them is not what it should be:
@@ -487,9 +659,21 @@ static bool get_planned(struct unpacking *from, const struct plan *plan, char *o
         const struct plan_step *step = &plan->steps[i];
         uint64_t raw = 0;
         at = number_at(at, end, &raw);
+        if (at == NULL)
+            return false;
+        if (step->text) {
+            const char *text = (const char *)at;
+            if (raw > step->span || raw >= (uint64_t)(end - at) || text[raw] != 0 ||
+                !is_text(text, (size_t)raw, end) || !copy_made(from))
+                return false;
+            const char *kept = from->copy + (at - from->begin);
+            memcpy(object + step->offset, &kept, sizeof kept);
+            at += raw + 1;
+            continue;
+        }
         uint64_t value = raw >> step->zigzag ^ (0 - (raw & step->zigzag));
         int narrow = (int)value;
-        if (at == NULL || value - step->min > step->span)
+        if (value - step->min > step->span)
             return false;
         if (step->wide)
             memcpy(object + step->offset, &value, sizeof value);
@@ -500,20 +684,18 @@ static bool get_planned(struct unpacking *from, const struct plan *plan, char *o
     return true;
 }
 
-/* Leaves the plan as it is when there are others than numbers among the fields. */
-static void plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
+/* False when there are others than numbers and texts among the fields, or too many. */
+static bool plan_make(struct unpacking *from, const struct wire_shape *shape, uint64_t present,
                       struct plan *plan)
 {
-    int count = 0;
-    for (uint64_t rest = present; rest != 0; rest &= rest - 1, count++) {
-        enum wire_kind kind = shape->fields[__builtin_ctzll(rest)].kind;
-        bool number = kind == WIRE_I64 || kind == WIRE_U64 || kind == WIRE_I32 || kind == WIRE_ENUM;
-        if (!number || count == PLAN_STEPS || present >> 56 != 0)
-            return;
-    }
+    plan->texts = false;
     plan->count = 0;
+    if (present >> 56 != 0)
+        return false;
     for (uint64_t rest = present; rest != 0; rest &= rest - 1) {
         const struct wire_field *field = &shape->fields[__builtin_ctzll(rest)];
+        if (plan->count == PLAN_STEPS)
+            return false;
         struct plan_step *step = &plan->steps[plan->count++];
         *step = (struct plan_step){.offset = field->offset, .zigzag = 1};
         if (field->kind == WIRE_U64) {
@@ -524,10 +706,16 @@ static void plan_make(struct unpacking *from, const struct wire_shape *shape, ui
             while (is_word(from, field, from->words_seen))
                 continue; /* all of them */
             step->span = (uint64_t)from->words_seen - 1;
-        } else {
+        } else if (field->kind == WIRE_TEXT) {
+            step->span = (uint64_t)field->max;
+            step->text = true;
+            plan->texts = true;
+        } else if (field->kind == WIRE_I64 || field->kind == WIRE_I32) {
             step->min = (uint64_t)field->min;
             step->span = (uint64_t)field->max - step->min;
             step->wide = field->kind == WIRE_I64;
+        } else {
+            return false;
         }
     }
     plan->head = 0;
@@ -536,13 +724,14 @@ static void plan_make(struct unpacking *from, const struct wire_shape *shape, ui
         plan->head |= ((present & 127) | 128) << 8 * plan->head_bytes++;
     plan->head |= present << 8 * plan->head_bytes++;
     plan->head_mask = UINT64_MAX >> (64 - 8 * plan->head_bytes);
+    return true;
 }
 
 static int get_counts(struct unpacking *from, const struct wire_field *field, char *object)
 {
     char *items = NULL;
     int count = 0;
-    int rc = get_count(from, field, sizeof(int64_t), object, &items, &count);
+    int rc = get_items(from, field, sizeof(int64_t), object, &items, &count);
     for (int i = 0; i < count && rc == 0; i++) {
         uint64_t value = 0;
         if (!get_number(from, &value))
