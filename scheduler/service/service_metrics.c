@@ -14,6 +14,8 @@ static void on_probe_batch(void *context, const struct bus_message *message);
 static void on_batch(struct service *service, const struct bus_message *message, bool probe);
 static int sink_row(void *context, const struct metrics_key *key, int64_t now_us);
 static void sink_add(void *context, int row, int kind, int64_t value, int64_t now_us);
+static void sink_add_all(void *context, int row, const struct metrics_reading *list, int count,
+                         int64_t now_us);
 static void sink_add_sketch(void *context, int row, const struct message_sketch *sketch,
                             int64_t now_us);
 static void refused_say(struct service *service, const char *name, uint64_t before);
@@ -33,8 +35,11 @@ int service_metrics_open(struct service *service, const char *state_dir, struct 
         service->kept = rollup_feed_sink(service->rollups);
     else
         log_event(LOG_WARN, "metrics.unkept", "reason=\"%s\"", trouble.text);
-    options.sink = (struct metrics_sink){
-        .context = service, .row = sink_row, .add = sink_add, .add_sketch = sink_add_sketch};
+    options.sink = (struct metrics_sink){.context = service,
+                                         .row = sink_row,
+                                         .add = sink_add,
+                                         .add_sketch = sink_add_sketch,
+                                         .add_all = sink_add_all};
     int rc = metrics_create(&options, &service->metrics, err);
     for (int i = 0; i < 2 && rc == 0; i++) {
         rc = bus_subscribe(service->bus, i == 0 ? SUBJECT_METRICS_ALL : SUBJECT_METRICS_PROBES,
@@ -89,6 +94,19 @@ static void sink_add(void *context, int row, int kind, int64_t value, int64_t no
         service->kept.add(service->kept.context, to.kept, kind, value, now_us);
     if (kind == SAMPLE_BYTES_IN || kind == SAMPLE_BYTES_OUT)
         service_used_add(service, to.used, kind, value, service->batch_of_probe);
+}
+
+static void sink_add_all(void *context, int row, const struct metrics_reading *list, int count,
+                         int64_t now_us)
+{
+    struct service *service = context;
+    struct service_sink_row to = service->sink_rows[row];
+    if (to.kept >= 0)
+        service->kept.add_all(service->kept.context, to.kept, list, count, now_us);
+    for (int i = 0; i < count; i++)
+        if (list[i].kind == SAMPLE_BYTES_IN || list[i].kind == SAMPLE_BYTES_OUT)
+            service_used_add(service, to.used, list[i].kind, list[i].value,
+                             service->batch_of_probe);
 }
 
 static void sink_add_sketch(void *context, int row, const struct message_sketch *sketch,
@@ -149,8 +167,7 @@ static void on_batch(struct service *service, const struct bus_message *message,
     struct message_batch batch;
     struct error err;
     char name[LIMIT_NAME_BYTES];
-    if (wire_decode(&message_batch_shape, message->data, message->bytes, 0, &service->round, &batch,
-                    &err) < 0) {
+    if (message_batch_decode(message->data, message->bytes, &service->round, &batch, &err) < 0) {
         log_event(LOG_WARN, "message.refused", "subject=%s reason=\"%s\"", message->subject,
                   err.text);
         return;
