@@ -143,13 +143,13 @@ static void read_workload(struct reader *reader, const struct doc_node *node, co
     read_cache(reader, node, workload);
     doc_bytes(doc, node, "state", 0, &workload->state_bytes);
     doc_bytes(doc, node, "artifact_size", 0, &workload->artifact_bytes);
-    app_read_ready(reader, node, workload);
-    app_read_live(reader, node, workload);
-    read_timeouts(reader, node, workload);
     measures_read(reader, node, "measures", &workload->measures);
     app_read_part(reader, node, app, workload, mark);
     app_read_http(reader, node, workload, mark);
     app_read_update(reader, node, workload);
+    app_read_ready(reader, node, workload);
+    app_read_live(reader, node, workload);
+    read_timeouts(reader, node, workload);
     doc_close(doc, node);
 }
 

@@ -25,12 +25,12 @@ unsigned app_read_tiers(struct reader *reader, const struct doc_node *node);
 void app_read_data_set(struct reader *reader, const struct doc_node *node,
                        struct workload *workload, struct split_mark *mark);
 
-/* app_serve.c, after `contract`: `ready` and `live`; `http`, after `split` and `part`; `update`. */
-void app_read_ready(struct reader *reader, const struct doc_node *node, struct workload *workload);
-void app_read_live(struct reader *reader, const struct doc_node *node, struct workload *workload);
+/* app_serve.c, in this order, after `contract`, `split` and `part`. */
 void app_read_http(struct reader *reader, const struct doc_node *node, struct workload *workload,
                    const struct split_mark *mark);
 void app_read_update(struct reader *reader, const struct doc_node *node, struct workload *workload);
+void app_read_ready(struct reader *reader, const struct doc_node *node, struct workload *workload);
+void app_read_live(struct reader *reader, const struct doc_node *node, struct workload *workload);
 
 /* `split` and `part`, after the users. */
 void app_read_part(struct reader *reader, const struct doc_node *node, const struct app *app,

@@ -8,7 +8,9 @@
 #include "model/app_words.h"
 
 static void read_judge(struct reader *reader, const struct doc_node *map, const char *what,
-                       struct readiness *judge);
+                       const struct workload *workload, struct readiness *judge);
+static void check_target(struct reader *reader, const struct doc_node *map, const char *what,
+                         const struct workload *workload, const struct readiness *judge);
 static bool is_host(const char *host);
 static bool is_path(const char *path);
 
@@ -34,7 +36,7 @@ void app_read_ready(struct reader *reader, const struct doc_node *node, struct w
     if (map == NULL) {
         return;
     }
-    read_judge(reader, map, "readiness", ready);
+    read_judge(reader, map, "readiness", workload, ready);
     if (ready->kind == READY_CONTRACT && !workload->contract) {
         doc_problem(doc, map, "readiness by contract needs contract: true");
     } else if (ready->failures > 0 &&
@@ -57,7 +59,7 @@ void app_read_live(struct reader *reader, const struct doc_node *node, struct wo
     }
     *live = (struct readiness){
         .period_us = 2 * US_PER_S, .timeout_us = US_PER_S, .failures = LIVE_FAILURES};
-    read_judge(reader, map, "liveness", live);
+    read_judge(reader, map, "liveness", workload, live);
     if (live->kind == READY_CONTRACT || live->kind == READY_NONE) {
         doc_problem(doc, map, "liveness is checked by tcp, http, nats or command");
     } else if (live->failures == 0) {
@@ -68,7 +70,7 @@ void app_read_live(struct reader *reader, const struct doc_node *node, struct wo
 
 /* What readiness and liveness share. */
 static void read_judge(struct reader *reader, const struct doc_node *map, const char *what,
-                       struct readiness *judge)
+                       const struct workload *workload, struct readiness *judge)
 {
     struct doc *doc = reader->doc;
     int64_t failures = judge->failures;
@@ -81,14 +83,29 @@ static void read_judge(struct reader *reader, const struct doc_node *map, const 
     if (judge->period_us <= 0 || judge->timeout_us <= 0) {
         doc_problem(doc, map, "period and timeout of a %s check are longer than nothing", what);
     }
-    bool wants_target =
+    check_target(reader, map, what, workload, judge);
+}
+
+/* Where an HTTP workload listens is its node's choice, which a target may leave to it. */
+static void check_target(struct reader *reader, const struct doc_node *map, const char *what,
+                         const struct workload *workload, const struct readiness *judge)
+{
+    struct doc *doc = reader->doc;
+    bool http = workload->http.path[0] != '\0';
+    bool wanted =
         judge->kind == READY_TCP || judge->kind == READY_HTTP || judge->kind == READY_COMMAND;
-    if (wants_target && judge->target[0] == '\0') {
+    if (wanted && judge->target[0] == '\0' && !(http && judge->kind == READY_TCP)) {
         doc_problem(doc, map, "%s by %s needs a target, as in %s", what,
                     app_ready_words[judge->kind],
                     judge->kind == READY_TCP    ? "127.0.0.1:8080"
                     : judge->kind == READY_HTTP ? "http://127.0.0.1:8080/health"
                                                 : "./check.sh");
+    } else if (!http && (strstr(judge->target, "$BERTH_ADDRESS") != NULL ||
+                         (judge->kind == READY_HTTP && judge->target[0] == '/'))) {
+        doc_problem(doc, map,
+                    "the target \"%.128s\" is at the address that the node gives to a workload "
+                    "with http:; give it http: or write the address",
+                    judge->target);
     }
 }
 

@@ -34,7 +34,11 @@ static const char full[] =
     "    state: 10MiB\n"
     "    artifact_size: 3MiB\n"
     "    contract: true\n"
-    "    ready: {kind: http, target: 'http://127.0.0.1:80/', period: 100ms, timeout: 2s}\n"
+    "    ready: {kind: http, target: 'http://127.0.0.1:80/', period: 100ms, timeout: 2s,\n"
+    "            failures: 4}\n"
+    "    live: {kind: tcp, target: '127.0.0.1:80', period: 5s, timeout: 3s, failures: 2}\n"
+    "    http: {host: shop.example.com, path: /api/v1, probe: /who}\n"
+    "    update: {canary: 12.5%, for: 2min, requests: 50, errors: 0.5%, latency: 130%}\n"
     "    timeouts: {start: 20s, drain: 3s, stop: 1s}\n"
     "    restarts: 7\n"
     "  - {name: cache, " RUN ", " NEEDS ", cache: {hit_ratio: 90%}, pin: edge/nyc}\n"
@@ -136,6 +140,97 @@ static void test_every_field(void **state)
     assert_int_equal(app.aparts[0].count, 3);
     assert_int_equal(app_workload(&app, "nobody"), -1);
     arena_done(&arena);
+}
+
+static void test_reached_and_judged(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct app app;
+    arena_init(&arena, 64 << 20);
+    parse(full, &arena, &app);
+    const struct workload *source = &app.workloads[0];
+    assert_int_equal(source->ready.failures, 4);
+    assert_int_equal(source->live.kind, READY_TCP);
+    assert_string_equal(source->live.target, "127.0.0.1:80");
+    assert_int_equal(source->live.period_us, 5000000);
+    assert_int_equal(source->live.timeout_us, 3000000);
+    assert_int_equal(source->live.failures, 2);
+    assert_string_equal(source->http.host, "shop.example.com");
+    assert_string_equal(source->http.path, "/api/v1");
+    assert_string_equal(source->http.probe, "/who");
+    assert_int_equal(source->update.canary_ppm, 125000);
+    assert_int_equal(source->update.canary_us, 120000000);
+    assert_int_equal(source->update.requests_min, 50);
+    assert_int_equal(source->update.errors_max_ppm, 5000);
+    assert_int_equal(source->update.latency_max_ppm, 1300000);
+    const struct workload *cache = &app.workloads[1];
+    assert_int_equal(cache->live.kind, READY_NONE);
+    assert_string_equal(cache->http.path, "");
+    assert_int_equal(cache->update.canary_ppm, 0);
+    assert_int_equal(cache->ready.failures, 0);
+    /* What is not stated. */
+    parse("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", contract: true, http: {},\n"
+          "  update: {canary: 1%}, ready: {kind: http, target: /up}, live: {kind: tcp}}]\n",
+          &arena, &app);
+    const struct workload *one = &app.workloads[0];
+    assert_string_equal(one->http.host, "");
+    assert_string_equal(one->http.path, "/");
+    assert_string_equal(one->http.probe, "/berth");
+    assert_int_equal(one->update.canary_us, 60000000);
+    assert_int_equal(one->update.requests_min, 100);
+    assert_int_equal(one->update.errors_max_ppm, 10000);
+    assert_int_equal(one->update.latency_max_ppm, 1500000);
+    assert_int_equal(one->live.period_us, 2000000);
+    assert_int_equal(one->live.failures, 3);
+    assert_string_equal(one->live.target, "");
+    assert_string_equal(one->ready.target, "/up");
+    parse("app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", http: {path: /x}}]\n", &arena, &app);
+    assert_string_equal(app.workloads[0].http.probe, ""); /* it answers for nobody: not proven */
+    arena_done(&arena);
+}
+
+static void test_refused_routes_and_checks(void **state)
+{
+    (void)state;
+#define FIELDS(text) "app: a\nworkloads: [{name: one, " RUN ", " NEEDS ", " text "}]\n"
+    REFUSE(FIELDS("http: {host: Shop.test}"), "Shop.test", "a-z");
+    REFUSE(FIELDS("http: {host: shop..test}"), "shop..test");
+    REFUSE(FIELDS("http: {host: -shop.test}"), "-shop.test");
+    REFUSE(FIELDS("http: {host: shop-.test}"), "shop-.test");
+    REFUSE(FIELDS("http: {host: shop.}"), "no host");
+    REFUSE(FIELDS("http: {host: 'shop:80'}"), "shop:80");
+    REFUSE(FIELDS("http: {path: shop}"), "\"shop\" is no path");
+    REFUSE(FIELDS("http: {path: '/a b'}"), "/a b");
+    REFUSE(FIELDS("http: {path: \"/a\\nb\"}"), "no path");
+    REFUSE(FIELDS("http: {path: '/a?b'}"), "'?'");
+    REFUSE(FIELDS("http: {probe: /who}"), "contract: true");
+    REFUSE(FIELDS("contract: true, http: {probe: who}"), "\"who\" is no path");
+    REFUSE(FIELDS("contract: true, http: {probe: ''}"), "/berth");
+    REFUSE(FIELDS("http: {port: 80}"), "port");
+    REFUSE("app: a\nusers: [{name: u, site: a/b}]\nlinks: [{from: u, to: one}]\n"
+           "workloads: [{name: one, " RUN ", " NEEDS ", split: true, http: {}}]\n",
+           "divided");
+    REFUSE(FIELDS("update: {canary: 10%}"), "http:");
+    REFUSE(FIELDS("http: {}, update: {for: 10s}"), "canary");
+    REFUSE(FIELDS("http: {}, update: {canary: 0}"), "at most 50%");
+    REFUSE(FIELDS("http: {}, update: {canary: 51%}"), "at most 50%");
+    REFUSE(FIELDS("http: {}, update: {canary: 10%, for: 10ms}"), "1s to 24h");
+    REFUSE(FIELDS("http: {}, update: {canary: 10%, requests: 0}"), "requests");
+    REFUSE(FIELDS("http: {}, update: {canary: 10%, errors: 101%}"), "100%");
+    REFUSE(FIELDS("http: {}, update: {canary: 10%, latency: 99%}"), "100% or more");
+    REFUSE(FIELDS("live: {kind: contract}"), "tcp, http, nats or command");
+    REFUSE(FIELDS("live: {kind: none}"), "tcp, http, nats or command");
+    REFUSE(FIELDS("live: {kind: tcp}"), "liveness by tcp needs a target");
+    REFUSE(FIELDS("live: {kind: nats, failures: 0}"), "1 or more");
+    REFUSE(FIELDS("live: {kind: nats, period: 0s}"), "liveness check");
+    REFUSE(FIELDS("live: {kind: http, target: /alive}"), "/alive", "give it http:");
+    REFUSE(FIELDS("ready: {kind: tcp, target: $BERTH_ADDRESS}"), "give it http:");
+    REFUSE(FIELDS("http: {}, ready: {kind: http}"), "needs a target");
+    REFUSE(FIELDS("ready: {kind: none, failures: 3}"), "checked once");
+    REFUSE(FIELDS("contract: true, ready: {kind: contract, failures: 3}"), "checked once");
+    REFUSE(FIELDS("ready: {kind: nats, failures: 1001}"), "failures");
+#undef FIELDS
 }
 
 static void test_caches_variants_and_measures(void **state)
@@ -310,6 +405,21 @@ static void test_spec_hash(void **state)
     assert_true(workload_spec_hash(source) != before);
     source->reserve[RESOURCE_MEMORY]--;
     source->variants[1].reserve[RESOURCE_MEMORY]++;
+    assert_true(workload_spec_hash(source) != before);
+    parse(full, &arena, &app);
+    source = &app.workloads[0];
+    /* Which requests come, and how a version is judged, changes nothing of what runs. */
+    str_format(source->http.path, sizeof(source->http.path), "/other");
+    source->http.host[0] = '\0';
+    source->update.canary_ppm = 0;
+    assert_true(workload_spec_hash(source) == before);
+    source->live.failures++;
+    assert_true(workload_spec_hash(source) != before);
+    source->live.failures--;
+    source->ready.failures++;
+    assert_true(workload_spec_hash(source) != before);
+    source->ready.failures--;
+    source->http.path[0] = '\0'; /* it gets no address any more */
     assert_true(workload_spec_hash(source) != before);
     arena_done(&arena);
 }
@@ -492,9 +602,14 @@ static void test_check_against_world(void **state)
     check_refused(", " RUN ", pin: edge/nyk", "edge/nyk", "edge/nyc");
     check_refused(", " RUN ", require: {cloud: gcp}, tiers: [edge]", "cloud=gcp", "tier edge");
     check_refused(", " RUN ", require: {cloud: gcp}, pin: edge/nyc", "cloud=gcp", "pin edge/nyc");
-    check_refused(", " RUN ", handoff: exclusive", "exclusive", "overlap");
-    check_refused(", " RUN ", handoff: stateful", "stateful", "overlap");
+    check_refused(", " RUN ", handoff: exclusive", "exclusive", "contract: true");
+    check_refused(", " RUN ", handoff: stateful", "stateful", "contract: true");
+    assert_int_equal(check(", " RUN ", handoff: exclusive, contract: true", &err), 0);
+    assert_int_equal(check(", " RUN ", handoff: stateful, contract: true, replicas: 3", &err), 0);
     check_refused(", " RUN ", kind: job", "kind: job", "service");
+    check_refused(", " RUN ", http: {host: a.b}}, {name: two, " RUN ", " NEEDS
+                  ", http: {host: a.b}",
+                  "one and two both want", "a.b/");
     check_refused(", run: {driver: process, artifact: 'file:/x'}", "digest", "file:/x");
     check_refused(", run: {driver: process, artifact: 'file:x', digest: '" DIGEST "'}",
                   "whole path", "file:x");
@@ -582,6 +697,8 @@ int main(void)
         cmocka_unit_test(test_spec_hash),
         cmocka_unit_test(test_retag),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_reached_and_judged),
+        cmocka_unit_test(test_refused_routes_and_checks),
         cmocka_unit_test(test_refused_caches_and_variants),
         cmocka_unit_test(test_refused_data_sets),
         cmocka_unit_test(test_check_against_world),
