@@ -329,6 +329,9 @@ static void without_tables(struct core_image *image)
     state->handoffs = NULL;
     state->ended = NULL;
     state->commands = NULL;
+    state->routes = NULL;
+    state->cordons = NULL;
+    state->operations = NULL;
     state->estimates = NULL;
     state->decisions = NULL;
 }

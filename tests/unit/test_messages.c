@@ -269,7 +269,9 @@ static void test_words(void **state)
     (void)state;
     assert_int_equal(words(instance_state_words), INSTANCE_FAILED + 1);
     assert_int_equal(words(ready_kind_words), READY_COMMAND + 1);
-    assert_int_equal(words(node_verb_words), NODE_FORGET + 1);
+    assert_int_equal(words(node_verb_words), NODE_ROUTE + 1);
+    assert_int_equal(words(spec_class_words), SPEC_STATEFUL + 1);
+    assert_int_equal(words(route_mode_words), ROUTE_DRAIN + 1);
     assert_int_equal(words(sample_kind_words), SAMPLE_COUNT);
     assert_string_equal(instance_state_words[INSTANCE_HELD], "held");
     assert_string_equal(ready_kind_words[READY_NATS], "nats");
