@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/wire/pack.h"
 #include "metrics/metrics.h"
 #include "metrics/sketch.h"
 
@@ -246,6 +247,147 @@ static void test_a_batch_twice_counts_once(void **state)
     assert_int_equal(metrics_refused(one->metrics).count, 12);
     int count = metrics_changed(one->metrics, one->now_us, out, 64);
     assert_in_range(find(out, count, ESTIMATE_CALLS_MHZ)->value, 97000, 103000);
+}
+
+/* What a sink was given, and what it should have been. */
+struct log {
+    struct logged {
+        int row;
+        int kind;
+        int64_t value;
+    } list[4096];
+    int count;
+};
+
+static int log_row(void *context, const struct metrics_key *key, int64_t now_us)
+{
+    (void)context;
+    (void)now_us;
+    return key->workload[1] - '0';
+}
+
+static void log_add(void *context, int row, int kind, int64_t value, int64_t now_us)
+{
+    struct log *log = context;
+    (void)now_us;
+    assert_true(log->count < 4096);
+    log->list[log->count++] = (struct logged){row, kind, value};
+}
+
+static void log_all(void *context, int row, const struct metrics_reading *list, int count,
+                    int64_t now_us)
+{
+    for (int i = 0; i < count; i++)
+        log_add(context, row, list[i].kind, list[i].value, now_us);
+}
+
+struct kept_reading {
+    bool known;
+    uint64_t life;
+    int64_t value;
+    int64_t boot_us;
+};
+
+/* Each counter's own last value, life and instant, and nothing shared: how `metrics` may keep it is
+ * its own business. False when the reading is to be refused. */
+static bool expect(struct kept_reading *kept, int row, const struct message_sample *sample,
+                   int64_t boot_us, struct log *log)
+{
+    struct kept_reading before = *kept;
+    if (sample->value < 0)
+        return false;
+    if (sample->kind == SAMPLE_MEMORY_BYTES) {
+        log_add(log, row, sample->kind, sample->value, 0);
+        return true;
+    }
+    *kept = (struct kept_reading){true, sample->life, sample->value, boot_us};
+    if (!before.known || before.life != sample->life)
+        return true;
+    int64_t delta = sample->value - before.value;
+    int64_t rate_max = sample->kind == SAMPLE_CPU_NS           ? 1024000000000
+                       : sample->kind == SAMPLE_LATENCY_US_SUM ? 100000000000
+                       : sample->kind >= SAMPLE_BYTES_IN       ? 100000000000
+                                                               : 100000000;
+    if (delta < 0 || delta / 1000 > rate_max / 1000 * (boot_us - before.boot_us + SECOND) / SECOND)
+        return false;
+    log_add(log, row, sample->kind, delta, 0);
+    return true;
+}
+
+/* Counters that are left out, come twice, change their life one by one, fall or leap: each is taken
+ * by its own last reading, whether the batch came as samples or, packed, as runs. */
+static void test_each_counter_goes_by_its_own_last_reading(void **state)
+{
+    (void)state;
+    static struct log given, given_all, wanted;
+    static const char *const workloads[] = {"w0", "w1", "w2"};
+    struct kept_reading kept[3][SAMPLE_COUNT] = {0};
+    int64_t totals[3][SAMPLE_COUNT] = {0};
+    struct metrics *plain, *packed;
+    struct error err = {0};
+    struct metrics_options options = {.sink = {.context = &given, .row = log_row, .add = log_add}};
+    uint64_t seed = 77, refused = 0, seen = 0;
+    assert_int_equal(metrics_create(&options, &plain, &err), 0);
+    options.sink = (struct metrics_sink){&given_all, log_row, log_add, NULL, log_all};
+    assert_int_equal(metrics_create(&options, &packed, &err), 0);
+    for (int second = 1; second < 4000; second++) {
+        struct message_sample samples[64];
+        struct message_batch batch = {.boot_us = second * SECOND, .samples = samples};
+        given.count = given_all.count = wanted.count = 0;
+        batch.seq = (uint64_t)second;
+        str_format(batch.node, sizeof batch.node, "n1");
+        str_format(batch.boot_id, sizeof batch.boot_id, "boot-a");
+        for (int i = 0; i < 40; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            uint32_t random = (uint32_t)(seed >> 33);
+            int row = i / 10 % 3;
+            int kind = random % 7 == 0 ? (int)(random / 7 % 9) : i % 10 % 9;
+            int64_t grown = random % 11 == 0    ? 150000000
+                            : random % 11 == 1  ? 350000000
+                            : random % 97 == 2  ? -5
+                            : random % 397 == 3 ? INT64_MIN / 2
+                                                : random % 50;
+            if (random % 13 == 0)
+                continue;
+            int64_t value = kind == SAMPLE_MEMORY_BYTES ? 4096 : totals[row][kind] + grown;
+            totals[row][kind] = value > 0 ? value : totals[row][kind];
+            struct message_sample *sample = &samples[batch.sample_count++];
+            *sample = (struct message_sample){.kind = kind,
+                                              .namespace_ = "default",
+                                              .app = "shop",
+                                              .workload = workloads[row],
+                                              .instance = "i",
+                                              .life = random % 17 == 0 ? 2 : 1,
+                                              .value = value};
+            refused += !expect(&kept[row][kind], row, sample, batch.boot_us, &wanted);
+        }
+        metrics_take(plain, "n1", "edge/nyc", &batch, second * SECOND, NULL, NULL);
+        struct message_batch runs;
+        struct arena arena;
+        struct strbuf text;
+        arena_init(&arena, 1 << 20);
+        strbuf_init(&text, LIMIT_WIRE_BYTES);
+        wire_pack(&message_batch_shape, &batch, &text);
+        assert_int_equal(message_batch_decode(strbuf_text(&text), text.bytes, &arena, &runs, &err),
+                         0);
+        assert_int_equal(runs.sample_count, 0);
+        assert_true(runs.run_count > 0 || batch.sample_count == 0);
+        metrics_take(packed, "n1", "edge/nyc", &runs, second * SECOND, NULL, NULL);
+        strbuf_done(&text);
+        arena_done(&arena);
+        assert_int_equal(given.count, wanted.count);
+        assert_int_equal(given_all.count, wanted.count);
+        for (int i = 0; i < wanted.count; i++) {
+            assert_memory_equal(&given.list[i], &wanted.list[i], sizeof wanted.list[i]);
+            assert_memory_equal(&given_all.list[i], &wanted.list[i], sizeof wanted.list[i]);
+        }
+        assert_int_equal(metrics_refused(plain).count, refused);
+        assert_int_equal(metrics_refused(packed).count, refused);
+        seen += (uint64_t)wanted.count;
+    }
+    assert_true(refused > 1000 && seen > 50000);
+    metrics_destroy(plain);
+    metrics_destroy(packed);
 }
 
 static void test_a_node_that_speaks_for_another_is_refused(void **state)
@@ -709,6 +851,7 @@ int main(void)
         TEST(test_a_new_life_is_a_new_base),
         TEST(test_implausible_readings_are_refused),
         TEST(test_a_batch_twice_counts_once),
+        TEST(test_each_counter_goes_by_its_own_last_reading),
         TEST(test_a_node_that_speaks_for_another_is_refused),
         TEST(test_round_trips_keep_the_shortest),
         TEST(test_silence_says_nothing),
