@@ -7,16 +7,25 @@
 #include "base/units.h"
 #include "model/cost_internal.h"
 
+static void add(struct cost_sink *sink, nusd *sum, nusd amount);
+
 void cost_sink_add(struct cost_sink *sink, const struct cost_line *line)
 {
     if (sink->lines != NULL) {
         sink->lines[sink->count] = *line;
     }
     sink->count++;
-    sink->total.bill += line->bill;
-    sink->total.score += line->score;
-    sink->total.bill_term[line->term] += line->bill;
-    sink->total.score_term[line->term] += line->score;
+    add(sink, &sink->total.bill, line->bill);
+    add(sink, &sink->total.score, line->score);
+    add(sink, &sink->total.bill_term[line->term], line->bill);
+    add(sink, &sink->total.score_term[line->term], line->score);
+}
+
+static void add(struct cost_sink *sink, nusd *sum, nusd amount)
+{
+    if (__builtin_add_overflow(*sum, amount, sum)) {
+        sink->failed = true;
+    }
 }
 
 void cost_line_text(const struct cost_sink *sink, struct cost_line *line, const char *format, ...)
