@@ -7,6 +7,7 @@
 
 #define EVENTS "." STREAM_EVENTS
 #define OBJECT ".OBJ_" BUCKET_ARTIFACTS
+#define STATE  ".OBJ_" BUCKET_STATE
 
 /* Patterns in which "%n" is the user's name and "%s" the namespace that it belongs to. */
 struct grant {
@@ -28,6 +29,9 @@ static const char *const scheduler_publish[] = {
     "$JS.API.STREAM.CREATE" OBJECT,
     "$JS.API.STREAM.UPDATE" OBJECT,
     "$JS.API.STREAM.INFO" OBJECT,
+    "$JS.API.STREAM.CREATE" STATE,
+    "$JS.API.STREAM.UPDATE" STATE,
+    "$JS.API.STREAM.INFO" STATE,
     NULL,
 };
 static const char *const scheduler_subscribe[] = {
@@ -54,6 +58,13 @@ static const char *const node_publish[] = {
     "$JS.API.DIRECT.GET" OBJECT,
     "$JS.hub.API.STREAM.MSG.GET" OBJECT, /* what a leaf makes of the two above */
     "$JS.hub.API.DIRECT.GET" OBJECT,
+    "$JS.API.STREAM.MSG.GET" STATE, /* the state of workloads: read, written, removed */
+    "$JS.API.DIRECT.GET" STATE,
+    "$JS.API.STREAM.PURGE" STATE,
+    "$JS.hub.API.STREAM.MSG.GET" STATE,
+    "$JS.hub.API.DIRECT.GET" STATE,
+    "$JS.hub.API.STREAM.PURGE" STATE,
+    "$O." BUCKET_STATE ".>",
     NULL,
 };
 static const char *const node_subscribe[] = {
@@ -131,6 +142,10 @@ static const char *const leaf_publish[] = {
     "_INBOX.>",
     "$JS.hub.API.STREAM.MSG.GET" OBJECT,
     "$JS.hub.API.DIRECT.GET" OBJECT,
+    "$JS.hub.API.STREAM.MSG.GET" STATE,
+    "$JS.hub.API.DIRECT.GET" STATE,
+    "$JS.hub.API.STREAM.PURGE" STATE,
+    "$O." BUCKET_STATE ".>",
     NULL,
 };
 static const char *const leaf_subscribe[] = {

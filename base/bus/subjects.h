@@ -33,6 +33,7 @@
 
 #define STREAM_EVENTS    "berth_events" /* the stream that keeps SUBJECT_EVENT_ALL */
 #define BUCKET_ARTIFACTS "artifacts"    /* the object store of the workloads' files */
+#define BUCKET_STATE     "berth_state"  /* ... of their state, on its way from node to node */
 
 void subject_ctl(const char *verb, char out[LIMIT_SUBJECT_BYTES]);
 void subject_node(const char *node, const char *what, char out[LIMIT_SUBJECT_BYTES]);

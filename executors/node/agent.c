@@ -37,7 +37,6 @@ static void take_signals(struct agent *agent);
 static void reap(struct agent *agent);
 static void step(struct agent *agent, const struct node_event *event);
 static void carry_out(struct agent *agent, const struct node_effect *effect);
-static void say(struct agent *agent, const struct node_effect *effect);
 static void fail(struct agent *agent, const char *what, const struct error *err);
 static void stop_everything(struct agent *agent);
 static void dispatch(struct agent *agent, uint64_t data, unsigned events);
@@ -104,6 +103,8 @@ int agent_open(const struct node_options *options, const char *self, struct agen
     }
     if (rc == 0)
         rc = open_bus(agent, err);
+    if (rc == 0)
+        rc = owners_open(agent, err);
     return rc < 0 ? rc : restore(agent, err);
 }
 
@@ -129,6 +130,7 @@ void agent_close(struct agent *agent)
         bus_unsubscribe(agent->echoes);
         bus_close(agent->bus);
     }
+    courier_close(agent->courier);
     slots_close(agent);
     if (agent->store.fd >= 0 && agent->host.mode != CGROUP_NONE) {
         /* Empty ones only: what runs on keeps its own. */
@@ -370,6 +372,9 @@ static void dispatch(struct agent *agent, uint64_t data, unsigned events)
     case WATCH_JUDGE:
         judge_io(agent, index, events);
         return;
+    case WATCH_COURIER:
+        owners_take(agent);
+        return;
     }
 }
 
@@ -445,6 +450,7 @@ static void step(struct agent *agent, const struct node_event *event)
 static void carry_out(struct agent *agent, const struct node_effect *effect)
 {
     char subject[LIMIT_SUBJECT_BYTES];
+    char folder[LIMIT_PATH_BYTES];
     struct error err;
     switch (effect->kind) {
     case NODE_FX_PERSIST:
@@ -453,6 +459,8 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         return;
     case NODE_FX_ERASE:
         slot_forget(agent, effect->instance);
+        store_instance_path(&agent->store, effect->instance, folder);
+        courier_forget(agent->courier, folder);
         if (store_erase(&agent->store, effect->instance, node_epoch(agent->node), &err) < 0)
             fail(agent, "the record cannot be removed", &err);
         return;
@@ -478,7 +486,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         slot_spawn(agent, effect->instance, effect->spec);
         return;
     case NODE_FX_SAY:
-        say(agent, effect);
+        owners_say(agent, effect);
         return;
     case NODE_FX_TERM:
         slot_say(agent, effect->instance, "term\n");
@@ -487,7 +495,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         slot_clear(agent, effect->instance);
         return;
     case NODE_FX_JUDGE:
-        judge_begin(agent, effect->instance, effect->spec);
+        judge_begin(agent, effect->instance, effect->spec, effect->live);
         return;
     case NODE_FX_PROBE:
         probe_begin(agent, effect);
@@ -500,23 +508,11 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
     case NODE_FX_GET:
     case NODE_FX_DROP:
     case NODE_FX_LEASE:
+        owners_carry_out(agent, effect);
+        return;
     case NODE_FX_ROUTE:
         return;
     }
-}
-
-static void say(struct agent *agent, const struct node_effect *effect)
-{
-    char line[64];
-    int64_t left_ms = (effect->say.deadline_us - clock_boot_now().us) / US_PER_MS;
-    if (left_ms < 0)
-        left_ms = 0;
-    if (effect->say.what == SAY_RESUME)
-        str_format(line, sizeof(line), "resume\n");
-    else
-        str_format(line, sizeof(line), "%s %" PRId64 "\n",
-                   effect->say.what == SAY_DRAIN ? "drain" : "stop", left_ms);
-    slot_say(agent, effect->instance, line);
 }
 
 static void fail(struct agent *agent, const char *what, const struct error *err)

@@ -7,7 +7,9 @@
  * not happen, workloads go on, and the next agent starts from what is on disk.
  *
  * Divided by meaning: agent.c (loop, events, effects), slots.c (shims: start, adopt, talk, clear),
- * judge.c (readiness), probes.c (probes and round trips), publish.c (messages), fetch.c, store.c.
+ * judge.c (readiness, liveness), owners.c (what owners are told, their state and their leases),
+ * ports.c (where http workloads listen), probes.c (probes and round trips), publish.c (messages),
+ * courier.c, fetch.c, store.c.
  * One thread; nats.c's threads only fill the bus's queue.
  */
 #pragma once
@@ -20,6 +22,7 @@
 #include "executors/drivers/process/cgroup.h"
 #include "executors/drivers/process/lines.h"
 #include "executors/node/core/node_core.h"
+#include "executors/node/courier.h"
 #include "executors/node/options.h"
 #include "executors/node/store.h"
 
@@ -29,17 +32,20 @@
 #define SLOT_CLEAR_HARD_US (5 * US_PER_S)  /* then the shim itself is killed */
 #define SLOT_CLEAR_MAX_US  (10 * US_PER_S) /* then it is said that something is left */
 #define AGENT_BEAT_US      (1 * US_PER_S)
-#define AGENT_HELLO_US     (2 * US_PER_S) /* a hello without answer is said again */
-#define AGENT_ADOPT_MS     5000           /* a shim that does not answer an agent's start in time */
-#define JUDGE_BYTES        512
-#define FETCH_TEXT_BYTES   1024
-#define AGENT_PROBES       64
+#define AGENT_BEAT_ANSWER_US \
+    (10 * US_PER_S)                     /* a late answer still renews, from when it was asked */
+#define AGENT_HELLO_US   (2 * US_PER_S) /* a hello without answer is said again */
+#define AGENT_ADOPT_MS   5000           /* a shim that does not answer an agent's start in time */
+#define JUDGE_BYTES      512
+#define FETCH_TEXT_BYTES 1024
+#define AGENT_PROBES     64
 
-enum watch { WATCH_BUS, WATCH_SIGNAL, WATCH_SHIM, WATCH_FETCH, WATCH_JUDGE };
+enum watch { WATCH_BUS, WATCH_SIGNAL, WATCH_SHIM, WATCH_FETCH, WATCH_JUDGE, WATCH_COURIER };
 
-/* A readiness probe under way. */
+/* A probe of readiness or liveness under way. */
 struct judge {
     bool active;
+    bool live;
     enum ready_kind kind;
     int fd;    /* TCP, HTTP */
     pid_t pid; /* COMMAND */
@@ -78,7 +84,8 @@ struct slot {
     int fetch_fd;
     size_t fetch_bytes;
     char fetch_text[FETCH_TEXT_BYTES];
-    struct judge judge;
+    struct judge judges[2];          /* of readiness, of liveness */
+    char endpoint[LIMIT_NAME_BYTES]; /* $BERTH_ADDRESS of an http one; "": none */
     int64_t counters[SAMPLE_LATENCY_US_SUM + 1];
     bool counted[SAMPLE_LATENCY_US_SUM + 1];
 };
@@ -116,6 +123,7 @@ struct agent {
     struct bus *bus;
     struct bus_subscription *commands;
     struct bus_subscription *echoes;
+    struct courier *courier;
     char boot_id[BOOT_ID_BYTES];
     char machine[LIMIT_NAME_BYTES];
     char shim_path[LIMIT_PATH_BYTES];
@@ -180,13 +188,30 @@ void slot_describe(struct slot *slot, const char *instance, const struct message
 
 /* ---- judge.c ----------------------------------------------------------------------------------
  */
-void judge_begin(struct agent *agent, const char *instance, const struct message_spec *spec);
+void judge_begin(struct agent *agent, const char *instance, const struct message_spec *spec,
+                 bool live);
 void judge_io(struct agent *agent, int index, unsigned events);
 /* True when the child was a judge's. */
 bool judge_child_ended(struct agent *agent, pid_t pid, int status);
 void judge_tick(struct agent *agent, int64_t now);
 int64_t judge_deadline(const struct agent *agent);
 void judge_cancel(struct agent *agent, struct slot *slot);
+
+/* ---- owners.c ---------------------------------------------------------------------------------
+ */
+int owners_open(struct agent *agent, struct error *err) WARN_UNUSED;
+void owners_say(struct agent *agent, const struct node_effect *effect);
+/* SHIP, GET, DROP and LEASE. */
+void owners_carry_out(struct agent *agent, const struct node_effect *effect);
+/* The store's results. */
+void owners_take(struct agent *agent);
+
+/* ---- ports.c ----------------------------------------------------------------------------------
+ */
+/* Where the instance is to listen: as before, when that is free; slot->endpoint. */
+int port_choose(struct agent *agent, struct slot *slot, struct error *err) WARN_UNUSED;
+/* Of one that runs: from what it was started with. */
+void port_recall(struct agent *agent, struct slot *slot);
 
 /* ---- probes.c ---------------------------------------------------------------------------------
  */

@@ -1,13 +1,14 @@
 /*
- * judge: one readiness probe of an instance at a time, without blocking: TCP and HTTP by a socket
- * in the loop, NATS by a request to the instance's own subject, a command by a child in the
- * workload's folder, environment and cgroup.
+ * judge: one probe of readiness and one of liveness of an instance at a time, without blocking: TCP
+ * and HTTP by a socket in the loop, NATS by a request to the instance's own subject, a command by a
+ * child in the workload's folder, environment and cgroup.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,58 +23,72 @@
 
 #define JUDGE_US (1 * US_PER_S) /* when the spec gives no timeout */
 
+/* The two of a slot, and how epoll knows them: 2 * slot + live. */
 struct asked {
     struct agent *agent;
     int index;
     uint64_t ticket;
 };
 
-static void verdict(struct agent *agent, struct slot *slot, bool ready, const char *text);
-static void begin_connect(struct agent *agent, struct slot *slot, const struct message_spec *spec);
-static void begin_request(struct agent *agent, struct slot *slot);
-static void begin_command(struct agent *agent, struct slot *slot, const struct message_spec *spec);
+static void verdict(struct agent *agent, struct slot *slot, struct judge *judge, bool ready,
+                    const char *text);
+static void begin_connect(struct agent *agent, struct slot *slot, struct judge *judge,
+                          const char *target);
+static void begin_request(struct agent *agent, struct slot *slot, struct judge *judge);
+static void begin_command(struct agent *agent, struct slot *slot, struct judge *judge,
+                          const char *target);
 static void request_answered(void *context, const struct bus_message *message);
-static void http_read(struct agent *agent, struct slot *slot);
+static void http_read(struct agent *agent, struct slot *slot, struct judge *judge);
+static int expand(const struct slot *slot, enum ready_kind kind, const char *target,
+                  char out[LIMIT_TEXT_BYTES]);
+static int watch_index(const struct agent *agent, const struct slot *slot,
+                       const struct judge *judge);
+static void cancel(struct judge *judge);
 
-void judge_begin(struct agent *agent, const char *instance, const struct message_spec *spec)
+void judge_begin(struct agent *agent, const char *instance, const struct message_spec *spec,
+                 bool live)
 {
     struct slot *slot = slot_find(agent, instance);
+    const struct message_ready *rule = live ? &spec->live : &spec->ready;
     if (slot == NULL) {
         struct node_event event;
         agent_event(&event, NODE_EV_JUDGED, instance);
+        event.live = live;
         str_format(event.text, sizeof(event.text), "it has no process");
         agent_feed(agent, &event);
         return;
     }
-    judge_cancel(agent, slot);
-    int64_t timeout_us = spec->ready.timeout_us > 0 ? spec->ready.timeout_us : JUDGE_US;
-    slot->judge = (struct judge){.active = true,
-                                 .kind = (enum ready_kind)spec->ready.kind,
-                                 .fd = -1,
-                                 .ticket = ++agent->ticket,
-                                 .deadline_us = clock_boot_now().us + timeout_us};
-    switch (slot->judge.kind) {
+    struct judge *judge = &slot->judges[live ? 1 : 0];
+    cancel(judge);
+    int64_t timeout_us = rule->timeout_us > 0 ? rule->timeout_us : JUDGE_US;
+    *judge = (struct judge){.active = true,
+                            .live = live,
+                            .kind = (enum ready_kind)rule->kind,
+                            .fd = -1,
+                            .ticket = ++agent->ticket,
+                            .deadline_us = clock_boot_now().us + timeout_us};
+    switch (judge->kind) {
     case READY_TCP:
     case READY_HTTP:
-        begin_connect(agent, slot, spec);
+        begin_connect(agent, slot, judge, rule->target);
         return;
     case READY_NATS:
-        begin_request(agent, slot);
+        begin_request(agent, slot, judge);
         return;
     case READY_COMMAND:
-        begin_command(agent, slot, spec);
+        begin_command(agent, slot, judge, rule->target);
         return;
     case READY_NONE:
     case READY_CONTRACT:
-        verdict(agent, slot, false, "this kind of readiness has no probe");
+        verdict(agent, slot, judge, false, "this kind of readiness has no probe");
         return;
     }
 }
 
 void judge_io(struct agent *agent, int index, unsigned events)
 {
-    struct slot *slot = &agent->slots[index];
-    struct judge *judge = &slot->judge;
+    struct slot *slot = &agent->slots[index / 2];
+    struct judge *judge = &slot->judges[index % 2];
     if (!slot->used || !judge->active || judge->fd < 0)
         return;
     if (!judge->connected && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
@@ -83,16 +98,16 @@ void judge_io(struct agent *agent, int index, unsigned events)
         char text[LIMIT_TEXT_BYTES];
         if (why != 0) {
             str_format(text, sizeof(text), "connect: %.200s", strerrordesc_np(why));
-            verdict(agent, slot, false, text);
+            verdict(agent, slot, judge, false, text);
             return;
         }
         judge->connected = true;
         if (judge->kind == READY_TCP) {
-            verdict(agent, slot, true, "connected");
+            verdict(agent, slot, judge, true, "connected");
             return;
         }
         if (send(judge->fd, judge->text, strlen(judge->text), MSG_NOSIGNAL) < 0) {
-            verdict(agent, slot, false, "the connection was lost");
+            verdict(agent, slot, judge, false, "the connection was lost");
             return;
         }
         struct epoll_event wanted = {.events = EPOLLIN,
@@ -101,21 +116,22 @@ void judge_io(struct agent *agent, int index, unsigned events)
         return;
     }
     if (judge->connected)
-        http_read(agent, slot);
+        http_read(agent, slot, judge);
 }
 
 bool judge_child_ended(struct agent *agent, pid_t pid, int status)
 {
-    for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
-        struct slot *slot = &agent->slots[i];
-        if (!slot->used || !slot->judge.active || slot->judge.pid != pid)
+    for (int i = 0; i < 2 * LIMIT_NODE_INSTANCES; i++) {
+        struct slot *slot = &agent->slots[i / 2];
+        struct judge *judge = &slot->judges[i % 2];
+        if (!slot->used || !judge->active || judge->pid != pid)
             continue;
-        slot->judge.pid = 0;
+        judge->pid = 0;
         char text[LIMIT_TEXT_BYTES];
         bool ready = WIFEXITED(status) && WEXITSTATUS(status) == 0;
         str_format(text, sizeof(text), "the command ended with %d",
                    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-        verdict(agent, slot, ready, text);
+        verdict(agent, slot, judge, ready, text);
         return true;
     }
     return false;
@@ -123,20 +139,22 @@ bool judge_child_ended(struct agent *agent, pid_t pid, int status)
 
 void judge_tick(struct agent *agent, int64_t now)
 {
-    for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
-        struct slot *slot = &agent->slots[i];
-        if (slot->used && slot->judge.active && slot->judge.deadline_us <= now)
-            verdict(agent, slot, false, "no answer in time");
+    for (int i = 0; i < 2 * LIMIT_NODE_INSTANCES; i++) {
+        struct slot *slot = &agent->slots[i / 2];
+        struct judge *judge = &slot->judges[i % 2];
+        if (slot->used && judge->active && judge->deadline_us <= now)
+            verdict(agent, slot, judge, false, "no answer in time");
     }
 }
 
 int64_t judge_deadline(const struct agent *agent)
 {
     int64_t first = INT64_MAX;
-    for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
-        const struct slot *slot = &agent->slots[i];
-        if (slot->used && slot->judge.active && slot->judge.deadline_us < first)
-            first = slot->judge.deadline_us;
+    for (int i = 0; i < 2 * LIMIT_NODE_INSTANCES; i++) {
+        const struct slot *slot = &agent->slots[i / 2];
+        const struct judge *judge = &slot->judges[i % 2];
+        if (slot->used && judge->active && judge->deadline_us < first)
+            first = judge->deadline_us;
     }
     return first;
 }
@@ -144,35 +162,71 @@ int64_t judge_deadline(const struct agent *agent)
 void judge_cancel(struct agent *agent, struct slot *slot)
 {
     (void)agent;
-    if (!slot->judge.active)
-        return;
-    if (slot->judge.fd >= 0)
-        (void)close(slot->judge.fd);
-    if (slot->judge.pid > 0)
-        (void)kill(-slot->judge.pid, SIGKILL); /* its own group; reaped with the other children */
-    slot->judge = (struct judge){.fd = -1};
+    cancel(&slot->judges[0]);
+    cancel(&slot->judges[1]);
 }
 
-static void verdict(struct agent *agent, struct slot *slot, bool ready, const char *text)
+static void cancel(struct judge *judge)
+{
+    if (!judge->active)
+        return;
+    if (judge->fd >= 0)
+        (void)close(judge->fd);
+    if (judge->pid > 0)
+        (void)kill(-judge->pid, SIGKILL); /* its own group; reaped with the other children */
+    *judge = (struct judge){.fd = -1};
+}
+
+static int watch_index(const struct agent *agent, const struct slot *slot,
+                       const struct judge *judge)
+{
+    return 2 * slot_index(agent, slot) + (judge->live ? 1 : 0);
+}
+
+/* A target may leave out where an http workload listens, which nobody knew when it was written:
+ * "/path" for HTTP, "" for TCP, and "$BERTH_ADDRESS" anywhere stand for it. */
+static int expand(const struct slot *slot, enum ready_kind kind, const char *target,
+                  char out[LIMIT_TEXT_BYTES])
+{
+    static const char variable[] = "$BERTH_ADDRESS";
+    const char *at = strstr(target, variable);
+    size_t before = at == NULL ? 0 : (size_t)(at - target);
+    int bytes;
+    if (at != NULL)
+        bytes = snprintf(out, LIMIT_TEXT_BYTES, "%.*s%s%s", (int)before, target, slot->endpoint,
+                         at + strlen(variable));
+    else if (kind == READY_HTTP && target[0] == '/')
+        bytes = snprintf(out, LIMIT_TEXT_BYTES, "http://%s%s", slot->endpoint, target);
+    else
+        bytes = snprintf(out, LIMIT_TEXT_BYTES, "%s", target[0] != 0 ? target : slot->endpoint);
+    return bytes < 0 || bytes >= LIMIT_TEXT_BYTES ? ERR_LIMIT : 0;
+}
+
+static void verdict(struct agent *agent, struct slot *slot, struct judge *judge, bool ready,
+                    const char *text)
 {
     struct node_event event;
     agent_event(&event, NODE_EV_JUDGED, slot->instance);
     event.judged_ready = ready;
+    event.live = judge->live;
     str_format(event.text, sizeof(event.text), "%.250s", text);
-    judge_cancel(agent, slot);
+    cancel(judge);
     agent_feed(agent, &event);
 }
 
-static void begin_connect(struct agent *agent, struct slot *slot, const struct message_spec *spec)
+static void begin_connect(struct agent *agent, struct slot *slot, struct judge *judge,
+                          const char *target)
 {
-    struct judge *judge = &slot->judge;
+    char where[LIMIT_TEXT_BYTES];
     struct endpoint endpoint;
-    struct error err;
+    struct error err = {.text = "its target is too long"};
     bool http = judge->kind == READY_HTTP;
-    int rc = http ? endpoint_parse_http(spec->ready.target, &endpoint, &err)
-                  : endpoint_parse(spec->ready.target, &endpoint, &err);
+    int rc = expand(slot, judge->kind, target, where);
+    if (rc == 0)
+        rc = http ? endpoint_parse_http(where, &endpoint, &err)
+                  : endpoint_parse(where, &endpoint, &err);
     if (rc < 0) {
-        verdict(agent, slot, false, err.text);
+        verdict(agent, slot, judge, false, err.text);
         return;
     }
     if (http)
@@ -185,40 +239,41 @@ static void begin_connect(struct agent *agent, struct slot *slot, const struct m
                           errno != EINPROGRESS)) {
         char text[LIMIT_TEXT_BYTES];
         str_format(text, sizeof(text), "connect: %.200s", strerrordesc_np(errno));
-        verdict(agent, slot, false, text);
+        verdict(agent, slot, judge, false, text);
         return;
     }
-    if (agent_watch(agent, judge->fd, WATCH_JUDGE, slot_index(agent, slot), EPOLLOUT) < 0)
-        verdict(agent, slot, false, "epoll is full");
+    if (agent_watch(agent, judge->fd, WATCH_JUDGE, watch_index(agent, slot, judge), EPOLLOUT) < 0)
+        verdict(agent, slot, judge, false, "epoll is full");
 }
 
-static void begin_request(struct agent *agent, struct slot *slot)
+static void begin_request(struct agent *agent, struct slot *slot, struct judge *judge)
 {
     char subject[LIMIT_SUBJECT_BYTES];
     struct error err = {.text = "no memory"};
     struct asked *asked = calloc(1, sizeof(*asked));
     int rc = ERR_NO_MEMORY;
     if (asked != NULL) {
-        *asked = (struct asked){agent, slot_index(agent, slot), slot->judge.ticket};
+        *asked = (struct asked){agent, watch_index(agent, slot, judge), judge->ticket};
         subject_at(slot->namespace_, slot->workload, slot->instance, subject);
-        int64_t left_us = slot->judge.deadline_us - clock_boot_now().us;
+        int64_t left_us = judge->deadline_us - clock_boot_now().us;
         rc = bus_request(agent->bus, subject, "", 0, left_us > 0 ? left_us : 1, request_answered,
                          asked, &err);
     }
     if (rc < 0) {
         free(asked);
-        verdict(agent, slot, false, err.text);
+        verdict(agent, slot, judge, false, err.text);
     }
 }
 
-static void begin_command(struct agent *agent, struct slot *slot, const struct message_spec *spec)
+static void begin_command(struct agent *agent, struct slot *slot, struct judge *judge,
+                          const char *target)
 {
     char folder[LIMIT_PATH_BYTES];
-    char target[LIMIT_TEXT_BYTES];
+    char command[LIMIT_TEXT_BYTES];
     store_instance_path(&agent->store, slot->instance, folder);
-    str_format(target, sizeof(target), "%s", spec->ready.target);
+    str_format(command, sizeof(command), "%s", target);
     char check[] = "--check";
-    char *argv[] = {agent->shim_path, check, folder, target, NULL};
+    char *argv[] = {agent->shim_path, check, folder, command, NULL};
     posix_spawnattr_t attributes;
     sigset_t nothing;
     (void)sigemptyset(&nothing);
@@ -226,11 +281,11 @@ static void begin_command(struct agent *agent, struct slot *slot, const struct m
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
     (void)posix_spawnattr_setsigmask(&attributes, &nothing);
     char *envp[] = {NULL};
-    int why = posix_spawn(&slot->judge.pid, agent->shim_path, NULL, &attributes, argv, envp);
+    int why = posix_spawn(&judge->pid, agent->shim_path, NULL, &attributes, argv, envp);
     (void)posix_spawnattr_destroy(&attributes);
     if (why != 0) {
-        slot->judge.pid = 0;
-        verdict(agent, slot, false, "berth-shim could not be started");
+        judge->pid = 0;
+        verdict(agent, slot, judge, false, "berth-shim could not be started");
     }
 }
 
@@ -238,23 +293,23 @@ static void request_answered(void *context, const struct bus_message *message)
 {
     struct asked asked = *(struct asked *)context;
     free(context);
-    struct slot *slot = &asked.agent->slots[asked.index];
-    if (!slot->used || !slot->judge.active || slot->judge.ticket != asked.ticket)
+    struct slot *slot = &asked.agent->slots[asked.index / 2];
+    struct judge *judge = &slot->judges[asked.index % 2];
+    if (!slot->used || !judge->active || judge->ticket != asked.ticket)
         return;
     size_t expected = strlen(slot->instance);
     if (message->status == 503)
-        verdict(asked.agent, slot, false, "nobody answers on its own subject");
+        verdict(asked.agent, slot, judge, false, "nobody answers on its own subject");
     else if (message->status != 0)
-        verdict(asked.agent, slot, false, "no answer in time on its own subject");
+        verdict(asked.agent, slot, judge, false, "no answer in time on its own subject");
     else if (message->bytes != expected || memcmp(message->data, slot->instance, expected) != 0)
-        verdict(asked.agent, slot, false, "another instance answered on its own subject");
+        verdict(asked.agent, slot, judge, false, "another instance answered on its own subject");
     else
-        verdict(asked.agent, slot, true, "answered");
+        verdict(asked.agent, slot, judge, true, "answered");
 }
 
-static void http_read(struct agent *agent, struct slot *slot)
+static void http_read(struct agent *agent, struct slot *slot, struct judge *judge)
 {
-    struct judge *judge = &slot->judge;
     ssize_t got =
         recv(judge->fd, judge->text + judge->bytes, sizeof(judge->text) - 1 - judge->bytes, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -270,5 +325,5 @@ static void http_read(struct agent *agent, struct slot *slot)
         str_format(text, sizeof(text), "the answer is not HTTP");
     else
         str_format(text, sizeof(text), "HTTP status %d", status);
-    verdict(agent, slot, status >= 200 && status < 400, text);
+    verdict(agent, slot, judge, status >= 200 && status < 400, text);
 }

@@ -9,6 +9,8 @@
 #include "base/bus/subjects.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "executors/drivers/process/endpoint.h"
+#include "executors/ingress/ingress.h"
 
 const char node_usage[] =
     "usage: berth-node --name NAME --site SITE --url URL --state DIR [options]\n"
@@ -25,6 +27,10 @@ const char node_usage[] =
     "  --mcpu N                CPU offered, in thousandths of a core (default: all cores)\n"
     "  --memory SIZE           memory offered, e.g. 2GiB (default: all)\n"
     "  --tag KEY=VALUE         a tag of this node (repeatable)\n"
+    "  --address ADDR          where HTTP workloads listen, as ingresses reach it (default\n"
+    "                          127.0.0.1)\n"
+    "  --ingress http=ADDR:PORT[,https=ADDR:PORT,cert=FILE]\n"
+    "                          be an ingress for HTTP, by a HAProxy of its own\n"
     "  --peer NODE             measure the round trip to that node (repeatable)\n"
     "  --metrics-interval T    e.g. 1s (default)\n"
     "  --log-bytes SIZE        of one file of a workload's output (default 4MiB)\n"
@@ -57,6 +63,7 @@ int node_options_parse(int argc, char **argv, struct node_options *ret_options, 
 {
     struct node_options options = {
         .cgroup = "berth",
+        .address = "127.0.0.1",
         .mcpu = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
         .memory_bytes = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
         .metrics_interval_us = US_PER_S,
@@ -111,6 +118,8 @@ static int set(struct node_options *options, const char *name, const char *value
         {"shim", options->shim, sizeof(options->shim)},
         {"cgroup", options->cgroup, sizeof(options->cgroup)},
         {"inbox", options->inbox, sizeof(options->inbox)},
+        {"address", options->address, sizeof(options->address)},
+        {"ingress", options->ingress, sizeof(options->ingress)},
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (str_equal(name, texts[i].name))
@@ -256,6 +265,18 @@ static int check(struct node_options *options, struct error *err)
         return error_set(err, ERR_INVALID, 0,
                          "options --mcpu, --memory: 0 or more; --log-files: 1 to 100; "
                          "--log-bytes: 1KiB or more; --metrics-interval: 10ms or more");
+    char probe[LIMIT_NAME_BYTES + 8];
+    struct endpoint endpoint;
+    str_format(probe, sizeof(probe), "%s:1", options->address);
+    if (endpoint_parse(probe, &endpoint, NULL) < 0 || str_equal(options->address, "0.0.0.0") ||
+        str_equal(options->address, "[::]") || strlen(options->address) > 48)
+        return error_set(err, ERR_INVALID, 0,
+                         "option --address '%s': one literal address of this machine, e.g. "
+                         "127.0.0.1 or [::1]",
+                         options->address);
+    struct ingress_options ingress;
+    if (options->ingress[0] != 0 && ingress_options_parse(options->ingress, &ingress, err) < 0)
+        return error_prefix(err, "option --ingress");
     if (options->seed[0] != 0 && access(options->seed, R_OK) < 0)
         return error_set(err, ERR_NOT_FOUND, errno, "option --seed: file '%.200s'", options->seed);
     if (options->inbox[0] == 0)

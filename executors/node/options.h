@@ -27,6 +27,8 @@ struct node_options {
     char shim[LIMIT_PATH_BYTES]; /* "" : beside berth-node */
     char cgroup[LIMIT_NAME_BYTES];
     char inbox[LIMIT_SUBJECT_BYTES];
+    char address[LIMIT_NAME_BYTES];     /* where its http workloads listen */
+    char ingress[LIMIT_PATH_BYTES * 2]; /* "" : this node is none; see ingress_options_parse */
     int64_t mcpu;
     int64_t memory_bytes;
     int64_t metrics_interval_us;

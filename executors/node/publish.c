@@ -12,7 +12,14 @@
 #include "base/wire/pack.h"
 #include "executors/node/agent.h"
 
+/* A beat that was sent as a request: what its answer renews counts from then. */
+struct asked_beat {
+    struct agent *agent;
+    int64_t sent_us;
+};
+
 static void hello_answered(void *context, const struct bus_message *message);
+static void beat_answered(void *context, const struct bus_message *message);
 static void sample(struct message_batch *batch, const struct slot *slot, int kind, int64_t value);
 
 static const struct wire_field node_log_fields[] = {
@@ -91,7 +98,28 @@ void publish_beat(struct agent *agent)
     memcpy(beat.node, agent->options.name, sizeof(beat.node));
     memcpy(beat.boot_id, agent->boot_id, sizeof(beat.boot_id));
     subject_node(agent->options.name, "beat", subject);
-    publish(agent, subject, NULL, &message_beat_shape, &beat);
+    if (!node_wants_answers(agent->node)) {
+        publish(agent, subject, NULL, &message_beat_shape, &beat);
+        return;
+    }
+    struct strbuf text;
+    struct error err;
+    struct asked_beat *asked = malloc(sizeof(*asked));
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_encode(&message_beat_shape, &beat, &text);
+    int rc = strbuf_error(&text, &err);
+    if (asked == NULL)
+        rc = error_set(&err, ERR_NO_MEMORY, 0, "no memory for a beat");
+    if (rc == 0) {
+        *asked = (struct asked_beat){agent, beat.boot_us};
+        rc = bus_request(agent->bus, subject, text.text, text.bytes, AGENT_BEAT_ANSWER_US,
+                         beat_answered, asked, &err);
+    }
+    strbuf_done(&text);
+    if (rc < 0) {
+        free(asked);
+        log_event(LOG_DEBUG, "beat.unsent", "reason=\"%s\"", err.text);
+    }
 }
 
 void publish_metrics(struct agent *agent)
@@ -180,6 +208,29 @@ static void hello_answered(void *context, const struct bus_message *message)
         log_event(LOG_INFO, "hello.answered", "node=%s", agent->options.name);
     }
     arena_reset(&agent->message);
+}
+
+static void beat_answered(void *context, const struct bus_message *message)
+{
+    struct asked_beat asked = *(struct asked_beat *)context;
+    struct agent *agent = asked.agent;
+    struct message_answer answer;
+    struct error err;
+    free(context);
+    if (message->status != 0)
+        return; /* nobody is there: the leases run */
+    int rc = wire_decode(&message_answer_shape, message->data, message->bytes, 0, &agent->message,
+                         &answer, &err);
+    arena_reset(&agent->message);
+    if (rc < 0) {
+        log_event(LOG_WARN, "beat.answer", "reason=\"%s\"", err.text);
+        return;
+    }
+    struct node_event event;
+    agent_event(&event, answer.code == 0 ? NODE_EV_RENEWED : NODE_EV_HELLO_ASKED, "");
+    if (answer.code == 0)
+        event.renewed.sent_us = asked.sent_us;
+    agent_feed(agent, &event);
 }
 
 static void sample(struct message_batch *batch, const struct slot *slot, int kind, int64_t value)

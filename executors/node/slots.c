@@ -87,6 +87,9 @@ void slot_spawn(struct agent *agent, const char *instance, const struct message_
     slot->life = clock_boot_now().us;
     CLEANUP(cleanup_close) int folder_fd = store_instance_fd(&agent->store, instance, &err);
     int rc = folder_fd;
+    slot->endpoint[0] = 0;
+    if (rc >= 0 && spec->http)
+        rc = port_choose(agent, slot, &err);
     if (rc >= 0)
         rc = prepare(agent, slot, spec, folder_fd, &err);
     if (rc >= 0)
@@ -265,6 +268,9 @@ void slots_adopt(struct agent *agent, const struct node_record *records, int cou
         event.adopted.said_ready = str_equal(slot->last_word, "ready");
         event.adopted.said_drained = str_equal(slot->last_word, "drained");
         event.adopted.lease_us = slot->lease_us;
+        if (record->spec.http)
+            port_recall(agent, slot);
+        memcpy(event.endpoint, slot->endpoint, sizeof(event.endpoint));
         log_event(LOG_INFO, "instance.adopted", "instance=%s running=%d", record->instance,
                   event.adopted.running ? 1 : 0);
         agent_feed(agent, &event);
@@ -308,7 +314,7 @@ static struct slot *slot_make(struct agent *agent, const char *instance)
             continue;
         slot = &agent->slots[i];
         *slot = (struct slot){.used = true, .fd = -1, .fetch_fd = -1};
-        slot->judge.fd = -1;
+        slot->judges[0].fd = slot->judges[1].fd = -1;
         str_format(slot->instance, sizeof(slot->instance), "%s", instance);
     }
     BERTH_ASSERT(slot != NULL, "no slot for %s: the machine has as many instances", instance);
@@ -397,6 +403,8 @@ static int fill_environment(struct agent *agent, const struct slot *slot,
     start->env[count++] = arena_printf(arena, "BERTH_NATS_URL=%s", agent->options.url);
     start->env[count++] = arena_printf(arena, "BERTH_INBOX_PREFIX=%s", inbox);
     start->env[count++] = arena_printf(arena, "BERTH_AT_SUBJECT=%s", at_subject);
+    if (slot->endpoint[0] != 0)
+        start->env[count++] = arena_printf(arena, "BERTH_ADDRESS=%s", slot->endpoint);
     if (seed != NULL)
         start->env[count++] = arena_printf(arena, "BERTH_NATS_SEED_FILE=%s", seed);
     start->env_count = count;
@@ -507,8 +515,11 @@ static void take_line(struct agent *agent, struct slot *slot, char *line, size_t
     } else if (str_starts(line, "adopt ")) {
         take_adopt(slot, line + 6);
     } else if (str_starts(line, "running ")) {
+        struct node_event event;
         slot->started = true;
-        agent_result(agent, NODE_EV_SPAWNED, slot->instance, 0, "");
+        agent_event(&event, NODE_EV_SPAWNED, slot->instance);
+        memcpy(event.endpoint, slot->endpoint, sizeof(event.endpoint));
+        agent_feed(agent, &event);
     } else if (str_starts(line, "unstarted ")) {
         char *blank = strchr(line + 10, ' ');
         int64_t code = ERR_IO;

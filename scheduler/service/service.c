@@ -280,6 +280,8 @@ static int open_bus(struct service *service, const struct service_options *optio
     /* The only user who may make a bucket; whoever puts artifacts into it may not. */
     if (rc == 0)
         rc = object_bucket_ensure(service->bus, BUCKET_ARTIFACTS, err);
+    if (rc == 0)
+        rc = object_bucket_ensure(service->bus, BUCKET_STATE, err);
     return rc < 0 ? rc : watch(service, bus_fd(service->bus), err);
 }
 

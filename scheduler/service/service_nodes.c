@@ -12,8 +12,9 @@ static void on_probed(void *context, const struct bus_message *message);
 static bool take(struct service *service, const struct wire_shape *shape,
                  const struct bus_message *message, void *ret_message);
 static bool from(const struct bus_message *message, const char *node);
-static void answer(struct service *service, const char *reply, const char *node, int code,
-                   const char *text);
+static void answer(struct service *service, const char *reply, const char *id, const char *node,
+                   int code, const char *text);
+static bool is_up(const struct service *service, const char *node);
 static void ask(struct service *service, const char *node, const char *reply);
 static int64_t timeout_us(const struct service *service);
 
@@ -94,7 +95,7 @@ static void on_hello(void *context, const struct bus_message *message)
         return;
     const struct message_hello *hello = &event.hello;
     if (service->refusing) {
-        answer(service, message->reply, hello->node, ERR_IO, service->refusing_text);
+        answer(service, message->reply, "hello", hello->node, ERR_IO, service->refusing_text);
         return;
     }
     log_event(LOG_INFO, "node.hello",
@@ -104,7 +105,7 @@ static void on_hello(void *context, const struct bus_message *message)
     if (!service_submit(service, &event))
         return;
     liveness_hello(service->liveness, hello, service_now(service));
-    answer(service, message->reply, hello->node, 0, "");
+    answer(service, message->reply, "hello", hello->node, 0, "");
 }
 
 static void on_beat(void *context, const struct bus_message *message)
@@ -115,6 +116,8 @@ static void on_beat(void *context, const struct bus_message *message)
         return;
     if (liveness_beat(service->liveness, &beat, service_now(service)) && !service->refusing)
         ask(service, beat.node, message->reply);
+    else if (message->reply[0] != 0 && !service->refusing && is_up(service, beat.node))
+        answer(service, message->reply, "beat", beat.node, 0, ""); /* its owners' leases go on */
 }
 
 static void on_report(void *context, const struct bus_message *message)
@@ -165,13 +168,13 @@ static bool from(const struct bus_message *message, const char *node)
     return false;
 }
 
-static void answer(struct service *service, const char *reply, const char *node, int code,
-                   const char *text)
+static void answer(struct service *service, const char *reply, const char *id, const char *node,
+                   int code, const char *text)
 {
     if (reply[0] == 0)
         return;
-    struct message_answer message = {
-        .id = "hello", .code = code, .epoch = core_state(service->core)->epoch};
+    struct message_answer message = {.code = code, .epoch = core_state(service->core)->epoch};
+    str_format(message.id, sizeof(message.id), "%s", id);
     str_format(message.node, sizeof(message.node), "%s", node);
     service_cut(message.text, text);
     struct strbuf out;
@@ -184,13 +187,23 @@ static void answer(struct service *service, const char *reply, const char *node,
     strbuf_done(&out);
 }
 
+/* Also for the core: one that it takes for lost may have been replaced, whatever it beats. */
+static bool is_up(const struct service *service, const char *node)
+{
+    const struct core_state *state = core_state(service->core);
+    for (int i = 0; i < state->node_count; i++)
+        if (str_equal(state->nodes[i].name, node))
+            return state->nodes[i].up;
+    return false;
+}
+
 /* "Who are you?": to the beat's reply subject, or else as a message on the node's commands. */
 static void ask(struct service *service, const char *node, const char *reply)
 {
     char subject[LIMIT_SUBJECT_BYTES];
     subject_node(node, "cmd", subject);
     log_event(LOG_DEBUG, "node.ask", "node=%s", node);
-    answer(service, reply[0] != 0 ? reply : subject, node, ERR_NOT_FOUND, "say hello");
+    answer(service, reply[0] != 0 ? reply : subject, "hello", node, ERR_NOT_FOUND, "say hello");
 }
 
 static int64_t timeout_us(const struct service *service)

@@ -513,6 +513,7 @@ void instance_flush(struct node *node, struct node_instance *instance,
         bool ship = (work & WORK_SHIP) != 0;
         struct node_effect *effect = node_emit(node, ship ? NODE_FX_SHIP : NODE_FX_GET, id);
         effect->file.ticket = instance->ticket;
+        effect->file.round = instance->task_round;
         effect->file.object = instance->task_object;
         owner_path(ship, instance->task_round, effect->file.path);
     }

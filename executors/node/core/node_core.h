@@ -190,8 +190,9 @@ struct node_effect {
             char path[LIMIT_NAME_BYTES]; /* relative to the instance's folder */
         } say;
         struct {
-            char path[LIMIT_NAME_BYTES];  /* SHIP, GET, DROP */
-            uint64_t ticket;              /* comes back with the result */
+            char path[LIMIT_NAME_BYTES]; /* SHIP, GET, DROP */
+            uint64_t ticket;             /* comes back with the result */
+            int round;
             struct message_object object; /* GET */
         } file;
         struct {
