@@ -54,12 +54,21 @@ int app_check(const struct app *app, const struct world *world, struct error *er
 static int check_workload(const struct app *app, const struct workload *workload,
                           const struct world *world, struct error *err)
 {
-    if (workload->handoff != HANDOFF_OVERLAP) {
+    if (workload->handoff != HANDOFF_OVERLAP && workload->kind == KIND_DATA) {
         return error_set(
             err, ERR_INVALID, 0,
-            "app %s: workload %s has handoff: %s, which this release cannot carry out; "
-            "use overlap if two copies may serve for a moment",
+            "app %s: data set %s has handoff: %s; nothing of a data set runs, so remove "
+            "the field",
             app->name, workload->name, handoff_class_words[workload->handoff]);
+    }
+    if (workload->handoff != HANDOFF_OVERLAP && !workload->contract) {
+        return error_set(err, ERR_INVALID, 0,
+                         "app %s: workload %s has handoff: %s, which needs contract: true (it has "
+                         "to be told when "
+                         "it owns and when to freeze); speak the workload contract, or use overlap "
+                         "if two copies "
+                         "may serve for a moment",
+                         app->name, workload->name, handoff_class_words[workload->handoff]);
     }
     if (workload->kind != KIND_SERVICE && workload->kind != KIND_DATA) {
         return error_set(err, ERR_INVALID, 0,

@@ -129,21 +129,24 @@ struct core_handoff *core_handoff_begin(struct core *core, struct core_instance 
         /* The owner's lease ends before its silent node is found lost, on any clock. */
         if (core_is_owned(handoff) && reason != REASON_LEASE)
             to->lease_us = state->world->policy.node_timeout_us / 3 * 2;
+        if (reason != REASON_LEASE)
+            to->class_ = handoff->class_;
     }
     core_handoff_index(core, (int)(handoff - state->handoffs));
     core_handoff_enter(core, handoff, HANDOFF_STATE_PLANNED, INT64_MAX);
     return handoff;
 }
 
-/* As the workload is declared now; what owns already stays an owner until it has ended. */
+/* As the workload is declared now; what owns again does so as what it was started. */
 static enum handoff_class class_of(const struct core *core, const struct core_instance *side,
                                    enum handoff_reason reason)
 {
     struct core_place place;
-    enum handoff_class class_ = HANDOFF_OVERLAP;
-    if (core_place_find(core, side->namespace_, side->app, side->workload, &place))
-        class_ = place.workload->handoff;
-    return reason == REASON_LEASE && class_ == HANDOFF_OVERLAP ? HANDOFF_EXCLUSIVE : class_;
+    if (reason == REASON_LEASE)
+        return side->class_;
+    return core_place_find(core, side->namespace_, side->app, side->workload, &place)
+               ? place.workload->handoff
+               : HANDOFF_OVERLAP;
 }
 
 void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum handoff_state state,
@@ -500,10 +503,9 @@ bool core_step_new_failed(struct handoff_step *step)
     const struct core_instance *to = step->to;
     enum handoff_state state = step->handoff->state;
     char why[LIMIT_TEXT_BYTES];
-    bool granted = step->handoff->entered[HANDOFF_STATE_GRANTING].us != 0;
-    bool serves = to != NULL && (to->state == INSTANCE_READY ||
-                                 (core_is_owned(step->handoff) && to->state == INSTANCE_HELD &&
-                                  (!granted || state == HANDOFF_STATE_GRANTING)));
+    bool stands_by = core_is_owned(step->handoff) && state <= HANDOFF_STATE_GRANTING;
+    bool serves =
+        to != NULL && (to->state == INSTANCE_READY || (stands_by && to->state == INSTANCE_HELD));
     if (to != NULL && !core_instance_is_dead(to) && (state <= HANDOFF_STATE_READY || serves))
         return false;
     if (to == NULL || to->lost)

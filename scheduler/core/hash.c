@@ -135,6 +135,12 @@ static uint64_t hash_instance(uint64_t hash, const struct core_instance *instanc
     hash = mix_text(hash, instance->detail);
     for (int k = 0; k < RESOURCE_COUNT; k++)
         hash = hash_i64(hash, instance->reserve[k]);
+    hash = hash_epoch(hash, instance->owner);
+    hash = mix(hash, (uint64_t)instance->class_ * 2 + instance->frozen);
+    hash = hash_i64(hash, instance->lease_us);
+    hash = hash_i64(hash, instance->round);
+    hash = mix_text(hash, instance->object.digest);
+    hash = hash_i64(hash, instance->object.bytes);
     return mix_text(hash, instance->handoff);
 }
 
@@ -173,6 +179,12 @@ static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
     }
     hash = mix(hash, (uint64_t)handoff->proven * 2 + handoff->cancelled);
     hash = hash_i64(hash, handoff->linger_us);
+    hash = mix(hash, (uint64_t)handoff->class_ * 2 + handoff->fenced);
+    hash = hash_epoch(hash, handoff->owner);
+    hash = hash_i64(hash, handoff->round);
+    hash = hash_i64(hash, handoff->shipped_bytes);
+    hash = hash_i64(hash, handoff->first_bytes);
+    hash = mix_text(hash, handoff->handed);
     hash = mix(hash, handoff->route);
     hash = hash_canary(hash, &handoff->canary);
     return mix_text(hash, handoff->text);
@@ -189,7 +201,7 @@ static uint64_t hash_command(uint64_t hash, const struct core_command *command)
     hash = hash_i64(hash, command->sent.us);
     hash = hash_i64(hash, command->not_after.us);
     hash = mix(hash, command->route);
-    return hash_i64(hash, command->tries * 2 + command->answered);
+    return hash_i64(hash, command->tries * 4 + command->answered * 2 + command->taken);
 }
 
 static uint64_t hash_route(uint64_t hash, const struct core_route *route)

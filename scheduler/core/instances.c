@@ -326,7 +326,7 @@ void core_tidy_instance(struct core *core, struct core_instance *instance)
         return;
     if (instance->want != WANT_GONE) {
         /* An owner owns again by a handoff of its own (core_owner_reclaim). */
-        if (!instance->lost && instance->owner.n == 0 &&
+        if (!instance->lost && instance->class_ == HANDOFF_OVERLAP &&
             (instance->state == INSTANCE_HELD || instance->state == INSTANCE_DRAINING))
             (void)core_command_ensure(core, "", instance, NODE_RESUME);
         return;

@@ -56,7 +56,7 @@ bool core_owner_reachable(struct handoff_step *step)
         step->handoff->cancelled = true;
         return core_step_fail(step, "the old copy's lease has ended: it owns again first");
     }
-    if (step->handoff->class_ == HANDOFF_STATEFUL && from->owner.n != 0) {
+    if (step->handoff->class_ == HANDOFF_STATEFUL && from->class_ == HANDOFF_STATEFUL) {
         core_ship_begin(step);
         return true;
     }
@@ -346,8 +346,8 @@ void core_owners_renew(struct core *core)
 
 bool core_owner_reclaim(struct core *core, struct core_instance *instance)
 {
-    if (instance->owner.n == 0 || instance->state != INSTANCE_HELD || instance->lost ||
-        instance->handoff[0] != 0)
+    if (instance->class_ == HANDOFF_OVERLAP || instance->owner.n == 0 ||
+        instance->state != INSTANCE_HELD || instance->lost || instance->handoff[0] != 0)
         return false;
     (void)core_handoff_begin(core, NULL, instance, REASON_LEASE,
                              "its lease had ended: it owns again, by a new epoch");

@@ -115,6 +115,8 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
         if (busy[i] ||
             core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) != NULL)
             continue;
+        if (present[i] != NULL && core_owner_reclaim(core, present[i]))
+            continue;
         if (led)
             diff_led(core, &place, present[i]);
         else

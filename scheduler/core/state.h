@@ -51,9 +51,10 @@ struct core_instance {
     enum instance_state state; /* as last reported; ABSENT before the first report */
     bool lost;                 /* its node is lost: the state is what was last known */
     struct epoch epoch;
-    struct epoch owner; /* the epoch by which it was last made the owner; {0, 0}: never */
-    bool frozen;        /* it owned, was told to freeze after that, and has said that it did */
-    int64_t lease_us;   /* an owner's: without a renewal for so long its node does not let it own */
+    enum handoff_class class_; /* as it was started; OVERLAP of a foreign one */
+    struct epoch owner;        /* the epoch by which it was last made the owner; {0, 0}: never */
+    bool frozen;      /* it owned, was told to freeze after that, and has said that it did */
+    int64_t lease_us; /* an owner's: without a renewal for so long its node does not let it own */
     char endpoint[LIMIT_NAME_BYTES]; /* of an http one, "address:port" */
     int round;                       /* of state, last exported or imported */
     struct message_object object;    /* what that round exported */

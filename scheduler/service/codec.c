@@ -200,6 +200,74 @@ static const struct wire_field checked_fields[] = {
 };
 static const SHAPE(checked_shape, "core.event", core_event, checked_fields);
 
+static const struct wire_field fenced_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    STR(core_event, fenced.handoff, "handoff"),
+    PART(core_event, fenced.owner, "owner", &epoch_shape),
+    I32(core_event, fenced.code, "code"),
+    PART(core_event, fenced.stored, "stored", &epoch_shape),
+};
+static const SHAPE(fenced_shape, "core.event", core_event, fenced_fields);
+
+static const struct wire_field side_fields[] = {
+    FLAG(core_judged_side, known, "known"),
+    I64(core_judged_side, requests, "requests"),
+    I64(core_judged_side, errors_ppm, "errors_ppm"),
+    I64(core_judged_side, latency_us, "latency_us"),
+};
+static const SHAPE(side_shape, "side", core_judged_side, side_fields);
+
+static const struct wire_field judged_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    U64(core_event, judged.judge, "judge"),
+    STR(core_event, judged.handoff, "handoff"),
+    PART(core_event, judged.from, "from", &side_shape),
+    PART(core_event, judged.to, "to", &side_shape),
+};
+static const SHAPE(judged_shape, "core.event", core_event, judged_fields);
+
+static const struct wire_field cordon_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    WORD(core_event, cordon.kind, "cordon_kind", cordon_kind_words),
+    STR(core_event, cordon.name, "name"),
+    FLAG(core_event, cordon.on, "on"),
+    U64(core_event, cordon.version, "version"),
+};
+static const SHAPE(cordon_shape, "core.event", core_event, cordon_fields);
+
+static const struct wire_field step_fields[] = {
+    STR(core_operation_step, namespace_, "namespace"),
+    STR(core_operation_step, app, "app"),
+    STR(core_operation_step, workload, "workload"),
+    STR(core_operation_step, from_site, "from_site"),
+    I32(core_operation_step, from_variant, "from_variant"),
+    STR(core_operation_step, to_site, "to_site"),
+    I32(core_operation_step, to_variant, "to_variant"),
+    WORD(core_operation_step, state, "state", step_state_words),
+    I64(core_operation_step, begun.us, "begun_us"),
+    I64(core_operation_step, ended.us, "ended_us"),
+};
+const SHAPE(codec_step_shape, "core.step", core_operation_step, step_fields);
+
+static const struct wire_field operate_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    STR(core_event, operate.text, "text"),
+    LIST(core_event, operate.steps, operate.step_count, "steps", LIMIT_OPERATION_STEPS,
+         &codec_step_shape),
+    I32(core_event, operate.at_once, "at_once"),
+    WORD(core_event, operate.cordon_kind, "cordon_kind", cordon_kind_words),
+    STR(core_event, operate.cordon, "cordon"),
+    U64(core_event, operate.version, "version"),
+};
+static const SHAPE(operate_shape, "core.event", core_event, operate_fields);
+
+static const struct wire_field operation_end_fields[] = {
+    HEAD(core_event, NO_PREFIX),
+    STR(core_event, operation_end.id, "id"),
+    FLAG(core_event, operation_end.roll_back, "roll_back"),
+};
+static const SHAPE(operation_end_shape, "core.event", core_event, operation_end_fields);
+
 static const struct wire_field reply_fields[] = {
     WORD(core_effect, kind, "kind", effect_words), STR(core_effect, reply.request, "request"),
     I32(core_effect, reply.code, "code"),          STR(core_effect, reply.text, "text"),
@@ -241,22 +309,60 @@ static const struct wire_field check_fields[] = {
     I32(core_effect, check.variant, "variant"),
 };
 static const SHAPE(check_shape, "core.effect", core_effect, check_fields);
+
+static const struct wire_field fence_fields[] = {
+    WORD(core_effect, kind, "kind", effect_words),
+    STR(core_effect, fence.handoff, "handoff"),
+    STR(core_effect, fence.namespace_, "namespace"),
+    STR(core_effect, fence.app, "app"),
+    STR(core_effect, fence.workload, "workload"),
+    I32(core_effect, fence.replica, "replica"),
+    STR(core_effect, fence.instance, "instance"),
+    PART(core_effect, fence.owner, "owner", &epoch_shape),
+};
+static const SHAPE(fence_shape, "core.effect", core_effect, fence_fields);
+
+static const struct wire_field judge_fields[] = {
+    WORD(core_effect, kind, "kind", effect_words),
+    U64(core_effect, judge.judge, "judge"),
+    STR(core_effect, judge.handoff, "handoff"),
+    STR(core_effect, judge.namespace_, "namespace"),
+    STR(core_effect, judge.app, "app"),
+    STR(core_effect, judge.workload, "workload"),
+    STR(core_effect, judge.from, "from"),
+    STR(core_effect, judge.to, "to"),
+    I64(core_effect, judge.since.us, "since_us"),
+};
+static const SHAPE(judge_shape, "core.effect", core_effect, judge_fields);
 /* clang-format on */
 
 static const struct wire_shape *const event_shapes[] = {
-    [CORE_STARTED] = &started_shape, [CORE_WORLD] = &document_shape,
-    [CORE_APPLY] = &document_shape,  [CORE_DELETE] = &target_shape,
-    [CORE_RETAG] = &target_shape,    [CORE_MOVE] = &move_shape,
-    [CORE_HELLO] = &hello_shape,     [CORE_NODE_LOST] = &lost_shape,
-    [CORE_ANSWER] = &answer_shape,   [CORE_REPORT] = &report_shape,
-    [CORE_PROBED] = &probed_shape,   [CORE_ESTIMATES] = &estimates_shape,
-    [CORE_PLAN] = &plan_shape,       [CORE_CHECKED] = &checked_shape,
+    [CORE_STARTED] = &started_shape,
+    [CORE_WORLD] = &document_shape,
+    [CORE_APPLY] = &document_shape,
+    [CORE_DELETE] = &target_shape,
+    [CORE_RETAG] = &target_shape,
+    [CORE_MOVE] = &move_shape,
+    [CORE_HELLO] = &hello_shape,
+    [CORE_NODE_LOST] = &lost_shape,
+    [CORE_ANSWER] = &answer_shape,
+    [CORE_REPORT] = &report_shape,
+    [CORE_PROBED] = &probed_shape,
+    [CORE_ESTIMATES] = &estimates_shape,
+    [CORE_PLAN] = &plan_shape,
+    [CORE_CHECKED] = &checked_shape,
+    [CORE_FENCED] = &fenced_shape,
+    [CORE_JUDGED] = &judged_shape,
+    [CORE_CORDON_SET] = &cordon_shape,
+    [CORE_OPERATE] = &operate_shape,
+    [CORE_OPERATION_END] = &operation_end_shape,
     [CORE_TICK] = &head_shape,
 };
 
 static const struct wire_shape *const effect_shapes[] = {
     [CORE_REPLY] = &reply_shape, [CORE_COMMAND] = &command_shape, [CORE_PROBE] = &probe_shape,
     [CORE_SOLVE] = &solve_shape, [CORE_PUBLISH] = &publish_shape, [CORE_CHECK] = &check_shape,
+    [CORE_FENCE] = &fence_shape, [CORE_JUDGE] = &judge_shape,
 };
 
 static void write_document(const struct core_event *event, struct strbuf *out);

@@ -114,6 +114,19 @@ static const struct wire_field instance_fields[] = {
     I64(core_instance, reserve[RESOURCE_CPU], "mcpu"),
     I64(core_instance, reserve[RESOURCE_MEMORY], "memory_bytes"),
     STR(core_instance, handoff, "handoff"),
+    {.name = "class",
+     .kind = WIRE_ENUM,
+     .flags = OPT,
+     .words = handoff_class_words,
+     AT(core_instance, class_)},
+    U64(core_instance, owner.term, "owner_term"),
+    U64(core_instance, owner.n, "owner_n"),
+    FLAG(core_instance, frozen, "frozen"),
+    I64(core_instance, lease_us, "lease_us"),
+    STR(core_instance, endpoint, "endpoint"),
+    I32(core_instance, round, "round"),
+    STR(core_instance, object.digest, "object_digest"),
+    I64(core_instance, object.bytes, "object_bytes"),
 };
 static const SHAPE(instance_shape, "core.instance", core_instance, instance_fields);
 
@@ -184,6 +197,7 @@ static const struct wire_field command_fields[] = {
     I32(core_command, tries, "tries"),
     U64(core_command, route, "route"),
     FLAG(core_command, answered, "answered"),
+    FLAG(core_command, taken, "taken"),
 };
 static const SHAPE(command_shape, "core.command", core_command, command_fields);
 
@@ -304,20 +318,6 @@ static const struct wire_field cordon_fields[] = {
 };
 static const SHAPE(cordon_shape, "core.cordon", core_cordon, cordon_fields);
 
-static const struct wire_field step_fields[] = {
-    STR(core_operation_step, namespace_, "namespace"),
-    STR(core_operation_step, app, "app"),
-    STR(core_operation_step, workload, "workload"),
-    STR(core_operation_step, from_site, "from_site"),
-    I32(core_operation_step, from_variant, "from_variant"),
-    STR(core_operation_step, to_site, "to_site"),
-    I32(core_operation_step, to_variant, "to_variant"),
-    WORD(core_operation_step, state, "state", step_state_words),
-    I64(core_operation_step, begun.us, "begun_us"),
-    I64(core_operation_step, ended.us, "ended_us"),
-};
-static const SHAPE(step_shape, "core.step", core_operation_step, step_fields);
-
 static const struct wire_field operation_fields[] = {
     STR(core_operation, id, "id"),
     STR(core_operation, text, "text"),
@@ -328,7 +328,7 @@ static const struct wire_field operation_fields[] = {
     WORD(core_operation, cordon_kind, "cordon_kind", cordon_kind_words),
     STR(core_operation, cordon, "cordon"),
     I32(core_operation, at_once, "at_once"),
-    LIST(core_operation, steps, step_count, "steps", LIMIT_OPERATION_STEPS, &step_shape),
+    LIST(core_operation, steps, step_count, "steps", LIMIT_OPERATION_STEPS, &codec_step_shape),
     STR(core_operation, why, "why"),
 };
 static const SHAPE(operation_shape, "core.operation", core_operation, operation_fields);
@@ -618,9 +618,8 @@ int codec_image_read(const char *text, size_t bytes, struct arena *arena,
 static int read_app(const struct image_app *from, int site_count, struct arena *arena,
                     struct core_app *ret_app, struct error *err)
 {
-    struct core_app app = {.version = from->version,
-                           .input_version = from->input_version,
-                           .deleting = from->deleting};
+    struct core_app app = {
+        .version = from->version, .input_version = from->input_version, .deleting = from->deleting};
     int rc = app_parse("snapshot", from->document, strlen(from->document), arena, &app.app, err);
     if (rc < 0)
         return rc;

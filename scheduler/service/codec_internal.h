@@ -61,3 +61,4 @@
 extern const char *const codec_status_words[];   /* enum solve_status */
 extern const char *const codec_estimate_words[]; /* enum estimate_kind */
 extern const struct wire_shape codec_estimate_shape;
+extern const struct wire_shape codec_step_shape; /* struct core_operation_step */

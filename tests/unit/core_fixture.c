@@ -184,6 +184,13 @@ void fixture_lose(struct fixture *fixture, int index)
 {
     struct core_event event = {.kind = CORE_NODE_LOST};
     fixture->nodes[index].silent = true;
+    /* By then its node has frozen every owner: their leases are over. */
+    for (int i = 0; i < fixture->instance_count; i++) {
+        struct fixture_instance *instance = &fixture->instances[i];
+        if (instance->node == index && instance->class_ != SPEC_OVERLAP &&
+            instance->state == INSTANCE_READY)
+            instance->state = INSTANCE_HELD;
+    }
     str_format(event.node, sizeof(event.node), "%s", fixture->nodes[index].name);
     fixture_step(fixture, &event);
 }
