@@ -293,6 +293,7 @@ struct service_took {
     int64_t problem_us;
     int64_t encode_us;
     int64_t solve_us;
+    bool anew; /* inputs changed meanwhile, and its plan was judged by the present ones */
 };
 
 /* What was asked of the solver. Nothing of a PLAN refers into the core. The world of a SOLVE does:

@@ -19,6 +19,8 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
 static int64_t lap_us(struct service_job *job);
 static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err);
+static bool is_touched(const struct service_job *job, const struct placement *at);
+static void judge_anew(struct service_job *job, const struct placement *at, struct core_plan *plan);
 static void conflict_text(const struct service_job *job, const struct solution *solution,
                           char out[LIMIT_TEXT_BYTES]);
 static void answer_plan(struct service_job *job, const struct solution *solution);
@@ -241,12 +243,12 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
     job->took.solve_us = lap_us(job);
     int rc = fill_plan(job, solution, &event.plan, &err);
     log_event(LOG_INFO, "plan.solved",
-              "solve=%" PRIu64 " parts=%d status=%s told_us=%" PRId64 " begin_us=%" PRId64
+              "solve=%" PRIu64 " parts=%d status=%s anew=%d told_us=%" PRId64 " begin_us=%" PRId64
               " input_us=%" PRId64 " problem_us=%" PRId64 " encode_us=%" PRId64 " solve_us=%" PRId64
               " answer_us=%" PRId64,
               job->solve, job->problem.part_count, solve_status_words[solution->status],
-              job->took.told_us, job->took.begin_us, job->took.input_us, job->took.problem_us,
-              job->took.encode_us, job->took.solve_us, lap_us(job));
+              job->took.anew, job->took.told_us, job->took.begin_us, job->took.input_us,
+              job->took.problem_us, job->took.encode_us, job->took.solve_us, lap_us(job));
     if (rc < 0)
         no_plan(service, job->solve, job->version, err.text);
     else if (!service_submit(service, &event))
@@ -279,10 +281,67 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
     plan->score_plan_nusd = solution->cost_nusd;
     struct placement *at = NULL;
     int rc = service_solved_at(job, solution, &at, err);
+    if (rc == 0 && is_touched(job, at))
+        judge_anew(job, at, plan);
     /* In the round's memory: the job is gone when the core reads it. */
     return rc < 0 ? rc
                   : core_answer_plan(&job->input, &job->problem, job->present, at, &service->round,
                                      plan, err);
+}
+
+/* Whether the solution moves something of an app whose inputs have changed since. */
+static bool is_touched(const struct service_job *job, const struct placement *at)
+{
+    const struct core_state *state = core_state(job->service->core);
+    for (int i = 0; i < job->input.app_count; i++) {
+        const struct app *app = job->input.apps[i].app;
+        bool moves = false;
+        for (int k = 0; k < app->workload_count && !moves; k++) {
+            int part = cost_part(&job->input, i, k);
+            moves = at[part].site != job->present[part].site ||
+                    at[part].variant != job->present[part].variant;
+        }
+        for (int k = 0; k < state->app_count && moves; k++)
+            if (state->apps[k].input_version > job->version &&
+                str_equal(state->apps[k].app.name, app->name) &&
+                str_equal(state->apps[k].app.namespace_, app->namespace_))
+                return true;
+    }
+    return false;
+}
+
+/* The placement was the best one for inputs that have changed meanwhile, and is a good one still as
+ * a rule: it is judged by what is known now, against staying, as if it had been found for that. If
+ * it breaks a rule now, or nothing can be told, the plan stays one of then, and the core leaves the
+ * touched part of it. */
+static void judge_anew(struct service_job *job, const struct placement *at, struct core_plan *plan)
+{
+    const struct core *core = job->service->core;
+    struct arena *arena = &job->arena;
+    struct cost_input input;
+    struct placement *present = NULL;
+    struct problem problem;
+    struct error err;
+    int64_t score;
+    if (core_cost_input(core, NULL, NULL, arena, &input, &err) < 0 ||
+        core_placement(core, &input, arena, &present, &err) < 0 ||
+        cost_problem(&input, arena, &problem, &err) < 0 ||
+        problem.part_count != job->problem.part_count)
+        return;
+    int *choice = arena_array(arena, (size_t)problem.part_count + 1, sizeof(*choice));
+    if (choice == NULL || !cost_choices(&input, &problem, at, choice) ||
+        problem_broken_rule(&problem, choice) >= 0 ||
+        money_to_i64(problem_cost(&problem, choice), &score) < 0)
+        return;
+    job->input = input;
+    job->present = present;
+    job->problem = problem;
+    job->version = core_state(core)->input_version;
+    job->took.anew = true;
+    plan->version = job->version;
+    plan->status = SOLVE_FEASIBLE; /* the best for what was */
+    plan->score_plan_nusd = score;
+    plan->bound_nusd = plan->bound_nusd < score ? plan->bound_nusd : score;
 }
 
 int service_solved_at(struct service_job *job, const struct solution *solution,
