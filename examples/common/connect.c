@@ -5,7 +5,7 @@
 
 #include "base/keys/keys.h"
 
-natsStatus connect_as_told(natsConnection **ret_connection)
+natsStatus connect_as_told(natsConnection **ret_connection, bool at_once)
 {
     const char *url = getenv("BERTH_NATS_URL");
     const char *seed_path = getenv("BERTH_NATS_SEED_FILE");
@@ -20,6 +20,8 @@ natsStatus connect_as_told(natsConnection **ret_connection)
         status = natsOptions_SetReconnectWait(options, 250);
     if (status == NATS_OK)
         status = natsOptions_SetPingInterval(options, 2000);
+    if (status == NATS_OK)
+        status = natsOptions_SetSendAsap(options, at_once);
     if (status == NATS_OK && inbox != NULL)
         status = natsOptions_SetCustomInboxPrefix(options, inbox);
     if (status == NATS_OK && seed_path != NULL) {

@@ -62,7 +62,7 @@ int owner_run(const struct owner_options *options)
     const char *at = getenv("BERTH_AT_SUBJECT");
     owner.options = options;
     owner.instance = getenv("BERTH_INSTANCE") != NULL ? getenv("BERTH_INSTANCE") : "by-hand";
-    natsStatus status = connect_as_told(&owner.connection);
+    natsStatus status = connect_as_told(&owner.connection, true);
     if (status == NATS_OK && at != NULL)
         status = natsConnection_Subscribe(&owner.at_subscription, owner.connection, at, on_identity,
                                           &owner);

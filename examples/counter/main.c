@@ -10,6 +10,7 @@
  * since), and an append without an answer may have been carried out or not: so an append names the
  * number that it is to be, the ledger refuses one that does not follow, and then, as when nothing
  * was handed over, the count and the ids are the ledger's own, asked for with the epoch (a claim).
+ * An id that is older than all that it knows is the ledger's to recognise.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 #define LEDGER_TIMEOUT_MS 1000
 #define TRIES             3
 
-enum said { SAID_OK, SAID_CONFLICT, SAID_REFUSED, SAID_NOTHING };
+enum said { SAID_OK, SAID_AGAIN, SAID_CONFLICT, SAID_REFUSED, SAID_NOTHING };
 
 struct counter {
     const char *ledger;
@@ -36,7 +37,8 @@ static int own(struct owner *owner, const char *handed, void *context);
 static int freeze(struct owner *owner, const char *path, char handed[BERTH_HANDED_BYTES + 1],
                   void *context);
 static enum said claim(struct owner *owner, struct counter *counter);
-static enum said append(struct owner *owner, struct counter *counter, const char *id);
+static enum said append(struct owner *owner, struct counter *counter, const char *id,
+                        int64_t *ret_number);
 static enum said ask(struct owner *owner, const struct counter *counter, const char *text,
                      natsMsg **ret_answer);
 
@@ -87,8 +89,7 @@ static void serve(struct owner *owner, natsMsg *request, void *context)
         if (said == SAID_OK)
             number = tally_find(&counter->tally, id);
         if (said == SAID_OK && number == 0) {
-            said = append(owner, counter, id);
-            number = said == SAID_OK ? counter->tally.count : 0;
+            said = append(owner, counter, id, &number);
         }
     }
     if (number == 0) {
@@ -133,7 +134,7 @@ static enum said claim(struct owner *owner, struct counter *counter)
     counter->unsure = true;
     enum said said = ask(owner, counter, text, &answer);
     if (said == SAID_OK) {
-        char list[TALLY_IDS * TALLY_ID_BYTES + 64];
+        static char list[TALLY_IDS * TALLY_ID_BYTES + 64];
         int bytes = natsMsg_GetDataLength(answer) - 3; /* "ok " */
         if (bytes < (int)sizeof list) {
             str_format(list, sizeof list, "%.*s", bytes, natsMsg_GetData(answer) + 3);
@@ -145,18 +146,28 @@ static enum said claim(struct owner *owner, struct counter *counter)
     return said;
 }
 
-static enum said append(struct owner *owner, struct counter *counter, const char *id)
+/* *ret_number is written when the id has a number now, a new one or one of before. */
+static enum said append(struct owner *owner, struct counter *counter, const char *id,
+                        int64_t *ret_number)
 {
     char text[192], epoch[BERTH_EPOCH_BYTES];
     natsMsg *answer = NULL;
     str_format(text, sizeof text, "append %s %" PRId64 " %s",
                berth_epoch_format(owner_epoch(owner), epoch), counter->tally.count + 1, id);
     enum said said = ask(owner, counter, text, &answer);
-    natsMsg_Destroy(answer);
-    if (said == SAID_OK)
+    if (said == SAID_OK) {
         tally_add(&counter->tally, id);
-    else
+        *ret_number = counter->tally.count;
+    } else if (said == SAID_AGAIN) {
+        const char *after = natsMsg_GetData(answer) + strlen("again ");
+        str_format(text, sizeof text, "%.*s", natsMsg_GetDataLength(answer) - (int)strlen("again "),
+                   after);
+        if (str_to_i64(text, ret_number) < 0)
+            said = SAID_NOTHING;
+    } else {
         counter->unsure = true;
+    }
+    natsMsg_Destroy(answer);
     return said;
 }
 
@@ -170,6 +181,8 @@ static enum said ask(struct owner *owner, const struct counter *counter, const c
     const char *said = natsMsg_GetData(*ret_answer);
     if (natsMsg_GetDataLength(*ret_answer) >= 4 && strncmp(said, "ok ", 3) == 0)
         return SAID_OK;
+    if (strncmp(said, "again ", 6) == 0)
+        return SAID_AGAIN;
     if (strncmp(said, "refused", 7) == 0) {
         owner_fenced(owner);
         return SAID_REFUSED;

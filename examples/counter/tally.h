@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TALLY_IDS      64
+#define TALLY_IDS      1024
 #define TALLY_ID_BYTES 40 /* terminated; of [A-Za-z0-9._-] */
 
 struct tally {

@@ -26,6 +26,9 @@ struct words {
 static bool split(const char *text, size_t bytes, struct words *ret_words);
 static int load_line(struct ledger *ledger, const struct words *words);
 static bool id_is_valid(const char *id);
+static int64_t find(const struct ledger *ledger, const char *id);
+static void put_index(struct ledger *ledger, int64_t number);
+static int grow_index(struct ledger *ledger, int64_t room);
 static int add(struct ledger *ledger, struct berth_epoch epoch, const char *id);
 static int keep(struct ledger *ledger, const char *line);
 static void append(struct ledger *ledger, const struct words *words, char *out);
@@ -69,6 +72,7 @@ void ledger_close(struct ledger *ledger)
     if (ledger->fd >= 0)
         (void)close(ledger->fd);
     free(ledger->entries);
+    free(ledger->index);
     *ledger = (struct ledger){.fd = -1};
 }
 
@@ -145,10 +149,13 @@ static int load_line(struct ledger *ledger, const struct words *words)
         return berth_fence_admit(&ledger->fence, epoch) == BERTH_FENCE_REFUSED ? -1 : 0;
     if (!str_equal(words->at[0], "a") || words->count != 4 ||
         str_to_i64(words->at[2], &number) < 0 || number != ledger->count + 1 ||
-        !id_is_valid(words->at[3]) ||
+        !id_is_valid(words->at[3]) || find(ledger, words->at[3]) != 0 ||
         berth_fence_admit(&ledger->fence, epoch) == BERTH_FENCE_REFUSED)
         return -1;
-    return add(ledger, epoch, words->at[3]);
+    int rc = add(ledger, epoch, words->at[3]);
+    if (rc == 0)
+        put_index(ledger, ledger->count);
+    return rc;
 }
 
 static bool id_is_valid(const char *id)
@@ -158,6 +165,42 @@ static bool id_is_valid(const char *id)
            strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == bytes;
 }
 
+static int64_t find(const struct ledger *ledger, const char *id)
+{
+    if (ledger->index_room == 0)
+        return 0;
+    uint64_t at = hash_str(HASH_SEED, id);
+    for (;; at++) {
+        int64_t number = ledger->index[at & (ledger->index_room - 1)];
+        if (number == 0 || str_equal(ledger->entries[number - 1].id, id))
+            return number;
+    }
+}
+
+static void put_index(struct ledger *ledger, int64_t number)
+{
+    uint64_t at = hash_str(HASH_SEED, ledger->entries[number - 1].id);
+    while (ledger->index[at & (ledger->index_room - 1)] != 0)
+        at++;
+    ledger->index[at & (ledger->index_room - 1)] = (uint32_t)number;
+}
+
+/* Twice as large as the entries have room, so that half of it is always free. */
+static int grow_index(struct ledger *ledger, int64_t room)
+{
+    uint32_t *index = calloc((size_t)room * 2, sizeof *index);
+    if (index == NULL)
+        return -1;
+    free(ledger->index);
+    ledger->index = index;
+    ledger->index_room = (uint64_t)room * 2;
+    for (int64_t number = 1; number <= ledger->count; number++)
+        put_index(ledger, number);
+    return 0;
+}
+
+/* The entry is there, but not known by its id before it is durable: the caller then puts it into
+ * the index. */
 static int add(struct ledger *ledger, struct berth_epoch epoch, const char *id)
 {
     if (ledger->count == ledger->room) {
@@ -169,6 +212,8 @@ static int add(struct ledger *ledger, struct berth_epoch epoch, const char *id)
         if (entries == NULL)
             return -1;
         ledger->entries = entries;
+        if (grow_index(ledger, room) < 0)
+            return -1;
         ledger->room = room;
     }
     struct ledger_entry *entry = &ledger->entries[ledger->count++];
@@ -207,6 +252,11 @@ static void append(struct ledger *ledger, const struct words *words, char *out)
         refuse(ledger, out);
         return;
     }
+    int64_t has = find(ledger, words->at[3]);
+    if (has != 0) {
+        str_format(out, LEDGER_ANSWER_MAX, "again %" PRId64, has);
+        return;
+    }
     if (number != ledger->count + 1) {
         ledger->conflicts++;
         str_format(out, LEDGER_ANSWER_MAX, "conflict %" PRId64, ledger->count);
@@ -221,6 +271,7 @@ static void append(struct ledger *ledger, const struct words *words, char *out)
         return;
     }
     ledger->fence = fence;
+    put_index(ledger, ledger->count);
     str_format(out, LEDGER_ANSWER_MAX, "ok %" PRId64, ledger->count);
 }
 

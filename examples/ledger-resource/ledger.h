@@ -8,7 +8,10 @@
  * made durable (fdatasync) before it is answered. A last line without its end was never answered,
  * and is cut off at the next opening; any other damage is refused.
  *
- * One thread at a time. About 48 bytes of memory a number.
+ * An id is written once: appended again, also by the next owner, it is answered with the number
+ * that it has. So an owner that does not know whether its append was carried out may repeat it.
+ *
+ * One thread at a time. About 70 bytes of memory a number.
  */
 #pragma once
 
@@ -18,9 +21,9 @@
 #include "executors/contract/berth_fence.h"
 
 #define LEDGER_ID_BYTES    40 /* terminated; of [A-Za-z0-9._-] */
-#define LEDGER_ANSWER_MAX  32768
-#define LEDGER_CLAIM_IDS   64  /* the last ids, told with a claim */
-#define LEDGER_READ_LINES  400 /* of one "read" */
+#define LEDGER_ANSWER_MAX  65536
+#define LEDGER_CLAIM_IDS   1024 /* the last ids, told with a claim */
+#define LEDGER_READ_LINES  400  /* of one "read" */
 #define LEDGER_NUMBERS_MAX 20000000
 
 struct ledger_entry {
@@ -34,8 +37,10 @@ struct ledger {
     struct ledger_entry *entries; /* number i + 1 */
     int64_t count;
     int64_t room;
+    uint32_t *index; /* numbers by their id's hash; 0: free; at most half full */
+    uint64_t index_room;
     int64_t refused;   /* requests of owners of before */
-    int64_t conflicts; /* appends that did not follow the last number */
+    int64_t conflicts; /* appends that did not follow the last number: the owner knew too little */
 };
 
 /* Makes the file when it is not there. `path` NULL: in memory alone, for tests. */
@@ -43,8 +48,9 @@ int ledger_open(struct ledger *ledger, const char *path, struct error *err) WARN
 void ledger_close(struct ledger *ledger);
 
 /* One request, one answer:
- *     append <epoch> <number> <id>   ok <count> | refused <highest> | conflict <count>
- *     claim <epoch>                  ok <count> <id>... (the last ones, in their order) | refused
+ *     append <epoch> <number> <id>   ok <number> | refused <highest> | again <number> (it has one)
+ * | conflict <count> (the number does not follow) claim <epoch>                  ok <count> <id>...
+ * (the last ones, in their order) | refused
  * .. fence <epoch>                  ok | refused <highest> (what the owners' key says) read
  * <number> <count>          "<number> <epoch> <id>" a line status                         <count>
  * <highest> <refused> <conflicts> Anything else, and what could not be made durable: error <why>.

@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     const char *file = NULL;
     const char *key = NULL;
     struct service_options options = {
-        .subject = "svc.default.ledger", .handler = answer, .context = &resource};
+        .subject = "svc.default.ledger", .handler = answer, .context = &resource, .at_once = true};
     for (int i = 1; i + 1 < argc; i += 2) {
         if (str_equal(argv[i], "--file"))
             file = argv[i + 1];
@@ -75,7 +75,7 @@ static natsStatus watch_key(struct resource *resource, const char *key)
     natsMsg *value = NULL;
     str_format(subject, sizeof subject, "$KV." BERTH_FENCE_BUCKET ".%.200s", key);
     str_format(get, sizeof get, "$JS.API.DIRECT.GET.KV_" BERTH_FENCE_BUCKET ".%s", subject);
-    natsStatus status = connect_as_told(&connection);
+    natsStatus status = connect_as_told(&connection, false);
     if (status == NATS_OK)
         status = natsConnection_Subscribe(&subscription, connection, subject, on_value, resource);
     if (status == NATS_OK)

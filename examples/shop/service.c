@@ -46,7 +46,7 @@ int service_run(const struct service_options *options)
     sigaddset(&mask, SIGINT);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    natsStatus status = connect_as_told(&service.connection);
+    natsStatus status = connect_as_told(&service.connection, options->at_once);
     if (status != NATS_OK) {
         fprintf(stderr, "connect to NATS: %s\n", natsStatus_GetText(status));
         return 1;

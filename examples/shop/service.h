@@ -13,6 +13,7 @@
 
 #include <nats/nats.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct service_counters {
@@ -35,6 +36,7 @@ struct service_options {
     const char *subject;
     service_handler *handler;
     void *context;
+    bool at_once; /* each answer goes out by itself (common/connect.h) */
 };
 
 /* The program's exit status. */

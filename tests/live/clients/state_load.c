@@ -1,0 +1,298 @@
+/*
+ * state-load: puts and gets through a stateful owner (examples/kvstate), and judges by what it was
+ * answered: what was acknowledged is what a later get finds. See --help.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "tests/live/clients/asking.h"
+#include "tests/live/clients/options.h"
+#include "tests/live/clients/owners.h"
+
+#define GET_EVERY 4    /* of a key's requests, the fourth is a get */
+#define PAGE_KEYS 1024 /* the first of so many is the store's own */
+
+static const char about[] =
+    "Puts and gets through a stateful owner, examples/kvstate, at a fixed rate, and asks again "
+    "until\n"
+    "it is answered. Of a key, one request is under way at a time, so a get must find the version\n"
+    "that was acknowledged last. Judges: acknowledged writes that are gone (lost), versions "
+    "nobody\n"
+    "has put, two owners at once, and the pause between one owner and the next. At the end it "
+    "gets\n"
+    "every key once more. Exit status: 0 none of these but pauses; 1 one of them; 2 it could not\n"
+    "be run.";
+
+struct key {
+    uint64_t acked; /* the highest version that was acknowledged */
+    uint64_t sent;  /* the highest version that may be there */
+    bool busy;      /* a request is under way */
+};
+
+struct load {
+    const char *url;
+    const char *seed;
+    const char *inbox;
+    const char *subject;
+    const char *history;
+    int64_t rate;
+    int64_t seconds;
+    int64_t keys;
+    int64_t every_ms;
+    int64_t retry_us;
+    int64_t silence_ms;
+    int64_t patience_ms;
+    bool json;
+    uint64_t base; /* versions of this run are above */
+    struct asking asking;
+    struct owners owners;
+    struct key *list;
+    int64_t lost;    /* gets that found an older version than was acknowledged */
+    int64_t unknown; /* gets that found one that nobody has put */
+    int64_t errors;
+};
+
+static volatile int ended;
+
+static int read_options(struct load *load, int argc, char **argv);
+static bool may(void *context, int64_t number);
+static void make(void *context, int64_t number, char *out, size_t capacity);
+static bool take(void *context, int64_t number, int64_t sent_us, const char *data, int bytes);
+static void gave_up(void *context, int64_t number);
+static bool judge_text_of(struct load *load, int64_t index, char *text, int64_t sent_us);
+static int get_all(struct load *load, struct error *err);
+static void line(void *context);
+static void print(struct load *load, bool final);
+static int64_t place_of(int64_t index);
+static bool is_get(const struct load *load, int64_t number);
+static void on_signal(int number);
+
+int main(int argc, char **argv)
+{
+    static struct load load = {.url = "nats://127.0.0.1:4222",
+                               .inbox = "_INBOX",
+                               .subject = "svc.default.state",
+                               .rate = 500,
+                               .seconds = 10,
+                               .keys = 100,
+                               .every_ms = 1000,
+                               .retry_us = 500,
+                               .silence_ms = 250,
+                               .patience_ms = 30000};
+    int rc = read_options(&load, argc, argv);
+    if (rc != 0)
+        return rc < 0 ? 2 : 0;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    struct error err = {0};
+    load.base = (uint64_t)clock_wall_now().us; /* above every earlier run's */
+    load.asking.subject = load.subject;
+    load.asking.make = make;
+    load.asking.may = may;
+    load.asking.take = take;
+    load.asking.gave_up = gave_up;
+    load.asking.context = &load;
+    load.asking.rate = load.rate;
+    load.asking.most = load.rate * load.seconds;
+    load.asking.retry_us = load.retry_us;
+    load.asking.silence_us = load.silence_ms * US_PER_MS;
+    load.asking.patience_us = load.patience_ms * US_PER_MS;
+    struct nats_client_options way = {
+        .url = load.url, .seed_path = load.seed, .inbox_prefix = load.inbox};
+    load.list = calloc((size_t)load.keys, sizeof *load.list);
+    rc = asking_open(&load.asking, &way, &err);
+    if (rc == 0 && load.list == NULL)
+        rc = error_set(&err, ERR_NO_MEMORY, 0, "%" PRId64 " keys", load.keys);
+    if (rc == 0) {
+        asking_run(&load.asking, &ended, load.every_ms * US_PER_MS, line);
+        rc = get_all(&load, &err);
+    }
+    if (rc == 0 && load.history != NULL)
+        rc = judge_history(&load.asking.judge, load.history, &err);
+    if (rc < 0) {
+        fprintf(stderr, "state-load: %s\n", err.text);
+        return 2;
+    }
+    print(&load, true);
+    int64_t wrong = load.lost + load.unknown + load.errors + load.owners.at_once +
+                    load.owners.too_many + judge_waiting(&load.asking.judge);
+    asking_close(&load.asking);
+    free(load.list);
+    return wrong == 0 ? 0 : 1;
+}
+
+static int read_options(struct load *load, int argc, char **argv)
+{
+    const struct client_option options[] = {
+        {"--url", "of NATS", .word = &load->url},
+        {"--seed", "FILE of the user's nkey seed", .word = &load->seed},
+        {"--inbox", "where this user may hear answers", .word = &load->inbox},
+        {"--subject", "of the owner", .word = &load->subject},
+        {"--rate", "requests a second", .number = &load->rate},
+        {"--seconds", "how long", .number = &load->seconds},
+        {"--keys", "that are put and got, in turns", .number = &load->keys},
+        {"--every-ms", "between two lines", .number = &load->every_ms},
+        {"--retry-us", "until asked again after a refusal", .number = &load->retry_us},
+        {"--silence-ms", "until asked again after nothing", .number = &load->silence_ms},
+        {"--patience-ms", "until an unanswered request is given up", .number = &load->patience_ms},
+        {"--history", "FILE: every request, for a judge", .word = &load->history},
+        {0}};
+    int rc = client_options(argc, argv, about, options, &load->json);
+    if (rc == 0 && (load->rate < 1 || load->seconds < 1 || load->every_ms < 1 || load->keys < 1 ||
+                    load->keys > 1000000 || load->rate > JUDGE_REQUESTS_MAX / load->seconds)) {
+        fprintf(stderr,
+                "state-load: --rate, --seconds, --every-ms and --keys from 1, at most 1000000 keys "
+                "and %d requests\n",
+                JUDGE_REQUESTS_MAX);
+        rc = -1;
+    }
+    return rc;
+}
+
+static bool may(void *context, int64_t number)
+{
+    struct load *load = context;
+    struct key *key = &load->list[number % load->keys];
+    if (key->busy)
+        return false;
+    key->busy = true;
+    if (!is_get(load, number))
+        key->sent = load->base + (uint64_t)(number / load->keys) + 1;
+    return true;
+}
+
+static void make(void *context, int64_t number, char *out, size_t capacity)
+{
+    const struct load *load = context;
+    int64_t index = number % load->keys;
+    if (is_get(load, number))
+        str_format(out, capacity, "get %" PRId64, place_of(index));
+    else
+        str_format(out, capacity, "put %" PRId64 " %" PRIu64, place_of(index),
+                   load->base + (uint64_t)(number / load->keys) + 1);
+}
+
+/* Whether it was carried out is not known; its key goes on. */
+static void gave_up(void *context, int64_t number)
+{
+    const struct load *load = context;
+    load->list[number % load->keys].busy = false;
+}
+
+/* "ok <key> <version> <epoch> <instance>" */
+static bool take(void *context, int64_t number, int64_t sent_us, const char *data, int bytes)
+{
+    struct load *load = context;
+    char text[256];
+    int64_t index = number % load->keys;
+    load->list[index].busy = false;
+    if (bytes >= (int)sizeof text)
+        return false;
+    str_format(text, sizeof text, "%.*s", bytes, data);
+    return judge_text_of(load, index, text, sent_us);
+}
+
+static bool judge_text_of(struct load *load, int64_t index, char *text, int64_t sent_us)
+{
+    struct key *key = &load->list[index];
+    char *rest = NULL;
+    int64_t place;
+    uint64_t version;
+    struct berth_epoch epoch;
+    const char *ok = strtok_r(text, " ", &rest);
+    const char *where = strtok_r(NULL, " ", &rest);
+    const char *which = strtok_r(NULL, " ", &rest);
+    const char *by = strtok_r(NULL, " ", &rest);
+    const char *instance = strtok_r(NULL, " ", &rest);
+    if (instance == NULL || !str_equal(ok, "ok") || str_to_i64(where, &place) < 0 ||
+        place != place_of(index) || str_to_u64(which, &version) < 0 ||
+        berth_epoch_parse(by, &epoch) < 0) {
+        load->errors++;
+        return false;
+    }
+    /* A put's own answer is judged as a get's: it says what is there now. */
+    bool old = version < key->acked;
+    bool new = version > key->sent &&version > load->base;
+    load->lost += old;
+    load->unknown += new;
+    if (version > key->acked && !new)
+        key->acked = version;
+    (void)owners_answer(&load->owners, epoch, instance, sent_us, clock_mono_now().us); /* counted */
+    return !old && !new;
+}
+
+/* Every key once more, when nothing is under way. */
+static int get_all(struct load *load, struct error *err)
+{
+    for (int64_t i = 0; i < load->keys; i++) {
+        char request[64], text[256];
+        if (load->list[i].sent == 0)
+            continue;
+        str_format(request, sizeof request, "get %" PRId64, place_of(i));
+        int64_t sent_us = clock_mono_now().us;
+        int rc = ERR_TIMEOUT;
+        while (rc < 0 && clock_mono_now().us - sent_us < load->patience_ms * US_PER_MS) {
+            rc = nats_client_call(&load->asking.client, load->subject, request,
+                                  load->silence_ms * US_PER_MS, text, sizeof text, err);
+            if (rc == 0 && !str_starts(text, "ok ") && !str_starts(text, "error "))
+                rc = error_set(err, ERR_UNAVAILABLE, 0, "%s: %s", load->subject, text);
+        }
+        if (rc < 0)
+            return rc;
+        (void)judge_text_of(load, i, text, sent_us); /* counted */
+    }
+    return 0;
+}
+
+static void line(void *context)
+{
+    print(context, false);
+}
+
+static void print(struct load *load, bool final)
+{
+    struct asking *asking = &load->asking;
+    if (load->json) {
+        printf("{");
+        judge_json(&asking->judge, final, stdout);
+        printf(",\"again_refused\":%" PRId64 ",\"again_nobody\":%" PRId64
+               ",\"again_silent\":%" PRId64 ",\"lost_writes\":%" PRId64
+               ",\"unknown_versions\":%" PRId64 ",\"errors\":%" PRId64 ",",
+               asking->again_refused, asking->again_nobody, asking->again_silent, load->lost,
+               load->unknown, load->errors);
+        owners_json(&load->owners, stdout);
+        printf("}\n");
+    } else {
+        judge_text(&asking->judge, final, stdout);
+        printf("  owners %d  longest pause %.2f ms", load->owners.count,
+               (double)owners_longest_us(&load->owners) / 1e3);
+        if (final)
+            printf("\n    acknowledged writes lost %" PRId64 ", unknown versions %" PRId64
+                   ", errors %" PRId64 ", two owners at once %" PRId64,
+                   load->lost, load->unknown, load->errors, load->owners.at_once);
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+/* Keys lie one after the other, as those of a busy table do, but for the store's own. */
+static int64_t place_of(int64_t index)
+{
+    return index / (PAGE_KEYS - 1) * PAGE_KEYS + index % (PAGE_KEYS - 1) + 1;
+}
+
+static bool is_get(const struct load *load, int64_t number)
+{
+    return number / load->keys % GET_EVERY == GET_EVERY - 1;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    ended = 1;
+}
