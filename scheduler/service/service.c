@@ -100,6 +100,7 @@ void service_close(struct service *service)
     solver_close(service->solver);
     service_jobs_done(service);
     service_probes_done(service);
+    service_judges_done(service);
 #ifdef SERVICE_METRICS
     service_metrics_close(service);
 #endif

@@ -60,8 +60,10 @@ void service_out_send(struct service *service, const struct service_out *out, ui
     case CORE_CHECK:
         service_check(service, out->effect->check.check);
         return;
-    case CORE_FENCE:
     case CORE_JUDGE:
+        service_judge(service, out->effect);
+        return;
+    case CORE_FENCE:
         return;
     case CORE_COMMAND:
         send_command(service, out);

@@ -88,6 +88,7 @@ struct service_counts {
 struct service_job;
 struct service_probe;
 struct rollup_feed;
+struct judges;
 
 struct service {
     struct journal *journal;
@@ -154,6 +155,7 @@ struct service {
     uint64_t event_sent; /* to the stream; the others wait for a connection */
     struct service_job *jobs;
     struct service_probe *probes;
+    struct judges *judges; /* NULL: nobody was judged yet */
     uint64_t job_last;
 };
 
@@ -211,6 +213,12 @@ struct instant service_nodes_deadline(const struct service *service);
 void service_nodes_watch(struct service *service);
 /* Asks every node for a hello: reports may have been missed. */
 void service_nodes_ask(struct service *service);
+
+/* ---- service_judge.c ---- */
+void service_judge(struct service *service, const struct core_effect *effect); /* a CORE_JUDGE */
+void service_judges_take(struct service *service, const char *source,
+                         const struct message_batch *batch);
+void service_judges_done(struct service *service);
 
 /* ---- service_metrics.c ---- */
 /* Rollups that cannot be opened are said and gone without: they decide nothing. */

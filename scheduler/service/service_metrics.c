@@ -184,6 +184,7 @@ static void on_batch(struct service *service, const struct bus_message *message,
     int64_t now_us = service_now(service).us;
     uint64_t refused = metrics_refused(service->metrics).count;
     service->batch_of_probe = probe;
+    service_judges_take(service, name, &batch);
     metrics_take(service->metrics, name, probe ? NULL : node->site, &batch, now_us, site_of,
                  service);
     int64_t due_us = metrics_deadline_us(service->metrics, now_us);
