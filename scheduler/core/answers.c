@@ -43,6 +43,34 @@ int core_answer_plan(const struct cost_input *input, const struct problem *probl
     return rc;
 }
 
+bool core_answer_anew(const struct core *core, const struct placement *to, struct arena *arena,
+                      struct cost_input *input, struct problem *problem, struct placement **now,
+                      struct core_plan *plan)
+{
+    struct cost_input fresh;
+    struct problem made;
+    struct placement *present = NULL;
+    struct error err;
+    int64_t score;
+    if (core_cost_input(core, NULL, NULL, arena, &fresh, &err) < 0 ||
+        core_placement(core, &fresh, arena, &present, &err) < 0 ||
+        cost_problem(&fresh, arena, &made, &err) < 0 || made.part_count != problem->part_count)
+        return false;
+    int *choice = arena_array(arena, (size_t)made.part_count + 1, sizeof(*choice));
+    if (choice == NULL || !cost_choices(&fresh, &made, to, choice) ||
+        problem_broken_rule(&made, choice) >= 0 ||
+        money_to_i64(problem_cost(&made, choice), &score) < 0)
+        return false;
+    *input = fresh;
+    *problem = made;
+    *now = present;
+    plan->version = core_state(core)->input_version;
+    plan->status = SOLVE_FEASIBLE; /* it was the best for what was */
+    plan->score_plan_nusd = score;
+    plan->bound_nusd = plan->bound_nusd < score ? plan->bound_nusd : score;
+    return true;
+}
+
 static int fill_totals(const struct cost_input *input, const struct problem *problem,
                        const struct placement *now, const struct placement *to, struct arena *arena,
                        int *stay, struct core_plan *plan, struct error *err)

@@ -20,7 +20,6 @@ static int64_t lap_us(struct service_job *job);
 static int fill_plan(struct service_job *job, const struct solution *solution,
                      struct core_plan *plan, struct error *err);
 static bool is_touched(const struct service_job *job, const struct placement *at);
-static void judge_anew(struct service_job *job, const struct placement *at, struct core_plan *plan);
 static void conflict_text(const struct service_job *job, const struct solution *solution,
                           char out[LIMIT_TEXT_BYTES]);
 static void answer_plan(struct service_job *job, const struct solution *solution);
@@ -282,7 +281,8 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
     struct placement *at = NULL;
     int rc = service_solved_at(job, solution, &at, err);
     if (rc == 0 && is_touched(job, at))
-        judge_anew(job, at, plan);
+        job->took.anew = core_answer_anew(service->core, at, &job->arena, &job->input,
+                                          &job->problem, &job->present, plan);
     /* In the round's memory: the job is gone when the core reads it. */
     return rc < 0 ? rc
                   : core_answer_plan(&job->input, &job->problem, job->present, at, &service->round,
@@ -308,40 +308,6 @@ static bool is_touched(const struct service_job *job, const struct placement *at
                 return true;
     }
     return false;
-}
-
-/* The placement was the best one for inputs that have changed meanwhile, and is a good one still as
- * a rule: it is judged by what is known now, against staying, as if it had been found for that. If
- * it breaks a rule now, or nothing can be told, the plan stays one of then, and the core leaves the
- * touched part of it. */
-static void judge_anew(struct service_job *job, const struct placement *at, struct core_plan *plan)
-{
-    const struct core *core = job->service->core;
-    struct arena *arena = &job->arena;
-    struct cost_input input;
-    struct placement *present = NULL;
-    struct problem problem;
-    struct error err;
-    int64_t score;
-    if (core_cost_input(core, NULL, NULL, arena, &input, &err) < 0 ||
-        core_placement(core, &input, arena, &present, &err) < 0 ||
-        cost_problem(&input, arena, &problem, &err) < 0 ||
-        problem.part_count != job->problem.part_count)
-        return;
-    int *choice = arena_array(arena, (size_t)problem.part_count + 1, sizeof(*choice));
-    if (choice == NULL || !cost_choices(&input, &problem, at, choice) ||
-        problem_broken_rule(&problem, choice) >= 0 ||
-        money_to_i64(problem_cost(&problem, choice), &score) < 0)
-        return;
-    job->input = input;
-    job->present = present;
-    job->problem = problem;
-    job->version = core_state(core)->input_version;
-    job->took.anew = true;
-    plan->version = job->version;
-    plan->status = SOLVE_FEASIBLE; /* the best for what was */
-    plan->score_plan_nusd = score;
-    plan->bound_nusd = plan->bound_nusd < score ? plan->bound_nusd : score;
 }
 
 int service_solved_at(struct service_job *job, const struct solution *solution,

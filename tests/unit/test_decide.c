@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "scheduler/core/answers.h"
 #include "tests/unit/core_fixture.h"
 
 #define HOUR_US INT64_C(3600000000)
@@ -643,6 +644,49 @@ static void a_plan_for_inputs_that_never_were_is_refused(void **state)
     assert_string_equal(site_of(f, "bar", 0), "edge/nyc");
 }
 
+/* What was best for the inputs of then is a plan of now when it breaks no rule now. */
+static void a_placement_is_judged_by_the_present_inputs(void **state)
+{
+    struct fixture *f = *state;
+    struct arena arena;
+    struct cost_input input;
+    struct problem problem;
+    struct problem before;
+    struct placement *now = NULL;
+    struct error err = {0};
+    int choice[8];
+    fixture_run(f, 60 * US_PER_S);
+    arena_init(&arena, (size_t)64 << 20);
+    assert_int_equal(core_cost_input(f->core, NULL, NULL, &arena, &input, &err), 0);
+    assert_int_equal(core_placement(f->core, &input, &arena, &now, &err), 0);
+    assert_int_equal(cost_problem(&input, &arena, &problem, &err), 0);
+    before = problem;
+    struct placement to[2] = {now[0], now[1]};
+    to[0].site = world_site(&f->world, "aws/us-east-1");
+    assert_true(cost_choices(&input, &problem, to, choice));
+    struct core_plan plan = {.version = core_state(f->core)->input_version,
+                             .status = SOLVE_OPTIMAL,
+                             .bound_nusd = INT64_MAX};
+    plan.score_plan_nusd = (int64_t)problem_cost(&problem, choice);
+    int64_t score = plan.score_plan_nusd;
+    fixture_estimate(f, ESTIMATE_CALLS_MHZ, "web", "", 900000);
+    assert_true(core_answer_anew(f->core, to, &arena, &input, &problem, &now, &plan));
+    assert_true(plan.version == core_state(f->core)->input_version);
+    assert_int_equal(plan.status, SOLVE_FEASIBLE);
+    assert_true(cost_choices(&input, &problem, to, choice));
+    assert_true(plan.score_plan_nusd == (int64_t)problem_cost(&problem, choice));
+    assert_true(plan.score_plan_nusd != score && plan.bound_nusd == plan.score_plan_nusd);
+    assert_ptr_not_equal(problem.parts, before.parts);
+    /* It has to be elsewhere now: nothing of that is a plan. */
+    fixture_retag(f, "web", "gcp");
+    before = problem;
+    struct core_plan same = plan;
+    assert_false(core_answer_anew(f->core, to, &arena, &input, &problem, &now, &plan));
+    assert_memory_equal(&same, &plan, sizeof(plan));
+    assert_ptr_equal(problem.parts, before.parts);
+    arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -670,6 +714,7 @@ int main(void)
         TEST(totals_of_a_stale_plan_decide_nothing),
         TEST(a_stale_no_says_nothing),
         TEST(a_plan_for_inputs_that_never_were_is_refused),
+        TEST(a_placement_is_judged_by_the_present_inputs),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
