@@ -338,6 +338,16 @@ static bool is_grant(const struct core *core, const struct core_command *command
     return true;
 }
 
+/* Then its effect is looked for once more. What ships state is not repeated: its state of a handoff
+ * has a time of its own. */
+int64_t core_command_keep_us(const struct core_command *command)
+{
+    if (command->verb == NODE_PROBE)
+        return CORE_PROBE_GAP_US;
+    bool ships = command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE;
+    return ships && command->taken ? CORE_SHIP_US : CORE_RECHECK_US;
+}
+
 void core_commands_due(struct core *core, bool tick)
 {
     struct core_state *state = &core->state;
@@ -349,8 +359,7 @@ void core_commands_due(struct core *core, bool tick)
         if (command->id[0] == 0)
             continue;
         if (command->answered) {
-            int64_t keep_us = command->verb == NODE_PROBE ? CORE_PROBE_GAP_US : CORE_RECHECK_US;
-            if (age_us < keep_us)
+            if (age_us < core_command_keep_us(command))
                 continue;
             core_instance_changed(core, core_instance_find(core, command->instance, command->node));
             core_command_drop(core, command);
@@ -395,6 +404,10 @@ void core_on_answer(struct core *core, const struct core_event *event)
             instance->since = state->now;
             core_instance_changed(core, instance);
         }
+        /* What it has said of rounds so far was of an earlier handoff's. */
+        if (command->verb == NODE_SNAPSHOT && instance != NULL &&
+            epoch_compare(instance->epoch, command->epoch) < 0)
+            instance->round = 0;
         /* A probe's end comes by itself; when that is lost, probing again costs little. */
         if (command->verb == NODE_PROBE)
             command->sent.us += CORE_PROBE_COUNT * CORE_PROBE_WAIT_US;

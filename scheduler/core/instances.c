@@ -213,11 +213,11 @@ static void instance_learn(struct core *core, struct core_node *node,
     }
     bool changed = instance->state != now;
     instance->state = now;
-    learn_owned(core, instance, said, now);
     instance->epoch = said->epoch;
     instance->restarts = said->restarts;
     instance->lost = false;
     CORE_SET(instance->detail, said->detail);
+    learn_owned(core, instance, said, now);
     core_route_touch(core, instance->namespace_, instance->app, instance->workload);
     if (!changed)
         return;
@@ -238,8 +238,9 @@ static void learn_owned(struct core *core, struct core_instance *instance,
                         const struct message_instance *said, enum instance_state now)
 {
     struct core_handoff *handoff = core_handoff_find(core, instance->handoff);
+    /* Its lease has ended. */
     if (now == INSTANCE_HELD && instance->owner.n != 0 && handoff == NULL)
-        core->diff = true; /* its lease has ended */
+        core_slot_changed(core, instance->namespace_, instance->app, instance->workload);
     if (now == INSTANCE_READY || now == INSTANCE_UNREADY)
         instance->frozen = false;
     if (core_instance_is_settled(instance))
@@ -251,6 +252,8 @@ static void learn_owned(struct core *core, struct core_instance *instance,
     bool gives = handoff != NULL &&
                  str_equal(instance->id,
                            handoff->state == HANDOFF_STATE_RETURNING ? handoff->to : handoff->from);
+    if (handoff != NULL && said->error_code != 0)
+        core_owner_failed(core, handoff, instance);
     if (now != INSTANCE_HELD || !gives || said->handed == NULL || said->handed[0] == 0)
         return;
     if (str_copy(handoff->handed, sizeof(handoff->handed), said->handed) < 0)

@@ -238,6 +238,8 @@ void core_commands_drop_handoff(struct core *core, const char *handoff);
 void core_commands_drop_instance(struct core *core, const char *instance, const char *node);
 void core_commands_drop_node(struct core *core, const char *node);
 void core_commands_renew(struct core *core, const char *node); /* NULL: of every node */
+/* For how long one that was answered stays. */
+int64_t core_command_keep_us(const struct core_command *command);
 void core_commands_due(struct core *core, bool tick);
 void core_on_answer(struct core *core, const struct core_event *event);
 
@@ -396,6 +398,9 @@ void core_owner_fence(struct handoff_step *step);
 void core_on_fenced(struct core *core, const struct core_event *event);
 /* A RESUME was refused for its epoch: another, higher one is fenced. */
 void core_owner_outdated(struct core *core, struct core_handoff *handoff);
+/* Its node could not do what the handoff asked for: export, import, freeze. */
+void core_owner_failed(struct core *core, struct core_handoff *handoff,
+                       const struct core_instance *instance);
 void core_owners_renew(struct core *core); /* after a restart: ask again */
 /* An owner that is held and belongs to no handoff owns again, by a handoff of its own; true: it was
  * begun, or cannot begin now. */

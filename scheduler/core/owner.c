@@ -333,6 +333,28 @@ static void outdated(struct core *core, struct core_handoff *handoff)
     fence_begin(&step);
 }
 
+void core_owner_failed(struct core *core, struct core_handoff *handoff,
+                       const struct core_instance *instance)
+{
+    struct core_command *command = NULL;
+    bool asked = false;
+    while ((command = core_command_next(core, instance->id, command)) != NULL)
+        asked |= (command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE ||
+                  command->verb == NODE_DRAIN) &&
+                 (command->taken || epoch_compare(instance->epoch, command->epoch) >= 0);
+    if (!asked || !core_is_owned(handoff) || core_instance_is_settled(instance) ||
+        (handoff->state != HANDOFF_STATE_SHIPPING && handoff->state != HANDOFF_STATE_FREEZING))
+        return;
+    struct handoff_step step = {.core = core, .handoff = handoff};
+    step.from = core_handoff_instance(core, handoff, handoff->from);
+    step.to = core_handoff_instance(core, handoff, handoff->to);
+    step.placed =
+        core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &step.place);
+    char why[LIMIT_TEXT_BYTES];
+    CORE_TEXT(why, "%s on %s: %s", instance->id, instance->node, instance->detail);
+    (void)core_step_fail(&step, why);
+}
+
 void core_owners_renew(struct core *core)
 {
     for (int i = 0; i < core->state.handoff_count; i++) {
@@ -349,8 +371,9 @@ bool core_owner_reclaim(struct core *core, struct core_instance *instance)
     if (instance->class_ == HANDOFF_OVERLAP || instance->owner.n == 0 ||
         instance->state != INSTANCE_HELD || instance->lost || instance->handoff[0] != 0)
         return false;
-    (void)core_handoff_begin(core, NULL, instance, REASON_LEASE,
-                             "its lease had ended: it owns again, by a new epoch");
+    if (core_pace_room(core, -1))
+        (void)core_handoff_begin(core, NULL, instance, REASON_LEASE,
+                                 "its lease had ended: it owns again, by a new epoch");
     return true;
 }
 

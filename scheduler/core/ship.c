@@ -52,11 +52,11 @@ bool core_ship(struct handoff_step *step)
                                                                     : from->detail);
         return core_step_fail(step, why);
     }
-    if (from->round != handoff->round) {
-        (void)core_command_ensure(step->core, handoff->id, from, NODE_SNAPSHOT);
-        return false;
-    }
-    if (!imported(step))
+    /* Asked for once: a second export would begin where the first one ended. */
+    const struct core_command *asked =
+        core_command_ensure(step->core, handoff->id, from, NODE_SNAPSHOT);
+    bool taken = asked != NULL && (asked->taken || epoch_compare(from->epoch, asked->epoch) >= 0);
+    if (!taken || from->round != handoff->round || !imported(step))
         return false;
     int64_t bytes = from->object.bytes;
     if (handoff->round == 1)

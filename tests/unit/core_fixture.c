@@ -502,6 +502,7 @@ static void queue_report(struct fixture *fixture, struct fixture_instance *insta
     report->instance.round = instance->round;
     report->instance.object = instance->object;
     report->instance.handed = instance->handed;
+    report->instance.error_code = instance->error_code;
     instance->state = state;
 }
 

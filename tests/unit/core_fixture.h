@@ -31,6 +31,7 @@ struct fixture_instance {
     char handed[LIMIT_NAME_BYTES]; /* by the last freeze; "": it gives nothing */
     char got[LIMIT_NAME_BYTES];    /* with the last RESUME */
     struct epoch own;              /* by which it was made the owner last */
+    int error_code;                /* of what it was told last */
 };
 
 struct fixture_node {

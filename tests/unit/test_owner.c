@@ -674,6 +674,46 @@ static void test_a_failed_round_interrupts_nobody(void **state)
     }
 }
 
+/* Its node says at once that it could not: nobody waits for the deadline. */
+static void test_a_node_that_cannot_ship_says_so(void **state)
+{
+    struct fixture *f = *state;
+    node_at(f, "gcp")->ignored = 1u << NODE_SNAPSHOT;
+    begin_move(f);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    struct fixture_instance *owner = fixture_serving(f, "source");
+    fixture_report(f, owner, INSTANCE_READY, "of an earlier command");
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    owner->error_code = ERR_IO;
+    fixture_report(f, owner, INSTANCE_READY, "snapshot round 1 failed: disk full");
+    owner->error_code = 0;
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_BACK);
+    assert_non_null(strstr(fixture_ended(f)->text, "disk full"));
+    assert_string_equal(owner_at(f), "gcp");
+    assert_int_equal(f->fence_count, 1);
+    settles_at(f, "aws");
+}
+
+/* A long export is neither asked for again nor taken for an earlier handoff's. */
+static void test_a_long_export_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture_instance *owner = fixture_serving(f, "source");
+    owner->round = 1; /* of a handoff that went back */
+    str_format(owner->object.digest, sizeof(owner->object.digest), "sha256:old");
+    owner->object.bytes = 5;
+    fixture_report(f, owner, INSTANCE_READY, "");
+    node_at(f, "gcp")->ignored = 1u << NODE_SNAPSHOT;
+    begin_move(f);
+    for (int i = 0; i < 100; i++) {
+        fixture_run(f, US_PER_S);
+        assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    }
+    assert_int_equal(f->verb_count[NODE_SNAPSHOT], 1);
+    assert_int_equal(f->verb_count[NODE_RESTORE], 0);
+    settles_at(f, "aws");
+}
+
 static void test_the_last_state_is_not_shipped(void **state)
 {
     struct fixture *f = *state;
@@ -756,6 +796,8 @@ int main(void)
         CASE(test_what_changes_fast_is_frozen_after_four_rounds, stateful),
         CASE(test_no_change_needs_no_way, stateful),
         CASE(test_a_failed_round_interrupts_nobody, stateful),
+        CASE(test_a_node_that_cannot_ship_says_so, stateful),
+        CASE(test_a_long_export_is_waited_for, stateful),
         CASE(test_the_last_state_is_not_shipped, stateful),
         CASE(test_no_way_back_once_it_owns, stateful),
     };

@@ -162,6 +162,10 @@ void owner_task(struct node *node, struct node_instance *instance,
     instance->task_round = command->round;
     instance->task_code = 0;
     if (snapshot) {
+        /* What an earlier handoff exported is not what this one is about to. */
+        instance->record.round = command->round - 1;
+        instance->record.object = (struct message_object){0};
+        instance->work |= WORK_PERSIST;
         instance_say(instance, SAY_SNAPSHOT);
         return;
     }
