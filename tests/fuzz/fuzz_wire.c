@@ -70,6 +70,48 @@ static void try_shape(const struct wire_shape *shape, const char *text, size_t b
     arena_done(&arena);
 }
 
+/* By runs a batch says what it says by samples, and is refused for the same. */
+static void check_runs(const char *text, size_t bytes)
+{
+    struct arena arena;
+    struct message_batch plain, runs;
+    struct error err = {0}, err_runs = {0};
+    struct strbuf first, second;
+    arena_init(&arena, 64 << 20);
+    int rc = wire_decode(&message_batch_shape, text, bytes, 0, &arena, &plain, &err);
+    int rc_runs = message_batch_decode(text, bytes, &arena, &runs, &err_runs);
+    BERTH_ASSERT(rc == rc_runs && strcmp(err.text, err_runs.text) == 0, "\"%s\", by runs \"%s\"",
+                 err.text, err_runs.text);
+    int all = 0;
+    for (int i = 0; rc == 0 && i < runs.run_count; i++) {
+        const struct message_run *run = &runs.runs[i];
+        BERTH_ASSERT(run->first == all && run->count > 0, "run %d begins at %d", i, run->first);
+        all += run->count;
+    }
+    if (rc == 0 && runs.run_count > 0) {
+        struct message_sample *samples = calloc((size_t)all, sizeof *samples);
+        BERTH_ASSERT(samples != NULL && runs.sample_count == 0, "%d samples", runs.sample_count);
+        for (int i = 0; i < runs.run_count; i++)
+            for (int k = 0; k < runs.runs[i].count; k++) {
+                int at = runs.runs[i].first + k;
+                samples[at] = runs.runs[i].of;
+                samples[at].kind = runs.kinds[at];
+                samples[at].value = runs.values[at];
+            }
+        runs.samples = samples;
+        runs.sample_count = all;
+        encode(&message_batch_shape, &plain, &first);
+        encode(&message_batch_shape, &runs, &second);
+        BERTH_ASSERT(first.bytes == second.bytes &&
+                         memcmp(first.text, second.text, first.bytes) == 0,
+                     "by runs it differs: %s | %s", first.text, second.text);
+        strbuf_done(&first);
+        strbuf_done(&second);
+        free(samples);
+    }
+    arena_done(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char type[LIMIT_NAME_BYTES];
@@ -79,5 +121,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < message_shape_count; i++)
         if (type[0] == 0 || strcmp(type, message_shapes[i]->type) == 0)
             try_shape(message_shapes[i], (const char *)data, size);
+    check_runs((const char *)data, size);
     return 0;
 }
