@@ -71,6 +71,12 @@ int ingress_address_parse(const char *text, struct ingress_address *ret_address,
     return 0;
 }
 
+void ingress_address_format(const struct ingress_address *address, char out[LIMIT_NAME_BYTES])
+{
+    str_format(out, LIMIT_NAME_BYTES, address->v6 ? "[%s]:%d" : "%s:%d", address->host,
+               address->port);
+}
+
 static int take(struct ingress_options *options, const char *key, const char *value,
                 struct error *err)
 {
@@ -119,6 +125,6 @@ static int take_address(const char *key, const char *value, char *out, struct er
         (void)error_prefix(err, "--ingress: %s", key);
         return rc;
     }
-    str_format(out, LIMIT_NAME_BYTES, address.v6 ? "[%s]:%d" : "%s:%d", address.host, address.port);
+    ingress_address_format(&address, out);
     return 0;
 }

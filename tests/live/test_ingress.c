@@ -1,0 +1,562 @@
+/*
+ * The ingress against the real HAProxy, real servers and real clients: what is lost, what is
+ * answered twice and who was reached is judged by the servers' and the clients' own counts.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "tests/live/ingress_rig.h"
+#include "tests/live/web_rig.h"
+
+#define SERVE(i)                             \
+    {                                        \
+        (i).name, (i).port, ROUTE_SERVE, 256 \
+    }
+#define PROBE(i)                           \
+    {                                      \
+        (i).name, (i).port, ROUTE_PROBE, 0 \
+    }
+#define DRAIN(i)                           \
+    {                                      \
+        (i).name, (i).port, ROUTE_DRAIN, 0 \
+    }
+#define ROUTE(rig, name, host, path, ...)                                                \
+    ingress_rig_route(rig, name, host, path, (struct ingress_rig_server[]){__VA_ARGS__}, \
+                      (int)(sizeof((struct ingress_rig_server[]){__VA_ARGS__}) /         \
+                            sizeof(struct ingress_rig_server)))
+
+static struct web_board *board;
+
+static int status_of(const struct ingress_rig *rig, const char *host, const char *path,
+                     struct web_answer *answer)
+{
+    char head[1024];
+    str_format(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host);
+    return web_get(rig->port, head, answer);
+}
+
+static int64_t requests_of(const struct web_server *server)
+{
+    return atomic_load(&board->requests[server->index]);
+}
+
+static void assert_whole(const struct web_load_result *result)
+{
+    if (result->lost != 0 || result->duplicated != 0)
+        print_error("lost %lld, twice %lld of %lld; the first: %s\n", (long long)result->lost,
+                    (long long)result->duplicated, (long long)result->sent, result->first_error);
+    assert_int_equal(result->lost, 0);
+    assert_int_equal(result->duplicated, 0);
+    assert_true(result->answered > 0);
+}
+
+/* The longest match of host and path, by whole segments; hosts without case and port. */
+static void test_matches(void **state)
+{
+    static const struct {
+        const char *host;
+        const char *path;
+        const char *server; /* NULL: no route */
+    } cases[] = {
+        {"shop.test", "/", "root"},
+        {"SHOP.Test:8080", "/index.html", "root"},
+        {"shop.test", "/api", "api"},
+        {"shop.test", "/api/", "api"},
+        {"shop.test", "/api?x=/api/v2", "api"},
+        {"shop.test", "/api/v2/list", "v2"},
+        {"shop.test", "/api/v22", "api"},
+        {"shop.test", "/apis", "root"},
+        {"other.test", "/", NULL},
+        {"other.test", "/any/thing", "any"},
+        {"shop.test", "/any/thing", "root"}, /* its own host comes first */
+        {"shop.test.evil", "/", NULL},
+    };
+    struct ingress_rig rig;
+    struct web_server server;
+    struct web_answer answer;
+    (void)state;
+    ingress_rig_make(&rig, ",slots=8");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "one", (struct web_how){0}, &server);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 404);
+    struct ingress_rig_server one = {"root", server.port, ROUTE_SERVE, 256};
+    assert_int_equal(ingress_rig_route(&rig, "root", "shop.test", "/", &one, 1), 0);
+    one.instance = "api";
+    assert_int_equal(ingress_rig_route(&rig, "api", "Shop.test", "/api/", &one, 1), 0);
+    one.instance = "v2";
+    assert_int_equal(ingress_rig_route(&rig, "v2", "shop.test", "/api/v2", &one, 1), 0);
+    one.instance = "any";
+    assert_int_equal(ingress_rig_route(&rig, "any", "", "/any", &one, 1), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status = status_of(&rig, cases[i].host, cases[i].path, &answer);
+        assert_int_equal(status, cases[i].server != NULL ? 200 : 404);
+        assert_string_equal(answer.server, cases[i].server != NULL ? cases[i].server : "");
+    }
+    /* Another path of the same workload; then the end of one. */
+    one.instance = "api";
+    assert_int_equal(ingress_rig_route(&rig, "api", "shop.test", "/moved", &one, 1), 0);
+    assert_int_equal(status_of(&rig, "shop.test", "/api", &answer), 200);
+    assert_string_equal(answer.server, "root");
+    assert_int_equal(status_of(&rig, "shop.test", "/moved/x", &answer), 200);
+    assert_string_equal(answer.server, "api");
+    assert_int_equal(ingress_rig_gone(&rig, "api"), 0);
+    assert_int_equal(ingress_rig_gone(&rig, "never-was"), 0);
+    assert_int_equal(status_of(&rig, "shop.test", "/moved/x", &answer), 200);
+    assert_string_equal(answer.server, "root");
+    /* Without servers: 503 at once. */
+    assert_int_equal(ingress_rig_route(&rig, "root", "shop.test", "/", &one, 0), 0);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 503);
+    web_stop(&server);
+    ingress_rig_done(&rig);
+}
+
+/* One move: probe, both serve, the old one drains, is removed. */
+static void move(struct ingress_rig *rig, const struct web_server *from,
+                 const struct web_server *to)
+{
+    assert_int_equal(ROUTE(rig, "web", "shop.test", "/", SERVE(*from), PROBE(*to)), 0);
+    assert_int_equal(ingress_rig_probe(rig, "shop.test", "/berth", to->name, 3), 3);
+    assert_int_equal(ROUTE(rig, "web", "shop.test", "/", SERVE(*from), SERVE(*to)), 0);
+    assert_int_equal(ROUTE(rig, "web", "shop.test", "/", DRAIN(*from), SERVE(*to)), 0);
+    /* What was assigned before ends; after that nothing new comes on any connection. */
+    int64_t before;
+    do {
+        before = requests_of(from);
+        int64_t seen = requests_of(to);
+        INGRESS_RIG_WAIT(rig, requests_of(to) > seen + 50);
+    } while (requests_of(from) != before);
+    int64_t seen = requests_of(to);
+    INGRESS_RIG_WAIT(rig, requests_of(to) > seen + 200);
+    assert_int_equal(requests_of(from), before);
+    assert_int_equal(ROUTE(rig, "web", "shop.test", "/", SERVE(*to)), 0);
+}
+
+static void run_moves(struct ingress_rig *rig, struct web_how how, int moves, int rate)
+{
+    struct web_server servers[2];
+    struct web_load_result result;
+    web_start(board, 0, "a", how, &servers[0]);
+    web_start(board, 1, "b", how, &servers[1]);
+    assert_int_equal(ROUTE(rig, "web", "shop.test", "/", SERVE(servers[0])), 0);
+    atomic_store(&board->next, 0);
+    memset((void *)board->carried_out, 0, 1 << 20);
+    struct web_load *load = web_load_start(board, (struct web_load_options){.port = rig->port,
+                                                                            .host = "shop.test",
+                                                                            .clients = 16,
+                                                                            .rate = rate,
+                                                                            .post_ppm = 300000});
+    for (int i = 0; i < moves; i++)
+        move(rig, &servers[i % 2], &servers[1 - i % 2]);
+    web_load_stop(load, &result);
+    assert_whole(&result);
+    assert_true(requests_of(&servers[0]) > 0 && requests_of(&servers[1]) > 0);
+    web_stop(&servers[0]);
+    web_stop(&servers[1]);
+    assert_int_equal(ingress_rig_gone(rig, "web"), 0);
+}
+
+static void test_moves_under_load(void **state)
+{
+    struct ingress_rig rig;
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    run_moves(&rig, (struct web_how){0}, 20, 2000);
+    print_message("the longest dispatch took %lld us\n", (long long)rig.longest_us);
+    ingress_rig_done(&rig);
+}
+
+/* Servers that close idle connections after a millisecond: the race between that and a request is
+ * lost many times a second, and must not lose a request nor carry one out twice. */
+static void test_moves_with_closing_servers(void **state)
+{
+    struct ingress_rig rig;
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    run_moves(&rig, (struct web_how){.idle_close_us = 1000}, 10, 1000);
+    ingress_rig_done(&rig);
+}
+
+static void test_sockets(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    char byte;
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a)), 0);
+    int old = web_socket(rig.port, "shop.test");
+    assert_true(old >= 0 && web_echo(old));
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", DRAIN(a), SERVE(b)), 0);
+    assert_true(web_echo(old));
+    int young = web_socket(rig.port, "shop.test");
+    assert_true(young >= 0 && web_echo(young));
+    assert_int_equal(atomic_load(&board->sockets[0]), 1);
+    assert_int_equal(atomic_load(&board->sockets[1]), 1);
+    assert_true(web_echo(old));
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(b)), 0);
+    INGRESS_RIG_WAIT(&rig, atomic_load(&board->sockets[0]) == 0);
+    assert_true(recv(old, &byte, 1, 0) <= 0);
+    assert_true(web_echo(young));
+    (void)close(old);
+    (void)close(young);
+    /* It is out of HAProxy too, once its connections are. */
+    char answer[20000];
+    do {
+        ingress_rig_turn(&rig, 20);
+        ingress_rig_say(&rig, "show servers state r0\n", answer, sizeof(answer));
+    } while (strstr(answer, " a ") != NULL);
+    web_stop(&a);
+    web_stop(&b);
+    ingress_rig_done(&rig);
+}
+
+static void test_probes(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    struct web_server liar;
+    struct web_server mute;
+    struct web_answer answer;
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    web_start(board, 2, "liar", (struct web_how){.says = "a"}, &liar);
+    web_start(board, 3, "mute", (struct web_how){.says = ""}, &mute);
+    assert_int_equal(
+        ROUTE(&rig, "web", "shop.test", "/", SERVE(a), PROBE(b), DRAIN(liar), PROBE(mute)), 0);
+    int64_t before = requests_of(&b);
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 5), 5);
+    assert_int_equal(requests_of(&b), before + 5);
+    assert_int_equal(rig.probe.sent, 5);
+    assert_int_equal(rig.probe.unproven, 0);
+    assert_true(rig.probe.rtt_us > 0);
+    /* Every other one, and none of them gets a request without being named. */
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "a", 1), 1);
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "mute", 2), 2);
+    assert_int_equal(rig.probe.unproven, 2);
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "liar", 1), 0);
+    assert_string_equal(rig.probe_text, "another instance answered: 'a'");
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "nobody", 1), 0);
+    assert_string_equal(rig.probe_text, "the ingress went to another server: 'a'");
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/status/500", "b", 1), 0);
+    assert_string_equal(rig.probe_text, "HTTP status 500");
+    assert_int_equal(ingress_rig_probe(&rig, "other.test", "/berth", "b", 1), 0);
+    assert_true(str_starts(rig.probe_text, "the ingress answered 404 itself"));
+    /* A client cannot choose, and cannot look like an instance. */
+    before = requests_of(&b);
+    for (int i = 0; i < 20; i++) {
+        (void)web_get(rig.port,
+                      "GET /berth HTTP/1.1\r\nHost: shop.test\r\nBerth-Probe: 0\r\n"
+                      "Berth-Instance: b\r\n\r\n",
+                      &answer);
+        assert_string_equal(answer.server, "a");
+    }
+    assert_int_equal(requests_of(&b), before);
+    assert_true(ingress_has(rig.ingress, "b") && !ingress_has(rig.ingress, "c"));
+    /* A server that is not there. */
+    web_stop(&b);
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 1), 0);
+    web_stop(&a);
+    web_stop(&liar);
+    web_stop(&mute);
+    ingress_rig_done(&rig);
+}
+
+static void test_refusals(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_answer answer;
+    char said[1000];
+    (void)state;
+    ingress_rig_make(&rig, ",slots=2");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", SERVE(a)), 0);
+    assert_int_equal(ROUTE(&rig, "two", "shop.test", "/", SERVE(a)), ERR_EXISTS);
+    assert_non_null(strstr(rig.routed_text, "default/shop/one"));
+    assert_int_equal(ROUTE(&rig, "two", "shop.test", "/two", SERVE(a)), 0);
+    assert_int_equal(ROUTE(&rig, "three", "shop.test", "/three", SERVE(a)), ERR_LIMIT);
+    assert_non_null(strstr(rig.routed_text, "slots=3"));
+    assert_int_equal(ingress_rig_gone(&rig, "two"), 0);
+    assert_int_equal(ROUTE(&rig, "three", "shop.test", "/three", SERVE(a)), 0);
+    /* What would be more than a word of a command. */
+    assert_int_equal(ROUTE(&rig, "one", "shop.test; quit", "/", SERVE(a)), ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/a b", SERVE(a)), ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "relative", SERVE(a)), ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", {"a;b", a.port, ROUTE_SERVE, 1}),
+                     ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", {"a", 0, ROUTE_SERVE, 1}), ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", {"a", a.port, ROUTE_SERVE, 257}),
+                     ERR_INVALID);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", SERVE(a), SERVE(a)), ERR_INVALID);
+    /* A command that HAProxy refuses, as somebody else has added that server: it is read again. */
+    ingress_rig_say(&rig, "add server r0/x 127.0.0.1:9\n", said, sizeof(said));
+    assert_true(str_starts(said, "New server"));
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", {"x", a.port, ROUTE_SERVE, 256}), 0);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "x");
+    /* One that it goes on refusing is told, and tried again until it is right. */
+    ingress_rig_say(&rig, "clear map routes.map\n", said, sizeof(said));
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 404);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/moved", SERVE(a)), 0);
+    assert_int_equal(ROUTE(&rig, "one", "shop.test", "/", SERVE(a)), 0);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    web_stop(&a);
+    ingress_rig_done(&rig);
+}
+
+static void test_haproxy_killed(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    struct web_answer answer;
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a), PROBE(b)), 0);
+    assert_int_equal(ROUTE(&rig, "other", "other.test", "/", SERVE(b)), 0);
+    int64_t pid = ingress_rig_pid(&rig);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+    INGRESS_RIG_WAIT(&rig, rig.downs == 1 && rig.ups == 2);
+    assert_int_not_equal(ingress_rig_pid(&rig), pid);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    assert_int_equal(status_of(&rig, "other.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "b");
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 1), 1);
+    /* In the middle of a change: what is asked of it is in the next one, told now or then. */
+    pid = ingress_rig_pid(&rig);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+    int code = ROUTE(&rig, "web", "shop.test", "/", DRAIN(a), SERVE(b));
+    assert_true(code == 0 || code == ERR_UNAVAILABLE);
+    INGRESS_RIG_WAIT(&rig, ingress_is_up(rig.ingress));
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "b");
+    /* Stopped rather than dead: found out, ended, and put back. */
+    pid = ingress_rig_pid(&rig);
+    assert_int_equal(kill((pid_t)pid, SIGSTOP), 0);
+    int ups = rig.ups;
+    code = ROUTE(&rig, "web", "shop.test", "/", SERVE(a));
+    assert_true(code == 0 || code == ERR_UNAVAILABLE);
+    INGRESS_RIG_WAIT(&rig, rig.ups > ups);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    web_stop(&a);
+    web_stop(&b);
+    ingress_rig_done(&rig);
+}
+
+/* The agent goes, HAProxy serves on; the next one finds it, and puts right what is not. */
+static void test_found_again(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    struct web_answer answer;
+    char said[20000];
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a), PROBE(b)), 0);
+    int64_t pid = ingress_rig_pid(&rig);
+    ingress_close(rig.ingress, INGRESS_KEEP);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    ingress_rig_say(&rig,
+                    "set server r0/a weight 0; del map routes.map shop.test/; "
+                    "add map routes.map left.test/ 7; add server r5/left 127.0.0.1:9\n",
+                    said, sizeof(said));
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 404);
+    ingress_rig_open(&rig);
+    assert_int_equal(ingress_rig_pid(&rig), pid);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    ingress_rig_say(&rig, "show map routes.map; show servers state\n", said, sizeof(said));
+    assert_null(strstr(said, "left"));
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 1), 1);
+    /* Only one at a time. */
+    struct ingress *second = NULL;
+    struct error err;
+    struct ingress_callbacks callbacks = {0};
+    assert_int_equal(ingress_open(&rig.options, rig.folder, NULL, NULL, &callbacks, &second, &err),
+                     ERR_LOCKED);
+    /* Other options: another HAProxy, in place of the one that serves. */
+    ingress_close(rig.ingress, INGRESS_KEEP);
+    rig.options.slots = 12;
+    int old = web_socket(rig.port, "shop.test");
+    assert_true(old >= 0 && web_echo(old));
+    ingress_rig_open(&rig);
+    assert_int_not_equal(ingress_rig_pid(&rig), pid);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    assert_true(web_echo(old)); /* it stays with the one before, for a while */
+    (void)close(old);
+    /* Both dead: what was kept is served without anybody saying it again. */
+    ingress_close(rig.ingress, INGRESS_KEEP);
+    assert_int_equal(kill((pid_t)ingress_rig_pid(&rig), SIGKILL), 0);
+    ingress_rig_open(&rig);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "a");
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 1), 1);
+    web_stop(&a);
+    web_stop(&b);
+    ingress_rig_done(&rig);
+}
+
+static void test_two_ingresses(void **state)
+{
+    struct ingress_rig rigs[2];
+    struct web_server a;
+    struct web_server b;
+    struct web_load *loads[2];
+    struct web_load_result result;
+    (void)state;
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    atomic_store(&board->next, 0);
+    memset((void *)board->carried_out, 0, 1 << 20);
+    for (int i = 0; i < 2; i++) {
+        ingress_rig_make(&rigs[i], "");
+        ingress_rig_open(&rigs[i]);
+        assert_int_equal(ROUTE(&rigs[i], "web", "shop.test", "/", SERVE(a)), 0);
+        loads[i] = web_load_start(board, (struct web_load_options){.port = rigs[i].port,
+                                                                   .host = "shop.test",
+                                                                   .clients = 8,
+                                                                   .rate = 500,
+                                                                   .post_ppm = 300000});
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ROUTE(&rigs[i], "web", "shop.test", "/", SERVE(a), SERVE(b)), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ROUTE(&rigs[i], "web", "shop.test", "/", DRAIN(a), SERVE(b)), 0);
+    int64_t seen = requests_of(&b);
+    while (requests_of(&b) < seen + 500)
+        for (int i = 0; i < 2; i++)
+            ingress_rig_turn(&rigs[i], 1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ROUTE(&rigs[i], "web", "shop.test", "/", SERVE(b)), 0);
+    web_stop(&a); /* nobody needs it any more */
+    seen = requests_of(&b);
+    while (requests_of(&b) < seen + 500)
+        for (int i = 0; i < 2; i++)
+            ingress_rig_turn(&rigs[i], 1);
+    for (int i = 0; i < 2; i++) {
+        web_load_stop(loads[i], &result);
+        assert_whole(&result);
+    }
+    web_stop(&b);
+    for (int i = 0; i < 2; i++)
+        ingress_rig_done(&rigs[i]);
+}
+
+static int64_t sample(const struct message_sample *samples, int count, const char *instance,
+                      int kind)
+{
+    for (int i = 0; i < count; i++)
+        if (samples[i].kind == kind && str_equal(samples[i].instance, instance))
+            return samples[i].value;
+    return -1;
+}
+
+static void test_metrics(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    struct web_answer answer;
+    struct message_sample *samples = NULL;
+    struct arena arena;
+    struct error err;
+    int count = 0;
+    (void)state;
+    arena_init(&arena, 1 << 20);
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a), PROBE(b)), 0);
+    while (sample(samples, count, "a", SAMPLE_REQUESTS) < 0) { /* both are known */
+        ingress_rig_turn(&rig, 20);
+        assert_int_equal(ingress_metrics(rig.ingress, &arena, &samples, &count, &err), 0);
+    }
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(status_of(&rig, "shop.test", i < 15 ? "/sleep/2" : "/status/500", &answer),
+                         i < 15 ? 200 : 500);
+    assert_int_equal(web_get(rig.port,
+                             "POST /x HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n",
+                             &answer),
+                     200);
+    INGRESS_RIG_WAIT(&rig, (arena_reset(&arena),
+                            ingress_metrics(rig.ingress, &arena, &samples, &count, &err)) == 0 &&
+                               sample(samples, count, "a", SAMPLE_REQUESTS) >= 21);
+    assert_int_equal(sample(samples, count, "a", SAMPLE_REQUESTS), 21);
+    assert_int_equal(sample(samples, count, "a", SAMPLE_ERRORS), 5);
+    assert_int_equal(sample(samples, count, "b", SAMPLE_REQUESTS), 0);
+    assert_true(sample(samples, count, "a", SAMPLE_LATENCY_US_SUM) > 0);
+    assert_true(sample(samples, count, "a", SAMPLE_BYTES_OUT) > 21 * 20);
+    uint64_t life = samples[0].life;
+    /* HAProxy counts from 0 again; what is told does not fall. */
+    assert_int_equal(kill((pid_t)ingress_rig_pid(&rig), SIGKILL), 0);
+    INGRESS_RIG_WAIT(&rig, rig.ups == 2);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
+    INGRESS_RIG_WAIT(&rig, (arena_reset(&arena),
+                            ingress_metrics(rig.ingress, &arena, &samples, &count, &err)) == 0 &&
+                               sample(samples, count, "a", SAMPLE_REQUESTS) > 21);
+    assert_int_equal(sample(samples, count, "a", SAMPLE_REQUESTS), 22);
+    assert_true(samples[0].life == life);
+    arena_done(&arena);
+    web_stop(&a);
+    web_stop(&b);
+    ingress_rig_done(&rig);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    board = web_board();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_moves_under_load),
+        cmocka_unit_test(test_moves_with_closing_servers),
+        cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_haproxy_killed),
+        cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_two_ingresses),
+        cmocka_unit_test(test_metrics),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
