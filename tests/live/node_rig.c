@@ -44,6 +44,10 @@ static void on_report(void *context, const struct bus_message *message)
         place = &rig->seen[rig->seen_count++];
     }
     *place = report.instance;
+    char *handed = rig->handed[place - rig->seen];
+    str_format(handed, sizeof(rig->handed[0]), "%s",
+               report.instance.handed == NULL ? "" : report.instance.handed);
+    place->handed = handed;
     arena_done(&arena);
 }
 
@@ -61,6 +65,20 @@ static void on_hello(void *context, const struct bus_message *message)
     rig->hellos++;
     struct strbuf text;
     struct message_answer answer = {.id = "hello"};
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_encode(&message_answer_shape, &answer, &text);
+    assert_int_equal(bus_publish(rig->bus, message->reply, NULL, text.text, text.bytes, &err), 0);
+    strbuf_done(&text);
+}
+
+static void on_beat(void *context, const struct bus_message *message)
+{
+    struct rig *rig = context;
+    struct error err;
+    struct strbuf text;
+    struct message_answer answer = {.id = "beat"};
+    if (message->reply[0] == 0 || rig->silent)
+        return;
     strbuf_init(&text, LIMIT_WIRE_BYTES);
     wire_encode(&message_answer_shape, &answer, &text);
     assert_int_equal(bus_publish(rig->bus, message->reply, NULL, text.text, text.bytes, &err), 0);
@@ -109,11 +127,9 @@ static void connect_bus(struct rig *rig)
     const struct {
         const char *subject;
         bus_handler *handler;
-    } wanted[] = {{"berth.v1.node.n1.report", on_report},
-                  {"berth.v1.node.n1.hello", on_hello},
-                  {"berth.v1.node.n1.probed", on_probed},
-                  {"berth.v1.metrics.n1", on_metrics},
-                  {"berth.v1.log.>", on_log}};
+    } wanted[] = {{"berth.v1.node.n1.report", on_report}, {"berth.v1.node.n1.hello", on_hello},
+                  {"berth.v1.node.n1.probed", on_probed}, {"berth.v1.node.n1.beat", on_beat},
+                  {"berth.v1.metrics.n1", on_metrics},    {"berth.v1.log.>", on_log}};
     if (bus_open(&options, &rig->bus, &err) < 0)
         fail_msg("bus: %s", err.text);
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -239,16 +255,7 @@ void rig_artifact(struct message_spec *spec, const char *path)
 int rig_order(struct rig *rig, enum node_verb verb, const char *instance,
               const struct message_spec *spec)
 {
-    struct message_command command = {.verb = (int)verb, .epoch = rig->epoch};
-    struct message_answer answer;
-    struct strbuf text;
-    struct arena arena;
-    struct error err = {0};
-    char *data;
-    size_t bytes;
-    rig->epoch.n++;
-    str_format(command.id, sizeof(command.id), "c%d", rig->next_id++);
-    str_format(command.instance, sizeof(command.instance), "%s", instance);
+    struct message_command command = {.verb = (int)verb};
     if (verb == NODE_PROBE) {
         subject_at("shop", "front", instance, command.subject);
         command.probe_count = 2;
@@ -256,8 +263,23 @@ int rig_order(struct rig *rig, enum node_verb verb, const char *instance,
     }
     if (spec != NULL)
         command.spec = *spec;
+    return rig_command(rig, &command, instance);
+}
+
+int rig_command(struct rig *rig, struct message_command *command, const char *instance)
+{
+    struct message_answer answer;
+    struct strbuf text;
+    struct arena arena;
+    struct error err = {0};
+    char *data;
+    size_t bytes;
+    command->epoch = rig->epoch;
+    rig->epoch.n++;
+    str_format(command->id, sizeof(command->id), "c%d", rig->next_id++);
+    str_format(command->instance, sizeof(command->instance), "%s", instance);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_command_shape, &command, &text);
+    wire_encode(&message_command_shape, command, &text);
     if (bus_call(rig->bus, "berth.v1.node.n1.cmd", text.text, text.bytes, WAIT_US, &data, &bytes,
                  &err) < 0)
         fail_msg("command: %s", err.text);

@@ -30,6 +30,8 @@ struct rig {
     char last_log[256];
     int64_t counters[SAMPLE_COUNT]; /* of the last batch */
     struct message_probed probed;
+    bool silent; /* beats that ask are not answered: leases run out */
+    char handed[RIG_INSTANCES][LIMIT_HANDED_BYTES + 1]; /* of `seen` */
 };
 
 void rig_open(struct rig *rig);
@@ -47,6 +49,8 @@ void rig_artifact(struct message_spec *spec, const char *path);
 /* Sends a command and returns the answer's code. */
 int rig_order(struct rig *rig, enum node_verb verb, const char *instance,
               const struct message_spec *spec);
+/* The same with a command of the caller's own, whose id, epoch and instance are filled in. */
+int rig_command(struct rig *rig, struct message_command *command, const char *instance);
 /* Until the instance was reported in that state. */
 const struct message_instance *rig_await(struct rig *rig, const char *instance,
                                          enum instance_state state);

@@ -72,6 +72,16 @@ static void serve(struct berth_workload *workload, bool stubborn)
         case BERTH_RESUME:
             (void)berth_workload_resumed(workload);
             break;
+        case BERTH_FREEZE:
+            (void)berth_workload_frozen(workload, NULL);
+            break;
+        case BERTH_OWN:
+            (void)berth_workload_owned(workload);
+            break;
+        case BERTH_SNAPSHOT:
+        case BERTH_RESTORE:
+            (void)berth_workload_failed(workload, "it has no state");
+            break;
         case BERTH_STOP:
             exit(0);
         }
