@@ -34,6 +34,7 @@ static void site_row(const json_t *item, bool wide, struct table *table);
 static void app_row(const json_t *item, bool wide, struct table *table);
 static void instance_row(const json_t *item, bool wide, struct table *table);
 static void handoff_row(const json_t *item, bool wide, struct table *table);
+static void route_row(const json_t *item, bool wide, struct table *table);
 static void operation_row(const json_t *item, bool wide, struct table *table);
 static void cordon_row(const json_t *item, bool wide, struct table *table);
 static void decision_row(const json_t *item, bool wide, struct table *table);
@@ -50,6 +51,8 @@ static const struct kind kinds[] = {
      NAME_WORKLOAD},
     {"handoffs", "HANDOFF|WORKLOAD|FROM|TO|STATE|>TOOK|PROVEN", "|REASON|>ROUND TRIP|>LINGER|TEXT",
      handoff_row, NAME_WORKLOAD},
+    {"routes", "ROUTE|WORKLOAD|>SERVING|>PROBED|>DRAINING|TAKEN BY", "|>VERSION|SERVERS", route_row,
+     NAME_WORKLOAD},
     {"operations", "OPERATION|WHAT|STATE|>DONE|>MOVING|>WAITING|>BACK", "|BEGUN|WHY", operation_row,
      NAME_NONE},
     {"cordons", "KIND|NAME|>INSTANCES", "|SINCE", cordon_row, NAME_NONE},
@@ -69,10 +72,10 @@ static const struct option_row rows[] = {
 const struct command command_get = {
     .name = "get",
     .synopsis = "KIND [NAME] [-o yaml|json|wide]",
-    .summary = "Show nodes, sites, apps, instances, handoffs, operations, cordons, decisions, ...",
+    .summary = "Show nodes, sites, apps, instances, handoffs, routes, operations, decisions, ...",
     .text =
-        "Kinds: nodes sites apps app instances handoffs operations cordons decisions estimates\n"
-        "prices world.\n"
+        "Kinds: nodes sites apps app instances handoffs routes operations cordons decisions\n"
+        "estimates prices world.\n"
         "NAME narrows: a node, a site, [NS/]APP, or [NS/]APP/WORKLOAD. `get app NAME` prints the\n"
         "document, which can be edited and applied again.\n",
     .examples = "  berth get nodes\n"
@@ -166,7 +169,7 @@ static const struct kind *find_kind(const char *name, struct error *err)
     (void)error_set(
         err, ERR_INVALID, 0,
         "there is no kind \"%.64s\"%s%s%s; there are nodes, sites, apps, app, instances, "
-        "handoffs, decisions, estimates, prices and world",
+        "handoffs, routes, operations, cordons, decisions, estimates, prices and world",
         name, nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest,
         nearest == NULL ? "" : "?");
     return NULL;
@@ -404,6 +407,70 @@ static void handoff_row(const json_t *item, bool wide, struct table *table)
 
 static void operation_row(const json_t *item, bool wide, struct table *table);
 static void cordon_row(const json_t *item, bool wide, struct table *table);
+/* How many ingresses have taken it, and which that are there have not. */
+static void taken_cell(const json_t *item, struct table *table)
+{
+    const json_t *ingresses = json_object_get(item, "ingresses");
+    struct strbuf missing;
+    strbuf_init(&missing, LIMIT_TEXT_BYTES);
+    size_t index;
+    json_t *each;
+    int up = 0;
+    int taken = 0;
+    json_array_foreach(ingresses, index, each)
+    {
+        if (!json_truth(each, "up"))
+            continue;
+        up++;
+        if (json_truth(each, "taken"))
+            taken++;
+        else
+            strbuf_printf(&missing, "%s%s", missing.bytes > 0 ? " " : ", not by ",
+                          json_text(each, "node"));
+    }
+    if (up == 0)
+        table_cell(table, STYLE_RED, "no ingress is live");
+    else
+        table_cell(table, taken == up ? STYLE_PLAIN : STYLE_YELLOW, "%d of %d%s", taken, up,
+                   strbuf_text(&missing));
+    strbuf_done(&missing);
+}
+
+static void route_row(const json_t *item, bool wide, struct table *table)
+{
+    const json_t *servers = json_object_get(item, "servers");
+    const char *host = json_text(item, "host");
+    struct strbuf names;
+    strbuf_init(&names, CLI_TEXT_BYTES);
+    size_t index;
+    json_t *each;
+    int modes[3] = {0};
+    json_array_foreach(servers, index, each)
+    {
+        const char *mode = json_text(each, "mode");
+        for (int i = 0; i < 3; i++)
+            modes[i] += str_equal(mode, route_mode_words[i]);
+        strbuf_printf(&names, "%s%s=%s", names.bytes > 0 ? " " : "", json_text(each, "instance"),
+                      mode);
+        if (str_equal(mode, route_mode_words[ROUTE_SERVE]))
+            strbuf_printf(&names, ":%" PRId64, json_number(each, "weight"));
+    }
+    if (json_truth(item, "gone"))
+        table_cell(table, STYLE_DIM, "(ended)");
+    else
+        table_cell(table, STYLE_CYAN, "%s%s", host[0] == 0 ? "*" : host, json_text(item, "path"));
+    workload_cell(item, table);
+    table_cell(table, modes[ROUTE_SERVE] == 0 ? STYLE_RED : STYLE_PLAIN, "%d", modes[ROUTE_SERVE]);
+    table_cell(table, STYLE_PLAIN, "%d", modes[ROUTE_PROBE]);
+    table_cell(table, STYLE_PLAIN, "%d", modes[ROUTE_DRAIN]);
+    taken_cell(item, table);
+    if (wide) {
+        table_cell(table, STYLE_DIM, "%" PRId64, json_number(item, "version"));
+        table_cell(table, STYLE_DIM, "%s", strbuf_text(&names));
+    }
+    strbuf_done(&names);
+}
+
 static void operation_row(const json_t *item, bool wide, struct table *table)
 {
     char text[SHOW_BYTES];

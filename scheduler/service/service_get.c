@@ -21,6 +21,7 @@ static const struct {
     {"app", get_app},
     {"instances", get_instances},
     {"handoffs", get_handoffs},
+    {"routes", service_routes_write},
     {"operations", service_operations_write},
     {"cordons", service_cordons_write},
     {"decisions", get_decisions},
@@ -63,7 +64,7 @@ int service_get(struct service *service, const struct message_request *request,
     const char *near = str_nearest(request->kind, known, KIND_COUNT);
     return error_set(err, ERR_INVALID, 0,
                      "kind is \"%s\"; there are world, sites, nodes, apps, app, instances, "
-                     "handoffs, operations, cordons, decisions, estimates and prices%s%s%s",
+                     "handoffs, routes, operations, cordons, decisions, estimates and prices%s%s%s",
                      request->kind, near == NULL ? "" : "; did you mean \"",
                      near == NULL ? "" : near, near == NULL ? "" : "\"?");
 }
@@ -200,6 +201,7 @@ static void get_nodes(const struct service *service, const struct message_reques
         json_bool(json, "up", node->up);
         json_string(json, "arch", node->arch);
         json_string(json, "drivers", node->drivers);
+        json_string(json, "ingress", node->ingress);
         json_int(json, "mcpu", node->capacity[RESOURCE_CPU]);
         json_int(json, "memory_bytes", node->capacity[RESOURCE_MEMORY]);
         json_int(json, "mcpu_used", used.reserve[RESOURCE_CPU]);
@@ -272,6 +274,7 @@ static void get_instances(const struct service *service, const struct message_re
         json_string(json, "node", instance->node);
         json_string(json, "site", site_of(state, instance->node));
         json_string(json, "state", instance_state_words[instance->state]);
+        json_string(json, "endpoint", instance->endpoint);
         json_string(json, "want", wants[instance->want]);
         json_bool(json, "lost", instance->lost);
         json_int(json, "restarts", instance->restarts);
@@ -437,6 +440,13 @@ static void write_handoff(const struct core_handoff *handoff, struct json_out *j
     json_bool(json, "proven", handoff->proven);
     json_int(json, "rtt_us", rtt_us);
     json_int(json, "linger_us", handoff->linger_us);
+    if (handoff->entered[HANDOFF_STATE_CANARY].us != 0) {
+        json_open(json, "canary", '{');
+        json_int(json, "until_us", handoff->canary.until.us);
+        json_int(json, "requests", handoff->canary.requests);
+        json_bool(json, "promoted", handoff->canary.promoted);
+        json_close(json, '}');
+    }
     json_open(json, "steps", '[');
     for (int i = 0; i < HANDOFF_STATE_COUNT; i++) {
         if (handoff->entered[i].us == 0)

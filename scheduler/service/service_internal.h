@@ -367,6 +367,9 @@ int service_operation_end(const struct message_request *request, struct core_eve
                           struct error *err) WARN_UNUSED;
 int service_cordon(const struct message_request *request, struct core_event *event,
                    struct error *err) WARN_UNUSED;
+/* The items of `get routes`. */
+void service_routes_write(const struct service *service, const struct message_request *request,
+                          struct json_out *json);
 /* The items of `get operations` (of all, or of the id in the request's key) and `get cordons`. */
 void service_operations_write(const struct service *service, const struct message_request *request,
                               struct json_out *json);

@@ -54,8 +54,8 @@ static void control_answers_and_refuses(void **state)
     json_t *apps = ctl(fixture, "get", (struct message_request){.kind = "apps"});
     assert_int_equal(json_array_size(json_object_get(apps, "items")), 1);
     json_decref(apps);
-    static const char *const kinds[] = {"world",    "sites",     "nodes",     "app",   "instances",
-                                        "handoffs", "decisions", "estimates", "prices"};
+    static const char *const kinds[] = {"world",    "sites",  "nodes",     "app",       "instances",
+                                        "handoffs", "routes", "decisions", "estimates", "prices"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct message_request get = {0};
         str_format(get.kind, sizeof(get.kind), "%s", kinds[i]);

@@ -247,6 +247,34 @@ static void test_get_tables(void **state)
     }
 }
 
+static void test_routes_table(void **state)
+{
+    (void)state;
+    CLEANUP(cleanup_json)
+    json_t *routes = json_loads(
+        "[{\"namespace\":\"default\",\"app\":\"shop\",\"workload\":\"web\",\"host\":\"shop.test\","
+        "\"path\":\"/\",\"version\":7,\"gone\":false,\"servers\":["
+        "{\"instance\":\"web-0-1\",\"mode\":\"serve\",\"weight\":256},"
+        "{\"instance\":\"web-0-2\",\"mode\":\"serve\",\"weight\":28},"
+        "{\"instance\":\"web-1-3\",\"mode\":\"drain\",\"weight\":0}],"
+        "\"ingresses\":[{\"node\":\"in1\",\"up\":true,\"taken\":true},"
+        "{\"node\":\"in2\",\"up\":true,\"taken\":false},"
+        "{\"node\":\"in3\",\"up\":false,\"taken\":false}]},"
+        "{\"app\":\"shop\",\"workload\":\"old\",\"gone\":true}]",
+        0, NULL);
+    struct strbuf out;
+    struct error err;
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    assert_int_equal(get_table("routes", routes, true, false, &out, &err), 0);
+    char *text = text_of(&out);
+    assert_non_null(strstr(text, "shop.test/  shop/web        2       0         1"));
+    assert_non_null(strstr(text, "1 of 2, not by in2"));
+    assert_non_null(strstr(text, "web-0-1=serve:256 web-0-2=serve:28 web-1-3=drain"));
+    assert_non_null(strstr(text, "(ended)     shop/old        0       0         0"));
+    assert_non_null(strstr(text, "no ingress is live"));
+    cleanup_free(&text);
+}
+
 /* The nearest eight, unless all are asked for; what was 0 has no relative change. */
 static void test_flips(void **state)
 {
@@ -300,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_infeasible_plan),
         cmocka_unit_test(test_get_tables),
+        cmocka_unit_test(test_routes_table),
         cmocka_unit_test(test_flips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
