@@ -105,6 +105,8 @@ int agent_open(const struct node_options *options, const char *self, struct agen
         rc = open_bus(agent, err);
     if (rc == 0)
         rc = owners_open(agent, err);
+    if (rc == 0)
+        rc = gateway_open(agent, err);
     return rc < 0 ? rc : restore(agent, err);
 }
 
@@ -131,6 +133,7 @@ void agent_close(struct agent *agent)
         bus_close(agent->bus);
     }
     courier_close(agent->courier);
+    gateway_close(agent, agent->leaving && agent->options.stop_workloads_on_exit);
     slots_close(agent);
     if (agent->store.fd >= 0 && agent->host.mode != CGROUP_NONE) {
         /* Empty ones only: what runs on keeps its own. */
@@ -327,6 +330,8 @@ static void take_command(struct agent *agent, const struct bus_message *message)
     int rc = wire_decode(&message_command_shape, message->data, message->bytes, 0, &agent->message,
                          &event.command, &err);
     if (rc == 0) {
+        if (event.command.verb == NODE_ROUTE)
+            gateway_expect(agent, event.command.id, agent->reply);
         agent_feed(agent, &event);
         return;
     }
@@ -374,6 +379,9 @@ static void dispatch(struct agent *agent, uint64_t data, unsigned events)
         return;
     case WATCH_COURIER:
         owners_take(agent);
+        return;
+    case WATCH_INGRESS:
+        gateway_dispatch(agent);
         return;
     }
 }
@@ -465,7 +473,9 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
             fail(agent, "the record cannot be removed", &err);
         return;
     case NODE_FX_ANSWER:
-        if (agent->reply[0] != 0)
+        if (gateway_reply(agent, effect->answer.id, subject))
+            publish(agent, subject, NULL, &message_answer_shape, &effect->answer);
+        else if (agent->reply[0] != 0)
             publish(agent, agent->reply, NULL, &message_answer_shape, &effect->answer);
         return;
     case NODE_FX_REPORT:
@@ -511,6 +521,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         owners_carry_out(agent, effect);
         return;
     case NODE_FX_ROUTE:
+        gateway_route(agent, effect);
         return;
     }
 }

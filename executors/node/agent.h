@@ -9,7 +9,7 @@
  * Divided by meaning: agent.c (loop, events, effects), slots.c (shims: start, adopt, talk, clear),
  * judge.c (readiness, liveness), owners.c (what owners are told, their state and their leases),
  * ports.c (where http workloads listen), probes.c (probes and round trips), publish.c (messages),
- * courier.c, fetch.c, store.c.
+ * gateway.c (the ingress), courier.c, fetch.c, store.c.
  * One thread; nats.c's threads only fill the bus's queue.
  */
 #pragma once
@@ -39,8 +39,17 @@
 #define JUDGE_BYTES      512
 #define FETCH_TEXT_BYTES 1024
 #define AGENT_PROBES     64
+#define AGENT_ROUTES     512 /* routes without an answer yet */
 
-enum watch { WATCH_BUS, WATCH_SIGNAL, WATCH_SHIM, WATCH_FETCH, WATCH_JUDGE, WATCH_COURIER };
+enum watch {
+    WATCH_BUS,
+    WATCH_SIGNAL,
+    WATCH_SHIM,
+    WATCH_FETCH,
+    WATCH_JUDGE,
+    WATCH_COURIER,
+    WATCH_INGRESS
+};
 
 /* A probe of readiness or liveness under way. */
 struct judge {
@@ -124,6 +133,8 @@ struct agent {
     struct bus_subscription *commands;
     struct bus_subscription *echoes;
     struct courier *courier;
+    struct ingress *ingress;       /* NULL: this node is none */
+    struct gateway_reply *replies; /* AGENT_ROUTES: of routes under way */
     char boot_id[BOOT_ID_BYTES];
     char machine[LIMIT_NAME_BYTES];
     char shim_path[LIMIT_PATH_BYTES];
@@ -212,6 +223,18 @@ void owners_take(struct agent *agent);
 int port_choose(struct agent *agent, struct slot *slot, struct error *err) WARN_UNUSED;
 /* Of one that runs: from what it was started with. */
 void port_recall(struct agent *agent, struct slot *slot);
+
+/* ---- gateway.c --------------------------------------------------------------------------------
+ */
+int gateway_open(struct agent *agent, struct error *err) WARN_UNUSED;
+void gateway_close(struct agent *agent, bool stop);
+void gateway_dispatch(struct agent *agent);
+void gateway_route(struct agent *agent, const struct node_effect *effect);
+void gateway_probe(struct agent *agent, const struct node_effect *effect);
+void gateway_hello(const struct agent *agent, struct message_hello *hello);
+/* The answer to a ROUTE comes later: to this subject. */
+void gateway_expect(struct agent *agent, const char *id, const char *reply);
+bool gateway_reply(struct agent *agent, const char *id, char ret_subject[LIMIT_SUBJECT_BYTES]);
 
 /* ---- probes.c ---------------------------------------------------------------------------------
  */

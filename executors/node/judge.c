@@ -184,7 +184,7 @@ static int watch_index(const struct agent *agent, const struct slot *slot,
 }
 
 /* A target may leave out where an http workload listens, which nobody knew when it was written:
- * "/path" for HTTP, "" for TCP, and "$BERTH_ADDRESS" anywhere stand for it. */
+ * "" or "/path", and "$BERTH_ADDRESS" anywhere stand for it. */
 static int expand(const struct slot *slot, enum ready_kind kind, const char *target,
                   char out[LIMIT_TEXT_BYTES])
 {
@@ -195,8 +195,9 @@ static int expand(const struct slot *slot, enum ready_kind kind, const char *tar
     if (at != NULL)
         bytes = snprintf(out, LIMIT_TEXT_BYTES, "%.*s%s%s", (int)before, target, slot->endpoint,
                          at + strlen(variable));
-    else if (kind == READY_HTTP && target[0] == '/')
-        bytes = snprintf(out, LIMIT_TEXT_BYTES, "http://%s%s", slot->endpoint, target);
+    else if (kind == READY_HTTP && (target[0] == '/' || target[0] == 0))
+        bytes = snprintf(out, LIMIT_TEXT_BYTES, "http://%s%s", slot->endpoint,
+                         target[0] == 0 ? "/" : target);
     else
         bytes = snprintf(out, LIMIT_TEXT_BYTES, "%s", target[0] != 0 ? target : slot->endpoint);
     return bytes < 0 || bytes >= LIMIT_TEXT_BYTES ? ERR_LIMIT : 0;

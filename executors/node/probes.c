@@ -23,6 +23,10 @@ static void trip_answered(void *context, const struct bus_message *message);
 
 void probe_begin(struct agent *agent, const struct node_effect *effect)
 {
+    if (effect->probe.subject[0] == 0) {
+        gateway_probe(agent, effect);
+        return;
+    }
     for (int i = 0; i < AGENT_PROBES; i++) {
         struct probe *probe = &agent->probes[i];
         if (probe->used)

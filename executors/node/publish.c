@@ -70,6 +70,7 @@ void publish_hello(struct agent *agent, const struct message_hello *hello)
     str_format(cgroup->key, sizeof(cgroup->key), "cgroup");
     str_format(cgroup->value, sizeof(cgroup->value), "%s", cgroup_mode_words[agent->host.mode]);
     full.tags = tags;
+    gateway_hello(agent, &full);
     if (!bus_connected(agent->bus)) {
         agent->hello_at = INT64_MAX; /* said when it is connected */
         return;
