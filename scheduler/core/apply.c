@@ -110,7 +110,7 @@ void core_on_apply(struct core *core, const struct core_event *event)
     }
     if (is_stale(core, event, event->apply.version))
         return;
-    if (app_check(app, state->world, &err) < 0 || core_routes_refuse(core, app, &err)) {
+    if (app_check(app, state->world, &err) < 0 || core_routes_check(core, app, &err) < 0) {
         core_reply(core, event, err.code, err.text);
         return;
     }

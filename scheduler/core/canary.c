@@ -17,6 +17,7 @@ enum canary_word { CANARY_WAIT, CANARY_GOOD, CANARY_BAD };
 
 static enum canary_word judge(struct core *core, struct core_handoff *handoff,
                               const struct core_place *place, char why[LIMIT_TEXT_BYTES]);
+static void tell(const struct handoff_step *step, const char *name, const char *text);
 static void ask(struct core *core, struct core_handoff *handoff);
 static bool is_worse(const struct update *update, const struct core_judged_side *from,
                      const struct core_judged_side *to, char why[LIMIT_TEXT_BYTES]);
@@ -59,13 +60,30 @@ bool core_canary_visit(struct handoff_step *step)
         handoff->canary.promoted = true;
         step->place.state->canary_good = step->place.spec_hash;
         step->place.state->canary_bad = 0;
+        CORE_TEXT(why, "%lld requests, and it is as good as the old version",
+                  (long long)handoff->canary.requests);
+        tell(step, "canary.promoted", why);
         core_linger(step);
         return true;
     case CANARY_BAD:
         step->place.state->canary_bad = step->place.spec_hash;
+        tell(step, "canary.refused", why);
         return core_step_fail(step, why);
     }
     return false;
+}
+
+static void tell(const struct handoff_step *step, const char *name, const char *text)
+{
+    const struct core_handoff *handoff = step->handoff;
+    core_publish(step->core, name,
+                 (struct core_subject){.namespace_ = handoff->namespace_,
+                                       .app = handoff->app,
+                                       .workload = handoff->workload,
+                                       .handoff = handoff->id,
+                                       .instance = handoff->to,
+                                       .node = handoff->to_node},
+                 text);
 }
 
 /* What the last judgement means; asks for the next when it is due. */

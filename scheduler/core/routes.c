@@ -496,7 +496,7 @@ static void ingresses_find(struct core *core)
 
 /* ---- what an apply may not do ---- */
 
-bool core_routes_refuse(const struct core *core, const struct app *app, struct error *err)
+int core_routes_check(const struct core *core, const struct app *app, struct error *err)
 {
     const struct core_state *state = &core->state;
     int count = 0;
@@ -512,23 +512,23 @@ bool core_routes_refuse(const struct core *core, const struct app *app, struct e
             for (int own = 0; own < app->workload_count; own++) {
                 if (!claims(&app->workloads[own], theirs))
                     continue;
-                error_set(err, ERR_EXISTS, 0,
-                          "app %s: workload %s wants the requests for %s%s, which go to %s/%s/%s "
-                          "already; choose another host or path, or remove that route first",
-                          app->name, app->workloads[own].name,
-                          theirs->http.host[0] != 0 ? theirs->http.host : "any host, ",
-                          theirs->http.path, other->namespace_, other->name, theirs->name);
-                return true;
+                return error_set(
+                    err, ERR_EXISTS, 0,
+                    "app %s: workload %s wants the requests for %s%s, which go to %s/%s/%s "
+                    "already; choose another host or path, or remove that route first",
+                    app->name, app->workloads[own].name,
+                    theirs->http.host[0] != 0 ? theirs->http.host : "any host, ", theirs->http.path,
+                    other->namespace_, other->name, theirs->name);
             }
         }
     }
     if (count <= LIMIT_ROUTES)
-        return false;
-    error_set(err, ERR_LIMIT, 0,
-              "app %s: with it there were %d HTTP routes, and a scheduler holds at most %d; remove "
-              "some first",
-              app->name, count, LIMIT_ROUTES);
-    return true;
+        return 0;
+    return error_set(
+        err, ERR_LIMIT, 0,
+        "app %s: with it there were %d HTTP routes, and a scheduler holds at most %d; remove "
+        "some first",
+        app->name, count, LIMIT_ROUTES);
 }
 
 static bool claims(const struct workload *workload, const struct workload *other)

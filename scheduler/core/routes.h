@@ -80,8 +80,9 @@ bool core_route_fill(struct core *core, const struct core_command *command,
 bool core_route_probe(const struct core *core, const struct core_instance *instance,
                       struct message_route *ret_route);
 
-/* Two apps that claim the same host and path, or too many routes: the sentence for the reply. */
-bool core_routes_refuse(const struct core *core, const struct app *app, struct error *err);
+/* Refuses an app that claims a host and path of another one, or has too many routes. */
+int core_routes_check(const struct core *core, const struct app *app,
+                      struct error *err) WARN_UNUSED;
 
 /* Read-only, for tools: the servers of a route at this moment, at most `max`. */
 int core_route_servers(const struct core *core, const struct core_route *route,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/app.h"
 #include "model/world.h"
+#include "scheduler/core/routes.h"
 #include "scheduler/service/service_internal.h"
 
 /* Answers now or later. */
@@ -547,6 +548,8 @@ static int read_app(struct service *service, struct doc *doc, struct arena *aren
         return error_set(err, ERR_UNAVAILABLE, 0,
                          "there is no world yet: apply one first (prices, sites, latencies)");
     rc = app_check(app, world, err);
+    if (rc == 0)
+        rc = core_routes_check(service->core, app, err);
     if (rc == 0)
         rc = fits_record(app, NULL, err);
     if (rc == 0)

@@ -144,6 +144,7 @@ static void test_a_canary_has_its_share_and_is_promoted(void **state)
     fixture_run(f, 5 * US_PER_S);
     assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
     assert_true(fixture_ended(f)->canary.promoted);
+    assert_non_null(strstr(fixture_told(f, "canary.promoted")->text, "500 requests"));
     assert_int_equal(f->told_while_served, 0);
 }
 
@@ -157,6 +158,7 @@ static void taken_back(struct fixture *f, const char *why)
     assert_int_equal(ended->state, HANDOFF_STATE_BACK);
     if (strstr(ended->text, why) == NULL)
         fail_msg("\"%s\" is not in: %s", why, ended->text);
+    assert_non_null(strstr(fixture_told(f, "canary.refused")->text, why));
     assert_int_equal(weight_of(f, old), 256);
     assert_int_equal(f->told_while_served, 0);
     uint64_t before = core_state(f->core)->ended_count;
