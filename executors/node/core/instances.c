@@ -109,6 +109,7 @@ void instance_drain(struct node *node, struct node_instance *instance)
     case INSTANCE_UNREADY:
         if (!instance->record.spec.contract) {
             /* Berth cannot drain what it does not own: it goes on serving until SIGTERM. */
+            instance->act_at = instance->live_at = NODE_NEVER;
             instance_set_detail(instance, "no contract: it serves until it is stopped");
             instance_set_state(instance, INSTANCE_HELD);
             return;

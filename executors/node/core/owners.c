@@ -333,8 +333,10 @@ static void grant(struct node *node, struct node_instance *instance)
         instance->state_by = NODE_NEVER;
         return;
     }
-    if (spec->lease_us > 0)
+    if (spec->lease_us > 0) {
         lease_from(node, instance, node->renewed_us);
+        instance->work |= WORK_LEASE; /* its shim may be a new one, that knows of none */
+    }
     instance->grant = GRANT_SAID;
     instance->state_by =
         node_after(node->now, node_or_default(spec->start_timeout_us, NODE_START_US));

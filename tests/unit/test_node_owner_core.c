@@ -1,0 +1,562 @@
+/* The node machine's owners: granted by an epoch, frozen, kept by a lease, moved with their state.
+ */
+#include "tests/unit/node_bench.h"
+
+#define LEASE_US (8 * US_PER_S)
+
+static void start_owner(struct bench *bench, enum spec_class class, int64_t lease_us)
+{
+    struct message_command start = command_of(bench, NODE_START);
+    start.spec = spec_of(READY_CONTRACT, true);
+    start.spec.handoff = (int)class;
+    start.spec.lease_us = lease_us;
+    take(bench, &start);
+    assert_int_equal(answer_code(bench), 0);
+    result(bench, NODE_EV_FETCHED, 0, "");
+    result(bench, NODE_EV_SPAWNED, 0, "");
+    says(bench, SAID_READY);
+}
+
+static void renew(struct bench *bench)
+{
+    struct node_event event = event_of(bench, NODE_EV_RENEWED);
+    event.renewed.sent_us = bench->now;
+    node_step(bench->node, &event, bench->effects);
+}
+
+static void resume(struct bench *bench, const char *handed)
+{
+    bench->epoch.n++;
+    struct message_command command = command_of(bench, NODE_RESUME);
+    command.handed = handed;
+    take(bench, &command);
+    assert_int_equal(answer_code(bench), 0);
+}
+
+static void order_round(struct bench *bench, enum node_verb verb, int round)
+{
+    struct message_command command = command_of(bench, verb);
+    command.round = round;
+    if (verb == NODE_RESTORE)
+        command.object = (struct message_object){.digest = "sha256:aa", .bytes = 3};
+    take(bench, &command);
+}
+
+static void says_more(struct bench *bench, enum workload_word word, int round, const char *text)
+{
+    struct node_event event = event_of(bench, NODE_EV_SAID);
+    event.said = word;
+    event.round = round;
+    event.said_text = text;
+    node_step(bench->node, &event, bench->effects);
+}
+
+static void shipped(struct bench *bench, uint64_t ticket, int code, const char *digest)
+{
+    struct node_event event = event_of(bench, NODE_EV_SHIPPED);
+    event.ticket = ticket;
+    event.shipped.code = code;
+    str_format(event.shipped.text, sizeof(event.shipped.text), "%s", code == 0 ? "" : "no bus");
+    str_format(event.shipped.object.digest, LIMIT_DIGEST_BYTES, "%s", digest);
+    event.shipped.object.bytes = 3;
+    node_step(bench->node, &event, bench->effects);
+}
+
+static void got(struct bench *bench, uint64_t ticket, int code)
+{
+    struct node_event event = event_of(bench, NODE_EV_GOT);
+    event.ticket = ticket;
+    event.result.code = code;
+    node_step(bench->node, &event, bench->effects);
+}
+
+static void owner(struct bench *bench, enum spec_class class)
+{
+    start_owner(bench, class, LEASE_US);
+    renew(bench);
+    resume(bench, NULL);
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+}
+
+static void test_ready_is_standby(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, 0);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_string_equal(effect(bench, NODE_FX_REPORT)->report.instance.detail, "standby");
+    assert_int_equal(record(bench)->want, NODE_WANT_HELD);
+    assert_null(effect(bench, NODE_FX_SAY));
+    /* Words that are about other classes, or come at the wrong time, make no owner of it. */
+    says(bench, SAID_RESUMED);
+    says(bench, SAID_OWNED);
+    says(bench, SAID_READY);
+    says(bench, SAID_FROZEN);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_int_equal(bench->effects->count, 0);
+}
+
+static void test_granted_by_the_commands_epoch(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, 0);
+    bench->epoch = (struct epoch){3, 40};
+    resume(bench, "at:9");
+    assert_int_equal(bench->effects->list[0].kind, NODE_FX_PERSIST);
+    assert_string_equal(bench->effects->list[0].record.handed, "at:9");
+    assert_int_equal(bench->effects->list[0].record.owner.n, 41);
+    const struct node_effect *say = effect(bench, NODE_FX_SAY);
+    assert_int_equal(say->say.what, SAY_OWN);
+    assert_int_equal(say->say.epoch.term, 3);
+    assert_int_equal(say->say.epoch.n, 41);
+    assert_string_equal(say->say.handed, "at:9");
+    assert_null(effect(bench, NODE_FX_LEASE)); /* it has none */
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+    assert_null(effect(bench, NODE_FX_REPORT)->report.instance.handed);
+    /* By a later epoch, without having been frozen: told again, and reported again. */
+    resume(bench, "at:10");
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.epoch.n, 42);
+    says(bench, SAID_OWNED);
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.state, INSTANCE_READY);
+}
+
+static void test_frozen_hands_over(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order(bench, NODE_DRAIN);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.path, "");
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.deadline_us, bench->now + 2 * US_PER_S);
+    says(bench, SAID_DRAINED); /* is not frozen */
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    says_more(bench, SAID_FROZEN, 0, "seq=12");
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_string_equal(effect(bench, NODE_FX_REPORT)->report.instance.handed, "seq=12");
+    assert_int_equal(record(bench)->owner.n, 0);
+    happens(bench, NODE_EV_CONNECTED);
+    assert_string_equal(effect(bench, NODE_FX_HELLO)->hello.instances[0].handed, "seq=12");
+    resume(bench, "seq=20");
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.handed, "seq=20");
+}
+
+/* A freeze that is late, or fails, is never told as one. */
+static void test_a_freeze_is_never_assumed(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order(bench, NODE_DRAIN);
+    bench->now += 2 * US_PER_S;
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    assert_string_equal(effect(bench, NODE_FX_REPORT)->report.instance.detail,
+                        "did not freeze in time");
+    /* The scheduler goes back: the owner by a new epoch; its late word counts no more. */
+    resume(bench, NULL);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+    says_more(bench, SAID_FROZEN, 0, "late");
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+    order(bench, NODE_DRAIN);
+    says_more(bench, SAID_FAILED, 0, "a lock");
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+    assert_string_equal(record(bench)->detail, "could not freeze: a lock");
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.error_code, ERR_IO);
+}
+
+static void test_could_not_own_starts_again(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, 0);
+    resume(bench, "x");
+    says_more(bench, SAID_FAILED, 0, "bad state");
+    assert_non_null(effect(bench, NODE_FX_CLEAR));
+    ends(bench, 137);
+    assert_int_equal(state_of(bench), INSTANCE_BACKOFF);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    bench->now += US_PER_S;
+    happens(bench, NODE_EV_TICK);
+    result(bench, NODE_EV_SPAWNED, 0, "");
+    says(bench, SAID_READY);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+}
+
+/* ---- leases ------------------------------------------------------------------------------------
+ */
+
+static void test_no_grant_without_a_lease(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    assert_true(node_wants_answers(bench->node));
+    resume(bench, NULL);
+    assert_null(effect(bench, NODE_FX_SAY));
+    renew(bench);
+    assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, bench->now + LEASE_US);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+    assert_true(effect(bench, NODE_FX_LEASE) < effect(bench, NODE_FX_SAY)); /* the shim first */
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+}
+
+/* It counts from the last answered beat, not from the grant. */
+static void test_lease_counts_from_the_beat(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    renew(bench);
+    int64_t sent = bench->now;
+    bench->now += 3 * US_PER_S;
+    resume(bench, NULL);
+    assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, sent + LEASE_US);
+    says(bench, SAID_OWNED);
+    assert_int_equal(node_deadline(bench->node).us, sent + LEASE_US * 3 / 4);
+    renew(bench);
+    assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, bench->now + LEASE_US);
+    /* An answer to an older beat takes nothing back. */
+    struct node_event older = event_of(bench, NODE_EV_RENEWED);
+    older.renewed.sent_us = bench->now - US_PER_S;
+    node_step(bench->node, &older, bench->effects);
+    assert_int_equal(bench->effects->count, 0);
+    /* One that claims to be of later than now is not believed. */
+    older.renewed.sent_us = bench->now + US_PER_S;
+    node_step(bench->node, &older, bench->effects);
+    assert_int_equal(bench->effects->count, 0);
+}
+
+static void test_lease_ends(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    int64_t until = bench->now + LEASE_US;
+    bench->now += LEASE_US * 3 / 4;
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.deadline_us, until);
+    says_more(bench, SAID_FROZEN, 0, "seq=5");
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    const struct message_instance *told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_string_equal(told->detail, "lease ended");
+    assert_string_equal(told->handed, "seq=5");
+    renew(bench); /* heard again, it is no owner by itself */
+    assert_int_equal(bench->effects->count, 0);
+    resume(bench, "seq=5");
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+}
+
+/* Frozen too late, or not at all: the shim ends it, which is no crash to be started again. */
+static void test_killed_at_the_end_of_its_lease(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    bench->now += LEASE_US * 3 / 4;
+    happens(bench, NODE_EV_TICK);
+    bench->now += LEASE_US / 4;
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    ends(bench, 137);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    assert_int_equal(state_of(bench), INSTANCE_STOPPED);
+}
+
+static void test_restarted_in_its_lease_it_owns_again(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    renew(bench);
+    resume(bench, "seq=1");
+    says(bench, SAID_OWNED);
+    struct epoch epoch = record(bench)->owner;
+    ends(bench, 9);
+    assert_int_equal(state_of(bench), INSTANCE_BACKOFF);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    bench->now += US_PER_S;
+    happens(bench, NODE_EV_TICK);
+    result(bench, NODE_EV_SPAWNED, 0, "");
+    says(bench, SAID_READY);
+    assert_int_equal(state_of(bench), INSTANCE_STARTING); /* never HELD on the way */
+    assert_int_equal(epoch_compare(effect(bench, NODE_FX_SAY)->say.epoch, epoch), 0);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.handed, "seq=1");
+    assert_non_null(effect(bench, NODE_FX_LEASE)); /* a new shim */
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+    /* Again, but the lease ends before it is back. */
+    ends(bench, 9);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    bench->now += LEASE_US;
+    happens(bench, NODE_EV_TICK);
+    result(bench, NODE_EV_SPAWNED, 0, "");
+    says(bench, SAID_READY);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_string_equal(record(bench)->detail, "lease ended");
+    assert_null(effect(bench, NODE_FX_SAY));
+}
+
+/* ---- the agent's own death ---------------------------------------------------------------------
+ */
+
+static void adopted_with_lease(struct bench *bench, int64_t lease_us)
+{
+    struct node_event event = event_of(bench, NODE_EV_ADOPTED);
+    event.adopted.running = true;
+    event.adopted.said_ready = true;
+    event.adopted.lease_us = lease_us;
+    node_step(bench->node, &event, bench->effects);
+}
+
+static void test_adopted_owner(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    owner(bench, SPEC_EXCLUSIVE);
+    int64_t until = bench->now + LEASE_US;
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, until);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+    assert_int_equal(bench->effects->count, 0);
+    /* No lease of its own: the shim's stands, and it freezes before that ends. */
+    assert_int_equal(node_deadline(bench->node).us, until - LEASE_US / 4);
+    bench->now += US_PER_S;
+    renew(bench);
+    assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, bench->now + LEASE_US);
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, 0); /* a shim that knows of none: it must not go on */
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
+}
+
+static void test_adopted_while_freezing(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_DRAIN, 3);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.path, "state.out.3");
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, bench->now + LEASE_US);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.path, "state.out.3");
+    says_more(bench, SAID_FROZEN, 0, "w=4"); /* the shim repeats it */
+    assert_non_null(effect(bench, NODE_FX_SHIP));
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+}
+
+static void test_adopted_while_granted(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    renew(bench);
+    resume(bench, "h");
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, bench->now + LEASE_US);
+    assert_null(effect(bench, NODE_FX_SAY)); /* nobody has answered this agent yet */
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    bench->now += US_PER_S;
+    renew(bench);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.handed, "h");
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+}
+
+/* ---- state -------------------------------------------------------------------------------------
+ */
+
+static void test_snapshots(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_SNAPSHOT, 1);
+    assert_int_equal(answer_code(bench), 0);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_SNAPSHOT);
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.path, "state.out.1");
+    says_more(bench, SAID_SNAPSHOTTED, 2, NULL); /* of another round */
+    assert_null(effect(bench, NODE_FX_SHIP));
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    uint64_t first = effect(bench, NODE_FX_SHIP)->file.ticket;
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    assert_null(effect(bench, NODE_FX_SHIP));
+    /* The scheduler begins anew: the result of the first counts no more. */
+    order_round(bench, NODE_SNAPSHOT, 1);
+    shipped(bench, first, 0, "sha256:old");
+    assert_int_equal(bench->effects->count, 0);
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, 0, "sha256:new");
+    assert_int_equal(bench->effects->list[0].kind, NODE_FX_PERSIST);
+    const struct message_instance *told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_int_equal(told->round, 1);
+    assert_string_equal(told->object.digest, "sha256:new");
+    assert_int_equal(told->state, INSTANCE_READY);
+    assert_string_equal(effect(bench, NODE_FX_DROP)->file.path, "state.out.1");
+    /* One that fails is told as that, and the next begins clean. */
+    order_round(bench, NODE_SNAPSHOT, 2);
+    says_more(bench, SAID_FAILED, 0, "disk full");
+    told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_int_equal(told->error_code, ERR_IO);
+    assert_int_equal(told->round, 1);
+    assert_string_equal(told->detail, "snapshot round 2 failed: disk full");
+    order_round(bench, NODE_SNAPSHOT, 2);
+    says_more(bench, SAID_SNAPSHOTTED, 2, NULL);
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, 0, "sha256:two");
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.error_code, 0);
+}
+
+static void test_last_delta(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_DRAIN, 4);
+    says_more(bench, SAID_FROZEN, 0, "w=7");
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    uint64_t ticket = effect(bench, NODE_FX_SHIP)->file.ticket;
+    bench->now += 20 * US_PER_S; /* no deadline of the workload's any more */
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(bench->effects->count, 0);
+    shipped(bench, ticket, 0, "sha256:last");
+    const struct message_instance *told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_int_equal(told->state, INSTANCE_HELD);
+    assert_int_equal(told->round, 4);
+    assert_string_equal(told->object.digest, "sha256:last");
+    assert_string_equal(told->handed, "w=7");
+}
+
+static void test_last_delta_not_shipped(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_DRAIN, 4);
+    says_more(bench, SAID_FROZEN, 0, "w=7");
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, ERR_UNAVAILABLE, "");
+    const struct message_instance *told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_int_equal(told->state, INSTANCE_HELD);
+    assert_int_equal(told->error_code, ERR_UNAVAILABLE);
+    assert_int_equal(told->round, 0);
+    resume(bench, "w=7");
+    says(bench, SAID_OWNED);
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.error_code, 0);
+}
+
+static void test_restore(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_STATEFUL, 0);
+    order_round(bench, NODE_RESTORE, 1);
+    const struct node_effect *get = effect(bench, NODE_FX_GET);
+    assert_string_equal(get->file.path, "state.in.1");
+    assert_string_equal(get->file.object.digest, "sha256:aa");
+    uint64_t ticket = get->file.ticket;
+    got(bench, ticket + 1, 0);
+    assert_int_equal(bench->effects->count, 0);
+    got(bench, ticket, 0);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_RESTORE);
+    says_more(bench, SAID_RESTORED, 1, NULL);
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.round, 1);
+    assert_non_null(effect(bench, NODE_FX_DROP));
+    order_round(bench, NODE_RESTORE, 2);
+    got(bench, effect(bench, NODE_FX_GET)->file.ticket, ERR_CORRUPT);
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.error_code, ERR_CORRUPT);
+    assert_null(effect(bench, NODE_FX_SAY));
+    assert_int_equal(record(bench)->round, 1);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+}
+
+/* What it was given and had not yet owned died with it: started again it would own nothing. */
+static void test_state_given_is_lost_with_the_process(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_STATEFUL, 0);
+    order_round(bench, NODE_RESTORE, 1);
+    got(bench, effect(bench, NODE_FX_GET)->file.ticket, 0);
+    says_more(bench, SAID_RESTORED, 1, NULL);
+    resume(bench, "w=1");
+    ends(bench, 6);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    assert_int_equal(state_of(bench), INSTANCE_FAILED);
+    assert_int_equal(record(bench)->error_code, ERR_STALE);
+    assert_null(effect(bench, NODE_FX_SPAWN));
+}
+
+static void test_tasks_are_refused(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order_round(bench, NODE_SNAPSHOT, 1);
+    assert_int_equal(answer_code(bench), ERR_UNSUPPORTED);
+    bench->epoch.n++;
+    order(bench, NODE_STOP);
+    ends(bench, 0);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    bench->epoch.n++;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_SNAPSHOT, 0);
+    assert_int_equal(answer_code(bench), ERR_INVALID);
+    order_round(bench, NODE_RESTORE, 1);
+    assert_int_equal(answer_code(bench), ERR_STALE); /* it owns */
+    order(bench, NODE_DRAIN);
+    says(bench, SAID_FROZEN);
+    order_round(bench, NODE_SNAPSHOT, 1);
+    assert_int_equal(answer_code(bench), ERR_STALE); /* it does not */
+    /* A class that is told to own needs somebody to tell. */
+    struct message_command start = command_of(bench, NODE_START);
+    start.spec = spec_of(READY_TCP, false);
+    start.spec.handoff = SPEC_EXCLUSIVE;
+    str_format(start.instance, sizeof(start.instance), "i2");
+    take(bench, &start);
+    assert_int_equal(answer_code(bench), ERR_INVALID);
+}
+
+static void test_record_of_an_owner_round_trip(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_DRAIN, 4);
+    says_more(bench, SAID_FROZEN, 0, "w=7");
+    struct strbuf text;
+    struct arena arena;
+    struct node_record back;
+    struct error err;
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_encode(&node_record_shape, record(bench), &text);
+    arena_init(&arena, LIMIT_WIRE_BYTES);
+    assert_int_equal(wire_decode(&node_record_shape, text.text, text.bytes, 0, &arena, &back, &err),
+                     0);
+    assert_string_equal(back.handed, "w=7");
+    assert_int_equal(back.asked, 4);
+    assert_true(back.granted);
+    arena_done(&arena);
+    strbuf_done(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_ready_is_standby),
+        TEST(test_granted_by_the_commands_epoch),
+        TEST(test_frozen_hands_over),
+        TEST(test_a_freeze_is_never_assumed),
+        TEST(test_could_not_own_starts_again),
+        TEST(test_no_grant_without_a_lease),
+        TEST(test_lease_counts_from_the_beat),
+        TEST(test_lease_ends),
+        TEST(test_killed_at_the_end_of_its_lease),
+        TEST(test_restarted_in_its_lease_it_owns_again),
+        TEST(test_adopted_owner),
+        TEST(test_adopted_while_freezing),
+        TEST(test_adopted_while_granted),
+        TEST(test_snapshots),
+        TEST(test_last_delta),
+        TEST(test_last_delta_not_shipped),
+        TEST(test_restore),
+        TEST(test_state_given_is_lost_with_the_process),
+        TEST(test_tasks_are_refused),
+        TEST(test_record_of_an_owner_round_trip),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
