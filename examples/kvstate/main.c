@@ -4,7 +4,8 @@
  *     kvstate [--subject svc.default.state] [--bytes 64MiB] [--change 1%] [--slow-export-ms N]
  *
  * Requests: "put <key> <version>" and "get <key>"; the answer to both is "ok <key> <version>
- * <epoch> <instance>" with the version that is there now, or "error <why>". Keys are numbers from
+ * <epoch> <instance> <before>" with the version that is there now and the one that was there when
+ * the request came (a put that comes again finds its own), or "error <why>". Keys are numbers from
  * 1; 0 and every 1024th are the store's own: it changes --change of its pages a second by itself,
  * as long as it serves, so that there is a delta to ship. "status" answers "<keys> <puts> <changes>
  * <round>".
@@ -35,7 +36,7 @@ static int read_options(int argc, char **argv, struct owner_options *options, st
                         int64_t *ret_bytes);
 static void serve(struct owner *owner, natsMsg *request, void *context);
 static void answer(struct owner *owner, const struct state *state, natsMsg *request, int64_t key,
-                   const struct error *err);
+                   uint64_t before, const struct error *err);
 static int own(struct owner *owner, const char *handed, void *context);
 static int freeze(struct owner *owner, const char *path, char handed[BERTH_HANDED_BYTES + 1],
                   void *context);
@@ -98,7 +99,7 @@ static void serve(struct owner *owner, natsMsg *request, void *context)
     struct error err = {0};
     char line[128], text[128];
     int64_t key = 0;
-    uint64_t version = 0;
+    uint64_t version = 0, before = 0;
     str_format(line, sizeof line, "%.*s",
                natsMsg_GetDataLength(request) < 100 ? natsMsg_GetDataLength(request) : 100,
                natsMsg_GetData(request));
@@ -119,20 +120,21 @@ static void serve(struct owner *owner, natsMsg *request, void *context)
     }
     if ((!put && !get) || first == NULL || str_to_i64(first, &key) < 0)
         (void)error_set(&err, ERR_INVALID, 0, "put <key> <version>, get <key> or status");
-    else if (put && store_put(&state->store, key, version, &err) < 0)
+    else if (store_get(&state->store, key, &before, &err) == 0 && put &&
+             store_put(&state->store, key, version, &err) < 0)
         fprintf(stderr, "kvstate: %s\n", err.text);
-    answer(owner, state, request, key, &err);
+    answer(owner, state, request, key, before, &err);
 }
 
 static void answer(struct owner *owner, const struct state *state, natsMsg *request, int64_t key,
-                   const struct error *err)
+                   uint64_t before, const struct error *err)
 {
     struct error found = *err;
     uint64_t version = 0;
     char text[384], epoch[BERTH_EPOCH_BYTES];
     if (found.code == 0 && store_get(&state->store, key, &version, &found) == 0)
-        str_format(text, sizeof text, "ok %" PRId64 " %" PRIu64 " %s %.128s", key, version,
-                   berth_epoch_format(owner_epoch(owner), epoch), owner_instance(owner));
+        str_format(text, sizeof text, "ok %" PRId64 " %" PRIu64 " %s %.128s %" PRIu64, key, version,
+                   berth_epoch_format(owner_epoch(owner), epoch), owner_instance(owner), before);
     else
         str_format(text, sizeof text, "error %.300s", found.text);
     owner_reply(owner, request, text);

@@ -51,6 +51,8 @@ struct load {
     int64_t disorder; /* the ledger's epochs go down */
     int64_t fenced;   /* requests of owners of before that the ledger refused meanwhile */
     int64_t fenced_before;
+    int64_t conflicts; /* appends by an owner that knew too little: its state was not handed over */
+    int64_t conflicts_before;
 };
 
 static volatile int ended;
@@ -61,7 +63,7 @@ static bool take(void *context, int64_t number, int64_t sent_us, const char *dat
 static void line(void *context);
 static void print(struct load *load, bool final);
 static int ledger_status(struct load *load, int64_t *ret_count, int64_t *ret_fenced,
-                         struct error *err);
+                         int64_t *ret_conflicts, struct error *err);
 static int judge_ledger(struct load *load, struct error *err);
 static int judge_line(struct load *load, char *text, int64_t wanted, struct berth_epoch *before);
 static void on_signal(int number);
@@ -103,7 +105,7 @@ int main(int argc, char **argv)
     id_random(load.run);
     load.run[10] = 0;
     if (rc == 0)
-        rc = ledger_status(&load, &load.begin, &load.fenced_before, &err);
+        rc = ledger_status(&load, &load.begin, &load.fenced_before, &load.conflicts_before, &err);
     if (rc == 0 && (load.numbers == NULL || load.written == NULL || load.kept == NULL))
         rc = error_set(&err, ERR_NO_MEMORY, 0, "%" PRId64 " requests", load.asking.most);
     if (rc == 0) {
@@ -197,9 +199,10 @@ static void print(struct load *load, bool final)
         judge_json(&asking->judge, final, stdout);
         printf(",\"again_refused\":%" PRId64 ",\"again_nobody\":%" PRId64
                ",\"again_silent\":%" PRId64 ",\"lost_writes\":%" PRId64
-               ",\"written_twice\":%" PRId64 ",\"epochs_down\":%" PRId64 ",\"fenced\":%" PRId64 ",",
+               ",\"written_twice\":%" PRId64 ",\"epochs_down\":%" PRId64 ",\"fenced\":%" PRId64
+               ",\"conflicts\":%" PRId64 ",",
                asking->again_refused, asking->again_nobody, asking->again_silent, load->lost,
-               load->twice, load->disorder, load->fenced);
+               load->twice, load->disorder, load->fenced, load->conflicts);
         owners_json(&load->owners, stdout);
         printf("}\n");
     } else {
@@ -209,8 +212,9 @@ static void print(struct load *load, bool final)
         if (final)
             printf("\n    acknowledged writes lost %" PRId64 ", written twice %" PRId64
                    ", two owners at once %" PRId64 ", epochs that went down %" PRId64
-                   ", fenced %" PRId64,
-                   load->lost, load->twice, load->owners.at_once, load->disorder, load->fenced);
+                   ", fenced %" PRId64 ", conflicts %" PRId64,
+                   load->lost, load->twice, load->owners.at_once, load->disorder, load->fenced,
+                   load->conflicts);
         printf("\n");
     }
     fflush(stdout);
@@ -219,7 +223,7 @@ static void print(struct load *load, bool final)
 /* ---- the ledger ---- */
 
 static int ledger_status(struct load *load, int64_t *ret_count, int64_t *ret_fenced,
-                         struct error *err)
+                         int64_t *ret_conflicts, struct error *err)
 {
     char text[256];
     char *rest = NULL;
@@ -230,8 +234,9 @@ static int ledger_status(struct load *load, int64_t *ret_count, int64_t *ret_fen
     const char *count = strtok_r(text, " ", &rest);
     const char *epoch = strtok_r(NULL, " ", &rest);
     const char *fenced = strtok_r(NULL, " ", &rest);
-    if (count == NULL || epoch == NULL || fenced == NULL || str_to_i64(count, ret_count) < 0 ||
-        str_to_i64(fenced, ret_fenced) < 0)
+    const char *conflicts = strtok_r(NULL, " ", &rest);
+    if (epoch == NULL || conflicts == NULL || str_to_i64(count, ret_count) < 0 ||
+        str_to_i64(fenced, ret_fenced) < 0 || str_to_i64(conflicts, ret_conflicts) < 0)
         return error_set(err, ERR_INVALID, 0, "%s says '%s'", load->ledger, text);
     return 0;
 }
@@ -241,10 +246,11 @@ static int judge_ledger(struct load *load, struct error *err)
     static char text[ANSWER_BYTES];
     struct berth_epoch before = {0, 0};
     int64_t count;
-    int rc = ledger_status(load, &count, &load->fenced, err);
+    int rc = ledger_status(load, &count, &load->fenced, &load->conflicts, err);
     if (rc < 0)
         return rc;
     load->fenced -= load->fenced_before;
+    load->conflicts -= load->conflicts_before;
     int64_t next = load->begin + 1;
     while (next <= count) {
         char request[64], *rest = NULL;

@@ -184,7 +184,7 @@ static void gave_up(void *context, int64_t number)
     load->list[number % load->keys].busy = false;
 }
 
-/* "ok <key> <version> <epoch> <instance>" */
+/* "ok <key> <version> <epoch> <instance> <before>" */
 static bool take(void *context, int64_t number, int64_t sent_us, const char *data, int bytes)
 {
     struct load *load = context;
@@ -202,21 +202,23 @@ static bool judge_text_of(struct load *load, int64_t index, char *text, int64_t 
     struct key *key = &load->list[index];
     char *rest = NULL;
     int64_t place;
-    uint64_t version;
+    uint64_t version, before;
     struct berth_epoch epoch;
     const char *ok = strtok_r(text, " ", &rest);
     const char *where = strtok_r(NULL, " ", &rest);
     const char *which = strtok_r(NULL, " ", &rest);
     const char *by = strtok_r(NULL, " ", &rest);
     const char *instance = strtok_r(NULL, " ", &rest);
-    if (instance == NULL || !str_equal(ok, "ok") || str_to_i64(where, &place) < 0 ||
+    const char *earlier = strtok_r(NULL, " ", &rest);
+    if (earlier == NULL || !str_equal(ok, "ok") || str_to_i64(where, &place) < 0 ||
         place != place_of(index) || str_to_u64(which, &version) < 0 ||
-        berth_epoch_parse(by, &epoch) < 0) {
+        str_to_u64(earlier, &before) < 0 || berth_epoch_parse(by, &epoch) < 0) {
         load->errors++;
         return false;
     }
-    /* A put's own answer is judged as a get's: it says what is there now. */
-    bool old = version < key->acked;
+    /* A put's answer is judged as a get's, by what was there when it came: else the put would cover
+     * what was lost. */
+    bool old = version < key->acked || before < key->acked;
     bool new = version > key->sent &&version > load->base;
     load->lost += old;
     load->unknown += new;
