@@ -370,6 +370,46 @@ static void test_a_move_counts_the_cold_cache(void **state)
     done();
 }
 
+/* The examples that are made to be moved go where their tag says. */
+static void test_made_to_be_moved(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *app;
+        const char *world;
+        const char *workload;
+        int handoff;
+        bool http;
+    } apps[] = {
+        {"examples/web/app.yaml", "examples/web/world.yaml", "web", HANDOFF_OVERLAP, true},
+        {"examples/counter/app.yaml", "examples/worlds/demo.yaml", "counter", HANDOFF_EXCLUSIVE,
+         false},
+        {"examples/kvstate/app.yaml", "examples/worlds/demo.yaml", "kvstate", HANDOFF_STATEFUL,
+         false},
+    };
+    for (size_t i = 0; i < sizeof apps / sizeof apps[0]; i++) {
+        char path[512];
+        example.name = apps[i].workload;
+        str_format(path, sizeof path, "%s/%s", BERTH_SOURCE_DIR, apps[i].world);
+        read_text(path, example.world, TEXT_BYTES);
+        str_format(path, sizeof path, "%s/%s", BERTH_SOURCE_DIR, apps[i].app);
+        read_text(path, example.app, TEXT_BYTES);
+        plan_as_stated();
+        assert_string_equal(where(apps[i].workload), "gcp/us-central1");
+        const struct app *app = &example.fixture.app;
+        const struct workload *workload =
+            &app->workloads[fixture_part(&example.fixture, apps[i].workload)];
+        assert_int_equal(workload->handoff, apps[i].handoff);
+        assert_true(workload->contract);
+        assert_int_equal(workload->http.path[0] != 0, apps[i].http);
+        done();
+        replace(example.app, "{cloud: gcp}", "{cloud: aws}");
+        plan_as_stated();
+        assert_string_equal(where(apps[i].workload), "aws/us-east-1");
+        done();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_procedural_tiles_flips),
         cmocka_unit_test(test_inference_profile),
         cmocka_unit_test(test_a_move_counts_the_cold_cache),
+        cmocka_unit_test(test_made_to_be_moved),
     };
     return cmocka_run_group_tests_name("examples", tests, NULL, NULL);
 }
