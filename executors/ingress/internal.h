@@ -15,7 +15,7 @@
 #include "executors/ingress/response.h"
 
 #define INGRESS_KEY_BYTES  420 /* host, path and a '/' */
-#define INGRESS_LINE_BYTES 4096
+#define INGRESS_LINE_BYTES 16384
 #define INGRESS_WORD_US    (5 * US_PER_S)   /* a command without answer: HAProxy is stuck */
 #define INGRESS_AGAIN_US   (20 * US_PER_MS) /* between two tries to remove a server */
 #define INGRESS_RETRY_US   (1 * US_PER_S)   /* a change that was refused is tried again */

@@ -22,6 +22,7 @@
 static void on_routed(void *context, const char *id, int code, const char *text);
 static void on_probed(void *context, const struct ingress_probed *probed);
 static void on_happened(void *context, enum ingress_event event, const char *text);
+static void find_haproxy(void);
 static bool is_alive(int64_t pid);
 static void remove_folder(const char *path);
 static int route_wait(struct ingress_rig *rig, const struct message_route *route);
@@ -31,6 +32,7 @@ void ingress_rig_make(struct ingress_rig *rig, const char *more)
     char text[512];
     struct error err;
     (void)signal(SIGPIPE, SIG_IGN);
+    find_haproxy();
     memset(rig, 0, sizeof(*rig));
     str_format(rig->folder, sizeof(rig->folder), BERTH_BINARY_DIR "/ingress-XXXXXX");
     BERTH_ASSERT(mkdtemp(rig->folder) != NULL, "a folder");
@@ -198,6 +200,18 @@ static void on_happened(void *context, enum ingress_event event, const char *tex
     str_format(rig->last_event, sizeof(rig->last_event), "%.250s", text);
     if (getenv("BERTH_TEST_VERBOSE") != NULL)
         (void)fprintf(stderr, "ingress: %s\n", text);
+}
+
+/* The machine's, the one that is named, or an unpacked one. */
+static void find_haproxy(void)
+{
+    char path[512] = "";
+    FILE *script = popen(BERTH_SOURCE_DIR "/script/haproxy", "re");
+    BERTH_ASSERT(script != NULL && fgets(path, sizeof(path), script) != NULL,
+                 "script/haproxy found none");
+    path[strcspn(path, "\n")] = 0;
+    (void)pclose(script);
+    (void)setenv("BERTH_HAPROXY", path, 1);
 }
 
 /* Not dead, and not dead but for a parent that has not looked. */

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "executors/ingress/internal.h"
 #include "tests/live/ingress_rig.h"
 #include "tests/live/web_rig.h"
 
@@ -537,6 +538,76 @@ static void test_metrics(void **state)
     ingress_rig_done(&rig);
 }
 
+/* The subject of the certificate that serves, or "" when nothing does. */
+static void tls_subject(const struct ingress_rig *rig, char out[128])
+{
+    char command[512];
+    char line[128] = "";
+    str_format(command, sizeof(command),
+               "openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null 2>/dev/null | "
+               "sed -n 's/^subject=.*CN *= *//p; s/^ALPN protocol: /,/p' | tr -d '\\n'",
+               rig->tls_port);
+    FILE *process = popen(command, "re");
+    assert_non_null(process);
+    if (fgets(line, sizeof(line), process) == NULL)
+        line[0] = 0;
+    (void)pclose(process);
+    str_format(out, 128, "%s", line);
+}
+
+static void make_cert(const struct ingress_rig *rig, const char *name)
+{
+    char command[2048];
+    str_format(command, sizeof(command),
+               "cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+               "-nodes -keyout own.key -out own.crt -days 30 -subj /CN=%s 2>/dev/null && "
+               "cat own.crt own.key >own.new && mv own.new own.pem",
+               rig->folder, name);
+    assert_int_equal(system(command), 0);
+}
+
+/* TLS ends at the ingress, HTTP/2 is offered, and a new certificate is taken while it serves. */
+static void test_tls(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    char subject[128];
+    char command[600];
+    (void)state;
+    ingress_rig_make(&rig, ",https=127.0.0.1:PORT,cert=/dev/null");
+    str_format(rig.options.cert, sizeof(rig.options.cert), "%s/own.pem", rig.folder);
+    make_cert(&rig, "one.test");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    assert_int_equal(ROUTE(&rig, "web", "", "/", SERVE(a)), 0);
+    tls_subject(&rig, subject);
+    assert_string_equal(subject, "one.test,h2");
+    str_format(command, sizeof(command),
+               "printf 'GET /x HTTP/1.0\\r\\n\\r\\n' | "
+               "openssl s_client -quiet -connect 127.0.0.1:%d 2>/dev/null | grep -q '^a /x'",
+               rig.tls_port);
+    assert_int_equal(system(command), 0);
+    int64_t pid = ingress_rig_pid(&rig);
+    make_cert(&rig, "two.test");
+    cert_look(rig.ingress); /* what its timer does every INGRESS_CERT_US */
+    INGRESS_RIG_WAIT(&rig, strstr(rig.last_event, "the new certificate") != NULL);
+    tls_subject(&rig, subject);
+    assert_string_equal(subject, "two.test,h2");
+    /* One that is broken is told, and neither serves nor keeps HAProxy from starting again. */
+    str_format(command, sizeof(command),
+               "cd '%s' && sed '3s/./!/g' own.pem >own.new && mv own.new own.pem", rig.folder);
+    assert_int_equal(system(command), 0);
+    cert_look(rig.ingress);
+    INGRESS_RIG_WAIT(&rig, strstr(rig.last_event, "refused the certificate") != NULL);
+    assert_int_equal(ingress_rig_pid(&rig), pid);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+    INGRESS_RIG_WAIT(&rig, rig.ups == 2);
+    tls_subject(&rig, subject);
+    assert_string_equal(subject, "two.test,h2");
+    web_stop(&a);
+    ingress_rig_done(&rig);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -544,7 +615,7 @@ static int set_up(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
@@ -557,6 +628,9 @@ int main(void)
         cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_two_ingresses),
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_tls),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
