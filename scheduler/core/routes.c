@@ -61,6 +61,7 @@ void core_routes_touch(struct core *core)
 {
     core->reroute = true;
     core->reroute_all = true;
+    ingresses_find(core);
 }
 
 void core_routes_settle(struct core *core)
@@ -99,7 +100,6 @@ static void routes_sync(struct core *core)
     if (!core->reroute_all)
         return;
     core->reroute_all = false;
-    ingresses_find(core);
     for (int i = 0; i < state->route_count; i++) {
         struct core_route *route = &state->routes[i];
         struct core_place place;

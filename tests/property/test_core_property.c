@@ -39,7 +39,9 @@ struct run {
     int restored[HANDOFF_STATE_COUNT]; /* handoffs under way in images, by state */
     int sites[4];                      /* before a plan that may not change them */
     int noted;
-    int stale; /* plans of which an app's part was stale */
+    bool obedient;    /* its nodes do as they are told, as a rule */
+    struct app newer; /* the fixture's, and another version of its web */
+    int stale;        /* plans of which an app's part was stale */
 };
 
 static uint64_t pick(struct run *run, uint64_t below)
@@ -75,7 +77,7 @@ static void make_target(struct run *run, struct core_event *event)
 {
     str_format(event->request, sizeof(event->request), "r");
     if (event->kind == CORE_APPLY) {
-        event->apply.app = &run->f->app;
+        event->apply.app = pick(run, 2) == 0 ? &run->f->app : &run->newer;
         event->apply.version = pick(run, 4) == 0 ? pick(run, 10) : 0;
         return;
     }
@@ -105,12 +107,20 @@ static void make_node_event(struct run *run, struct core_event *event)
         }
         str_format(report->boot_id, sizeof(report->boot_id), "boot-%s", report->node);
         report->instance.state = (int)pick(run, INSTANCE_FAILED + 1);
+        /* More often ready than not, or few handoffs come far. */
+        if (pick(run, 4) == 0)
+            report->instance.state = INSTANCE_READY;
+        if (pick(run, 4) != 0)
+            str_format(report->instance.endpoint, LIMIT_NAME_BYTES, "127.0.0.1:%d",
+                       (int)pick(run, 3) + 8000);
     } else {
         struct message_hello *hello = &event->hello;
         str_format(hello->node, sizeof(hello->node), "%s", name);
         str_format(hello->site, sizeof(hello->site), "%s", site_name(run));
         str_format(hello->boot_id, sizeof(hello->boot_id), "boot-%s", name);
         str_format(hello->drivers, sizeof(hello->drivers), "process");
+        if (pick(run, 2) == 0)
+            str_format(hello->ingress, sizeof(hello->ingress), "http://%s:80", name);
         hello->boot_us = run->f->now_us / 2;
         hello->mcpu = (int64_t)pick(run, 2000);
         hello->memory_bytes = INT64_C(1) << 30;
@@ -182,9 +192,97 @@ static void make_checked(struct run *run, struct core_event *event)
     event->checked.spread_nusd = (int64_t)pick(run, 100);
 }
 
+static struct core_judged_side make_side(struct run *run)
+{
+    return (struct core_judged_side){.known = pick(run, 4) != 0,
+                                     .requests = (int64_t)pick(run, 40),
+                                     .errors_ppm = (int64_t)pick(run, 30000),
+                                     .latency_us = (int64_t)pick(run, 3000)};
+}
+
+static void make_judged(struct run *run, struct core_event *event)
+{
+    const struct core_state *state = core_state(run->f->core);
+    event->judged.judge = state->judge - pick(run, 4) / 3;
+    event->judged.from = make_side(run);
+    event->judged.to = make_side(run);
+    for (int i = 0; i < state->handoff_count; i++) {
+        if (state->handoffs[i].canary.judge == event->judged.judge || pick(run, 8) == 0)
+            memcpy(event->judged.handoff, state->handoffs[i].id, LIMIT_ID_BYTES);
+    }
+}
+
+/* What a node that does as it is told says to one of the last commands. */
+static void make_obedient(struct run *run, struct core_event *event)
+{
+    static const enum instance_state leads_to[] = {
+        [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
+        [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
+        [NODE_STOP] = INSTANCE_STOPPED,
+    };
+    const struct core_state *state = core_state(run->f->core);
+    if (state->app_count == 0 || pick(run, 80) == 0) {
+        event->kind = CORE_APPLY;
+        make_target(run, event);
+        return;
+    }
+    if (state->node_count < 4) {
+        event->kind = CORE_HELLO;
+        make_node_event(run, event);
+        event->hello.instance_count = 0;
+        return;
+    }
+    if (state->judge != 0 && pick(run, 8) == 0) {
+        event->kind = CORE_JUDGED;
+        make_judged(run, event);
+        return;
+    }
+    if (state->solving && pick(run, 4) == 0) {
+        event->kind = CORE_PLAN;
+        make_plan(run, event);
+        event->plan.solve = state->solve;
+        event->plan.version = state->input_version;
+        event->plan.status = SOLVE_OPTIMAL;
+        event->plan.score_stay_nusd = INT64_MAX;
+        return;
+    }
+    event->kind = CORE_TICK;
+    if (state->command_count == 0)
+        return;
+    const struct core_command *command =
+        &state->commands[pick(run, (uint64_t)state->command_count)];
+    if (command->verb == NODE_PROBE) {
+        event->kind = CORE_PROBED;
+        memcpy(event->probed.id, command->id, sizeof(command->id));
+        memcpy(event->probed.node, command->node, sizeof(command->node));
+        memcpy(event->probed.instance, command->instance, sizeof(command->instance));
+        event->probed.sent = event->probed.answered = 3;
+        event->probed.rtt_us = 5000;
+    } else if (!command->answered || command->verb >= NODE_PROBE) {
+        event->kind = CORE_ANSWER;
+        memcpy(event->answer.id, command->id, sizeof(command->id));
+        memcpy(event->answer.node, command->node, sizeof(command->node));
+    } else {
+        struct message_report *report = &event->report;
+        event->kind = CORE_REPORT;
+        memcpy(report->node, command->node, sizeof(command->node));
+        str_format(report->boot_id, sizeof(report->boot_id), "boot-%s", report->node);
+        report->boot_us = run->f->now_us;
+        report->seq = command->epoch.n;
+        memcpy(report->instance.instance, command->instance, sizeof(command->instance));
+        report->instance.state = (int)leads_to[command->verb];
+        report->instance.epoch = command->epoch;
+        str_format(report->instance.endpoint, LIMIT_NAME_BYTES, "127.0.0.1:8000");
+    }
+}
+
 static void make(struct run *run, struct core_event *event)
 {
     memset(event, 0, sizeof(*event));
+    if (run->obedient && pick(run, 100) < 95) {
+        make_obedient(run, event);
+        return;
+    }
     /* Reports more often than the rest, and what ends handoffs less: it takes several to bring one
      * far. */
     uint64_t kind = pick(run, CORE_TICK + 3);
@@ -236,8 +334,10 @@ static void make(struct run *run, struct core_event *event)
     case CORE_CHECKED:
         make_checked(run, event);
         break;
-    case CORE_FENCED:
     case CORE_JUDGED:
+        make_judged(run, event);
+        break;
+    case CORE_FENCED:
     case CORE_CORDON_SET:
     case CORE_OPERATE:
     case CORE_OPERATION_END:
@@ -338,6 +438,23 @@ static void sites_check(const struct run *run, const struct core_event *event)
                      i);
 }
 
+/* web gets its requests through ingresses, and versions that are judged. */
+static void serve_http(struct run *run)
+{
+    struct workload *web = &run->f->app.workloads[app_workload(&run->f->app, "web")];
+    str_format(web->http.path, sizeof(web->http.path), "/");
+    str_format(web->http.probe, sizeof(web->http.probe), "/berth");
+    web->replicas = 2;
+    web->update = (struct update){.canary_ppm = 200000,
+                                  .canary_us = 2 * US_PER_S,
+                                  .requests_min = 10,
+                                  .errors_max_ppm = 10000,
+                                  .latency_max_ppm = 1500000};
+    assert_int_equal(app_copy(&run->f->app, &run->f->arena, &run->newer), 0);
+    web = &run->newer.workloads[app_workload(&run->newer, "web")];
+    web->variants[0].digest[10] = 'f';
+}
+
 static void one_run(struct run *run, uint64_t seed)
 {
     static struct fixture fixture;
@@ -354,6 +471,11 @@ static void one_run(struct run *run, uint64_t seed)
     fixture_init(&fixture);
     run->f = &fixture;
     run->random = hash_u64(HASH_SEED, seed);
+    run->obedient = seed % 4 < 2;
+    if (seed % 2 == 0)
+        serve_http(run);
+    else
+        run->newer = fixture.app;
     /* The fixture's core has a history: both begin anew. */
     core_destroy(fixture.core);
     assert_int_equal(core_create(&fixture.core, &err), 0);
@@ -404,6 +526,10 @@ static void test_any_events_in_any_order(void **state)
     assert_true(run.restored[HANDOFF_STATE_STAGING] > 0);
     assert_true(run.restored[HANDOFF_STATE_STARTING] > 0);
     assert_true(run.restored[HANDOFF_STATE_READY] > 0);
+    assert_true(run.restored[HANDOFF_STATE_REACHABLE] > 0);
+    assert_true(run.restored[HANDOFF_STATE_LINGERING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_CANARY] > 0);
+    assert_true(run.restored[HANDOFF_STATE_HELD] > 0);
     assert_true(run.stale > 0);
 }
 
