@@ -75,9 +75,10 @@ struct shim {
     char task[LIMIT_PATH_BYTES];        /* the snapshot or restore that it has not answered yet */
     char answer[LIMIT_SOCKET_LINE + 1]; /* to the last of freeze, own, snapshot and restore: said
                                          * again to an agent that comes anew; "": none yet */
-    bool owns;                          /* told to own, and has not said frozen since */
-    int64_t lease_us;                   /* until when it may, on CLOCK_BOOTTIME; 0: no end */
-    int lease_fd;                       /* the timer */
+    bool owning; /* told to own, and has not answered: a "frozen" that comes first is of before */
+    bool owns;   /* told to own, and has not said frozen since */
+    int64_t lease_us; /* until when it may, on CLOCK_BOOTTIME; 0: no end */
+    int lease_fd;     /* the timer */
     int64_t counters[SAMPLE_LATENCY_US_SUM + 1];
     bool counted[SAMPLE_LATENCY_US_SUM + 1];
 };

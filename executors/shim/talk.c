@@ -242,6 +242,7 @@ static void pass_on(struct shim *shim, const char *line)
         shim->task[0] = 0;
     }
     shim->owns = shim->owns || own;
+    shim->owning = shim->owning || own;
     str_format(shim->told, sizeof(shim->told), "%s\n", line);
     bool heard = false;
     for (int i = 0; i < SHIM_CONNECTIONS; i++)
@@ -315,11 +316,13 @@ static void answered(struct shim *shim, const struct contract_line *line)
     size_t room = sizeof(shim->answer);
     switch (line->word) {
     case CONTRACT_FROZEN:
+        if (shim->owning)
+            return; /* the answer to a freeze that was taken back */
         shim->owns = false;
         str_format(shim->answer, room, "frozen%s%s", line->text[0] != 0 ? " " : "", line->text);
         break;
     case CONTRACT_OWNED:
-        shim->owns = true; /* also when a "frozen" of before came after it was told to own */
+        shim->owning = false;
         str_format(shim->answer, room, "owned");
         break;
     case CONTRACT_SNAPSHOTTED:
@@ -333,6 +336,7 @@ static void answered(struct shim *shim, const struct contract_line *line)
     case CONTRACT_RESUMED:
     case CONTRACT_COUNT:
     case CONTRACT_FAILED:
+        shim->owning = false;
         shim->task[0] = 0;
         str_format(shim->answer, room, "failed %s", line->text);
         break;

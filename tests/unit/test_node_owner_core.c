@@ -366,6 +366,51 @@ static void test_adopted_while_granted(void **state)
     assert_int_equal(state_of(bench), INSTANCE_READY);
 }
 
+/* An earlier agent may have told it to own: drained, it is frozen, not taken for a standby. */
+static void test_drained_after_a_grant_nobody_saw(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    renew(bench);
+    resume(bench, "h");
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, bench->now + LEASE_US);
+    order(bench, NODE_DRAIN);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
+}
+
+/* A freeze that was taken back, and its late answer: it says nothing about the freeze after. */
+static void test_late_answer_to_an_earlier_freeze(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order(bench, NODE_DRAIN);
+    resume(bench, NULL);
+    bench->epoch.n++;
+    order(bench, NODE_DRAIN);
+    says_more(bench, SAID_FROZEN, 0, "first");
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING); /* it has still to hear "own" */
+    says(bench, SAID_OWNED);
+    assert_int_equal(state_of(bench), INSTANCE_DRAINING);
+    says_more(bench, SAID_FROZEN, 0, "second");
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_string_equal(record(bench)->handed, "second");
+}
+
+/* What is being killed is not held. */
+static void test_drained_while_it_is_killed(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, 0);
+    resume(bench, "x");
+    says_more(bench, SAID_FAILED, 0, "bad state");
+    result(bench, NODE_EV_CLEARED, ERR_IO, "still there");
+    order(bench, NODE_DRAIN);
+    assert_int_equal(state_of(bench), INSTANCE_STOPPING);
+}
+
 /* ---- state -------------------------------------------------------------------------------------
  */
 
@@ -550,6 +595,9 @@ int main(void)
         TEST(test_adopted_owner),
         TEST(test_adopted_while_freezing),
         TEST(test_adopted_while_granted),
+        TEST(test_drained_after_a_grant_nobody_saw),
+        TEST(test_late_answer_to_an_earlier_freeze),
+        TEST(test_drained_while_it_is_killed),
         TEST(test_snapshots),
         TEST(test_last_delta),
         TEST(test_last_delta_not_shipped),

@@ -87,7 +87,7 @@ static bool is_up(const struct node_instance *instance)
 {
     return (instance->record.state == INSTANCE_READY ||
             instance->record.state == INSTANCE_UNREADY) &&
-           !instance->clearing && !instance->ended;
+           !instance_is_ending(instance);
 }
 
 static void judged_ready(struct node *node, struct node_instance *instance, bool ready,

@@ -159,6 +159,7 @@ void instance_resume(struct node *node, struct node_instance *instance)
 void instance_stop(struct node *node, struct node_instance *instance)
 {
     instance->record.want = NODE_WANT_GONE;
+    instance->grant = GRANT_NONE;
     instance->record.error_code = 0; /* asked for, its end is no failure any more */
     instance->work |= WORK_PERSIST;
     if (instance->record.state == INSTANCE_STOPPING || instance->record.state == INSTANCE_STOPPED)
@@ -670,6 +671,11 @@ void instance_become_ready(struct node *node, struct node_instance *instance)
     instance_set_detail(instance, "");
     instance_set_state(instance, INSTANCE_READY);
     health_begin(node, instance);
+}
+
+bool instance_is_ending(const struct node_instance *instance)
+{
+    return instance->ended || instance->clearing || instance->clear_at != NODE_NEVER;
 }
 
 void instance_came_up(struct node *node, struct node_instance *instance)

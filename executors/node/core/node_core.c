@@ -453,7 +453,9 @@ static uint64_t hash_instance(uint64_t hash, const struct node_instance *instanc
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->grant), (uint64_t)instance->task);
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->task_round), instance->ticket);
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->lease_until), (uint64_t)instance->freeze_at);
-    hash = hash_u64(hash_u64(hash, (uint64_t)instance->live_at), instance->lease_over ? 1 : 0);
+    hash = hash_u64(hash_u64(hash, (uint64_t)instance->live_at), (instance->lease_over ? 1U : 0) |
+                                                                     (instance->owning ? 2U : 0) |
+                                                                     (instance->may_own ? 4U : 0));
     hash =
         hash_u64(hash_u64(hash, (uint64_t)instance->ready_misses), (uint64_t)instance->live_misses);
     hash = hash_u64(hash_u64(hash, (uint64_t)instance->state_by), (uint64_t)instance->act_at);

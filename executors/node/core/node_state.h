@@ -78,7 +78,9 @@ struct node_instance {
     int64_t drain_us; /* asked for by the last DRAIN */
     char *handed;     /* record.handed points to it; NULL: none */
     enum node_grant grant;
-    bool lease_over;     /* it is being frozen since the lease ends */
+    bool may_own;    /* its process was told to own, perhaps by an earlier agent, and not frozen */
+    bool owning;     /* told to own, and has not answered: a "frozen" before it is of before */
+    bool lease_over; /* it is being frozen since the lease ends */
     int64_t lease_until; /* NODE_NEVER: none known, or none needed */
     int64_t freeze_at;   /* three quarters of it */
     enum node_task task;
@@ -204,6 +206,8 @@ void instance_say(struct node_instance *instance, enum node_say what);
 void instance_begin_spawn(struct node *node, struct node_instance *instance);
 void instance_begin_clear(struct node_instance *instance);
 void instance_become_ready(struct node *node, struct node_instance *instance);
+/* Its process has ended, or is being killed. */
+bool instance_is_ending(const struct node_instance *instance);
 int64_t node_or_default(int64_t us, int64_t default_us);
 int64_t node_after(int64_t now, int64_t us);
 

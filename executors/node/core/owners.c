@@ -41,7 +41,7 @@ void owner_reset(struct node_instance *instance)
     instance->record.object = (struct message_object){0};
     (void)!owner_set_handed(instance, NULL);
     instance->grant = GRANT_NONE;
-    instance->lease_over = false;
+    instance->may_own = instance->owning = instance->lease_over = false;
     instance->lease_until = instance->freeze_at = NODE_NEVER;
     end_task(instance);
     instance->task_code = 0;
@@ -78,6 +78,8 @@ void owner_resume(struct node *node, struct node_instance *instance,
     instance->lease_over = false;
     instance->task_code = 0;
     end_task(instance);
+    if (instance_is_ending(instance))
+        return; /* it is made the owner when it is back */
     switch ((enum instance_state)record->state) {
     case INSTANCE_STOPPED:
         instance_begin_spawn(node, instance);
@@ -105,6 +107,10 @@ void owner_drain(struct node *node, struct node_instance *instance, int round)
     instance->work |= WORK_PERSIST;
     instance->task_code = 0;
     int64_t by = node_after(node->now, node_or_default(instance->drain_us, NODE_DRAIN_US));
+    if (instance_is_ending(instance) && record->state != INSTANCE_BACKOFF) {
+        instance_set_state(instance, INSTANCE_STOPPING); /* it is being killed: nothing is held */
+        return;
+    }
     switch ((enum instance_state)record->state) {
     case INSTANCE_READY:
     case INSTANCE_UNREADY:
@@ -118,7 +124,7 @@ void owner_drain(struct node *node, struct node_instance *instance, int round)
         return;
     case INSTANCE_HELD:
     case INSTANCE_STARTING:
-        if (instance->grant == GRANT_SAID) {
+        if (instance->may_own) {
             freeze(node, instance, by, round);
         } else if (instance->grant == GRANT_WAITS) {
             record->owner = (struct epoch){0};
@@ -192,7 +198,7 @@ void owner_came_up(struct node *node, struct node_instance *instance)
 void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
                 int round, const char *text)
 {
-    if (!owner_is(instance) || !instance->alive || instance->clearing || instance->ended)
+    if (!owner_is(instance) || !instance->alive || instance_is_ending(instance))
         return;
     switch (word) {
     case SAID_FROZEN:
@@ -266,8 +272,7 @@ void owner_renewed(struct node *node, struct node_instance *instance)
 {
     if (!owner_is(instance) || instance->record.spec.lease_us <= 0)
         return;
-    if (instance->grant == GRANT_WAITS && instance->alive && !instance->ended &&
-        !instance->clearing)
+    if (instance->grant == GRANT_WAITS && instance->alive && !instance_is_ending(instance))
         grant(node, instance);
     else if (!is_none(instance->record.owner) && instance->lease_until != NODE_NEVER)
         lease_from(node, instance, node->renewed_us);
@@ -285,6 +290,7 @@ void owner_tick(struct node *node, struct node_instance *instance)
 void owner_adopted(struct node *node, struct node_instance *instance, int64_t lease_us)
 {
     struct node_record *record = &instance->record;
+    instance->may_own = !is_none(record->owner);
     if (!is_none(record->owner) && record->spec.lease_us > 0) {
         instance->lease_until = lease_us;
         instance->freeze_at = lease_us - record->spec.lease_us / 4;
@@ -308,6 +314,7 @@ bool owner_ended(struct node_instance *instance)
     bool lost = record->spec.handoff == SPEC_STATEFUL && record->round > 0 && !record->granted &&
                 record->want == NODE_WANT_SERVE && !is_none(record->owner);
     instance->grant = GRANT_NONE;
+    instance->may_own = instance->owning = false;
     end_task(instance);
     if (!lost && !record->granted && record->round != 0) {
         record->round = 0; /* what it had imported ended with it */
@@ -338,6 +345,7 @@ static void grant(struct node *node, struct node_instance *instance)
         instance->work |= WORK_LEASE; /* its shim may be a new one, that knows of none */
     }
     instance->grant = GRANT_SAID;
+    instance->may_own = instance->owning = true;
     instance->state_by =
         node_after(node->now, node_or_default(spec->start_timeout_us, NODE_START_US));
     instance_say(instance, SAY_OWN);
@@ -382,7 +390,7 @@ static void lease_from(struct node *node, struct node_instance *instance, int64_
     instance->lease_until = until;
     if (!instance->lease_over)
         instance->freeze_at = until - lease_us / 4;
-    if (instance->alive && !instance->ended && !instance->clearing && !instance->spawning)
+    if (instance->alive && !instance_is_ending(instance) && !instance->spawning)
         instance->work |= WORK_LEASE;
 }
 
@@ -390,31 +398,22 @@ static void lease_from(struct node *node, struct node_instance *instance, int64_
 static void lease_ends(struct node *node, struct node_instance *instance)
 {
     struct node_record *record = &instance->record;
-    if (is_none(record->owner) || instance->clearing)
+    int state = record->state;
+    bool waits = (state == INSTANCE_STARTING || state == INSTANCE_HELD);
+    if (is_none(record->owner))
         return;
-    int64_t until = instance->lease_until;
-    switch ((enum instance_state)record->state) {
-    case INSTANCE_READY:
-    case INSTANCE_UNREADY:
-        break;
-    case INSTANCE_STARTING:
-    case INSTANCE_HELD:
-        if (instance->grant != GRANT_NONE)
-            break; /* it may own already */
-        /* fall through */
-    case INSTANCE_BACKOFF:
-        /* Started, it is no owner any more. */
+    if (state == INSTANCE_BACKOFF || instance_is_ending(instance) ||
+        (waits && !instance->may_own)) {
+        /* Nothing of it owns; started, it is no owner any more. */
         instance->lease_over = true;
         instance->lease_until = NODE_NEVER;
         record->owner = (struct epoch){0};
         instance->work |= WORK_PERSIST;
-        return;
-    default:
-        return; /* DRAINING: it is being frozen, and the shim waits no longer than the lease */
-    }
-    record->want = NODE_WANT_HELD;
-    instance->lease_over = true;
-    freeze(node, instance, until, 0);
+    } else if (waits || state == INSTANCE_READY || state == INSTANCE_UNREADY) {
+        record->want = NODE_WANT_HELD;
+        instance->lease_over = true;
+        freeze(node, instance, instance->lease_until, 0);
+    } /* else it is being frozen or stopped, and the shim waits no longer than the lease */
 }
 
 static void frozen(struct node *node, struct node_instance *instance, const char *handed)
@@ -424,7 +423,7 @@ static void frozen(struct node *node, struct node_instance *instance, const char
     /* One that gives up by itself what it owns is believed. */
     bool by_itself = (record->state == INSTANCE_READY || record->state == INSTANCE_UNREADY) &&
                      instance->grant == GRANT_NONE;
-    if ((!asked && !by_itself) || instance->task == TASK_FREEZE)
+    if ((!asked && !by_itself) || instance->owning || instance->task == TASK_FREEZE)
         return;
     if (owner_set_handed(instance, handed) < 0) {
         instance_set_detail(instance, "no memory for what it hands over");
@@ -432,6 +431,7 @@ static void frozen(struct node *node, struct node_instance *instance, const char
         return; /* it is asked again, or started again */
     }
     end_task(instance);
+    instance->may_own = false;
     record->want = NODE_WANT_HELD;
     record->owner = (struct epoch){0};
     instance->freeze_at = instance->lease_until = NODE_NEVER;
@@ -449,6 +449,7 @@ static void frozen(struct node *node, struct node_instance *instance, const char
 static void owned(struct node *node, struct node_instance *instance)
 {
     struct node_record *record = &instance->record;
+    instance->owning = false;
     if (instance->grant != GRANT_SAID || record->want != NODE_WANT_SERVE)
         return;
     instance->grant = GRANT_NONE;
@@ -461,6 +462,8 @@ static void failed(struct node *node, struct node_instance *instance, const char
 {
     char text[LIMIT_TEXT_BYTES];
     struct node_record *record = &instance->record;
+    bool owning = instance->owning;
+    instance->owning = false;
     if (why == NULL)
         why = "";
     if (instance->grant == GRANT_SAID) {
@@ -472,7 +475,8 @@ static void failed(struct node *node, struct node_instance *instance, const char
         if (instance->ticket == 0)
             fail_task(instance, ERR_IO, why);
     } else if (record->state == INSTANCE_DRAINING && record->want == NODE_WANT_HELD &&
-               instance->task == TASK_NONE && !instance->lease_over && !is_none(record->owner)) {
+               instance->task == TASK_NONE && !instance->lease_over && !owning &&
+               !is_none(record->owner)) {
         /* It has not frozen, so it owns. */
         record->want = NODE_WANT_SERVE;
         record->asked = 0;
