@@ -329,6 +329,14 @@ int bus_flush(struct bus *bus, int64_t timeout_us, struct error *err)
 int bus_request(struct bus *bus, const char *subject, const void *data, size_t bytes,
                 int64_t timeout_us, bus_handler *handler, void *context, struct error *err)
 {
+    return bus_request_headers(bus, subject, NULL, 0, data, bytes, timeout_us, handler, context,
+                               err);
+}
+
+int bus_request_headers(struct bus *bus, const char *subject, const struct bus_header *headers,
+                        int header_count, const void *data, size_t bytes, int64_t timeout_us,
+                        bus_handler *handler, void *context, struct error *err)
+{
     char reply[LIMIT_SUBJECT_BYTES];
     if (bus->requests == NULL) {
         bus->requests = calloc(LIMIT_COMMANDS, sizeof(*bus->requests));
@@ -353,7 +361,7 @@ int bus_request(struct bus *bus, const char *subject, const void *data, size_t b
     id_random(id);
     str_format(request->token, sizeof(request->token), "%d-%s", slot, id);
     str_format(reply, sizeof(reply), "%s.%s", bus->inbox, request->token);
-    int rc = bus_publish(bus, subject, reply, data, bytes, err);
+    int rc = bus_publish_headers(bus, subject, reply, headers, header_count, data, bytes, err);
     if (rc < 0)
         return rc;
     request->handler = handler;

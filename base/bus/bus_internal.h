@@ -35,6 +35,11 @@ int bus_publish_headers(struct bus *bus, const char *subject, const char *reply,
                         const struct bus_header *headers, int header_count, const void *data,
                         size_t bytes, struct error *err) WARN_UNUSED;
 
+/* As bus_request, with header lines. */
+int bus_request_headers(struct bus *bus, const char *subject, const struct bus_header *headers,
+                        int header_count, const void *data, size_t bytes, int64_t timeout_us,
+                        bus_handler *handler, void *context, struct error *err) WARN_UNUSED;
+
 /* The status in a message's header line ("NATS/1.0 404 ..."); 0 when it has none. */
 int bus_message_status(natsMsg *message);
 

@@ -8,6 +8,7 @@
 #define EVENTS "." STREAM_EVENTS
 #define OBJECT ".OBJ_" BUCKET_ARTIFACTS
 #define STATE  ".OBJ_" BUCKET_STATE
+#define OWNERS ".KV_" BUCKET_OWNERS
 
 /* Patterns in which "%n" is the user's name and "%s" the namespace that it belongs to. */
 struct grant {
@@ -32,14 +33,24 @@ static const char *const scheduler_publish[] = {
     "$JS.API.STREAM.CREATE" STATE,
     "$JS.API.STREAM.UPDATE" STATE,
     "$JS.API.STREAM.INFO" STATE,
+    "$JS.API.STREAM.CREATE" OWNERS,
+    "$JS.API.STREAM.INFO" OWNERS,
+    "$JS.API.STREAM.MSG.GET" OWNERS,
+    "$KV." BUCKET_OWNERS ".>",
     NULL,
 };
 static const char *const scheduler_subscribe[] = {
-    SUBJECT_CTL_ALL,        SUBJECT_NODE_HELLO,
-    SUBJECT_NODE_BEAT,      SUBJECT_NODE_REPORT,
-    SUBJECT_NODE_PROBED,    SUBJECT_METRICS_ALL,
-    SUBJECT_METRICS_PROBES, "$SRV.>",
-    "_INBOX.s.%n.>",        NULL,
+    SUBJECT_CTL_ALL,
+    SUBJECT_NODE_HELLO,
+    SUBJECT_NODE_BEAT,
+    SUBJECT_NODE_REPORT,
+    SUBJECT_NODE_PROBED,
+    SUBJECT_METRICS_ALL,
+    SUBJECT_METRICS_PROBES,
+    SUBJECT_OWNER_ALL,
+    "$SRV.>",
+    "_INBOX.s.%n.>",
+    NULL,
 };
 
 static const char *const node_publish[] = {
@@ -76,14 +87,19 @@ static const char *const node_subscribe[] = {
 
 /* The inboxes of the namespace's clients are added one by one. */
 static const char *const workloads_publish[] = {
-    "svc.%n.>",   "_INBOX.w.%n.>", "_INBOX.n.>", /* answers to the probes of nodes */
-    "_INBOX.s.>",                                /* and of the scheduler */
+    "svc.%n.>",
+    "_INBOX.w.%n.>",
+    "_INBOX.n.>",          /* answers to the probes of nodes */
+    "_INBOX.s.>",          /* and of the scheduler */
+    "berth.v1.owner.%n.>", /* who owns? Not of the bucket itself: JetStream answers to any subject,
+                            * also to another namespace's key, where it would be kept */
     NULL,
 };
 static const char *const workloads_subscribe[] = {
     "svc.%n.>",
     "berth.v1.at.%n.>",
     "_INBOX.w.%n.>",
+    "$KV." BUCKET_OWNERS ".%n.>", /* written by the scheduler alone: a resource may watch it */
     NULL,
 };
 

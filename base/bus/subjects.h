@@ -9,6 +9,7 @@
  *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round
  * trips) berth.v1.metrics.<node>                   samples
  *     berth.v1.probe.<probe>.metrics            samples of a probe
+ *     berth.v1.owner.<ns>.<app>.<workload>.<replica>  resource -> scheduler: by which epoch who owns
  *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
  *     berth.v1.log.<ns>.<app>.<workload>.<replica>
  *     berth.v1.at.<ns>.<workload>.<instance>    that very instance (probes)
@@ -28,12 +29,14 @@
 #define SUBJECT_NODE_PROBED    "berth.v1.node.*.probed"
 #define SUBJECT_METRICS_ALL    "berth.v1.metrics.*"
 #define SUBJECT_METRICS_PROBES "berth.v1.probe.*.metrics"
+#define SUBJECT_OWNER_ALL      "berth.v1.owner.>"
 #define SUBJECT_EVENT_ALL      "berth.v1.event.>"
 #define SUBJECT_LOG_ALL        "berth.v1.log.>"
 
 #define STREAM_EVENTS    "berth_events" /* the stream that keeps SUBJECT_EVENT_ALL */
 #define BUCKET_ARTIFACTS "artifacts"    /* the object store of the workloads' files */
 #define BUCKET_STATE     "berth_state"  /* ... of their state, on its way from node to node */
+#define BUCKET_OWNERS    "berth_owners" /* KV: by which epoch who owns (kv.h) */
 
 void subject_ctl(const char *verb, char out[LIMIT_SUBJECT_BYTES]);
 void subject_node(const char *node, const char *what, char out[LIMIT_SUBJECT_BYTES]);

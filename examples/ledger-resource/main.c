@@ -74,14 +74,14 @@ static natsStatus watch_key(struct resource *resource, const char *key)
     natsSubscription *subscription = NULL;
     natsMsg *value = NULL;
     str_format(subject, sizeof subject, "$KV." BERTH_FENCE_BUCKET ".%.200s", key);
-    str_format(get, sizeof get, "$JS.API.DIRECT.GET.KV_" BERTH_FENCE_BUCKET ".%s", subject);
+    str_format(get, sizeof get, "berth.v1.owner.%.200s", key);
     natsStatus status = connect_as_told(&connection, false);
     if (status == NATS_OK)
         status = natsConnection_Subscribe(&subscription, connection, subject, on_value, resource);
     if (status == NATS_OK)
         status = natsConnection_RequestString(&value, connection, get, "", 5000);
     if (status == NATS_OK)
-        take_value(resource, value); /* no such key yet: a message without a value */
+        take_value(resource, value); /* nobody yet: a message without a value */
     natsMsg_Destroy(value);
     return status;
 }

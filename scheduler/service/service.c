@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/bus/jetstream.h"
+#include "base/bus/kv.h"
 #include "base/bus/subjects.h"
 #include "base/doc.h"
 #include "base/log.h"
@@ -100,6 +101,7 @@ void service_close(struct service *service)
     solver_close(service->solver);
     service_jobs_done(service);
     service_probes_done(service);
+    service_fences_done(service);
     service_judges_done(service);
 #ifdef SERVICE_METRICS
     service_metrics_close(service);
@@ -283,6 +285,8 @@ static int open_bus(struct service *service, const struct service_options *optio
         rc = object_bucket_ensure(service->bus, BUCKET_ARTIFACTS, err);
     if (rc == 0)
         rc = object_bucket_ensure(service->bus, BUCKET_STATE, err);
+    if (rc == 0)
+        rc = kv_bucket_ensure(service->bus, BUCKET_OWNERS, err);
     return rc < 0 ? rc : watch(service, bus_fd(service->bus), err);
 }
 
@@ -291,6 +295,8 @@ static int begin(struct service *service, const struct service_options *options,
 {
     service_nodes_watch(service);
     int rc = service_nodes_open(service, err);
+    if (rc == 0)
+        rc = service_owners_open(service, err);
     if (rc == 0)
         rc = service_ctl_open(service, err);
     if (rc < 0)

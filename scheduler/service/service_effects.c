@@ -64,6 +64,7 @@ void service_out_send(struct service *service, const struct service_out *out, ui
         service_judge(service, out->effect);
         return;
     case CORE_FENCE:
+        service_fence(service, out->effect);
         return;
     case CORE_COMMAND:
         send_command(service, out);

@@ -87,6 +87,8 @@ struct service_counts {
 
 struct service_job;
 struct service_probe;
+struct service_fence;
+struct service_fence_known;
 struct rollup_feed;
 struct judges;
 
@@ -155,6 +157,8 @@ struct service {
     uint64_t event_sent; /* to the stream; the others wait for a connection */
     struct service_job *jobs;
     struct service_probe *probes;
+    struct service_fence *fences; /* under way */
+    struct service_fence_known *fences_known;
     struct judges *judges; /* NULL: nobody was judged yet */
     uint64_t job_last;
 };
@@ -204,6 +208,12 @@ void service_out_send(struct service *service, const struct service_out *out, ui
 void service_probes_done(struct service *service);
 void service_events_send(struct service *service);
 void service_event_keep(struct service *service, const struct message_event *event);
+
+/* ---- service_fence.c ---- */
+int service_owners_open(struct service *service, struct error *err) WARN_UNUSED;
+/* Writes the owner's epoch where resources look; a CORE_FENCED follows when it is known. */
+void service_fence(struct service *service, const struct core_effect *effect);
+void service_fences_done(struct service *service);
 
 /* ---- service_nodes.c ---- */
 int service_nodes_open(struct service *service, struct error *err) WARN_UNUSED;

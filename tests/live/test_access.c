@@ -16,6 +16,7 @@
 
 #include "base/bus/bus.h"
 #include "base/bus/jetstream.h"
+#include "base/bus/kv.h"
 #include "base/bus/server_config.h"
 #include "base/bus/subjects.h"
 #include "base/clock.h"
@@ -322,6 +323,30 @@ static void test_answer_elsewhere(void **state)
     assert_int_equal(commands.count, 0);
 }
 
+/* The owners' epochs: the scheduler writes them, a namespace asks for and hears its own. */
+static void test_owners(void **state)
+{
+    (void)state;
+    struct heard told = {0};
+    struct heard written = {0};
+    must(kv_bucket_ensure(buses[SCHED], BUCKET_OWNERS, &err));
+    listen_as(WORK_B, "$KV." BUCKET_OWNERS ".other.>", &told);
+    must(kv_put(buses[SCHED], BUCKET_OWNERS, "other.shop.db.0", 0, "{\"n\":9}", 7, 20 * US_PER_S,
+                hear, &written, &err));
+    assert_true(run_until(&written.count, 1));
+    assert_true(run_until(&told.count, 1));
+    assert_string_equal(told.data, "{\"n\":9}");
+    answered(WORK_B, SCHED, "berth.v1.owner.other.shop.db.0");
+    denied_publish(WORK_B, "berth.v1.owner.default.shop.db.0");
+    denied_publish(WORK_B, "$KV." BUCKET_OWNERS ".other.shop.db.0");
+    /* Whoever may ask JetStream may have it answer into another namespace's key. */
+    denied_publish(WORK_B,
+                   "$JS.API.DIRECT.GET.KV_" BUCKET_OWNERS ".$KV." BUCKET_OWNERS ".other.shop.db.0");
+    denied_publish(WORK_B, "$JS.API.STREAM.MSG.GET.KV_" BUCKET_OWNERS);
+    denied_subscribe(WORK_B, "$KV." BUCKET_OWNERS ".default.>");
+    denied_publish(NODE1, "$KV." BUCKET_OWNERS ".other.shop.db.0");
+}
+
 static void test_operator(void **state)
 {
     (void)state;
@@ -408,10 +433,15 @@ static void test_wrong_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_server_checks_it),    cmocka_unit_test(test_no_credentials),
-        cmocka_unit_test(test_node_is_only_itself), cmocka_unit_test(test_tenants_are_apart),
-        cmocka_unit_test(test_answer_elsewhere),    cmocka_unit_test(test_operator),
-        cmocka_unit_test(test_artifacts),           cmocka_unit_test(test_wrong_configurations),
+        cmocka_unit_test(test_server_checks_it),
+        cmocka_unit_test(test_no_credentials),
+        cmocka_unit_test(test_node_is_only_itself),
+        cmocka_unit_test(test_tenants_are_apart),
+        cmocka_unit_test(test_answer_elsewhere),
+        cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_operator),
+        cmocka_unit_test(test_artifacts),
+        cmocka_unit_test(test_wrong_configurations),
     };
     return cmocka_run_group_tests_name("access", tests, setup, teardown);
 }
