@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/node/agent.h"
+
+#define STOP_US (2 * US_PER_S) /* for HAProxy's connections, and then for its end */
 
 struct gateway_reply {
     char id[LIMIT_ID_BYTES]; /* "": free */
@@ -23,6 +26,8 @@ struct gateway_reply {
 static void routed(void *context, const char *id, int code, const char *text);
 static void probed(void *context, const struct ingress_probed *probed);
 static void happened(void *context, enum ingress_event event, const char *text);
+static void group_of(const struct agent *agent, char out[LIMIT_PATH_BYTES]);
+static void leave_group(struct agent *agent);
 static void end_probe(struct agent *agent, const char *id, const char *instance, const char *text);
 
 int gateway_open(struct agent *agent, struct error *err)
@@ -40,7 +45,7 @@ int gateway_open(struct agent *agent, struct error *err)
     char folder[LIMIT_PATH_BYTES];
     char cgroup[LIMIT_PATH_BYTES];
     str_format(folder, sizeof(folder), "%.1000s/ingress", agent->store.path);
-    str_format(cgroup, sizeof(cgroup), "%s/%s-ingress", options->cgroup, options->name);
+    group_of(agent, cgroup);
     bool grouped = agent->host.mode != CGROUP_NONE;
     struct ingress_callbacks callbacks = {agent, routed, probed, happened};
     rc = ingress_open(&wanted, folder, grouped ? &agent->host : NULL, grouped ? cgroup : NULL,
@@ -57,8 +62,11 @@ void gateway_dispatch(struct agent *agent)
 
 void gateway_close(struct agent *agent, bool stop)
 {
+    bool opened = agent->ingress != NULL;
     ingress_close(agent->ingress, stop ? INGRESS_STOP : INGRESS_KEEP);
     agent->ingress = NULL;
+    if (opened && stop && agent->host.mode != CGROUP_NONE)
+        leave_group(agent);
     free(agent->replies);
     agent->replies = NULL;
 }
@@ -181,4 +189,27 @@ static void end_probe(struct agent *agent, const char *id, const char *instance,
 {
     struct ingress_probed outcome = {.id = id, .instance = instance, .text = text};
     probed(agent, &outcome);
+}
+
+/* Beside the workloads' group: it is none of theirs. */
+static void group_of(const struct agent *agent, char out[LIMIT_PATH_BYTES])
+{
+    str_format(out, LIMIT_PATH_BYTES, "%s/%s-ingress", agent->options.cgroup, agent->options.name);
+}
+
+/* HAProxy was told to end: what is left of it after a moment is ended. */
+static void leave_group(struct agent *agent)
+{
+    char cgroup[LIMIT_PATH_BYTES];
+    struct error err;
+    group_of(agent, cgroup);
+    int64_t kill_at = clock_mono_now().us + STOP_US;
+    int64_t until = kill_at + STOP_US;
+    while (!cgroup_is_empty(&agent->host, cgroup) && clock_mono_now().us < until) {
+        if (clock_mono_now().us >= kill_at)
+            cgroup_kill(&agent->host, cgroup);
+        (void)usleep(5000);
+    }
+    if (cgroup_remove(&agent->host, cgroup, &err) < 0)
+        log_event(LOG_WARN, "ingress.left", "reason=\"%s\"", err.text);
 }

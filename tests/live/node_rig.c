@@ -175,9 +175,13 @@ void rig_agent_start(struct rig *rig, const char *const *extra)
     for (int i = 0; extra != NULL && extra[i] != NULL; i++)
         argv[count++] = (char *)(uintptr_t)extra[i];
     argv[count] = NULL;
+    /* What the agent before has said last is not this one's hello. */
+    struct error err;
+    (void)!bus_flush(rig->bus, 5 * US_PER_S, &err);
+    rig_turn(rig);
+    int hellos = rig->hellos;
     extern char **environ;
     assert_int_equal(posix_spawn(&rig->agent, argv[0], NULL, NULL, argv, environ), 0);
-    int hellos = rig->hellos;
     int64_t until = clock_mono_now().us + WAIT_US;
     while (rig->hellos == hellos && clock_mono_now().us < until)
         rig_turn(rig);
