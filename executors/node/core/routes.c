@@ -45,7 +45,7 @@ void route_take(struct node *node, const struct message_command *command)
                         ", which the route has taken",
                         command->epoch.term, command->epoch.n, route->epoch.term, route->epoch.n);
 #endif
-    if (verdict.code != 0 || (again && route->done)) {
+    if (route == NULL || verdict.code != 0 || (again && route->done)) {
         answer(node, command->id, route == NULL ? (struct epoch){0} : route->epoch, verdict.code,
                verdict.text);
         return;
