@@ -254,7 +254,7 @@ static int take_run(struct taking *taking, const struct message_sample *whose, c
     /* Counters that are read for the first time in this batch, and were in the last one: as a rule
      * all of them. What they grew by, if little, needs no more to be looked at. */
     int64_t elapsed_us = instance->boot_us - instance->before_us;
-    uint8_t plain = instance->known & (uint8_t) ~(instance->apart | instance->present);
+    uint8_t plain = (uint8_t)(instance->known & ~(instance->apart | instance->present));
     if (elapsed_us < 0)
         plain = 0;
     do {

@@ -62,7 +62,7 @@ int64_t store_keys(const struct store *store)
 
 int store_put(struct store *store, int64_t key, uint64_t version, struct error *err)
 {
-    uint64_t there;
+    uint64_t there = 0;
     if (key >= 0 && key < store_keys(store) && key % STORE_PAGE_SLOTS == 0)
         return error_set(err, ERR_INVALID, 0, "key %" PRId64 ": the first of a page is the store's",
                          key);
