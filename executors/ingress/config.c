@@ -140,22 +140,25 @@ static void write_frontend(const struct ingress *ingress, struct strbuf *out)
     if (ingress->options.https[0] != 0)
         strbuf_printf(out, "    bind %s ssl crt " FILE_CERT " alpn h2,http/1.1\n",
                       ingress->options.https);
-    /* The route: of the request's host, else of any; the longest prefix. Then, for a probe with the
-     * key, the server that it names; a client cannot choose one. */
+    /* The route: of the request's host, else of any; the longest prefix. A probe with the key names
+     * the server, and the path by which its route is found, as /berth may be another's; a client
+     * can choose neither. */
     strbuf_printf(out,
                   "    option forwardfor\n"
                   "    log-format \"%%b %%s %%ST %%[var(txn.us)]\"\n"
                   "    http-request set-var(txn.begun) date(0,us)\n"
                   "    http-request set-var(txn.path) path\n"
+                  "    acl probe req.hdr(Berth-Probe) -m str %s\n"
+                  "    http-request set-var(txn.path) req.hdr(Berth-Route) if probe\n"
                   "    http-request set-var(txn.host) req.hdr(host),host_only,lower\n"
                   "    http-request set-var(txn.slot) "
                   "var(txn.host),concat(,txn.path,/),map_beg(" FILE_MAP ")\n"
                   "    http-request set-var(txn.slot) str(*),concat(,txn.path,/),map_beg(" FILE_MAP
                   ") unless { var(txn.slot) -m found }\n"
-                  "    http-request set-var(txn.to) req.hdr(Berth-Instance) if "
-                  "{ req.hdr(Berth-Probe) -m str %s }\n"
+                  "    http-request set-var(txn.to) req.hdr(Berth-Instance) if probe\n"
                   "    http-request set-log-level silent if { var(txn.to) -m found }\n"
                   "    http-request del-header Berth-Probe\n"
+                  "    http-request del-header Berth-Route\n"
                   "    http-request del-header Berth-Instance\n"
                   "    http-request set-header X-Forwarded-Proto %%[ssl_fc,iif(https,http)]\n"
                   "    http-response set-header Berth-Server %%s\n"

@@ -45,8 +45,8 @@
 #define INGRESS_ROUTE_SERVERS  66  /* of one route: every replica, and both sides of a move */
 #define INGRESS_PROBES         64  /* under way at once */
 #define INGRESS_PROBE_COUNT    1000
-#define INGRESS_CERT_US        (30 * US_PER_S) /* how often the certificate file is looked at */
-#define INGRESS_START_US       (10 * US_PER_S) /* a HAProxy that has not answered by then has failed */
+#define INGRESS_CERT_US        (30 * US_PER_S)   /* how often the certificate file is looked at */
+#define INGRESS_START_US       (10 * US_PER_S)   /* a start that took longer has failed */
 #define INGRESS_BACKOFF_US     (100 * US_PER_MS) /* after a first death; doubles */
 #define INGRESS_BACKOFF_MAX_US (10 * US_PER_S)
 
@@ -141,19 +141,6 @@ int ingress_probe(struct ingress *ingress, const struct ingress_probe *probe,
 /* The routes' own mode of reaching one: whether `instance` is a server of a route here. */
 bool ingress_has(const struct ingress *ingress, const char *instance);
 
-/* Counters of one server since HAProxy started (`life` tells which start). */
-struct ingress_count {
-    char namespace_[LIMIT_NAME_BYTES];
-    char app[LIMIT_NAME_BYTES];
-    char workload[LIMIT_NAME_BYTES];
-    char instance[LIMIT_ID_BYTES];
-    uint64_t life;
-    int64_t requests;
-    int64_t errors;         /* answers 5xx, and requests that got none */
-    int64_t latency_us_sum; /* until the answer began: mean of those seen, times requests */
-    int64_t bytes_in;
-    int64_t bytes_out;
-};
 /* Asks HAProxy for the counters at most once a second when called, and gives those of the answer
  * before: samples of the kinds REQUESTS, ERRORS, LATENCY_US_SUM, BYTES_IN and BYTES_OUT by
  * instance. Samples and texts are in the arena. The first call gives none. */

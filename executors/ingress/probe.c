@@ -16,6 +16,7 @@
 #include "executors/ingress/internal.h"
 
 static int check(const struct ingress_probe *probe, struct error *err);
+static const char *route_path(const struct ingress *ingress, const struct ingress_probe *probe);
 static void begin(struct ingress *ingress, int index);
 static int begin_connect(const struct ingress *ingress, int family, int fd);
 static void judge(struct live_probe *probe, const struct response *response);
@@ -35,9 +36,9 @@ int ingress_probe(struct ingress *ingress, const struct ingress_probe *wanted, s
         strbuf_init(&request, 2048);
         strbuf_printf(&request,
                       "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: berth-node\r\nBerth-Probe: %s\r\n"
-                      "Berth-Instance: %s\r\nConnection: close\r\n\r\n",
+                      "Berth-Instance: %s\r\nBerth-Route: %s\r\nConnection: close\r\n\r\n",
                       wanted->path, host[0] != 0 ? host : "localhost", ingress->key,
-                      wanted->instance);
+                      wanted->instance, route_path(ingress, wanted));
         rc = strbuf_error(&request, err);
         if (rc < 0) {
             strbuf_done(&request);
@@ -182,6 +183,20 @@ static int check(const struct ingress_probe *probe, struct error *err)
         return error_set(err, ERR_INVALID, 0, "a probe is of 1 to %d requests, each with a timeout",
                          INGRESS_PROBE_COUNT);
     return 0;
+}
+
+/* The path of the instance's route: what leads to it in the map is proven with it, whatever path
+ * its identity is asked for at. */
+static const char *route_path(const struct ingress *ingress, const struct ingress_probe *probe)
+{
+    for (int i = 0; i < ingress->options.slots; i++)
+        for (int j = 0; j < ingress->slots[i].want_count; j++)
+            if (str_equal(ingress->slots[i].want[j].instance, probe->instance)) {
+                const char *path = strchr(ingress->slots[i].key, '/');
+                if (path != NULL)
+                    return path;
+            }
+    return probe->path;
 }
 
 static void begin(struct ingress *ingress, int index)

@@ -275,6 +275,11 @@ static void test_probes(void **state)
     }
     assert_int_equal(requests_of(&b), before);
     assert_true(ingress_has(rig.ingress, "b") && !ingress_has(rig.ingress, "c"));
+    /* Its identity is asked for at a path that is another route's. */
+    assert_int_equal(ROUTE(&rig, "api", "shop.test", "/api/v1", {"c", liar.port, ROUTE_PROBE, 0}),
+                     0);
+    assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "c", 1), 0);
+    assert_string_equal(rig.probe_text, "another instance answered: 'a'");
     /* A server that is not there. */
     web_stop(&b);
     assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "b", 1), 0);
