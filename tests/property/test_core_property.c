@@ -19,7 +19,7 @@
 #include "scheduler/service/codec_image.h"
 #include "tests/unit/core_fixture.h"
 
-#define SEEDS 40
+#define SEEDS 48
 #define STEPS 400
 
 struct run {
@@ -39,9 +39,11 @@ struct run {
     int restored[HANDOFF_STATE_COUNT]; /* handoffs under way in images, by state */
     int sites[4];                      /* before a plan that may not change them */
     int noted;
-    bool obedient;    /* its nodes do as they are told, as a rule */
-    struct app newer; /* the fixture's, and another version of its web */
-    int stale;        /* plans of which an app's part was stale */
+    bool obedient;       /* its nodes do as they are told, as a rule */
+    struct app newer;    /* the fixture's, and another version of its web */
+    struct epoch fenced; /* the last owner's epoch that is where resources look */
+    int granted;
+    int stale; /* plans of which an app's part was stale */
 };
 
 static uint64_t pick(struct run *run, uint64_t below)
@@ -212,17 +214,68 @@ static void make_judged(struct run *run, struct core_event *event)
     }
 }
 
+/* The answer to the last CORE_FENCE of a handoff, to an earlier one, or that it came too late. */
+static void make_fenced(struct run *run, struct core_event *event)
+{
+    static const int codes[] = {0, 0, 0, 0, ERR_STALE, ERR_TIMEOUT};
+    const struct core_state *state = core_state(run->f->core);
+    for (int i = 0; i < state->handoff_count; i++) {
+        const struct core_handoff *handoff = &state->handoffs[i];
+        if (handoff->owner.n == 0)
+            continue;
+        memcpy(event->fenced.handoff, handoff->id, LIMIT_ID_BYTES);
+        event->fenced.owner = handoff->owner;
+        event->fenced.owner.n -= pick(run, 8) / 7;
+        event->fenced.code = codes[pick(run, 6)];
+        event->fenced.stored = handoff->owner;
+        event->fenced.stored.n += pick(run, 50);
+        if (event->fenced.code == 0 && epoch_compare(event->fenced.owner, handoff->owner) == 0)
+            run->fenced = handoff->owner;
+    }
+}
+
+/* What an owner says beside its state, and an instance that is to be one. */
+static void say_owned(struct run *run, const struct core_command *command,
+                      struct message_instance *said)
+{
+    const struct core_state *state = core_state(run->f->core);
+    for (int i = 0; i < state->instance_count; i++) {
+        const struct core_instance *instance = &state->instances[i];
+        if (!str_equal(instance->id, command->instance) || instance->class_ == HANDOFF_OVERLAP)
+            continue;
+        said->round = instance->round;
+        if (command->verb == NODE_START)
+            said->state = INSTANCE_HELD;
+        else if (command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE)
+            said->state = (int)instance->state;
+        if (command->verb == NODE_DRAIN)
+            said->handed = "cursor=17";
+        if (said->state >= INSTANCE_READY && command->verb != NODE_RESUME) {
+            said->round += 1 - (int)pick(run, 6) / 5;
+            said->object.bytes = (int64_t)pick(run, 4) << 20;
+            if (said->object.bytes > 0)
+                str_format(said->object.digest, LIMIT_DIGEST_BYTES, "sha256:%d", said->round);
+        }
+        said->error_code = pick(run, 40) == 0 ? ERR_IO : 0;
+    }
+}
+
 /* What a node that does as it is told says to one of the last commands. */
 static void make_obedient(struct run *run, struct core_event *event)
 {
     static const enum instance_state leads_to[] = {
         [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
         [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
-        [NODE_STOP] = INSTANCE_STOPPED,
+        [NODE_STOP] = INSTANCE_STOPPED, [NODE_ROUTE] = INSTANCE_ABSENT,
     };
     const struct core_state *state = core_state(run->f->core);
     if (state->app_count == 0 || pick(run, 80) == 0) {
         event->kind = CORE_APPLY;
+        make_target(run, event);
+        return;
+    }
+    if (run->f->app.workloads[1].handoff != HANDOFF_OVERLAP && pick(run, 50) == 0) {
+        event->kind = CORE_RETAG;
         make_target(run, event);
         return;
     }
@@ -246,6 +299,13 @@ static void make_obedient(struct run *run, struct core_event *event)
         event->plan.score_stay_nusd = INT64_MAX;
         return;
     }
+    for (int i = 0; i < state->handoff_count; i++) {
+        if (state->handoffs[i].owner.n != 0 && !state->handoffs[i].fenced && pick(run, 3) == 0) {
+            event->kind = CORE_FENCED;
+            make_fenced(run, event);
+            return;
+        }
+    }
     event->kind = CORE_TICK;
     if (state->command_count == 0)
         return;
@@ -258,7 +318,7 @@ static void make_obedient(struct run *run, struct core_event *event)
         memcpy(event->probed.instance, command->instance, sizeof(command->instance));
         event->probed.sent = event->probed.answered = 3;
         event->probed.rtt_us = 5000;
-    } else if (!command->answered || command->verb >= NODE_PROBE) {
+    } else if (!command->answered || command->verb == NODE_FORGET || command->verb == NODE_ROUTE) {
         event->kind = CORE_ANSWER;
         memcpy(event->answer.id, command->id, sizeof(command->id));
         memcpy(event->answer.node, command->node, sizeof(command->node));
@@ -273,6 +333,7 @@ static void make_obedient(struct run *run, struct core_event *event)
         report->instance.state = (int)leads_to[command->verb];
         report->instance.epoch = command->epoch;
         str_format(report->instance.endpoint, LIMIT_NAME_BYTES, "127.0.0.1:8000");
+        say_owned(run, command, &report->instance);
     }
 }
 
@@ -338,6 +399,8 @@ static void make(struct run *run, struct core_event *event)
         make_judged(run, event);
         break;
     case CORE_FENCED:
+        make_fenced(run, event);
+        break;
     case CORE_CORDON_SET:
     case CORE_OPERATE:
     case CORE_OPERATION_END:
@@ -346,10 +409,27 @@ static void make(struct run *run, struct core_event *event)
     }
 }
 
+/* Nobody is told that it owns but by the epoch that is where resources look, the last one. */
+static void check_grant(struct run *run, const struct message_command *command)
+{
+    const struct core_state *state = core_state(run->f->core);
+    for (int i = 0; i < state->instance_count; i++) {
+        const struct core_instance *instance = &state->instances[i];
+        if (command->verb != NODE_RESUME || instance->class_ == HANDOFF_OVERLAP ||
+            !str_equal(instance->id, command->instance))
+            continue;
+        assert_int_equal(epoch_compare(command->epoch, instance->owner), 0);
+        assert_int_equal(epoch_compare(command->epoch, run->fenced), 0);
+        run->granted++;
+    }
+}
+
 static void remember(struct run *run, const struct core_effects *effects)
 {
     for (int i = 0; i < effects->count; i++) {
         const struct core_effect *effect = &effects->list[i];
+        if (effect->kind == CORE_COMMAND)
+            check_grant(run, &effect->command.message);
         int at = run->sent_count % 64;
         if (effect->kind == CORE_COMMAND) {
             run->sent[at] = effect->command.message;
@@ -461,10 +541,12 @@ static void one_run(struct run *run, uint64_t seed)
     struct error err;
     int restored[HANDOFF_STATE_COUNT];
     int stale = run->stale;
+    int granted = run->granted;
     memcpy(restored, run->restored, sizeof(restored));
     memset(run, 0, sizeof(*run));
     memcpy(run->restored, restored, sizeof(restored));
     run->stale = stale;
+    run->granted = granted;
     strbuf_init(&run->text, CODEC_IMAGE_BYTES);
     strbuf_init(&run->twin_text, CODEC_IMAGE_BYTES);
     arena_init(&run->arena, (size_t)1 << 30);
@@ -472,6 +554,8 @@ static void one_run(struct run *run, uint64_t seed)
     run->f = &fixture;
     run->random = hash_u64(HASH_SEED, seed);
     run->obedient = seed % 4 < 2;
+    fixture.app.workloads[app_workload(&fixture.app, "source")].handoff =
+        (enum handoff_class)(seed % 3);
     if (seed % 2 == 0)
         serve_http(run);
     else
@@ -481,7 +565,7 @@ static void one_run(struct run *run, uint64_t seed)
     assert_int_equal(core_create(&fixture.core, &err), 0);
     assert_int_equal(core_create(&run->twin, &err), 0);
     assert_int_equal(core_effects_create(LIMIT_EFFECTS / 4, &run->effects), 0);
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < (run->obedient ? 3 * STEPS : STEPS); i++) {
         struct core_event event;
         make(run, &event);
         if (i == 0) {
@@ -501,7 +585,7 @@ static void one_run(struct run *run, uint64_t seed)
             fail_msg("seed %llu, step %d (%s): the hashes differ", (unsigned long long)seed, i,
                      core_event_words[event.kind]);
         same_effects(run);
-        if (pick(run, 16) == 0)
+        if (pick(run, run->obedient ? 6 : 16) == 0)
             restore_twin(run, pick(run, 2) == 0);
         remember(run, fixture.effects);
         if (core_deadline(fixture.core).us <= fixture.now_us)
@@ -529,6 +613,11 @@ static void test_any_events_in_any_order(void **state)
     assert_true(run.restored[HANDOFF_STATE_REACHABLE] > 0);
     assert_true(run.restored[HANDOFF_STATE_LINGERING] > 0);
     assert_true(run.restored[HANDOFF_STATE_CANARY] > 0);
+    assert_true(run.restored[HANDOFF_STATE_SHIPPING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_FREEZING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_FENCING] > 0);
+    assert_true(run.restored[HANDOFF_STATE_GRANTING] > 0);
+    assert_true(run.granted > 0);
     assert_true(run.restored[HANDOFF_STATE_HELD] > 0);
     assert_true(run.stale > 0);
 }
