@@ -21,6 +21,7 @@ static void failed(struct ingress *ingress, const char *what);
 static bool is_ours(const struct ingress *ingress, pid_t pid);
 static pid_t pid_file(const struct ingress *ingress);
 static void last_words(const struct ingress *ingress, char *out, size_t capacity);
+static void starter_end(struct ingress *ingress);
 static void starter_forget(struct ingress *ingress);
 
 int process_find_program(struct ingress *ingress, struct error *err)
@@ -73,6 +74,9 @@ void process_starter_ended(struct ingress *ingress)
     char words[400];
     if (pid <= 0 || pid == ingress->pid || !is_ours(ingress, pid)) {
         last_words(ingress, words, sizeof(words));
+        /* A certificate that no HAProxy has taken yet is not kept: the next try reads the file. */
+        if (strstr(words, FILE_CERT) != NULL)
+            (void)unlinkat(ingress->folder_fd, FILE_CERT, 0);
         failed(ingress, words);
         return;
     }
@@ -88,7 +92,7 @@ void process_tick(struct ingress *ingress, int64_t now)
     if (ingress->phase == PHASE_WAIT && ingress->start_at <= now) {
         process_begin(ingress);
     } else if (ingress->phase == PHASE_START && ingress->deadline <= now) {
-        starter_forget(ingress);
+        starter_end(ingress);
         failed(ingress, "it did not come up in time");
     }
 }
@@ -153,7 +157,7 @@ bool process_adopted(struct ingress *ingress, int64_t pid)
 void process_stop(struct ingress *ingress)
 {
     pid_t pid = ingress->pid > 0 ? ingress->pid : pid_file(ingress);
-    starter_forget(ingress);
+    starter_end(ingress);
     if (pid > 0 && is_ours(ingress, pid))
         (void)kill(pid, SIGUSR1);
 }
@@ -168,7 +172,7 @@ static void start(struct ingress *ingress)
     metrics_forget(ingress); /* the new one counts from 0 */
     if (ingress->replacing)
         str_format(old_pid, sizeof(old_pid), "%d", (int)ingress->pid);
-    if (config_write(ingress, &err) < 0) {
+    if (cert_prepare(ingress, &err) < 0 || config_write(ingress, &err) < 0) {
         failed(ingress, err.text);
         return;
     }
@@ -303,6 +307,14 @@ static void last_words(const struct ingress *ingress, char *out, size_t capacity
     str_format(out, capacity, "%.*s",
                (int)strcspn(word, "\n") > 380 ? 380 : (int)strcspn(word, "\n"),
                word[0] != 0 ? word : "it ended without a word");
+}
+
+/* One that is still starting has not become a daemon: it ends, and nothing is left. */
+static void starter_end(struct ingress *ingress)
+{
+    if (ingress->starter_fd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, ingress->starter_fd, SIGKILL, NULL, 0);
+    starter_forget(ingress);
 }
 
 static void starter_forget(struct ingress *ingress)

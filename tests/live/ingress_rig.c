@@ -48,13 +48,18 @@ void ingress_rig_make(struct ingress_rig *rig, const char *more)
 
 void ingress_rig_open(struct ingress_rig *rig)
 {
+    int ups = rig->ups;
+    ingress_rig_begin(rig);
+    INGRESS_RIG_WAIT(rig, rig->ups > ups);
+}
+
+void ingress_rig_begin(struct ingress_rig *rig)
+{
     struct error err = {.text = ""};
     struct ingress_callbacks callbacks = {rig, on_routed, on_probed, on_happened};
-    int ups = rig->ups;
     BERTH_ASSERT(
         ingress_open(&rig->options, rig->folder, NULL, NULL, &callbacks, &rig->ingress, &err) == 0,
         "%s", err.text);
-    INGRESS_RIG_WAIT(rig, rig->ups > ups);
 }
 
 void ingress_rig_done(struct ingress_rig *rig)

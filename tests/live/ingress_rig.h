@@ -24,7 +24,8 @@ struct ingress_rig {
 
 /* A folder of its own below the build's, and free ports; `more` is appended to the options. */
 void ingress_rig_make(struct ingress_rig *rig, const char *more);
-void ingress_rig_open(struct ingress_rig *rig); /* and waits until it is up */
+void ingress_rig_open(struct ingress_rig *rig);  /* and waits until it is up */
+void ingress_rig_begin(struct ingress_rig *rig); /* and does not wait */
 /* Ends HAProxy (waits for it) and removes the folder. */
 void ingress_rig_done(struct ingress_rig *rig);
 

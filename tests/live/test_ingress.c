@@ -191,6 +191,44 @@ static void test_moves_with_closing_servers(void **state)
     ingress_rig_done(&rig);
 }
 
+/* What may have been carried out is asked again only when that changes nothing. */
+static void test_asked_again(void **state)
+{
+    struct ingress_rig rig;
+    struct web_server a;
+    struct web_server b;
+    struct web_answer answer;
+    static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET"};
+    (void)state;
+    ingress_rig_make(&rig, "");
+    ingress_rig_open(&rig);
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a), SERVE(b)), 0);
+    for (int i = 0; i < 5; i++) {
+        char head[200];
+        atomic_store(&board->carried_out[i], 0);
+        str_format(head, sizeof(head),
+                   "%s /close/%d HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n",
+                   methods[i], i);
+        assert_int_equal(web_get(rig.port, head, &answer), 502);
+        int times = atomic_load(&board->carried_out[i]);
+        assert_true(i < 4 ? times == 1 : times > 1 && times <= 4);
+    }
+    /* One that is not there any more has carried out nothing: all are served by the other. */
+    web_stop(&a);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(web_get(rig.port,
+                                 i % 2 == 0 ? "GET /x HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+                                            : "POST /x HTTP/1.1\r\nHost: shop.test\r\n"
+                                              "Content-Length: 2\r\n\r\nxx",
+                                 &answer),
+                         200);
+    web_stop(&b);
+    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 503);
+    ingress_rig_done(&rig);
+}
+
 static void test_sockets(void **state)
 {
     struct ingress_rig rig;
@@ -377,6 +415,63 @@ static void test_haproxy_killed(void **state)
     ingress_rig_done(&rig);
 }
 
+/* The subject of the certificate that serves, or "" when nothing does. */
+static void tls_subject(const struct ingress_rig *rig, char out[128])
+{
+    char command[512];
+    char line[128] = "";
+    str_format(command, sizeof(command),
+               "openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null 2>/dev/null | "
+               "sed -n 's/^subject=.*CN *= *//p; s/^ALPN protocol: /,/p' | tr -d '\\n'",
+               rig->tls_port);
+    FILE *process = popen(command, "re");
+    assert_non_null(process);
+    if (fgets(line, sizeof(line), process) == NULL)
+        line[0] = 0;
+    (void)pclose(process);
+    str_format(out, 128, "%s", line);
+}
+
+static void make_cert(const struct ingress_rig *rig, const char *name)
+{
+    char command[2048];
+    str_format(command, sizeof(command),
+               "cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+               "-nodes -keyout own.key -out own.crt -days 30 -subj /CN=%s 2>/dev/null && "
+               "cat own.crt own.key >own.new && mv own.new own.pem",
+               rig->folder, name);
+    assert_int_equal(system(command), 0);
+}
+
+/* A HAProxy that cannot start says why, and is started again when it can. */
+static void test_cannot_start(void **state)
+{
+    struct ingress_rig rig;
+    struct ingress_callbacks none = {0};
+    struct error err;
+    char path[400];
+    (void)state;
+    ingress_rig_make(&rig, ",https=127.0.0.1:PORT,cert=/dev/null");
+    assert_int_equal(ingress_open(&rig.options, rig.folder, NULL, NULL, &none, &rig.ingress, &err),
+                     ERR_INVALID);
+    str_format(rig.options.cert, sizeof(rig.options.cert), "%s/own.pem", rig.folder);
+    str_format(path, sizeof(path),
+               "printf '%%s\n' '-----BEGIN CERTIFICATE-----' xx '-----END CERTIFICATE-----' "
+               "'-----BEGIN PRIVATE KEY-----' xx '-----END PRIVATE KEY-----' >'%s'",
+               rig.options.cert);
+    assert_int_equal(system(path), 0);
+    ingress_rig_begin(&rig);
+    INGRESS_RIG_WAIT(&rig, rig.downs > 0);
+    assert_non_null(strstr(rig.last_event, "could not be started"));
+    assert_non_null(strstr(rig.last_event, "cert.pem"));
+    assert_false(ingress_is_up(rig.ingress));
+    struct ingress_rig_server one = {"a", 9, ROUTE_SERVE, 1};
+    assert_int_equal(ingress_rig_route(&rig, "web", "", "/", &one, 1), ERR_UNAVAILABLE);
+    make_cert(&rig, "one.test");
+    INGRESS_RIG_WAIT(&rig, rig.ups == 1);
+    ingress_rig_done(&rig);
+}
+
 /* The agent goes, HAProxy serves on; the next one finds it, and puts right what is not. */
 static void test_found_again(void **state)
 {
@@ -543,34 +638,6 @@ static void test_metrics(void **state)
     ingress_rig_done(&rig);
 }
 
-/* The subject of the certificate that serves, or "" when nothing does. */
-static void tls_subject(const struct ingress_rig *rig, char out[128])
-{
-    char command[512];
-    char line[128] = "";
-    str_format(command, sizeof(command),
-               "openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null 2>/dev/null | "
-               "sed -n 's/^subject=.*CN *= *//p; s/^ALPN protocol: /,/p' | tr -d '\\n'",
-               rig->tls_port);
-    FILE *process = popen(command, "re");
-    assert_non_null(process);
-    if (fgets(line, sizeof(line), process) == NULL)
-        line[0] = 0;
-    (void)pclose(process);
-    str_format(out, 128, "%s", line);
-}
-
-static void make_cert(const struct ingress_rig *rig, const char *name)
-{
-    char command[2048];
-    str_format(command, sizeof(command),
-               "cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
-               "-nodes -keyout own.key -out own.crt -days 30 -subj /CN=%s 2>/dev/null && "
-               "cat own.crt own.key >own.new && mv own.new own.pem",
-               rig->folder, name);
-    assert_int_equal(system(command), 0);
-}
-
 /* TLS ends at the ingress, HTTP/2 is offered, and a new certificate is taken while it serves. */
 static void test_tls(void **state)
 {
@@ -626,10 +693,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_moves_under_load),
         cmocka_unit_test(test_moves_with_closing_servers),
+        cmocka_unit_test(test_asked_again),
         cmocka_unit_test(test_sockets),
         cmocka_unit_test(test_probes),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_haproxy_killed),
+        cmocka_unit_test(test_cannot_start),
         cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_two_ingresses),
         cmocka_unit_test(test_metrics),

@@ -349,6 +349,12 @@ static bool serve_request(struct serving *serving, struct connection *connection
     (void)atomic_fetch_add(&serving->board->requests[serving->index], 1);
     if (str_starts(word, "/r/") && str_to_i64(word + 3, &number) == 0 && number < WEB_REQUESTS)
         (void)atomic_fetch_add(&serving->board->carried_out[number], 1);
+    if (str_starts(word, "/close/") && str_to_i64(word + 7, &number) == 0 &&
+        number < WEB_REQUESTS) {
+        (void)atomic_fetch_add(&serving->board->carried_out[number], 1);
+        serve_close(serving, connection);
+        return false;
+    }
     if (str_starts(word, "/status/") && str_to_i64(word + 8, &number) == 0)
         status = (int)number;
     if (str_starts(word, "/sleep/") && str_to_i64(word + 7, &number) == 0)

@@ -5,7 +5,8 @@
  * and "twice" are facts of the outside and not of the ingress's own counters.
  *
  * A server answers: /berth with its identity, /status/<code> with that status, /sleep/<ms> late,
- * /r/<number> after marking the number on the board, anything else with its name. With "Upgrade" it
+ * /r/<number> after marking the number on the board, /close/<number> by marking it and closing the
+ * connection, anything else with its name. With "Upgrade" it
  * answers 101 and echoes. Its name is in every answer, in "Berth-Instance".
  */
 #pragma once
