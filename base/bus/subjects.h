@@ -6,10 +6,10 @@
  *     berth.v1.ctl.<verb>                       requests to the scheduler
  *     berth.v1.node.<node>.cmd                  scheduler -> node, only
  *     berth.v1.node.<node>.{hello,beat,report,probed}  node -> scheduler, only that node
- *     berth.v1.node.<node>.echo                 node -> node: answered with the request (round
- * trips) berth.v1.metrics.<node>                   samples
+ *     berth.v1.node.<node>.echo                 node -> node: answered with the request
+ *     berth.v1.metrics.<node>                   samples
  *     berth.v1.probe.<probe>.metrics            samples of a probe
- *     berth.v1.owner.<ns>.<app>.<workload>.<replica>  resource -> scheduler: by which epoch who owns
+ *     berth.v1.owner.<ns>.<app>.<workload>.<replica>  resource -> scheduler: the owner's epoch
  *     berth.v1.event.<ns>.<app>.<workload>      the events stream ("_" for a missing part)
  *     berth.v1.log.<ns>.<app>.<workload>.<replica>
  *     berth.v1.at.<ns>.<workload>.<instance>    that very instance (probes)

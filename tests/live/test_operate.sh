@@ -84,7 +84,8 @@ until_at $gcp 4
 
 # ---- shown, and nothing changed ----
 run 2 evacuate gcp --to aws --dry-run
-says 'default/row/one' 'default/row/four' '4 moves, at most 3 at once' 'until `berth uncordon gcp`' none
+says 'default/row/one' 'default/row/four' '4 moves, at most 3 at once' none \
+    'until `berth uncordon gcp`'
 run 2 move row --from $gcp --to aws --dry-run --json
 says '"state_version"' '"steps"' '"expected_us"' '"score_after"'
 run 0 get cordons
@@ -117,7 +118,8 @@ run 1 move row/one --to $gcp
 says 'is being emptied'
 run 0 get operations -o wide
 says 'evacuate from gcp to aws' done
-operation=$("$bin/berth" get operations --json | grep -o '"id":"op[0-9a-z]*"' | head -n 1 | cut -d '"' -f 4)
+operation=$("$bin/berth" get operations --json | grep -o '"id":"op[0-9a-z]*"' | head -n 1 |
+    cut -d '"' -f 4)
 run 0 rollback "$operation"
 says 'done: 4 done'
 until_at $gcp 4
@@ -159,7 +161,8 @@ full=$("$bin/berth" get instances | awk '$5 == "ready" {print $3}' | sort | uniq
     awk 'NR == 1 {print $2}')
 run 0 drain "$full"
 says "$full is empty"
-[ "$("$bin/berth" get instances | awk -v node="$full" '$3 == node && $5 == "ready"' | wc -l)" -eq 0 ] ||
+"$bin/berth" get instances >"$work/instances" || fail 'the instances cannot be read'
+[ "$(awk -v node="$full" '$3 == node && $5 == "ready"' "$work/instances" | wc -l)" -eq 0 ] ||
     fail 'the node is not empty'
 until_at $aws 4
 run 0 uncordon "$full"

@@ -332,13 +332,10 @@ static bool answer(struct world *world, struct place *place, const struct waitin
     return true;
 }
 
-/* Something of what was asked for happens, well or badly. */
-static void happen(struct world *world, bool kindly, bool may_die)
+/* Any of it, but a workload hears, and answers, in order. */
+static struct waiting take_waiting(struct world *world)
 {
-    if (world->waiting_count == 0)
-        return;
     int at = (int)draw(world, (uint64_t)world->waiting_count);
-    /* A workload hears, and answers, in order. */
     for (int i = 0; i < world->waiting_count; i++)
         if (world->waiting[at].kind == NODE_FX_SAY && world->waiting[i].kind == NODE_FX_SAY &&
             world->waiting[i].index == world->waiting[at].index &&
@@ -346,6 +343,15 @@ static void happen(struct world *world, bool kindly, bool may_die)
             at = i;
     struct waiting waiting = world->waiting[at];
     world->waiting[at] = world->waiting[--world->waiting_count];
+    return waiting;
+}
+
+/* Something of what was asked for happens, well or badly. */
+static void happen(struct world *world, bool kindly, bool may_die)
+{
+    if (world->waiting_count == 0)
+        return;
+    struct waiting waiting = take_waiting(world);
     struct place *place = &world->places[waiting.index];
     struct node_event event = {0};
     name_of(waiting.index, event.instance);

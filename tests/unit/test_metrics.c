@@ -314,6 +314,24 @@ static bool expect(struct kept_reading *kept, int row, const struct message_samp
     return true;
 }
 
+/* The batch as it comes over the wire. */
+static void take_packed(struct metrics *metrics, const struct message_batch *batch)
+{
+    struct message_batch runs;
+    struct arena arena;
+    struct strbuf text;
+    struct error err;
+    arena_init(&arena, 1 << 20);
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    wire_pack(&message_batch_shape, batch, &text);
+    assert_int_equal(message_batch_decode(strbuf_text(&text), text.bytes, &arena, &runs, &err), 0);
+    assert_int_equal(runs.sample_count, 0);
+    assert_true(runs.run_count > 0 || batch->sample_count == 0);
+    metrics_take(metrics, batch->node, "edge/nyc", &runs, batch->boot_us, NULL, NULL);
+    strbuf_done(&text);
+    arena_done(&arena);
+}
+
 /* Counters that are left out, come twice, change their life one by one, fall or leap: each is taken
  * by its own last reading, whether the batch came as samples or, packed, as runs. */
 static void test_each_counter_goes_by_its_own_last_reading(void **state)
@@ -362,19 +380,7 @@ static void test_each_counter_goes_by_its_own_last_reading(void **state)
             refused += !expect(&kept[row][kind], row, sample, batch.boot_us, &wanted);
         }
         metrics_take(plain, "n1", "edge/nyc", &batch, second * SECOND, NULL, NULL);
-        struct message_batch runs;
-        struct arena arena;
-        struct strbuf text;
-        arena_init(&arena, 1 << 20);
-        strbuf_init(&text, LIMIT_WIRE_BYTES);
-        wire_pack(&message_batch_shape, &batch, &text);
-        assert_int_equal(message_batch_decode(strbuf_text(&text), text.bytes, &arena, &runs, &err),
-                         0);
-        assert_int_equal(runs.sample_count, 0);
-        assert_true(runs.run_count > 0 || batch.sample_count == 0);
-        metrics_take(packed, "n1", "edge/nyc", &runs, second * SECOND, NULL, NULL);
-        strbuf_done(&text);
-        arena_done(&arena);
+        take_packed(packed, &batch);
         assert_int_equal(given.count, wanted.count);
         assert_int_equal(given_all.count, wanted.count);
         for (int i = 0; i < wanted.count; i++) {
