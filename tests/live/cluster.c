@@ -29,7 +29,8 @@ static void world_write(const struct cluster *cluster);
 static void server_write(const struct cluster *cluster, bool leaf, char **ret_text);
 static void proxy_start(struct cluster *cluster);
 
-static const struct cluster_options defaults = {.delay_ms = 40, .healthy_min_ms = 500};
+static const struct cluster_options defaults = {
+    .delay_ms = 40, .healthy_min_ms = 500, .node_timeout_ms = 10000};
 
 void cluster_start(struct cluster *cluster, const struct cluster_options *options)
 {
@@ -41,8 +42,16 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
         cluster->options.delay_ms = defaults.delay_ms;
     if (cluster->options.healthy_min_ms == 0)
         cluster->options.healthy_min_ms = defaults.healthy_min_ms;
+    if (cluster->options.delay_ms < 0)
+        cluster->options.delay_ms = 0;
+    if (cluster->options.back_delay_ms == 0)
+        cluster->options.back_delay_ms = cluster->options.delay_ms;
+    if (cluster->options.node_timeout_ms == 0)
+        cluster->options.node_timeout_ms = defaults.node_timeout_ms;
     if (keys_init(&err) < 0)
         fail_msg("%s", err.text);
+    for (int i = 0; i < CLUSTER_NODES; i++)
+        cluster->nodes[i].http_port = cluster->options.ingress[i] ? test_port_free() : 0;
     test_server_init(&cluster->hub);
     test_server_init(&cluster->leaf);
     char unique[LIMIT_ID_BYTES];
@@ -191,11 +200,12 @@ void cluster_scheduler_start(struct cluster *cluster)
 void cluster_node_start(struct cluster *cluster, int node)
 {
     struct cluster_node *self = &cluster->nodes[node];
-    char program[700], seed[700], workloads[700], workload_seed[720], state[700];
+    char program[700], seed[700], workloads[700], workload_seed[720], state[700], ingress[64];
     cluster_user_seed(cluster, CLUSTER_USER_GCP + node, seed);
     cluster_user_seed(cluster, CLUSTER_USER_WORKLOADS, workloads);
     str_format(workload_seed, sizeof(workload_seed), "default=%s", workloads);
     str_format(state, sizeof(state), "%s/%s", cluster->hub.folder, self->name);
+    str_format(ingress, sizeof(ingress), "http=127.0.0.1:%d,threads=1", self->http_port);
     const char *const argv[] = {cluster_program("berth-node", program),
                                 "--name",
                                 self->name,
@@ -215,6 +225,8 @@ void cluster_node_start(struct cluster *cluster, int node)
                                 "8GiB",
                                 "--cgroup",
                                 cluster->cgroup,
+                                self->http_port != 0 ? "--ingress" : NULL,
+                                ingress,
                                 NULL};
     self->pid = cluster_spawn(cluster, self->name, argv);
 }
@@ -361,8 +373,9 @@ static void world_write(const struct cluster *cluster)
             "  pairs:\n"
             "    - {between: [gcp/us-central1, aws/us-east-1], rtt: %" PRId64 "ms}\n"
             "policy: {horizon: 1h, dwell: 1s, settle: 100ms, healthy_min: %" PRId64
-            "ms, node_timeout: 10s}\n",
-            cluster->options.delay_ms * 2, cluster->options.healthy_min_ms);
+            "ms, node_timeout: %" PRId64 "ms}\n",
+            cluster->options.delay_ms + cluster->options.back_delay_ms,
+            cluster->options.healthy_min_ms, cluster->options.node_timeout_ms);
     assert_int_equal(fclose(file), 0);
 }
 
@@ -402,8 +415,10 @@ static void server_write(const struct cluster *cluster, bool leaf, char **ret_te
 
 static void proxy_start(struct cluster *cluster)
 {
-    char program[700], delay[24], to[64], path[700], line[64] = "";
+    char program[700], delay[24], back[24], jitter[24], to[64], path[700], line[64] = "";
     str_format(delay, sizeof(delay), "%" PRId64, cluster->options.delay_ms);
+    str_format(back, sizeof(back), "%" PRId64, cluster->options.back_delay_ms);
+    str_format(jitter, sizeof(jitter), "%" PRId64, cluster->options.jitter_ms);
     str_format(to, sizeof(to), "127.0.0.1:%d", cluster->hub.leaf_port);
     const char *const argv[] = {cluster_program("delay-proxy", program),
                                 "--listen",
@@ -412,6 +427,10 @@ static void proxy_start(struct cluster *cluster)
                                 to,
                                 "--delay-ms",
                                 delay,
+                                "--back-delay-ms",
+                                back,
+                                "--jitter-ms",
+                                jitter,
                                 NULL};
     cluster->proxy_pid = cluster_spawn(cluster, "proxy", argv);
     str_format(path, sizeof(path), "%s/proxy.log", cluster->hub.folder);

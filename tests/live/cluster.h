@@ -37,16 +37,21 @@ enum {
 };
 
 struct cluster_options {
-    int64_t delay_ms;          /* one way; 0: 40 */
+    int64_t delay_ms;          /* one way; 0: 40; below 0: none */
+    int64_t back_delay_ms;     /* from the hub to the leaf, when it differs; 0: the same */
+    int64_t jitter_ms;         /* up to so much more, each way, at random */
     int64_t healthy_min_ms;    /* of the world's policy; 0: 500 */
+    int64_t node_timeout_ms;   /* of the world's policy; 0: 10 s */
     const char *scheduler_dir; /* NULL: below the folder */
     bool no_scheduler;
+    bool ingress[CLUSTER_NODES]; /* these nodes are ingresses, each with a HAProxy of its own */
 };
 
 struct cluster_node {
     const char *name;
     const char *site;
-    pid_t pid; /* 0: not running */
+    pid_t pid;     /* 0: not running */
+    int http_port; /* where its ingress listens; 0: it is none */
 };
 
 struct cluster {
@@ -114,6 +119,8 @@ int cluster_control_try(struct cluster *cluster, const char *verb,
                         const struct cluster_request *request, char *text, size_t capacity,
                         json_t **ret_body);
 
+/* The document as it is; a refusal fails the test. */
+void cluster_apply_document(struct cluster *cluster, const char *document);
 /* An app "t" of one workload "w" at the site of tag cloud=`cloud`. */
 struct cluster_app {
     const char *program; /* of the build folder's bin, or an absolute path */

@@ -138,6 +138,12 @@ void cluster_apply(struct cluster *cluster, const struct cluster_app *app)
         fail_msg("apply: %s: %s", error_name(rc), text);
 }
 
+void cluster_apply_document(struct cluster *cluster, const char *document)
+{
+    struct cluster_request request = {.document = document};
+    json_decref(cluster_control(cluster, "apply", &request));
+}
+
 static void app_write(const struct cluster_app *app, struct strbuf *out)
 {
     char program[700], digest[LIMIT_DIGEST_BYTES];

@@ -1,0 +1,138 @@
+/* Each class is moved there and back under the eyes of its outside client: a service over HTTP
+ * with websockets, an exclusive owner, a stateful one. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "tests/live/stage.h"
+
+static struct cluster cluster;
+static struct stage stage;
+
+static const char *const clouds[] = {"aws", "gcp"};
+
+static int teardown(void **state)
+{
+    (void)state;
+    stage_abandon(&stage);
+    cluster_done(&cluster);
+    stage = (struct stage){0};
+    return 0;
+}
+
+static void there_and_back(int moves)
+{
+    for (int i = 0; i < moves; i++) {
+        stage_asked(&stage, 100);
+        json_decref(stage_move(&stage, clouds[i % 2]));
+    }
+    stage_asked(&stage, 100);
+}
+
+/* Nothing is lost, refused, or carried out twice; websockets come back by themselves. */
+static void http_moves(bool fresh, const struct cluster_options *options)
+{
+    int status;
+    cluster_start(&cluster, options);
+    stage_open(&stage, &cluster, STAGE_WEB, "gcp",
+               &(struct stage_options){.pages = fresh ? 0 : 20, .fresh = fresh});
+    stage_ask(&stage);
+    there_and_back(4);
+    json_t *line = stage_judge(&stage, &status);
+    print_message("sent %" PRId64 ", longest gap %" PRId64 " ms, p99 %" PRId64 " us\n",
+                  stage_number(line, "sent"), stage_number(line, "longest_gap_us") / US_PER_MS,
+                  stage_number(line, "p99_us"));
+    assert_int_equal(stage_number(line, "lost"), 0);
+    assert_int_equal(stage_number(line, "refused"), 0);
+    assert_int_equal(stage_number(line, "twice"), 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(json_array_size(json_object_get(line, "servers")), 5);
+    json_decref(line);
+    if (!fresh) {
+        line = stage_judge_pages(&stage, &status);
+        print_message("pages: %" PRId64 " closed with 1012, away for %" PRId64 " ms at most\n",
+                      stage_number(line, "closed_1012"),
+                      stage_number(line, "gap_max_us") / US_PER_MS);
+        assert_int_equal(stage_number(line, "lost"), 0);
+        assert_int_equal(stage_number(line, "closed_other"), 0);
+        assert_true(stage_number(line, "closed_1012") >= 20);
+        json_decref(line);
+    }
+    stage_close(&stage);
+    cluster_no_orphans(&cluster);
+}
+
+static void test_http(void **state)
+{
+    (void)state;
+    http_moves(false, &(struct cluster_options){.ingress = {true, false}});
+}
+
+/* Each request with a connection of its own, and an ingress that the traffic does not use: it is
+ * waited for as well. */
+static void test_http_two_ingresses(void **state)
+{
+    (void)state;
+    http_moves(true, &(struct cluster_options){.ingress = {true, true}});
+}
+
+static void owner_moves(enum stage_kind kind, const char *lost, const struct cluster_options *how)
+{
+    int status;
+    cluster_start(&cluster, how);
+    stage_open(&stage, &cluster, kind, "gcp", NULL);
+    stage_ask(&stage);
+    there_and_back(4);
+    json_t *line = stage_judge(&stage, &status);
+    print_message("sent %" PRId64 ", longest pause %" PRId64 " us\n", stage_number(line, "sent"),
+                  stage_number(line, "longest_pause_us"));
+    assert_int_equal(stage_number(line, lost), 0);
+    assert_int_equal(stage_number(line, "owners_at_once"), 0);
+    assert_int_equal(stage_number(line, "owners"), 5);
+    assert_int_equal(status, 0);
+    json_decref(line);
+    stage_close(&stage);
+    cluster_no_orphans(&cluster);
+}
+
+static void test_exclusive(void **state)
+{
+    (void)state;
+    owner_moves(STAGE_COUNTER, "lost", NULL);
+}
+
+static void test_stateful(void **state)
+{
+    (void)state;
+    owner_moves(STAGE_STATE, "lost_writes", NULL);
+}
+
+/* A link that is longer one way than the other, and never twice the same. */
+static void test_uneven_distance(void **state)
+{
+    (void)state;
+    const struct cluster_options far = {.delay_ms = 60, .back_delay_ms = 10, .jitter_ms = 15};
+    owner_moves(STAGE_COUNTER, "lost", &far);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_http, teardown),
+        cmocka_unit_test_teardown(test_http_two_ingresses, teardown),
+        cmocka_unit_test_teardown(test_exclusive, teardown),
+        cmocka_unit_test_teardown(test_stateful, teardown),
+        cmocka_unit_test_teardown(test_uneven_distance, teardown),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("moves", tests, NULL, NULL);
+}
