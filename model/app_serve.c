@@ -140,9 +140,6 @@ void app_read_http(struct reader *reader, const struct doc_node *node, struct wo
         doc_problem(doc, doc_get(doc, map, "probe", 0),
                     "\"%s\" is no path: it begins with '/' and has no blanks, quotes, '?' or '#'",
                     http->probe);
-    } else if (http->probe[0] != '\0' && !workload->contract) {
-        doc_problem(doc, doc_get(doc, map, "probe", 0),
-                    "probe needs contract: true: it answers with the name of its instance");
     } else if (http->probe[0] == '\0' && workload->contract) {
         doc_problem(doc, map, "a workload with the contract answers a probe, as in /berth");
     }

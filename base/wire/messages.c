@@ -192,6 +192,7 @@ static const struct wire_field message_probed_fields[] = {
     WIRE_FIELD_STR(message_probed, instance, 0),
     WIRE_FIELD_I32(message_probed, sent, OPT, 0, INT_MAX),
     WIRE_FIELD_I32(message_probed, answered, OPT, 0, INT_MAX),
+    WIRE_FIELD_I32(message_probed, unproven, OPT, 0, INT_MAX),
     WIRE_FIELD_I64(message_probed, rtt_us, OPT, 0, INT64_MAX),
     WIRE_FIELD_STR(message_probed, text, OPT),
 };

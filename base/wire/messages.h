@@ -234,6 +234,7 @@ struct message_probed {
     char instance[LIMIT_ID_BYTES];
     int sent;
     int answered;   /* with the right identity */
+    int unproven;   /* of those: only the ingress's word says whose the answer was */
     int64_t rtt_us; /* the slowest of the answered; 0 when none */
     char text[LIMIT_TEXT_BYTES];
 };

@@ -161,6 +161,7 @@ static void probed(void *context, const struct ingress_probed *outcome)
     str_format(event.probed.instance, sizeof(event.probed.instance), "%.39s", outcome->instance);
     event.probed.sent = outcome->sent;
     event.probed.answered = outcome->answered;
+    event.probed.unproven = outcome->unproven;
     event.probed.rtt_us = outcome->rtt_us;
     if (outcome->text[0] == 0 && outcome->unproven > 0)
         str_format(event.probed.text, sizeof(event.probed.text),

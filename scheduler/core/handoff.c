@@ -166,6 +166,8 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
                       handoff->vantage_count);
         else if (handoff->vantage_count == 0)
             CORE_TEXT(text, "not proven: no ingress is live");
+        else if (core_speaks_contract(core, handoff))
+            CORE_TEXT(text, "not proven: an answer through an ingress had no Berth-Instance");
         else
             CORE_TEXT(text, "not proven: it does not speak the workload contract");
         break;

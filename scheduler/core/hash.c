@@ -173,7 +173,8 @@ static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
     for (int i = 0; i < handoff->vantage_count; i++) {
         const struct core_vantage *vantage = &handoff->vantages[i];
         hash = mix_text(hash, vantage->node);
-        hash = mix(hash, (uint64_t)vantage->new_reached * 2 + vantage->old_reached);
+        hash = mix(hash, (uint64_t)vantage->new_reached * 4 + vantage->unproven * 2u +
+                             vantage->old_reached);
         hash = hash_i64(hash, vantage->rtt_us);
         hash = hash_i64(hash, vantage->old_tries);
     }

@@ -374,6 +374,8 @@ void core_linger(struct handoff_step *step);
 /* Somebody of the traffic's side can tell whether it is there: a workload that answers probes, or
  * an ingress that asks it. */
 bool core_can_prove(const struct handoff_step *step);
+/* Its workload does, as the app is now. */
+bool core_speaks_contract(const struct core *core, const struct core_handoff *handoff);
 bool core_is_proven(const struct handoff_step *step); /* by whom there was, and its own identity */
 void core_vantages_choose(struct core *core, struct core_handoff *handoff);
 /* Sends what is missing; true when every vantage has reached the new copy. */

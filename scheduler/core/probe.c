@@ -17,6 +17,7 @@ static void vantages_of_caller(struct core *core, struct core_handoff *handoff,
                                const struct app *app, int workload);
 static void vantages_of_segment(struct core *core, struct core_handoff *handoff,
                                 const struct segment *segment);
+static void learn_new(struct core_vantage *vantage, bool reached, bool unproven);
 static int64_t world_rtt_us(const struct world *world, const char *site);
 
 void core_vantages_choose(struct core *core, struct core_handoff *handoff)
@@ -90,11 +91,22 @@ bool core_can_prove(const struct handoff_step *step)
            (step->place.workload->contract || core_is_http(&step->place));
 }
 
+bool core_speaks_contract(const struct core *core, const struct core_handoff *handoff)
+{
+    struct core_place place;
+    return core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &place) &&
+           place.workload->contract;
+}
+
 bool core_is_proven(const struct handoff_step *step)
 {
     bool reached = false;
-    for (int i = 0; i < step->handoff->vantage_count; i++)
-        reached |= step->handoff->vantages[i].new_reached;
+    for (int i = 0; i < step->handoff->vantage_count; i++) {
+        const struct core_vantage *vantage = &step->handoff->vantages[i];
+        reached |= vantage->new_reached;
+        if (vantage->unproven)
+            return false;
+    }
     return reached && step->place.workload->contract;
 }
 
@@ -141,12 +153,19 @@ void core_on_probed(struct core *core, const struct core_event *event)
         if (all && probed->rtt_us > vantage->rtt_us)
             vantage->rtt_us = probed->rtt_us;
         if (str_equal(command->instance, handoff->to))
-            vantage->new_reached |= all;
+            learn_new(vantage, all, probed->unproven > 0);
         else if (all)
             vantage->old_reached = true;
         else
             vantage->old_tries++;
     }
+}
+
+static void learn_new(struct core_vantage *vantage, bool reached, bool unproven)
+{
+    if (reached && !vantage->new_reached)
+        vantage->unproven = unproven;
+    vantage->new_reached |= reached;
 }
 
 int64_t core_linger_us(const struct core *core, const struct core_handoff *handoff)

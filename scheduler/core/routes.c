@@ -22,6 +22,7 @@ static void commands_drop(struct core *core, uint64_t version);
 static void command_name(uint64_t version, char out[LIMIT_ID_BYTES]);
 static bool is_sent(const struct core *core, uint64_t version, const char *node);
 static void ingresses_find(struct core *core);
+static const char *probe_of(const struct workload *workload);
 static bool claims(const struct workload *workload, const struct workload *other);
 
 #define MODE_NONE (-1)
@@ -430,7 +431,7 @@ bool core_route_fill(struct core *core, const struct core_command *command,
             return true;
         CORE_SET(ret_route->host, place.workload->http.host);
         CORE_SET(ret_route->path, place.workload->http.path);
-        CORE_SET(ret_route->probe, place.workload->http.probe);
+        CORE_SET(ret_route->probe, probe_of(place.workload));
         ret_route->servers = arena_array(&core->lent, SERVERS_MAX, sizeof(*ret_route->servers));
         if (ret_route->servers == NULL)
             return false;
@@ -452,8 +453,14 @@ bool core_route_probe(const struct core *core, const struct core_instance *insta
     CORE_SET(ret_route->workload, instance->workload);
     CORE_SET(ret_route->host, place.workload->http.host);
     CORE_SET(ret_route->path, place.workload->http.path);
-    CORE_SET(ret_route->probe, place.workload->http.probe);
+    CORE_SET(ret_route->probe, probe_of(place.workload));
     return true;
+}
+
+/* Any path of its route will do where nobody promises to answer at one with an identity. */
+static const char *probe_of(const struct workload *workload)
+{
+    return workload->http.probe[0] != 0 ? workload->http.probe : workload->http.path;
 }
 
 static void commands_drop(struct core *core, uint64_t version)

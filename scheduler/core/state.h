@@ -114,6 +114,7 @@ extern const char *const handoff_reason_words[];
 struct core_vantage {
     char node[LIMIT_NAME_BYTES]; /* "": the scheduler's own connection, at the hub */
     bool new_reached;            /* the new copy answered, with its identity */
+    bool unproven;               /* ... or only its ingress said that it was the new copy's */
     bool old_reached;
     int64_t rtt_us; /* the slowest of both, measured */
     int old_tries;  /* probes of the old copy without all their answers */

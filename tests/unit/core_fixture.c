@@ -337,6 +337,7 @@ static void obey(struct fixture *fixture, const char *name, const struct message
         if (command->subject[0] == 0 &&
             fixture_server(fixture, index, command->route.workload, command->instance) == NULL)
             event->probed.answered = 0; /* its ingress does not know it */
+        event->probed.unproven = node->unproven ? event->probed.answered : 0;
         event->probed.rtt_us = node->rtt_us;
         return;
     }

@@ -45,6 +45,7 @@ struct fixture_node {
     unsigned unanswered; /* bit per verb: as if it had never come */
     int64_t rtt_us;
     bool unreachable; /* its probes are never answered */
+    bool unproven;    /* or only by its ingress's word */
     int64_t mcpu;     /* what it offers */
     int64_t memory_bytes;
     bool ingress; /* it says so, takes routes and probes through them */

@@ -204,7 +204,6 @@ static void test_refused_routes_and_checks(void **state)
     REFUSE(FIELDS("http: {path: '/a b'}"), "/a b");
     REFUSE(FIELDS("http: {path: \"/a\\nb\"}"), "no path");
     REFUSE(FIELDS("http: {path: '/a?b'}"), "'?'");
-    REFUSE(FIELDS("http: {probe: /who}"), "contract: true");
     REFUSE(FIELDS("contract: true, http: {probe: who}"), "\"who\" is no path");
     REFUSE(FIELDS("contract: true, http: {probe: ''}"), "/berth");
     REFUSE(FIELDS("http: {port: 80}"), "port");

@@ -377,12 +377,31 @@ static void test_without_the_contract_an_ingress_reaches_it_and_nothing_is_prove
     assert_false(fixture_ended(f)->proven);
     assert_int_equal(fixture_ended(f)->vantage_count, 2);
     assert_true(f->verb_count[NODE_PROBE] >= 2);
-    assert_string_equal(f->last[NODE_PROBE].route.probe, "");
+    assert_string_equal(f->last[NODE_PROBE].route.probe, "/"); /* any path of its own will do */
     move(f);
     fixture_run(f, 5 * US_PER_S);
     assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
     assert_int_equal(f->verb_count[NODE_DRAIN], 0);
     assert_int_equal(f->told_while_served, 0); /* no new requests, before it is ended */
+}
+
+/* It says that it speaks the contract, and answers without its name. */
+static void test_an_answer_without_identity_proves_nothing(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    f->nodes[t->in2].unproven = true;
+    start(f, WEB("shop", "{}", "1"));
+    assert_false(fixture_ended(f)->proven);
+    bool told = false;
+    for (int i = 0; i < FIXTURE_TOLD; i++)
+        told |= strstr(f->told[i].text, "had no Berth-Instance") != NULL;
+    assert_true(told);
+    f->nodes[t->in2].unproven = false;
+    move(f);
+    fixture_run(f, 5 * US_PER_S);
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+    assert_true(fixture_ended(f)->proven);
 }
 
 static void test_two_apps_do_not_claim_the_same_requests(void **state)
@@ -516,6 +535,7 @@ int main(void)
         TEST(test_a_new_copy_that_turns_unready_gives_the_traffic_back),
         TEST(test_without_an_ingress_nothing_is_proven),
         TEST(test_without_the_contract_an_ingress_reaches_it_and_nothing_is_proven),
+        TEST(test_an_answer_without_identity_proves_nothing),
         TEST(test_two_apps_do_not_claim_the_same_requests),
         TEST(test_a_route_that_is_gone_is_ended_everywhere),
         TEST(test_a_route_that_comes_again_is_no_longer_gone),
