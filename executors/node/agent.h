@@ -206,6 +206,9 @@ void judge_io(struct agent *agent, int index, unsigned events);
 bool judge_child_ended(struct agent *agent, pid_t pid, int status);
 void judge_tick(struct agent *agent, int64_t now);
 int64_t judge_deadline(const struct agent *agent);
+/* Its process goes: what is asked is answered now, since the machine waits for it. */
+void judge_end(struct agent *agent, struct slot *slot);
+/* The instance goes: nobody waits any more. */
 void judge_cancel(struct agent *agent, struct slot *slot);
 
 /* ---- owners.c ---------------------------------------------------------------------------------

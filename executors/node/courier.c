@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +286,7 @@ static void *work(void *context)
             list_restart(folder, kept);
         }
         free(before);
+        (void)malloc_trim(0); /* a window of chunks: the agent is to stay small */
         (void)pthread_mutex_lock(&courier->mutex);
     }
     (void)pthread_mutex_unlock(&courier->mutex);

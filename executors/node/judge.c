@@ -159,6 +159,13 @@ int64_t judge_deadline(const struct agent *agent)
     return first;
 }
 
+void judge_end(struct agent *agent, struct slot *slot)
+{
+    for (int i = 0; i < 2; i++)
+        if (slot->judges[i].active)
+            verdict(agent, slot, &slot->judges[i], false, "its process is being ended");
+}
+
 void judge_cancel(struct agent *agent, struct slot *slot)
 {
     (void)agent;

@@ -158,7 +158,7 @@ void slot_clear(struct agent *agent, const char *instance)
     if (slot->cgroup[0] == 0)
         str_format(slot->cgroup, sizeof(slot->cgroup), "%s/%s/%s", agent->options.cgroup,
                    agent->options.name, instance);
-    judge_cancel(agent, slot);
+    judge_end(agent, slot);
     slot->clearing = true;
     slot->clear_from = clock_boot_now().us;
     slot->clear_next = slot->clear_from;
