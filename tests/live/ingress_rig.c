@@ -57,9 +57,9 @@ void ingress_rig_begin(struct ingress_rig *rig)
 {
     struct error err = {.text = ""};
     struct ingress_callbacks callbacks = {rig, on_routed, on_probed, on_happened};
-    BERTH_ASSERT(
-        ingress_open(&rig->options, rig->folder, NULL, NULL, &callbacks, &rig->ingress, &err) == 0,
-        "%s", err.text);
+    BERTH_ASSERT(ingress_open(&rig->options, rig->folder, rig->host, rig->cgroup, &callbacks,
+                              &rig->ingress, &err) == 0,
+                 "%s", err.text);
 }
 
 void ingress_rig_done(struct ingress_rig *rig)

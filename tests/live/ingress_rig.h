@@ -6,6 +6,8 @@
 struct ingress_rig {
     struct ingress *ingress;
     struct ingress_options options;
+    const struct cgroup_host *host; /* NULL: no group of its own */
+    const char *cgroup;
     char folder[256];
     int port;
     int tls_port;

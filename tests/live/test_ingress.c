@@ -385,8 +385,11 @@ static void test_haproxy_killed(void **state)
     assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(a), PROBE(b)), 0);
     assert_int_equal(ROUTE(&rig, "other", "other.test", "/", SERVE(b)), 0);
     int64_t pid = ingress_rig_pid(&rig);
+    int64_t at = clock_mono_now().us;
     assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
     INGRESS_RIG_WAIT(&rig, rig.downs == 1 && rig.ups == 2);
+    print_message("killed, it was put back after %lld ms\n",
+                  (long long)(clock_mono_now().us - at) / 1000);
     assert_int_not_equal(ingress_rig_pid(&rig), pid);
     assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 200);
     assert_string_equal(answer.server, "a");
@@ -577,6 +580,37 @@ static void test_two_ingresses(void **state)
         ingress_rig_done(&rigs[i]);
 }
 
+/* HAProxy lives in the group that it was given, where there are groups. */
+static void test_group(void **state)
+{
+    struct ingress_rig rig;
+    struct cgroup_host host;
+    struct error err;
+    char path[LIMIT_PATH_BYTES];
+    char text[4096] = "";
+    (void)state;
+    ingress_rig_make(&rig, "");
+    str_format(path, sizeof(path), "berth-test-ingress-%d", rig.port);
+    cgroup_host_find(path, &host);
+    if (host.mode == CGROUP_NONE) {
+        ingress_rig_open(&rig);
+        ingress_rig_done(&rig);
+        skip();
+    }
+    rig.host = &host;
+    rig.cgroup = path;
+    ingress_rig_open(&rig);
+    str_format(text, sizeof(text), "/proc/%lld/cgroup", (long long)ingress_rig_pid(&rig));
+    FILE *file = fopen(text, "re");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = 0;
+    (void)fclose(file);
+    assert_non_null(strstr(text, path));
+    ingress_rig_done(&rig);
+    assert_true(cgroup_is_empty(&host, path));
+    assert_int_equal(cgroup_remove(&host, path, &err), 0);
+}
+
 static int64_t sample(const struct message_sample *samples, int count, const char *instance,
                       int kind)
 {
@@ -700,6 +734,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_haproxy_killed),
         cmocka_unit_test(test_cannot_start),
         cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_group),
         cmocka_unit_test(test_two_ingresses),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_tls),
