@@ -17,6 +17,8 @@ static int split(const char *text, char separator, struct parts *parts);
 static int take_name(const char *what, const char *name, struct error *err);
 static int node_extra(const char *text, size_t bytes, struct node_argument *node,
                       struct error *err);
+static int node_listen(const struct node_argument *node, const char *extra, const char *text,
+                       char out[LIMIT_NAME_BYTES], struct error *err);
 static int leaf_extra(const char *text, size_t bytes, struct leaf_argument *leaf,
                       struct error *err);
 static bool site_is_valid(const char *site);
@@ -182,10 +184,38 @@ static int node_extra(const char *text, size_t bytes, struct node_argument *node
         int rc = units_bytes(extra + strlen("memory="), &node->memory_bytes, err);
         return rc < 0 ? error_prefix(err, "--node %s: memory", node->name) : 0;
     }
+    if (str_starts(extra, "ingress="))
+        return node_listen(node, extra, extra + strlen("ingress="), node->http, err);
+    if (str_starts(extra, "https="))
+        return node_listen(node, extra, extra + strlen("https="), node->https, err);
+    if (str_starts(extra, "cert=") &&
+        str_copy(node->cert, sizeof(node->cert), extra + strlen("cert=")) == 0 &&
+        node->cert[0] != 0)
+        return 0;
     return error_set(err, ERR_INVALID, 0,
-                     "--node %s: \"%s\" is not known; after the site may follow leaf=NAME, mcpu=N "
-                     "and memory=SIZE",
+                     "--node %s: \"%s\" is not known; after the site may follow leaf=NAME, mcpu=N, "
+                     "memory=SIZE, ingress=PORT, https=PORT and cert=FILE",
                      node->name, extra);
+}
+
+/* "8080" is of this machine only; "0.0.0.0:8080" of everybody. */
+static int node_listen(const struct node_argument *node, const char *extra, const char *text,
+                       char out[LIMIT_NAME_BYTES], struct error *err)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port = 0;
+    int rc = str_to_i64(colon == NULL ? text : colon + 1, &port);
+    if (rc == 0 && (port < 1 || port > 65535 || colon == text))
+        rc = ERR_INVALID;
+    char address[LIMIT_TEXT_BYTES];
+    str_format(address, sizeof(address), "%s%s", colon == NULL ? "127.0.0.1:" : "", text);
+    if (rc == 0)
+        rc = str_copy(out, LIMIT_NAME_BYTES, address);
+    return rc == 0 ? 0
+                   : error_set(err, ERR_INVALID, 0,
+                               "--node %s: \"%s\": a port of 1 to 65535 is expected there, or "
+                               "ADDRESS:PORT, as in ingress=8080",
+                               node->name, extra);
 }
 
 static int leaf_extra(const char *text, size_t bytes, struct leaf_argument *leaf, struct error *err)

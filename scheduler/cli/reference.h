@@ -27,13 +27,17 @@ struct reference_tag {
 };
 int reference_tag(const char *text, struct reference_tag *ret_tag, struct error *err) WARN_UNUSED;
 
-/* NAME=SITE[,leaf=NAME][,mcpu=N][,memory=BYTES] */
+/* NAME=SITE[,leaf=NAME][,mcpu=N][,memory=BYTES][,ingress=[ADDRESS:]PORT]
+ * [,https=[ADDRESS:]PORT,cert=FILE] */
 struct node_argument {
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
     char leaf[LIMIT_NAME_BYTES]; /* "": it connects to the hub */
     int64_t mcpu;                /* 0: what the machine has */
     int64_t memory_bytes;        /* 0: what the machine has */
+    char http[LIMIT_NAME_BYTES]; /* "address:port" where its ingress listens; "": not */
+    char https[LIMIT_NAME_BYTES];
+    char cert[LIMIT_TEXT_BYTES]; /* a file, for https */
 };
 int node_argument(const char *text, struct node_argument *ret_node, struct error *err) WARN_UNUSED;
 

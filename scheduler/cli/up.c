@@ -31,8 +31,10 @@ static const struct option_row rows[] = {
     {"world", 0, OPTION_TEXT, "FILE",
      "the world: sites, prices, latencies (needed at the first start)",
      offsetof(struct up_options, world), 0, 0},
-    {"node", 0, OPTION_LIST, "NAME=SITE[,leaf=LEAF][,mcpu=N][,memory=SIZE]",
-     "run an executor node on this machine that stands at SITE; may be repeated",
+    {"node", 0, OPTION_LIST,
+     "NAME=SITE[,leaf=LEAF][,mcpu=N][,memory=SIZE][,ingress=PORT][,https=PORT,cert=FILE]",
+     "run an executor node on this machine that stands at SITE, with an HTTP ingress if told so; "
+     "may be repeated",
      offsetof(struct up_options, nodes), 0, 0},
     {"leaf", 0, OPTION_LIST, "NAME[,via=HOST:PORT][,port=N]",
      "run a leaf server, which joins the hub (through HOST:PORT) and serves nodes at a distance; "
@@ -72,7 +74,8 @@ const struct command command_up = {
         "  berth up --world examples/worlds/demo.yaml --node n1=gcp/us-central1\n"
         "  berth up --world w.yaml --node e1=edge/nyc --node a1=aws/us-east-1,leaf=far --leaf far\n"
         "  berth up --world w.yaml --node n1=edge/nyc,mcpu=2000,memory=1GiB --free-ports "
-        "--detach\n",
+        "--detach\n"
+        "  berth up --world w.yaml --node n1=edge/nyc,ingress=8080 --node a1=aws/us-east-1\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .options_bytes = sizeof(struct up_options),

@@ -250,6 +250,13 @@ static void node_arguments(const struct up *up, const struct node_argument *node
         child_argument(child, "--memory");
         child_argument(child, "%lldB", (long long)node->memory_bytes);
     }
+    if (node->http[0] != 0 || node->https[0] != 0) {
+        child_argument(child, "--ingress");
+        child_argument(child, "%s%s%s%s%s%s%s", node->http[0] != 0 ? "http=" : "", node->http,
+                       node->http[0] != 0 && node->https[0] != 0 ? "," : "",
+                       node->https[0] != 0 ? "https=" : "", node->https,
+                       node->cert[0] != 0 ? ",cert=" : "", node->cert);
+    }
     /* The round trips between sites, for worlds that measure their latency. */
     for (int i = 0; i < up->node_count && i <= UP_PEERS; i++) {
         if (str_equal(up->nodes[i].name, node->name))

@@ -191,6 +191,11 @@ static void test_nodes_and_leafs(void **state)
     assert_string_equal(node.name, "n1");
     assert_string_equal(node.site, "gcp/us-central1");
     assert_int_equal(node.mcpu, 0);
+    assert_int_equal(
+        node_argument("a=aws/us,ingress=8080,https=[::]:8443,cert=/c.pem", &node, &err), 0);
+    assert_string_equal(node.http, "127.0.0.1:8080");
+    assert_string_equal(node.https, "[::]:8443");
+    assert_string_equal(node.cert, "/c.pem");
     assert_int_equal(node_argument("a=aws/us,leaf=far,mcpu=1500,memory=2GiB", &node, &err), 0);
     assert_string_equal(node.leaf, "far");
     assert_int_equal(node.mcpu, 1500);
@@ -204,6 +209,9 @@ static void test_nodes_and_leafs(void **state)
                                       "N1=a/b",
                                       "n1=a/b,x=1",
                                       "n1=a/b,",
+                                      "n1=a/b,ingress=0",
+                                      "n1=a/b,ingress=:80",
+                                      "n1=a/b,https=x",
                                       "n1=a/b,mcpu=0",
                                       "n1=a/b,memory=x",
                                       "n1=a/b,leaf="};
