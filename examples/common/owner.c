@@ -280,7 +280,7 @@ static void freeze(struct owner *owner, const char *path)
             rc = owner->options->freeze(owner, path, owner->handed, owner->options->context);
     }
     if (owner->subscription != NULL && owner->leave_us == 0)
-        owner->leave_us = clock_mono_now().us + OWNER_LINGER_US;
+        owner->leave_us = clock_mono_now().us + owner->options->linger_us;
     owner_unlock(owner);
     if (rc < 0)
         berth_workload_failed(owner->workload, "its state could not be written");

@@ -3,8 +3,11 @@
  *
  * It connects, subscribes to its `at` subject and says ready: a standby. "own" makes it subscribe
  * to the service's subject and serve. "freeze" lets the request end that is under way, then nothing
- * is served any more; what still comes is refused with "frozen" for OWNER_LINGER_US, so that
- * nobody's request falls into a hole, then the subscription ends.
+ * is served any more; what still comes is refused with "frozen" for `linger_us`, so that
+ * nobody's request falls into a hole, then the subscription ends. The linger is to be longer than
+ * the round trip to who asks, as their server goes on sending here for so long. It is no longer
+ * than that, as a server prefers subscribers of its own to those behind a leaf: until this one has
+ * gone, a next owner far away is not asked.
  *
  * By hand, without $BERTH_SOCKET, it owns at once, by the epoch 1.1.
  *
@@ -20,12 +23,13 @@
 #include "executors/contract/berth_fence.h"
 #include "executors/contract/berth_workload.h"
 
-#define OWNER_LINGER_US INT64_C(1000000)
+#define OWNER_LINGER_US INT64_C(100000) /* what the examples take unless they are told */
 
 struct owner;
 
 struct owner_options {
     const char *subject;
+    int64_t linger_us;
     void *context;
     /* A request; it is answered with owner_reply or owner_refuse, before this returns. */
     void (*serve)(struct owner *owner, natsMsg *request, void *context);

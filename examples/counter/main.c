@@ -3,6 +3,7 @@
  * an id, gets the next number, once: asked again, the same one.
  *
  *     counter [--subject svc.default.counter] [--ledger svc.default.ledger] [--state-bytes 1024]
+ *             [--linger-ms 100]
  *
  * It answers "<id> <number> <epoch> <instance>" after the ledger has made the number durable. The
  * state that it hands over is the count and the ids of the last numbers, up to --state-bytes of
@@ -10,7 +11,8 @@
  * since), and an append without an answer may have been carried out or not: so an append names the
  * number that it is to be, the ledger refuses one that does not follow, and then, as when nothing
  * was handed over, the count and the ids are the ledger's own, asked for with the epoch (a claim).
- * An id that is older than all that it knows is the ledger's to recognise.
+ * An id that is older than all that it knows is the ledger's to recognise. --linger-ms: for how
+ * long it refuses once it is frozen, before its subscription ends (common/owner.h).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,6 +47,7 @@ static enum said ask(struct owner *owner, const struct counter *counter, const c
 int main(int argc, char **argv)
 {
     static struct counter counter = {.ledger = "svc.default.ledger", .state_bytes = 1024};
+    int64_t linger_ms = OWNER_LINGER_US / 1000;
     struct owner_options options = {.subject = "svc.default.counter",
                                     .context = &counter,
                                     .serve = serve,
@@ -55,16 +58,21 @@ int main(int argc, char **argv)
             options.subject = argv[i + 1];
         else if (str_equal(argv[i], "--ledger"))
             counter.ledger = argv[i + 1];
+        else if (str_equal(argv[i], "--linger-ms") && str_to_i64(argv[i + 1], &linger_ms) == 0)
+            continue;
         else if (!str_equal(argv[i], "--state-bytes") ||
                  str_to_i64(argv[i + 1], &counter.state_bytes) < 0 || counter.state_bytes < 20 ||
                  counter.state_bytes > BERTH_HANDED_BYTES)
             argc = 0;
     }
-    if (argc % 2 == 0) {
-        fprintf(stderr, "usage: counter [--subject S] [--ledger S] [--state-bytes 20..%d]\n",
+    if (argc % 2 == 0 || linger_ms < 0 || linger_ms > 60000) {
+        fprintf(stderr,
+                "usage: counter [--subject S] [--ledger S] [--state-bytes 20..%d] "
+                "[--linger-ms 0..60000]\n",
                 BERTH_HANDED_BYTES);
         return 2;
     }
+    options.linger_us = linger_ms * 1000;
     return owner_run(&options);
 }
 

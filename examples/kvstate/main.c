@@ -2,6 +2,7 @@
  * kvstate: a stateful owner: its state is in its memory and nowhere else, and moves with it.
  *
  *     kvstate [--subject svc.default.state] [--bytes 64MiB] [--change 1%] [--slow-export-ms N]
+ *             [--linger-ms 100]
  *
  * Requests: "put <key> <version>" and "get <key>"; the answer to both is "ok <key> <version>
  * <epoch> <instance> <before>" with the version that is there now and the one that was there when
@@ -11,7 +12,8 @@
  * <round>".
  *
  * A copy that becomes the owner without having been restored begins empty. --slow-export-ms makes
- * every snapshot take that much longer, for tests that break in there.
+ * every snapshot take that much longer, for tests that break in there. --linger-ms: for how long it
+ * refuses once it is frozen, before its subscription ends (common/owner.h).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,6 +76,7 @@ static int read_options(int argc, char **argv, struct owner_options *options, st
                         int64_t *ret_bytes)
 {
     struct error err = {0};
+    int64_t linger_ms = OWNER_LINGER_US / 1000;
     int rc = argc % 2 == 1 ? 0 : -1;
     for (int i = 1; rc == 0 && i + 1 < argc; i += 2) {
         if (str_equal(argv[i], "--subject"))
@@ -82,14 +85,19 @@ static int read_options(int argc, char **argv, struct owner_options *options, st
             rc = units_bytes(argv[i + 1], ret_bytes, &err);
         else if (str_equal(argv[i], "--change"))
             rc = units_ratio(argv[i + 1], &state->change_ppm, &err);
+        else if (str_equal(argv[i], "--linger-ms"))
+            rc = str_to_i64(argv[i + 1], &linger_ms);
         else if (str_equal(argv[i], "--slow-export-ms"))
             rc = str_to_i64(argv[i + 1], &state->slow_ms);
         else
             rc = -1;
     }
+    if (rc == 0 && (linger_ms < 0 || linger_ms > 60000))
+        rc = -1;
+    options->linger_us = linger_ms * 1000;
     if (rc < 0)
         fprintf(stderr, "usage: kvstate [--subject S] [--bytes 64MiB] [--change 1%%] "
-                        "[--slow-export-ms N]\n");
+                        "[--slow-export-ms N] [--linger-ms 0..60000]\n");
     return rc;
 }
 
