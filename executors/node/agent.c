@@ -523,6 +523,9 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
     case NODE_FX_ROUTE:
         gateway_route(agent, effect);
         return;
+    case NODE_FX_BEAT:
+        publish_beat(agent);
+        return;
     }
 }
 

@@ -181,6 +181,7 @@ static bool carry_out(struct sim *sim, int index, const struct node_effect *effe
     case NODE_FX_DROP:
     case NODE_FX_LEASE:
     case NODE_FX_ROUTE:
+    case NODE_FX_BEAT:
         break; /* the script has no owners and no ingress */
     }
     return sim->broken[0] == 0;

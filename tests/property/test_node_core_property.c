@@ -191,6 +191,7 @@ static void carry_out(struct world *world, const struct node_effect *effect)
     case NODE_FX_PROBE:
     case NODE_FX_PROBED:
     case NODE_FX_DROP:
+    case NODE_FX_BEAT:
     case NODE_FX_ROUTE:
         break;
     }

@@ -160,6 +160,7 @@ enum node_effect_kind {
     NODE_FX_DROP,   /* remove the file: it is not needed any more */
     NODE_FX_LEASE,  /* to the shim: what owns and has not said frozen by then is killed */
     NODE_FX_ROUTE,  /* to this node's ingress: NODE_EV_ROUTED once traffic follows it */
+    NODE_FX_BEAT,   /* one now, to be answered: somebody waits for a lease, or is about to */
 };
 
 enum node_say {

@@ -193,6 +193,9 @@ void owner_came_up(struct node *node, struct node_instance *instance)
     record->want = NODE_WANT_HELD;
     record->owner = (struct epoch){0};
     become_held(instance, instance->lease_over ? "lease ended" : "standby");
+    /* So that there is a lease by the time at which it is to own: its grant need not wait. */
+    if (record->spec.lease_us > 0)
+        node_emit(node, NODE_FX_BEAT, record->instance);
 }
 
 void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
@@ -329,15 +332,16 @@ bool owner_ended(struct node_instance *instance)
 
 /* It lives and is ready: makes it the owner by the record's epoch, with a lease or as soon as there
  * is one. The lease counts from the last answered beat, not from now: the scheduler may not have
- * heard of this node since. */
+ * heard of this node since. One that is half over would soon have to be frozen again. */
 static void grant(struct node *node, struct node_instance *instance)
 {
     const struct message_spec *spec = &instance->record.spec;
-    int64_t fresh_us = spec->lease_us - spec->lease_us / 4;
+    int64_t fresh_us = spec->lease_us / 2;
     if (spec->lease_us > 0 &&
         (node->renewed_us == 0 || node->now >= node_after(node->renewed_us, fresh_us))) {
         instance->grant = GRANT_WAITS;
         instance->state_by = NODE_NEVER;
+        node_emit(node, NODE_FX_BEAT, instance->record.instance);
         return;
     }
     if (spec->lease_us > 0) {
