@@ -114,6 +114,13 @@ static void reload(int port, const struct web_server *to, enum how how, bool fir
     turn_for(PAUSE_US);
 }
 
+static void reload_end(void)
+{
+    char command[400];
+    str_format(command, sizeof(command), "kill -9 $(cat '%s/reload.pid')", rig.folder);
+    BERTH_ASSERT(system(command) == 0, "%s", command);
+}
+
 static struct web_load_result run_switches(enum how how)
 {
     struct web_load_result result;
@@ -136,39 +143,45 @@ static struct web_load_result run_switches(enum how how)
             reload(port, to, how, false);
     }
     web_load_stop(load, &result);
-    if (how != HOW_ROUTES) {
-        char command[400];
-        str_format(command, sizeof(command), "kill -9 $(cat '%s/reload.pid')", rig.folder);
-        (void)!system(command);
-    }
+    if (how != HOW_ROUTES)
+        reload_end();
     return result;
 }
 
+enum way { WAY_DIRECT, WAY_PLAIN, WAY_INGRESS, WAYS };
+static const char *const way_words[WAYS] = {"direct", "plain HAProxy", "ingress"};
+
+/* The plain one has the configuration of the reloads: a frontend and a server. */
 static void cost(void)
 {
-    double fastest[2][ROUNDS];
-    double p50[2][ROUNDS];
-    double p99[2][ROUNDS];
-    const int ports[2] = {servers[0].port, rig.port};
+    static double values[WAYS][3][ROUNDS];
+    double medians[WAYS][3];
+    int plain = ingress_rig_free_port();
+    const int ports[WAYS] = {servers[0].port, plain, rig.port};
+    reload(plain, &servers[0], HOW_RELOAD, true);
     for (int i = 0; i < ROUNDS; i++)
-        for (int j = 0; j < 2; j++) {
-            struct web_load_result result = run(ports[j], 0);
-            fastest[j][i] = (double)result.answered / result.seconds;
-            result = run(ports[j], 2000);
-            p50[j][i] = (double)result.p50_us;
-            p99[j][i] = (double)result.p99_us;
+        for (int way = 0; way < WAYS; way++) {
+            struct web_load_result result = run(ports[way], 0);
+            values[way][0][i] = (double)result.answered / result.seconds;
+            result = run(ports[way], 2000);
+            values[way][1][i] = (double)result.p50_us;
+            values[way][2][i] = (double)result.p99_us;
         }
+    reload_end();
     printf("%-16s %12s %12s %12s\n", "", "requests/s", "p50 us*", "p99 us*");
-    double rows[2][3];
-    for (int j = 0; j < 2; j++) {
-        rows[j][0] = median(fastest[j]);
-        rows[j][1] = median(p50[j]);
-        rows[j][2] = median(p99[j]);
-        printf("%-16s %12.0f %12.0f %12.0f\n", j == 0 ? "direct" : "ingress", rows[j][0],
-               rows[j][1], rows[j][2]);
+    for (int way = 0; way < WAYS; way++) {
+        printf("%-16s", way_words[way]);
+        for (int i = 0; i < 3; i++)
+            printf(" %12.0f", medians[way][i] = median(values[way][i]));
+        printf("\n");
     }
-    printf("%-16s %12.2f %12.2f %12.2f\n* at 2,000 requests/s\n\n", "ingress/direct",
-           rows[1][0] / rows[0][0], rows[1][1] / rows[0][1], rows[1][2] / rows[0][2]);
+    for (int way = WAY_DIRECT; way < WAY_INGRESS; way++) {
+        printf("ingress/%-8.6s", way_words[way]);
+        for (int i = 0; i < 3; i++)
+            printf(" %12.2f", medians[WAY_INGRESS][i] / medians[way][i]);
+        printf("\n");
+    }
+    printf("* at 2,000 requests/s\n\n");
 }
 
 int main(void)
