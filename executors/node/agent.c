@@ -37,6 +37,7 @@ static void take_signals(struct agent *agent);
 static void reap(struct agent *agent);
 static void step(struct agent *agent, const struct node_event *event);
 static void carry_out(struct agent *agent, const struct node_effect *effect);
+static void report(struct agent *agent, const struct node_effect *effect);
 static void fail(struct agent *agent, const char *what, const struct error *err);
 static void stop_everything(struct agent *agent);
 static void dispatch(struct agent *agent, uint64_t data, unsigned events);
@@ -479,12 +480,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
             publish(agent, agent->reply, NULL, &message_answer_shape, &effect->answer);
         return;
     case NODE_FX_REPORT:
-        agent->seq = effect->report.seq;
-        log_event(LOG_INFO, "instance.state", "instance=%s state=%s restarts=%d detail=\"%s\"",
-                  effect->instance, instance_state_words[effect->report.instance.state],
-                  effect->report.instance.restarts, effect->report.instance.detail);
-        subject_node(agent->options.name, "report", subject);
-        publish(agent, subject, NULL, &message_report_shape, &effect->report);
+        report(agent, effect);
         return;
     case NODE_FX_HELLO:
         publish_hello(agent, &effect->hello);
@@ -527,6 +523,17 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         publish_beat(agent);
         return;
     }
+}
+
+static void report(struct agent *agent, const struct node_effect *effect)
+{
+    char subject[LIMIT_SUBJECT_BYTES];
+    agent->seq = effect->report.seq;
+    log_event(LOG_INFO, "instance.state", "instance=%s state=%s restarts=%d detail=\"%s\"",
+              effect->instance, instance_state_words[effect->report.instance.state],
+              effect->report.instance.restarts, effect->report.instance.detail);
+    subject_node(agent->options.name, "report", subject);
+    publish(agent, subject, NULL, &message_report_shape, &effect->report);
 }
 
 static void fail(struct agent *agent, const char *what, const struct error *err)

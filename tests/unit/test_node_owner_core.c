@@ -193,14 +193,32 @@ static void test_no_grant_without_a_lease(void **state)
     struct bench *bench = *state;
     start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
     assert_true(node_wants_answers(bench->node));
+    assert_non_null(effect(bench, NODE_FX_BEAT)); /* somebody is about to own: ask in time */
     resume(bench, NULL);
     assert_null(effect(bench, NODE_FX_SAY));
+    assert_non_null(effect(bench, NODE_FX_BEAT));
     renew(bench);
     assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, bench->now + LEASE_US);
     assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
     assert_true(effect(bench, NODE_FX_LEASE) < effect(bench, NODE_FX_SAY)); /* the shim first */
     says(bench, SAID_OWNED);
     assert_int_equal(state_of(bench), INSTANCE_READY);
+}
+
+/* A lease of which little is left would be over before the owner has begun: a new one is asked. */
+static void test_no_grant_by_an_old_lease(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    renew(bench);
+    bench->now += LEASE_US / 2;
+    resume(bench, NULL);
+    assert_null(effect(bench, NODE_FX_SAY));
+    assert_non_null(effect(bench, NODE_FX_BEAT));
+    assert_int_equal(bench->effects->list[0].kind, NODE_FX_PERSIST);
+    renew(bench);
+    assert_int_equal(effect(bench, NODE_FX_LEASE)->lease.until_us, bench->now + LEASE_US);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
 }
 
 /* It counts from the last answered beat, not from the grant. */
@@ -588,6 +606,7 @@ int main(void)
         TEST(test_a_freeze_is_never_assumed),
         TEST(test_could_not_own_starts_again),
         TEST(test_no_grant_without_a_lease),
+        TEST(test_no_grant_by_an_old_lease),
         TEST(test_lease_counts_from_the_beat),
         TEST(test_lease_ends),
         TEST(test_killed_at_the_end_of_its_lease),

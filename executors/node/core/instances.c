@@ -519,6 +519,8 @@ void instance_flush(struct node *node, struct node_instance *instance,
         effect->file.object = instance->task_object;
         owner_path(ship, instance->task_round, effect->file.path);
     }
+    if ((work & WORK_BEAT) != 0)
+        node_emit(node, NODE_FX_BEAT, id);
     if ((work & WORK_DROP) != 0) {
         struct node_effect *effect = node_emit(node, NODE_FX_DROP, id);
         memcpy(effect->file.path, instance->drop, sizeof(effect->file.path));

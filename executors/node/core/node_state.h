@@ -45,6 +45,7 @@ enum node_todo {
     WORK_SHIP = 1 << 10,
     WORK_GET = 1 << 11,
     WORK_DROP = 1 << 12,
+    WORK_BEAT = 1 << 13,
 };
 
 /* What a stateful copy, or the node for it, is doing with its state. One at a time: what is asked

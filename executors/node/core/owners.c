@@ -195,7 +195,7 @@ void owner_came_up(struct node *node, struct node_instance *instance)
     become_held(instance, instance->lease_over ? "lease ended" : "standby");
     /* So that there is a lease by the time at which it is to own: its grant need not wait. */
     if (record->spec.lease_us > 0)
-        node_emit(node, NODE_FX_BEAT, record->instance);
+        instance->work |= WORK_BEAT;
 }
 
 void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
@@ -341,7 +341,7 @@ static void grant(struct node *node, struct node_instance *instance)
         (node->renewed_us == 0 || node->now >= node_after(node->renewed_us, fresh_us))) {
         instance->grant = GRANT_WAITS;
         instance->state_by = NODE_NEVER;
-        node_emit(node, NODE_FX_BEAT, instance->record.instance);
+        instance->work |= WORK_BEAT;
         return;
     }
     if (spec->lease_us > 0) {
