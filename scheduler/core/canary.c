@@ -3,15 +3,20 @@
  * a share of the traffic and is judged by its errors and its latency against the old copy's, before
  * the old one takes no more. The first replica is judged; the others follow what it showed.
  *
- * A judgement is asked for every CORE_JUDGE_GAP_US, and again when it got lost. Worse by more than
- * the document allows, at any judgement with requests enough: back, at once. Not worse, at the end
- * of `for`: promoted. Too few requests to tell: waited for up to CANARY_PATIENCE times `for`, then
- * back: a version that was asked to be judged is not rolled out unjudged.
+ * A judgement is asked for every CORE_JUDGE_GAP_US, and again when it got lost. With requests
+ * enough, more errors than the document allows mean back, at once. A mean latency says little
+ * before many requests have gone into it: what is above the allowed one goes back at the end of
+ * `for`, and at once only above EARLY times that; a difference below NOISE_US is nobody's fault.
+ * Not worse, at the end of `for`: promoted. Too few requests to tell: waited for up to
+ * CANARY_PATIENCE times `for`, then back: a version that was asked to be judged is not rolled out
+ * unjudged.
  */
 #include "base/str.h"
 #include "scheduler/core/internal.h"
 
 #define CANARY_PATIENCE 10
+#define EARLY           2
+#define NOISE_US        (1 * US_PER_MS)
 
 enum canary_word { CANARY_WAIT, CANARY_GOOD, CANARY_BAD };
 
@@ -19,7 +24,7 @@ static enum canary_word judge(struct core *core, struct core_handoff *handoff,
                               const struct core_place *place, char why[LIMIT_TEXT_BYTES]);
 static void tell(const struct handoff_step *step, const char *name, const char *text);
 static void ask(struct core *core, struct core_handoff *handoff);
-static bool is_worse(const struct update *update, const struct core_judged_side *from,
+static bool is_worse(const struct update *update, bool last, const struct core_judged_side *from,
                      const struct core_judged_side *to, char why[LIMIT_TEXT_BYTES]);
 
 bool core_canary_wanted(const struct core *core, const struct core_handoff *handoff)
@@ -157,11 +162,12 @@ void core_on_judged(struct core *core, const struct core_event *event)
     canary->judged = canary->asked;
     canary->requests = event->judged.to.known ? event->judged.to.requests : 0;
     if (event->judged.to.known && canary->requests >= update->requests_min)
-        canary->worse = is_worse(update, &event->judged.from, &event->judged.to, handoff->text);
+        canary->worse = is_worse(update, canary->judged.us >= canary->until.us, &event->judged.from,
+                                 &event->judged.to, handoff->text);
 }
 
 /* Without a word on the old version, its errors count as none, and its latency as any. */
-static bool is_worse(const struct update *update, const struct core_judged_side *from,
+static bool is_worse(const struct update *update, bool last, const struct core_judged_side *from,
                      const struct core_judged_side *to, char why[LIMIT_TEXT_BYTES])
 {
     int64_t errors_ppm = from->known ? from->errors_ppm : 0;
@@ -175,7 +181,10 @@ static bool is_worse(const struct update *update, const struct core_judged_side 
         return true;
     }
     __int128 most = (__int128)from->latency_us * update->latency_max_ppm / PPM;
-    if (from->known && from->latency_us > 0 && to->latency_us > most) {
+    if (!last)
+        most *= EARLY;
+    if (from->known && from->latency_us > 0 && to->latency_us > most &&
+        to->latency_us - from->latency_us >= NOISE_US) {
         CORE_TEXT(
             why, "the new version takes %lld us a request in the mean of %lld, the old one %lld us",
             (long long)to->latency_us, (long long)to->requests, (long long)from->latency_us);

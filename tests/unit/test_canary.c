@@ -193,9 +193,9 @@ static void test_a_newer_version_is_judged_anew(void **state)
 {
     struct fixture *f = *state;
     begin(f);
-    const struct core_judged_side slow = {true, 200, 0, 15001};
+    const struct core_judged_side slow = {true, 200, 0, 30001}; /* above twice the 150 % */
     fixture_judged(f, &old_side, &slow);
-    taken_back(f, "15001 us a request");
+    taken_back(f, "30001 us a request");
     apply(f, WEB("2", "1", UPDATE));
     replan(f);
     assert_int_equal(canary(f)->canary.requests, 0);
@@ -204,6 +204,48 @@ static void test_a_newer_version_is_judged_anew(void **state)
     fixture_run(f, 1 * US_PER_S);
     assert_true(canary(f)->id[0] != 0);
     assert_true(fixture_ended(f)->cancelled);
+}
+
+/* Judged like that until the end of `for`; true when it went back. */
+static bool slow_to_the_end(struct fixture *f, int64_t old_us, int64_t new_us)
+{
+    const struct core_judged_side from = {true, 5000, 0, old_us};
+    const struct core_judged_side to = {true, 500, 0, new_us};
+    begin(f);
+    for (int i = 0; i < 60; i++) {
+        if (canary(f)->canary.judge != 0)
+            fixture_judged(f, &from, &to);
+        fixture_run(f, 1 * US_PER_S);
+    }
+    fixture_judged(f, &from, &to);
+    const struct core_handoff *handoff = fixture_handoff(f, "web");
+    return handoff == NULL || handoff->state == HANDOFF_STATE_RETURNING;
+}
+
+static void test_latency_is_judged_at_the_end(void **state)
+{
+    assert_true(slow_to_the_end(*state, 10000, 15001));
+    assert_non_null(strstr(fixture_ended(*state)->text, "15001 us"));
+}
+
+static void test_the_allowed_latency_is_promoted(void **state)
+{
+    assert_false(slow_to_the_end(*state, 10000, 15000));
+}
+
+static void test_less_than_a_millisecond_is_noise(void **state)
+{
+    assert_false(slow_to_the_end(*state, 3, 1002));
+}
+
+static void test_a_millisecond_is_not(void **state)
+{
+    struct fixture *f = *state;
+    begin(f);
+    const struct core_judged_side from = {true, 5000, 0, 3};
+    const struct core_judged_side to = {true, 500, 0, 1003};
+    fixture_judged(f, &from, &to);
+    taken_back(f, "1003 us");
 }
 
 static void test_too_few_requests_are_waited_for_and_then_it_is_taken_back(void **state)
@@ -351,6 +393,10 @@ int main(void)
         TEST(test_a_canary_has_its_share_and_is_promoted),
         TEST(test_errors_take_it_back_until_the_next_apply),
         TEST(test_a_newer_version_is_judged_anew),
+        TEST(test_latency_is_judged_at_the_end),
+        TEST(test_the_allowed_latency_is_promoted),
+        TEST(test_less_than_a_millisecond_is_noise),
+        TEST(test_a_millisecond_is_not),
         TEST(test_too_few_requests_are_waited_for_and_then_it_is_taken_back),
         TEST(test_an_unknown_old_version_has_no_errors_and_any_latency),
         TEST(test_a_judgement_that_got_lost_is_asked_for_again),
