@@ -184,6 +184,14 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
         CORE_TEXT(text, "took %lld ms",
                   (long long)((now_us - handoff->entered[HANDOFF_STATE_PLANNED].us) / 1000));
         break;
+    case HANDOFF_STATE_HELD:
+        if (core_is_owned(handoff) && handoff->entered[HANDOFF_STATE_FREEZING].us != 0)
+            CORE_TEXT(text, "nobody owned for %lld us; %lld KiB of state were shipped",
+                      (long long)(now_us - handoff->entered[HANDOFF_STATE_FREEZING].us),
+                      (long long)(handoff->shipped_bytes >> 10));
+        else
+            CORE_TEXT(text, "%s -> %s", handoff->from_site, handoff->to_site);
+        break;
     default:
         CORE_TEXT(text, "%s%s%s", handoff->from_site, handoff->to[0] != 0 ? " -> " : "",
                   handoff->to_site);

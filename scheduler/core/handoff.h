@@ -19,6 +19,12 @@
  *   draining   the old one stops taking work and finishes what it has. Crash: DRAIN again.
  *   held       the old one is alive, serves nothing, can resume; policy.healthy_min_us.
  *   stopping   the old one is being ended. No way back any more.
+ *   shipping   stateful: the old copy exports in rounds while it serves. Crash: SNAPSHOT or RESTORE
+ *              of that round again.
+ *   freezing   the old owner serves nothing from now on. Crash: DRAIN again.
+ *   fencing    nobody owns; the next owner's epoch is on its way to where resources look. Crash:
+ *              CORE_FENCE again, the same epoch.
+ *   granting   the new copy may own: RESUME by that epoch. Crash: RESUME again, the same epoch.
  *   returning  going back: RESUME to the old one (if it was drained), then STOP to the new one.
  *   done/back  ended; the entry moves to the ring of ended handoffs.
  *
@@ -27,6 +33,12 @@
  * nothing to linger for or to go back to: the handoff goes forward. When the new side fails before
  * `stopping`, it goes back. A workload that has never had another copy is tried again with
  * back-off.
+ *
+ * Owners (exclusive, stateful; owner.c): the new copy is HELD instead of READY up to granting, and
+ * reachable leads to [shipping] freezing fencing granting held. At most one copy per replica may
+ * own: it does from the RESUME that is sent to it until it has frozen, has ended, or its node is
+ * lost and its lease over. Nobody is granted before the epoch is fenced and nobody else may own;
+ * an epoch is granted to one copy, once.
  *
  * Invariants, checked by assertion in every step and by tests/fault: a workload that had a ready
  * instance keeps one (never zero ready) unless its node is lost; the old side is not drained before
