@@ -254,6 +254,73 @@ static struct doc *document(const char *path)
     return doc;
 }
 
+static void owners_and_judgements_survive(void **state)
+{
+    (void)state;
+    struct core_event event = event_of(CORE_FENCED);
+    str_format(event.fenced.handoff, LIMIT_ID_BYTES, "h1z");
+    event.fenced.owner = (struct epoch){3, UINT64_MAX};
+    event.fenced.code = ERR_STALE;
+    event.fenced.stored = (struct epoch){4, 1};
+    struct core_event read = round_trip(&event);
+    assert_string_equal(read.fenced.handoff, "h1z");
+    assert_int_equal(epoch_compare(read.fenced.owner, event.fenced.owner), 0);
+    assert_int_equal(read.fenced.code, ERR_STALE);
+    assert_int_equal(epoch_compare(read.fenced.stored, event.fenced.stored), 0);
+    event = event_of(CORE_JUDGED);
+    event.judged.judge = 77;
+    str_format(event.judged.handoff, LIMIT_ID_BYTES, "h2");
+    event.judged.from = (struct core_judged_side){true, 1000, 20, 3000};
+    event.judged.to = (struct core_judged_side){false, 1, PPM, INT64_MAX};
+    read = round_trip(&event);
+    assert_int_equal(read.judged.judge, 77);
+    assert_true(read.judged.from.known);
+    assert_false(read.judged.to.known);
+    assert_int_equal(read.judged.from.requests, 1000);
+    assert_int_equal(read.judged.to.errors_ppm, PPM);
+    assert_true(read.judged.to.latency_us == INT64_MAX);
+}
+
+static void operations_survive(void **state)
+{
+    (void)state;
+    struct core_event event = event_of(CORE_CORDON_SET);
+    event.cordon.kind = CORDON_PROVIDER;
+    str_format(event.cordon.name, LIMIT_REF_BYTES, "gcp");
+    event.cordon.on = true;
+    event.cordon.version = 8;
+    struct core_event read = round_trip(&event);
+    assert_int_equal(read.cordon.kind, CORDON_PROVIDER);
+    assert_string_equal(read.cordon.name, "gcp");
+    assert_true(read.cordon.on);
+    assert_int_equal(read.cordon.version, 8);
+    struct core_operation_step steps[2] = {{.namespace_ = "default", .app = "shop"}};
+    str_format(steps[0].workload, LIMIT_NAME_BYTES, "web");
+    str_format(steps[0].to_site, LIMIT_REF_BYTES, "aws/us-east-1");
+    steps[1] = steps[0];
+    steps[1].state = STEP_BACK;
+    event = event_of(CORE_OPERATE);
+    str_format(event.operate.text, LIMIT_TEXT_BYTES, "evacuate gcp");
+    event.operate.steps = steps;
+    event.operate.step_count = 2;
+    event.operate.at_once = 3;
+    event.operate.cordon_kind = CORDON_SITE;
+    str_format(event.operate.cordon, LIMIT_REF_BYTES, "gcp/us-central1");
+    read = round_trip(&event);
+    assert_int_equal(read.operate.step_count, 2);
+    assert_string_equal(read.operate.steps[1].to_site, "aws/us-east-1");
+    assert_int_equal(read.operate.steps[1].state, STEP_BACK);
+    assert_int_equal(read.operate.at_once, 3);
+    assert_int_equal(read.operate.cordon_kind, CORDON_SITE);
+    assert_string_equal(read.operate.cordon, "gcp/us-central1");
+    event = event_of(CORE_OPERATION_END);
+    str_format(event.operation_end.id, LIMIT_ID_BYTES, "o3");
+    event.operation_end.roll_back = true;
+    read = round_trip(&event);
+    assert_string_equal(read.operation_end.id, "o3");
+    assert_true(read.operation_end.roll_back);
+}
+
 static void documents_survive_through_their_readers(void **state)
 {
     (void)state;
@@ -386,7 +453,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(small_events_survive),    TEST(messages_of_nodes_survive),
         TEST(every_estimate_survives), TEST(every_plan_survives),
-        TEST(every_check_survives),    TEST(documents_survive_through_their_readers),
+        TEST(every_check_survives),    TEST(owners_and_judgements_survive),
+        TEST(operations_survive),      TEST(documents_survive_through_their_readers),
         TEST(effects_are_one_list),    TEST(what_is_no_event_is_refused),
         TEST(no_memory_is_an_error),
 #undef TEST

@@ -128,6 +128,51 @@ static void a_handoff_goes_on_in_the_restored_core(void **state)
     }
 }
 
+/* What waits for a node, or for the key where resources look, in each state that owners have. */
+static void an_owner_moves_on_in_the_restored_core(void **state)
+{
+    static const struct {
+        enum handoff_state at;
+        enum node_verb verb;
+    } stops[] = {
+        {HANDOFF_STATE_STARTING, NODE_START},   {HANDOFF_STATE_SHIPPING, NODE_SNAPSHOT},
+        {HANDOFF_STATE_SHIPPING, NODE_RESTORE}, {HANDOFF_STATE_FREEZING, NODE_DRAIN},
+        {HANDOFF_STATE_FENCING, NODE_FORGET},   {HANDOFF_STATE_GRANTING, NODE_RESUME},
+        {HANDOFF_STATE_RETURNING, NODE_FORGET},
+    };
+    for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+        struct fixture *f = *state;
+        assert_int_equal(teardown(state), 0);
+        fixture_init(f);
+        arena_init(&arena, (size_t)256 << 20);
+        strbuf_init(&text, CODEC_IMAGE_BYTES);
+        bool goes_back = stops[i].at == HANDOFF_STATE_RETURNING;
+        f->app.workloads[1].handoff = goes_back ? HANDOFF_EXCLUSIVE : HANDOFF_STATEFUL;
+        f->handed = "cursor=17";
+        f->export_bytes[1] = f->export_bytes[2] = 1000;
+        fixture_start(f);
+        for (int k = 0; k < f->node_count; k++)
+            f->nodes[k].unanswered = 1u << stops[i].verb;
+        f->fence_code = stops[i].at == HANDOFF_STATE_FENCING;
+        begin_move(f);
+        if (goes_back) {
+            f->fence_code = 1;
+            fixture_report(f, fixture_serving(f, "source"), INSTANCE_BACKOFF, "exit 1");
+        }
+        assert_int_equal(fixture_handoff(f, "source")->state, stops[i].at);
+        restart(f);
+        for (int k = 0; k < f->node_count; k++)
+            f->nodes[k].unanswered = 0;
+        f->fence_code = 0;
+        fixture_run(f, 60 * US_PER_S);
+        assert_null(fixture_handoff(f, "source"));
+        assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+        assert_string_equal(f->nodes[fixture_serving(f, "source")->node].name, "aws");
+        assert_string_equal(fixture_serving(f, "source")->got, "cursor=17");
+        assert_int_equal(fixture_alive(f), 2);
+    }
+}
+
 static void a_running_operation_goes_on_in_the_restored_core(void **state)
 {
     struct fixture *f = *state;
@@ -483,6 +528,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(an_empty_core_has_an_image),
         TEST(a_handoff_goes_on_in_the_restored_core),
+        TEST(an_owner_moves_on_in_the_restored_core),
         TEST(a_running_operation_goes_on_in_the_restored_core),
         TEST(what_is_only_read_is_restored_too),
         TEST(every_field_comes_back),
