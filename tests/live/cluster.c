@@ -23,6 +23,10 @@
 #include "base/str.h"
 #include "tests/live/cluster_internal.h"
 
+static pid_t spawn(const struct cluster *cluster, const char *log, const char *const *argv,
+                   bool far);
+static void go_apart(struct cluster *cluster);
+static int enter_far(void *context);
 static void guard_start(struct cluster *cluster);
 static void users_make(struct cluster *cluster);
 static void world_write(const struct cluster *cluster);
@@ -32,10 +36,24 @@ static void proxy_start(struct cluster *cluster);
 static const struct cluster_options defaults = {
     .delay_ms = 40, .healthy_min_ms = 500, .node_timeout_ms = 10000};
 
+bool cluster_start_apart(struct cluster *cluster, const struct cluster_options *options)
+{
+    struct netns netns;
+    if (!netns_open(&netns))
+        return false;
+    struct cluster_options apart = *options;
+    apart.apart = true;
+    cluster->netns = netns;
+    cluster_start(cluster, &apart);
+    return true;
+}
+
 void cluster_start(struct cluster *cluster, const struct cluster_options *options)
 {
     struct error err = {0};
     *cluster = (struct cluster){.options = options != NULL ? *options : defaults,
+                                .netns = options != NULL && options->apart ? cluster->netns
+                                                                           : (struct netns){0},
                                 .nodes = {{.name = "gcp", .site = "gcp/us-central1"},
                                           {.name = "aws", .site = "aws/us-east-1"}}};
     if (cluster->options.delay_ms == 0)
@@ -54,6 +72,8 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
         cluster->nodes[i].http_port = cluster->options.ingress[i] ? test_port_free() : 0;
     test_server_init(&cluster->hub);
     test_server_init(&cluster->leaf);
+    if (cluster->netns.pid > 0)
+        go_apart(cluster);
     char unique[LIMIT_ID_BYTES];
     id_random(unique);
     str_format(cluster->cgroup, sizeof(cluster->cgroup), "berth-test-%.8s", unique);
@@ -86,6 +106,8 @@ void cluster_done(struct cluster *cluster)
     for (int i = 0; i < CLUSTER_NODES; i++)
         cluster_kill(&cluster->nodes[i].pid);
     cluster_kill(&cluster->proxy_pid);
+    if (cluster->netns.pid > 0)
+        netns_cut(&cluster->netns, NETNS_WHOLE);
     if (cluster->hub.folder[0] != 0)
         cluster_sweep(cluster->hub.folder, cluster->cgroup);
     const char *keep = getenv("BERTH_TEST_KEEP");
@@ -96,6 +118,7 @@ void cluster_done(struct cluster *cluster)
     }
     test_server_done(&cluster->leaf);
     test_server_done(&cluster->hub);
+    netns_close(&cluster->netns);
     if (cluster->guard_pid > 0) {
         (void)!write(cluster->guard_fd, "q", 1);
         close(cluster->guard_fd);
@@ -116,6 +139,17 @@ const char *cluster_program(const char *name, char out[700])
 
 pid_t cluster_spawn(const struct cluster *cluster, const char *log, const char *const *argv)
 {
+    return spawn(cluster, log, argv, false);
+}
+
+pid_t cluster_spawn_far(const struct cluster *cluster, const char *log, const char *const *argv)
+{
+    return spawn(cluster, log, argv, cluster->netns.pid > 0);
+}
+
+static pid_t spawn(const struct cluster *cluster, const char *log, const char *const *argv,
+                   bool far)
+{
     char path[700];
     str_format(path, sizeof(path), "%s/%s.log", cluster->hub.folder, log);
     pid_t parent = getpid();
@@ -131,6 +165,8 @@ pid_t cluster_spawn(const struct cluster *cluster, const char *log, const char *
     dup2(fd, STDERR_FILENO);
     /* By this, what it starts is found again: whoever has the folder in its environment. */
     setenv("BERTH_TEST_FOLDER", cluster->hub.folder, 1);
+    if (far && netns_enter(&cluster->netns) < 0)
+        _exit(124);
     execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(126);
 }
@@ -205,7 +241,11 @@ void cluster_node_start(struct cluster *cluster, int node)
     cluster_user_seed(cluster, CLUSTER_USER_WORKLOADS, workloads);
     str_format(workload_seed, sizeof(workload_seed), "default=%s", workloads);
     str_format(state, sizeof(state), "%s/%s", cluster->hub.folder, self->name);
-    str_format(ingress, sizeof(ingress), "http=127.0.0.1:%d,threads=1", self->http_port);
+    const char *apart = NULL;
+    if (cluster->netns.pid > 0)
+        apart = node == CLUSTER_AWS ? cluster->netns.far : cluster->netns.near;
+    str_format(ingress, sizeof(ingress), "http=%s:%d,threads=1",
+               apart == NULL ? "127.0.0.1" : apart, self->http_port);
     const char *const argv[] = {cluster_program("berth-node", program),
                                 "--name",
                                 self->name,
@@ -225,10 +265,13 @@ void cluster_node_start(struct cluster *cluster, int node)
                                 "8GiB",
                                 "--cgroup",
                                 cluster->cgroup,
+                                "--address",
+                                apart == NULL ? "127.0.0.1" : apart,
                                 self->http_port != 0 ? "--ingress" : NULL,
                                 ingress,
                                 NULL};
-    self->pid = cluster_spawn(cluster, self->name, argv);
+    self->pid = node == CLUSTER_AWS ? cluster_spawn_far(cluster, self->name, argv)
+                                    : cluster_spawn(cluster, self->name, argv);
 }
 
 void cluster_servers_start(struct cluster *cluster)
@@ -239,7 +282,7 @@ void cluster_servers_start(struct cluster *cluster)
     test_server_stop(&cluster->hub);
     server_write(cluster, false, &hub);
     test_server_start(&cluster->hub, hub);
-    if (cluster->proxy_pid == 0)
+    if (cluster->proxy_pid == 0 && cluster->netns.pid == 0)
         proxy_start(cluster);
     server_write(cluster, true, &leaf);
     test_server_start(&cluster->leaf, leaf);
@@ -298,6 +341,23 @@ void cluster_pause(int64_t us)
 }
 
 /* ---- set-up ---- */
+
+static void go_apart(struct cluster *cluster)
+{
+    const struct cluster_options *options = &cluster->options;
+    netns_delay(&cluster->netns, options->back_delay_ms * US_PER_MS, options->delay_ms * US_PER_MS,
+                options->jitter_ms * US_PER_MS);
+    cluster->leaf.enter = enter_far;
+    cluster->leaf.enter_context = &cluster->netns;
+    str_format(cluster->leaf.address, sizeof(cluster->leaf.address), "%s", cluster->netns.far);
+    str_format(cluster->leaf.url, sizeof(cluster->leaf.url), "nats://%s:%d", cluster->netns.far,
+               cluster->leaf.port);
+}
+
+static int enter_far(void *context)
+{
+    return netns_enter(context);
+}
 
 /* A process that outlives this one if it must: when the pipe closes without a word, it sweeps. */
 static void guard_start(struct cluster *cluster)
@@ -383,7 +443,9 @@ static void server_write(const struct cluster *cluster, bool leaf, char **ret_te
 {
     struct error err = {0};
     char remote[64], path[700], seed[NKEY_TEXT_BYTES + 2] = "", store[600];
-    str_format(remote, sizeof(remote), "nats://127.0.0.1:%d", cluster->proxy_port);
+    bool apart = cluster->netns.pid > 0;
+    str_format(remote, sizeof(remote), "nats://%s:%d", apart ? cluster->netns.near : "127.0.0.1",
+               apart ? cluster->hub.leaf_port : cluster->proxy_port);
     str_format(store, sizeof(store), "%s/js", cluster->hub.folder);
     cluster_user_seed(cluster, CLUSTER_USER_LEAF, path);
     FILE *file = fopen(path, "re");
@@ -392,6 +454,7 @@ static void server_write(const struct cluster *cluster, bool leaf, char **ret_te
     fclose(file);
     seed[strcspn(seed, "\r\n")] = 0;
     struct server_config config = {.server_name = "hub",
+                                   .host = apart ? "0.0.0.0" : NULL,
                                    .port = cluster->hub.port,
                                    .leaf_port = cluster->hub.leaf_port,
                                    .store_dir = store,
@@ -399,6 +462,7 @@ static void server_write(const struct cluster *cluster, bool leaf, char **ret_te
                                    .user_count = CLUSTER_USERS};
     if (leaf)
         config = (struct server_config){.server_name = "leaf",
+                                        .host = apart ? "0.0.0.0" : NULL,
                                         .port = cluster->leaf.port,
                                         .remote_url = remote,
                                         .remote_seed = seed,

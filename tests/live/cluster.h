@@ -18,6 +18,7 @@
 
 #include "base/bus/bus.h"
 #include "base/bus/server_config.h"
+#include "tests/live/netns.h"
 #include "tests/live/server.h"
 
 #define CLUSTER_NODES    2
@@ -44,6 +45,7 @@ struct cluster_options {
     int64_t node_timeout_ms;   /* of the world's policy; 0: 10 s */
     const char *scheduler_dir; /* NULL: below the folder */
     bool no_scheduler;
+    bool apart; /* the leaf and its node in a network namespace; the wire has the delays */
     bool ingress[CLUSTER_NODES]; /* these nodes are ingresses, each with a HAProxy of its own */
 };
 
@@ -68,6 +70,7 @@ struct cluster {
     pid_t guard_pid;
     int guard_fd;
     int proxy_port;
+    struct netns netns; /* .pid 0: the proxy is the distance */
     struct bus *operator_bus;
     char load_history[700];
 };
@@ -75,6 +78,9 @@ struct cluster {
 /* Starts everything; returns when both nodes are up for the scheduler (or, without one, at once).
  */
 void cluster_start(struct cluster *cluster, const struct cluster_options *options);
+/* The same for one whose sides are apart; false (and skip()) where the machine does not permit it.
+ */
+bool cluster_start_apart(struct cluster *cluster, const struct cluster_options *options);
 /* Stops everything that is left, in any state, and removes the folder and the cgroups. */
 void cluster_done(struct cluster *cluster);
 
@@ -83,6 +89,8 @@ const char *cluster_program(const char *name, char out[700]); /* below the build
 /* A child with its output in <folder>/<log>.log; `argv` ends with NULL. It dies with this process.
  */
 pid_t cluster_spawn(const struct cluster *cluster, const char *log, const char *const *argv);
+/* The same, in the far place if the cluster is apart. */
+pid_t cluster_spawn_far(const struct cluster *cluster, const char *log, const char *const *argv);
 /* SIGTERM, up to 60 s, then a failure; returns the wait status. `pid` becomes 0. */
 int cluster_stop(pid_t *pid);
 int cluster_wait(pid_t *pid, int64_t limit_us); /* for its own end; fails at the limit */

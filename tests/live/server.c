@@ -27,6 +27,7 @@
 
 static void spawn(struct test_server *server);
 static bool wait_gone(pid_t pid, int tenths);
+static bool port_wait(const char *host, int port, pid_t pid);
 
 const char *test_server_program(void)
 {
@@ -153,9 +154,13 @@ int test_port_free(void)
 
 bool test_port_wait(int port, pid_t pid)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    return port_wait("127.0.0.1", port, pid);
+}
+
+static bool port_wait(const char *host, int port, pid_t pid)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
     for (int i = 0; i < 1500; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         int rc = connect(fd, (struct sockaddr *)&address, sizeof(address));
@@ -185,11 +190,13 @@ static void spawn(struct test_server *server)
         int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
         dup2(log, STDOUT_FILENO);
         dup2(log, STDERR_FILENO);
+        if (server->enter != NULL && server->enter(server->enter_context) < 0)
+            _exit(124);
         execl(program, program, "-c", server->config_path, (char *)NULL);
         _exit(126);
     }
     server->pid = pid;
-    if (test_port_wait(server->port, pid))
+    if (port_wait(server->enter == NULL ? "127.0.0.1" : server->address, server->port, pid))
         return;
     FILE *log = fopen(log_path, "r");
     char line[512];

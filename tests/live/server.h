@@ -14,6 +14,11 @@ struct test_server {
     char url[64];     /* "nats://127.0.0.1:<port>" */
     char folder[512]; /* removed by test_server_done: put keys and files in here */
     char config_path[600];
+    /* When it is to run in another place (netns.h): entered by the child before it runs, with this
+     * address there, at which it is waited for. NULL: here, on the loopback. */
+    int (*enter)(void *context);
+    void *enter_context;
+    char address[16];
 };
 
 /* The path of a nats-server: $BERTH_NATS_SERVER, else what script/nats-server prints. */

@@ -46,6 +46,7 @@ static const struct kind kinds[STAGE_KINDS] = {
 
 static void ledger_start(struct stage *stage);
 static json_t *items(struct stage *stage, const char *kind);
+static const char *address_of(const struct cluster *cluster);
 static const char *site_of(const char *cloud);
 static uint64_t number_of(const char *handoff);
 static uint64_t newest(struct stage *stage);
@@ -112,6 +113,9 @@ char *stage_document(const struct stage *stage)
     char program[700], digest[LIMIT_DIGEST_BYTES], args[900] = "";
     struct error err = {0};
     struct strbuf out;
+    int64_t linger_ms = stage->options.linger_ms > 0 ? stage->options.linger_ms : 0;
+    if (stage->options.linger_ms == 0)
+        linger_ms = 100;
     cluster_program(kind->program, program);
     if (digest_file(program, digest, &err) < 0)
         fail_msg("%s", err.text);
@@ -123,8 +127,9 @@ char *stage_document(const struct stage *stage)
                    "\"--cpu-us\", \"20\"]");
     if (stage->kind == STAGE_STATE)
         str_format(args, sizeof args,
-                   ", args: [\"--bytes\", \"%" PRId64 "\", \"--change\", \"1%%\"]",
-                   stage->options.state_bytes);
+                   ", args: [\"--bytes\", \"%" PRId64 "\", \"--change\", \"1%%\", "
+                   "\"--linger-ms\", \"%" PRId64 "\"]",
+                   stage->options.state_bytes, linger_ms);
     strbuf_init(&out, 65536);
     strbuf_printf(
         &out,
@@ -276,7 +281,8 @@ void stage_ask(struct stage *stage)
         char pages[24];
         str_format(pages, sizeof pages, "%d", stage->options.pages);
         str_format(stage->pages_log, sizeof stage->pages_log, "ws-client-%d", number);
-        str_format(url, sizeof url, "http://127.0.0.1:%d/ws", cluster->nodes[0].http_port);
+        str_format(url, sizeof url, "http://%s:%d/ws", address_of(cluster),
+                   cluster->nodes[0].http_port);
         const char *const ws[] = {cluster_program("ws-client", program),
                                   "--json",
                                   "--url",
@@ -298,8 +304,8 @@ void stage_ask(struct stage *stage)
 static int web_argv(struct stage *stage, const char **argv, char text[8][64], char url[800])
 {
     int count = 0;
-    str_format(url, 800, "http://127.0.0.1:%d/",
-               stage->cluster->nodes[stage->cluster->nodes[0].http_port == 0].http_port);
+    str_format(url, 800, "http://%s:%d/", address_of(stage->cluster),
+               stage->cluster->nodes[CLUSTER_GCP].http_port);
     str_format(text[2], sizeof text[2], "%" PRId64, stage->options.connections);
     const char *const web[] = {"--url",         url,     "--host", "web.test",
                                "--connections", text[2], "--ids",  stage->folder};
@@ -434,6 +440,12 @@ static json_t *items(struct stage *stage, const char *kind)
     json_incref(list);
     json_decref(body);
     return list;
+}
+
+/* Of the near side's ingress. */
+static const char *address_of(const struct cluster *cluster)
+{
+    return cluster->netns.pid > 0 ? cluster->netns.near : "127.0.0.1";
 }
 
 static const char *site_of(const char *cloud)

@@ -20,6 +20,7 @@ enum stage_kind { STAGE_WEB, STAGE_SOURCE, STAGE_COUNTER, STAGE_STATE, STAGE_KIN
 struct stage_options {
     int64_t rate;        /* of its client; 0: 300 */
     int64_t connections; /* of http-load; 0: 32 */
+    int64_t linger_ms;   /* for which a frozen owner refuses; 0: its own; below 0: none */
     int64_t silence_ms;  /* until an owner is asked again; 0: the client's own */
     int64_t timeout_ms;  /* until an HTTP request is lost; 0: the client's own */
     bool fresh;          /* http-load: a connection for each request */
