@@ -147,6 +147,7 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     if (event->at.us > core->state.now.us)
         core->state.now = event->at;
     core->used_rows = 0;
+    core->pace.moves_counted = false;
     if (event->kind != CORE_ANSWER && event->kind != CORE_REPORT && event->kind != CORE_PROBED &&
         event->kind != CORE_TICK)
         core->clock_next.us = 0; /* it may set any time of any workload */

@@ -19,7 +19,8 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
     int64_t best_left = 0;
     for (int i = 0; i < state->node_count; i++) {
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index != site || core_node_cordoned(core, node))
+        if (!node->up || node->site_index != site || core_node_cordoned(core, node) ||
+            core->used[i].instances >= LIMIT_NODE_INSTANCES)
             continue;
         const struct variant *runs = core_variant(core, workload, node, variant);
         if (runs == NULL)
@@ -27,7 +28,8 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
         int64_t left_ppm = 0;
         bool fits = true;
         for (int k = 0; k < RESOURCE_COUNT && fits; k++) {
-            int64_t left = node->capacity[k] - core->used[i][k] - core_reserve(workload, runs, k);
+            int64_t left =
+                node->capacity[k] - core->used[i].resources[k] - core_reserve(workload, runs, k);
             fits = left >= 0;
             if (node->capacity[k] > 0)
                 left_ppm += (int64_t)((__int128)left * PPM / node->capacity[k]);
@@ -54,8 +56,10 @@ static void sum_used(struct core *core)
         const struct core_instance *instance = &state->instances[core->used_rows];
         if (instance->id[0] == 0 || core_instance_is_settled(instance))
             continue;
+        struct core_used *used = &core->used[instance->node_index];
+        used->instances++;
         for (int k = 0; k < RESOURCE_COUNT; k++)
-            core->used[instance->node_index][k] += instance->reserve[k];
+            used->resources[k] += instance->reserve[k];
     }
 }
 

@@ -22,6 +22,7 @@ static bool on_returning(struct handoff_step *step);
 static bool resumed(struct handoff_step *step);
 static bool is_obsolete(const struct handoff_step *step, const char **ret_why);
 static bool has_slot(const struct handoff_step *step);
+static bool is_busy_move(const struct core_handoff *handoff);
 static void moved(const struct handoff_step *step);
 
 static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
@@ -153,7 +154,9 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
                         int64_t limit_us)
 {
     int64_t now_us = core->state.now.us;
+    core->pace.moves -= is_busy_move(handoff);
     handoff->state = state;
+    core->pace.moves += is_busy_move(handoff);
     handoff->entered[state] = core->state.now;
     handoff->route = 0;
     core_route_touch(core, handoff->namespace_, handoff->app, handoff->workload);
@@ -247,16 +250,22 @@ static bool on_planned(struct handoff_step *step)
 static bool has_slot(const struct handoff_step *step)
 {
     const struct core_state *state = &step->core->state;
+    struct core_pace *pace = &step->core->pace;
     if (core_instance_is_dead(step->from))
         return true;
-    int busy = 0;
-    for (int i = 0; i < state->handoff_count; i++) {
-        const struct core_handoff *other = &state->handoffs[i];
-        if (other->id[0] != 0 && other->from[0] != 0 && other->to[0] != 0 &&
-            other->state != HANDOFF_STATE_PLANNED)
-            busy++;
+    if (!pace->moves_counted) {
+        pace->moves_counted = true;
+        pace->moves = 0;
+        for (int i = 0; i < state->handoff_count; i++)
+            pace->moves += is_busy_move(&state->handoffs[i]);
     }
-    return busy < state->world->policy.moves_max;
+    return pace->moves < state->world->policy.moves_max;
+}
+
+static bool is_busy_move(const struct core_handoff *handoff)
+{
+    return handoff->id[0] != 0 && handoff->from[0] != 0 && handoff->to[0] != 0 &&
+           handoff->state != HANDOFF_STATE_PLANNED;
 }
 
 static bool on_staging(struct handoff_step *step)
@@ -593,6 +602,7 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
     core_handoff_enter(core, handoff, state, INT64_MAX);
     handoff->handed[0] = 0; /* the workload's own: not kept longer than it is needed */
     core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
+    core->pace.moves -= is_busy_move(handoff);
     handoff->id[0] = 0;
     core->removed = true;
     core_slot_changed(core, handoff->namespace_, handoff->app, handoff->workload);

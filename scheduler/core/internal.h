@@ -82,6 +82,12 @@ struct core_marks {
     int instances[CORE_MARKS]; /* rows */
 };
 
+/* What instances that may still have a process take of a node. */
+struct core_used {
+    int64_t resources[RESOURCE_COUNT];
+    int instances;
+};
+
 /* Handoffs under way but for moves that wait, counted when first asked in a pass. */
 struct core_pace {
     bool counted;
@@ -91,6 +97,8 @@ struct core_pace {
     bool orders_counted;              /* commands of no handoff that have no answer: the same */
     int orders_all;
     int orders[LIMIT_NODES];
+    bool moves_counted; /* counted when first asked in a step, and kept up to date in it */
+    int moves;          /* of them, those of what runs */
 };
 
 struct core {
@@ -101,19 +109,19 @@ struct core {
     struct core_indexes indexes;
     struct core_marks marks;
     struct core_pace pace;
-    int64_t (*used)[RESOURCE_COUNT]; /* [node]: by the first `used_rows` instances */
-    int used_rows;                   /* 0: a step has begun, or one of them has gone */
-    struct instant clock_next;       /* nothing of core_clock_due before; 0: not known */
-    struct instant changed_first;    /* of the changes not yet solved */
-    struct instant solve_retry;      /* 0: none */
-    struct instant clock_checked;    /* core_clock_due ran then */
-    struct core_effects *effects;    /* of the step under way */
-    struct arena lent;               /* what its effects point to; the next step resets it */
-    bool diff;                       /* plan and reality may differ, anywhere */
-    bool tidy;                       /* an instance may have to be stopped or forgotten */
-    bool starved;                    /* something found no room and waits (pace.c) */
-    bool removed;                    /* a table has holes */
-    int ingresses[LIMIT_INGRESSES];  /* nodes: the live ingresses, in the table's order */
+    struct core_used *used;         /* [node]: by the first `used_rows` instances */
+    int used_rows;                  /* 0: a step has begun, or one of them has gone */
+    struct instant clock_next;      /* nothing of core_clock_due before; 0: not known */
+    struct instant changed_first;   /* of the changes not yet solved */
+    struct instant solve_retry;     /* 0: none */
+    struct instant clock_checked;   /* core_clock_due ran then */
+    struct core_effects *effects;   /* of the step under way */
+    struct arena lent;              /* what its effects point to; the next step resets it */
+    bool diff;                      /* plan and reality may differ, anywhere */
+    bool tidy;                      /* an instance may have to be stopped or forgotten */
+    bool starved;                   /* something found no room and waits (pace.c) */
+    bool removed;                   /* a table has holes */
+    int ingresses[LIMIT_INGRESSES]; /* nodes: the live ingresses, in the table's order */
     int ingress_count;
     bool reroute;     /* a route is dirty, or has to be sent somewhere */
     bool reroute_all; /* which routes there are may have changed */

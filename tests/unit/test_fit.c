@@ -100,6 +100,53 @@ static void test_both_copies_of_a_handoff_count(void **state)
     assert_true(core_state(f->core)->apps[0].workloads[1].site_blocked[gcp]);
 }
 
+/* The node has instances of another time, none of which takes anything or can be stopped. */
+static void crowd(struct fixture *f, const char *name, int count)
+{
+    static struct message_instance list[LIMIT_NODE_INSTANCES];
+    struct core_event event = {.kind = CORE_HELLO};
+    struct message_hello *hello = &event.hello;
+    struct fixture_node *node = &f->nodes[fixture_node(f, name)];
+    memset(list, 0, sizeof(list));
+    for (int i = 0; i < count; i++) {
+        str_format(list[i].instance, sizeof(list[i].instance), "old-%d", i);
+        str_format(list[i].namespace_, sizeof(list[i].namespace_), "default");
+        str_format(list[i].app, sizeof(list[i].app), "old");
+        str_format(list[i].workload, sizeof(list[i].workload), "old");
+        list[i].state = INSTANCE_READY;
+    }
+    str_format(hello->node, sizeof(hello->node), "%s", node->name);
+    str_format(hello->site, sizeof(hello->site), "%s", node->site);
+    str_format(hello->boot_id, sizeof(hello->boot_id), "%s", node->boot_id);
+    str_format(hello->arch, sizeof(hello->arch), "x86_64");
+    str_format(hello->drivers, sizeof(hello->drivers), "process");
+    hello->boot_us = f->now_us / 2;
+    hello->mcpu = node->mcpu;
+    hello->memory_bytes = node->memory_bytes;
+    hello->seq = node->seq;
+    hello->instances = list;
+    hello->instance_count = count;
+    node->unanswered |= 1u << NODE_STOP;
+    fixture_step(f, &event);
+}
+
+static void test_a_node_with_as_many_instances_as_it_can_have_takes_no_more(void **state)
+{
+    struct fixture *f = *state;
+    fixture_hello(f, fixture_node_add(f, "gcp-2", "gcp/us-central1"));
+    crowd(f, "gcp", LIMIT_NODE_INSTANCES - 1);
+    apply(f, 3, 100);
+    assert_int_equal(count_on(f, "gcp"), 1);
+    assert_int_equal(count_on(f, "gcp-2"), 2);
+    int gcp = world_site(core_state(f->core)->world, "gcp/us-central1");
+    assert_false(core_state(f->core)->apps[0].workloads[1].site_blocked[gcp]);
+    fixture_lose(f,
+                 fixture_node(f, "gcp-2")); /* what is left of the site is full: for the solver */
+    fixture_run(f, 2 * US_PER_S);
+    assert_int_equal(count_on(f, "gcp"), 1);
+    assert_true(core_state(f->core)->apps[0].workloads[1].site_blocked[gcp]);
+}
+
 static void test_driver_and_arch_must_match(void **state)
 {
     struct fixture *f = *state;
@@ -132,6 +179,7 @@ int main(void)
         TEST(test_best_fit_fills_one_node_before_the_next),
         TEST(test_what_does_not_fit_returns_to_the_solver),
         TEST(test_both_copies_of_a_handoff_count),
+        TEST(test_a_node_with_as_many_instances_as_it_can_have_takes_no_more),
         TEST(test_driver_and_arch_must_match),
         TEST(test_replicas_shrink),
     };
