@@ -211,12 +211,17 @@ static void a_lasting_rise_moves_once_and_has_paid(void **state)
 }
 
 /* It falls again before the hour is over: the move has lost, and is taken back in spite of dwell.
- */
+ * A first start is followed by one as well, and then the rise is acted upon at once. */
 static void a_rise_that_does_not_last_is_taken_back(void **state)
 {
     (void)state;
     start(6, patient, 400000);
     int before = month_site(&month, 1);
+    measure(3000000, 0);
+    month_run(&month, 30 * 60 * US_PER_S);
+    assert_int_equal(month.move_count, 0);
+    measure(400000, 0);
+    month_run(&month, 4 * MONTH_HOUR_US);
     measure(3000000, 0);
     month_run(&month, 30 * 60 * US_PER_S);
     assert_int_equal(month_site(&month, 1), 0);
