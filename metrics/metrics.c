@@ -261,7 +261,7 @@ static int take_run(struct taking *taking, const struct message_sample *whose, c
         int kind = kinds[taken];
         int64_t value = values[taken];
         int place = counter_place(kind);
-        uint8_t bit = kind == SAMPLE_MEMORY_BYTES ? 0 : (uint8_t)(1 << place);
+        uint8_t bit = (uint8_t)(kind == SAMPLE_MEMORY_BYTES ? 0 : 1 << place);
         if (bit == 0) {
             read_memory(taking, value, &run);
         } else if ((plain & bit) != 0 &&

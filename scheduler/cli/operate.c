@@ -191,11 +191,11 @@ static int run_evacuate(struct cli *cli, void *options, const struct option_word
 int operate_run(struct cli *cli, const struct operate_options *options,
                 const struct reference *reference, bool cordon, struct error *err)
 {
-    struct follow follow = {.cli = cli, .signals = -1};
+    CLEANUP(cleanup_close) int signals = -1;
     bool follows = !options->dry_run && !options->no_wait;
-    int rc = follows ? take_signals(&follow.signals, err) : 0;
+    int rc = follows ? take_signals(&signals, err) : 0;
+    struct follow follow = {.cli = cli, .signals = signals};
     CLEANUP(cleanup_client) struct client *client = NULL;
-    CLEANUP(cleanup_close) int signals = follow.signals;
     struct client_reply reply = {.json = NULL};
     if (rc == 0)
         rc = client_open(cli, &client, err);
