@@ -25,8 +25,8 @@ const char *const instance_state_words[] = {
 
 const char *const ready_kind_words[] = {"none", "contract", "tcp", "http", "nats", "command", NULL};
 
-const char *const node_verb_words[] = {"stage", "start",  "drain",    "resume",  "stop", "probe",
-                                       "forget", "snapshot", "restore", "route", NULL};
+const char *const node_verb_words[] = {"stage",  "start",    "drain",   "resume", "stop", "probe",
+                                       "forget", "snapshot", "restore", "route",  NULL};
 
 const char *const spec_class_words[] = {"overlap", "exclusive", "stateful", NULL};
 const char *const route_mode_words[] = {"probe", "serve", "drain", NULL};

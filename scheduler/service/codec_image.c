@@ -131,12 +131,9 @@ static const struct wire_field instance_fields[] = {
 static const SHAPE(instance_shape, "core.instance", core_instance, instance_fields);
 
 static const struct wire_field vantage_fields[] = {
-    STR(core_vantage, node, "node"),
-    FLAG(core_vantage, new_reached, "new_reached"),
-    FLAG(core_vantage, unproven, "unproven"),
-    FLAG(core_vantage, old_reached, "old_reached"),
-    I64(core_vantage, rtt_us, "rtt_us"),
-    I32(core_vantage, old_tries, "old_tries"),
+    STR(core_vantage, node, "node"),          FLAG(core_vantage, new_reached, "new_reached"),
+    FLAG(core_vantage, unproven, "unproven"), FLAG(core_vantage, old_reached, "old_reached"),
+    I64(core_vantage, rtt_us, "rtt_us"),      I32(core_vantage, old_tries, "old_tries"),
 };
 static const SHAPE(vantage_shape, "core.vantage", core_vantage, vantage_fields);
 

@@ -260,14 +260,11 @@ static void say_owned(struct run *run, const struct core_command *command,
     }
 }
 
+static void obey(struct run *run, const struct core_command *command, struct core_event *event);
+
 /* What a node that does as it is told says to one of the last commands. */
 static void make_obedient(struct run *run, struct core_event *event)
 {
-    static const enum instance_state leads_to[] = {
-        [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
-        [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
-        [NODE_STOP] = INSTANCE_STOPPED, [NODE_ROUTE] = INSTANCE_ABSENT,
-    };
     const struct core_state *state = core_state(run->f->core);
     if (state->app_count == 0 || pick(run, 80) == 0) {
         event->kind = CORE_APPLY;
@@ -307,10 +304,17 @@ static void make_obedient(struct run *run, struct core_event *event)
         }
     }
     event->kind = CORE_TICK;
-    if (state->command_count == 0)
-        return;
-    const struct core_command *command =
-        &state->commands[pick(run, (uint64_t)state->command_count)];
+    if (state->command_count > 0)
+        obey(run, &state->commands[pick(run, (uint64_t)state->command_count)], event);
+}
+
+static void obey(struct run *run, const struct core_command *command, struct core_event *event)
+{
+    static const enum instance_state leads_to[] = {
+        [NODE_STAGE] = INSTANCE_STAGED, [NODE_START] = INSTANCE_READY,
+        [NODE_DRAIN] = INSTANCE_HELD,   [NODE_RESUME] = INSTANCE_READY,
+        [NODE_STOP] = INSTANCE_STOPPED, [NODE_ROUTE] = INSTANCE_ABSENT,
+    };
     if (command->verb == NODE_PROBE) {
         event->kind = CORE_PROBED;
         memcpy(event->probed.id, command->id, sizeof(command->id));
