@@ -3,10 +3,11 @@
  *
  * One interface, journal_append(term, batch), group-committed; today SQLite (WAL, synchronous=FULL)
  * behind it, later a replicated log. A record has the event, the effects (for people and for the
- * check at replay) and the state hash after it. Opening takes an exclusive lock on the journal for
- * the life of the process: a second scheduler on the same file is refused (ERR_LOCKED, naming the
- * holder's pid). Opening gives the next term. A failed append (disk full) leaves the journal as it
- * was, returns ERR_IO, and the caller must not let any effect of the batch leave.
+ * check at replay) and, the last of a batch, the state hash after it. Opening takes an exclusive
+ * lock on the journal for the life of the process: a second scheduler on the same file is refused
+ * (ERR_LOCKED, naming the holder's pid). Opening gives the next term. A failed append (disk full)
+ * leaves the journal as it was, returns ERR_IO, and the caller must not let any effect of the batch
+ * leave.
  *
  * Snapshots: journal_snapshot stores the state's bytes with the sequence they stand for; replay
  * starts at the newest. The two newest are kept, and every record. The journal knows which version
@@ -30,7 +31,7 @@ struct journal_record {
     int64_t at_us;
     const char *event; /* JSON texts, terminated */
     const char *effects;
-    uint64_t state_hash;
+    uint64_t state_hash; /* 0: not taken, since more of its batch follow */
 };
 
 int journal_open(const char *path, struct journal **ret_journal, uint64_t *ret_term,

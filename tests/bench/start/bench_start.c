@@ -3,8 +3,9 @@
  * applied in one go against 20 nodes, one a site, that do at once what they are told; a plan
  * spreads them evenly. Processor time in all, per workload, and how many commands were without an
  * answer at once; then the same with the state's hash taken after every step, as the journal needs
- * it for each of its records. The ratio of the time per workload at 4,000 to that at 250 tells what
- * grows with the number of workloads: 1 is linear, 16 is quadratic.
+ * it when every round is of one event: at most, since a round's last record alone has one. The
+ * ratio of the time per workload at 4,000 to that at 250 tells what grows with the number of
+ * workloads: 1 is linear, 16 is quadratic.
  *
  *     bench_start [workloads...]      (default: 250 1000 4000)
  */
