@@ -438,15 +438,17 @@ static int look(struct follow *follow, const char *id, bool *ret_over, int *ret_
         if (follow->cli->common.json)
             rc = client_print(&reply, err);
         else
-            rc = say(follow->cli, err, "%s: %lld done, %lld went back, %lld skipped, in %s%s%s\n%s",
-                     state, (long long)json_number(operation, "done"),
-                     (long long)json_number(operation, "back"),
-                     (long long)json_number(operation, "skipped"),
-                     show_duration(json_number(operation, "ended_us") -
-                                       json_number(operation, "begun_us"),
-                                   took),
-                     json_text(operation, "why")[0] == 0 ? "" : ": ", json_text(operation, "why"),
-                     json_number(operation, "done") == 0 ? "" : "undo it with `berth rollback`\n");
+            rc = say(
+                follow->cli, err, "%s: %lld done, %lld went back, %lld skipped, in %s%s%s\n%s%s%s",
+                state, (long long)json_number(operation, "done"),
+                (long long)json_number(operation, "back"),
+                (long long)json_number(operation, "skipped"),
+                show_duration(
+                    json_number(operation, "ended_us") - json_number(operation, "begun_us"), took),
+                json_text(operation, "why")[0] == 0 ? "" : ": ", json_text(operation, "why"),
+                json_number(operation, "done") == 0 ? "" : "undo it: berth rollback ",
+                json_number(operation, "done") == 0 ? "" : id,
+                json_number(operation, "done") == 0 ? "" : "\n");
     }
     client_reply_done(&reply);
     return rc;
