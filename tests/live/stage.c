@@ -119,7 +119,7 @@ char *stage_document(const struct stage *stage)
     cluster_program(kind->program, program);
     if (digest_file(program, digest, &err) < 0)
         fail_msg("%s", err.text);
-    if (stage->kind == STAGE_WEB)
+    if (stage->kind == STAGE_WEB && !stage->options.no_ids)
         str_format(args, sizeof args, ", args: [\"--ids\", \"%s\"]", stage->folder);
     if (stage->kind == STAGE_SOURCE)
         str_format(args, sizeof args,
@@ -130,6 +130,8 @@ char *stage_document(const struct stage *stage)
                    ", args: [\"--bytes\", \"%" PRId64 "\", \"--change\", \"1%%\", "
                    "\"--linger-ms\", \"%" PRId64 "\"]",
                    stage->options.state_bytes, linger_ms);
+    if (stage->kind == STAGE_COUNTER)
+        str_format(args, sizeof args, ", args: [\"--linger-ms\", \"%" PRId64 "\"]", linger_ms);
     strbuf_init(&out, 65536);
     strbuf_printf(
         &out,
@@ -307,10 +309,13 @@ static int web_argv(struct stage *stage, const char **argv, char text[8][64], ch
     str_format(url, 800, "http://%s:%d/", address_of(stage->cluster),
                stage->cluster->nodes[CLUSTER_GCP].http_port);
     str_format(text[2], sizeof text[2], "%" PRId64, stage->options.connections);
-    const char *const web[] = {"--url",         url,     "--host", "web.test",
-                               "--connections", text[2], "--ids",  stage->folder};
+    const char *const web[] = {"--url", url, "--host", "web.test", "--connections", text[2]};
     for (size_t i = 0; i < sizeof web / sizeof web[0]; i++)
         argv[count++] = web[i];
+    if (!stage->options.no_ids) {
+        argv[count++] = "--ids";
+        argv[count++] = stage->folder;
+    }
     if (stage->options.timeout_ms > 0) {
         str_format(text[3], sizeof text[3], "%" PRId64, stage->options.timeout_ms);
         argv[count++] = "--timeout-ms";

@@ -24,6 +24,7 @@ struct stage_options {
     int64_t silence_ms;  /* until an owner is asked again; 0: the client's own */
     int64_t timeout_ms;  /* until an HTTP request is lost; 0: the client's own */
     bool fresh;          /* http-load: a connection for each request */
+    bool no_ids;         /* web keeps no list of its requests: none is found to be done twice */
     int pages;           /* websockets beside it; 0: none */
     int64_t state_bytes; /* of the stateful one; 0: 4 MiB */
     int64_t version;     /* an environment variable of it: another number, another version */
