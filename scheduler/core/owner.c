@@ -10,6 +10,7 @@
 #include "scheduler/core/internal.h"
 
 static bool froze(struct handoff_step *step, struct core_instance *owner);
+static bool only_forward(const struct handoff_step *step);
 static void fence_begin(struct handoff_step *step);
 static void fence_send(struct core *core, const struct core_handoff *handoff);
 static bool fence_wait(struct handoff_step *step, const struct core_instance *next);
@@ -108,9 +109,18 @@ static bool froze(struct handoff_step *step, struct core_instance *owner)
     return owner->frozen;
 }
 
+/* What a stateful copy has taken since it was told to own nobody else has: while it lives, the way
+ * back would lose it. One that does not take over in time is made the owner anew. */
+static bool only_forward(const struct handoff_step *step)
+{
+    return step->handoff->class_ == HANDOFF_STATEFUL &&
+           step->handoff->entered[HANDOFF_STATE_GRANTING].us != 0 &&
+           !core_instance_is_dead(step->to);
+}
+
 bool core_owner_fencing(struct handoff_step *step)
 {
-    if (core_step_new_failed(step))
+    if (!only_forward(step) && core_step_new_failed(step))
         return true;
     /* It said that it had frozen, and serves: nobody else is told that it owns. */
     if (!core_instance_is_dead(step->from) && core_may_own(step->core, step->from)) {
@@ -127,7 +137,8 @@ bool core_owner_fencing(struct handoff_step *step)
 bool core_owner_granting(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
-    if (core_step_new_failed(step))
+    bool forward = only_forward(step);
+    if (!forward && core_step_new_failed(step))
         return true;
     if (granted(step, step->to)) {
         core_commands_drop_handoff(step->core, handoff->id);
@@ -140,9 +151,12 @@ bool core_owner_granting(struct handoff_step *step)
                                step->core->state.world->policy.healthy_min_us);
         return true;
     }
-    if (core_step_due(step))
+    if (!core_step_due(step))
+        return false;
+    if (!forward)
         return core_step_fail(step, "the new copy did not take over in time");
-    return false;
+    core_owner_fence(step);
+    return true;
 }
 
 /* Back: whoever owns now gives it up, the old copy owns again, the new one is ended. */

@@ -8,12 +8,16 @@
 #include "base/str.h"
 #include "tests/fault/sim_script.h"
 
-#define BOUND_US (900 * US_PER_S) /* a run that takes longer does not end */
+#define BOUND_US (400 * US_PER_S) /* after the faults: a run that takes longer does not end */
 
+const char *const sim_workload_words[] = {"web", "source", "front", "ledger", "store", NULL};
+
+static void turn(struct sim *sim, int64_t bound_us);
 static void dispatch(struct sim *sim, struct sim_event *event);
+static bool waits(struct sim *sim, const struct sim_event *event);
 static struct sim_event pop(struct sim *sim);
+static struct sim_event *insert(struct sim *sim, const struct sim_event *fresh);
 static bool before(const struct sim_event *a, const struct sim_event *b);
-static void adversary(struct sim *sim);
 
 void sim_run(struct sim *sim, const struct sim_options *options)
 {
@@ -21,73 +25,96 @@ void sim_run(struct sim *sim, const struct sim_options *options)
         const char *name;
         const char *site;
         int64_t delay_us;
-    } places[SIM_NODES] = {{"client", "client/web", 3000},
-                           {"edge", "edge/nyc", 5000},
-                           {"gcp", "gcp/us-central1", 2000},
-                           {"aws", "aws/us-east-1", 40000}};
+        int64_t drift_ppm;
+    } places[SIM_NODES] = {{"client", "client/web", 3000, 0},
+                           {"edge", "edge/nyc", 5000, 400},
+                           {"gcp", "gcp/us-central1", 2000, -400},
+                           {"aws", "aws/us-east-1", 40000, 100}};
     memset(sim, 0, sizeof(*sim));
     sim->options = *options;
     sim->random = hash_u64(HASH_SEED, options->seed);
-    sim->now_us = 1000 * US_PER_S;
-    arena_init(&sim->arena, (size_t)2 << 30);
+    sim->now_us = SIM_START_US;
+    arena_init(&sim->arena, (size_t)8 << 30);
     sim->queue = calloc(SIM_EVENTS, sizeof(*sim->queue));
     sim->journal = calloc(SIM_JOURNAL, sizeof(*sim->journal));
     sim->hashes = calloc(SIM_JOURNAL, sizeof(*sim->hashes));
     sim->processes = calloc(SIM_PROCESSES, sizeof(*sim->processes));
+    sim->trace = options->trace ? calloc(SIM_TRACE, sizeof(*sim->trace)) : NULL;
     BERTH_ASSERT(sim->queue != NULL && sim->journal != NULL && sim->hashes != NULL &&
-                     sim->processes != NULL,
+                     sim->processes != NULL && (sim->trace != NULL || !options->trace),
                  "no memory");
     BERTH_ASSERT(core_effects_create(1024, &sim->effects) == 0, "no memory");
     script_read(sim);
+    sim_faults_plan(sim);
     sim_scheduler_start(sim);
     for (int i = 0; i < SIM_NODES; i++) {
         struct sim_node *node = &sim->nodes[i];
         str_format(node->name, sizeof(node->name), "%s", places[i].name);
         str_format(node->site, sizeof(node->site), "%s", places[i].site);
+        str_format(node->boot_id, sizeof(node->boot_id), "boot-%s", node->name);
         node->delay_us = places[i].delay_us;
+        node->drift_ppm = places[i].drift_ppm;
         node->boot_us = (i + 1) * 77 * US_PER_S;
-        BERTH_ASSERT(node_effects_create(2048, &node->effects) == 0, "no memory");
+        node->blank = true;
+        node->deadline_us = INT64_MAX;
+        node->stopped = arena_array(&sim->arena, SIM_PROCESSES, LIMIT_ID_BYTES);
+        BERTH_ASSERT(node_effects_create(2048, &node->effects) == 0 && node->stopped != NULL,
+                     "no memory");
         sim_node_start(sim, i);
     }
     (void)sim_push(sim, 0, SIM_WATCH);
     (void)sim_push(sim, 0, SIM_CLIENT);
     (void)sim_push(sim, 0, SIM_REQUEST);
-    int64_t bound_us = sim->now_us + BOUND_US;
-    while (sim->broken[0] == 0 && !sim->finished) {
-        int64_t next_us = sim->queue_count > 0 ? sim->queue[0].at_us : INT64_MAX;
-        int64_t core_us = sim->core != NULL ? core_deadline(sim->core).us : INT64_MAX;
-        if (core_us < next_us && core_us <= bound_us) {
-            sim->now_us = core_us > sim->now_us ? core_us : sim->now_us;
-            struct core_event tick = {.kind = CORE_TICK};
-            sim_scheduler_take(sim, &tick);
-            continue;
-        }
-        int due = -1;
-        for (int i = 0; i < SIM_NODES; i++) {
-            if (sim_node_deadline(sim, i) < next_us) {
-                next_us = sim_node_deadline(sim, i);
-                due = i;
-            }
-        }
-        sim->now_us = next_us > sim->now_us ? next_us : sim->now_us;
-        if (sim->now_us > bound_us) {
-            sim_break(sim, "no end after %lld s, script at %d", (long long)(BOUND_US / US_PER_S),
-                      sim->script_at);
-            break;
-        }
-        if (due >= 0) {
-            struct node_event tick = {.kind = NODE_EV_TICK};
-            sim_node_take(sim, due, &tick);
-            continue;
-        }
-        struct sim_event event = pop(sim);
-        dispatch(sim, &event);
+    int64_t bound_us = sim->calm_us + BOUND_US;
+    while (sim->broken[0] == 0 && !sim->finished)
+        turn(sim, bound_us);
+}
+
+/* The next thing that happens: a deadline of a machine, or what is first in the queue. */
+static void turn(struct sim *sim, int64_t bound_us)
+{
+    int64_t next_us = sim->queue_count > 0 ? sim->queue[0].at_us : INT64_MAX;
+    int64_t core_us = sim_scheduler_deadline(sim);
+    if (core_us < next_us && core_us <= bound_us) {
+        sim->now_us = core_us > sim->now_us ? core_us : sim->now_us;
+        struct core_event tick = {.kind = CORE_TICK};
+        sim_scheduler_take(sim, &tick);
+        return;
     }
+    int due = -1;
+    for (int i = 0; i < SIM_NODES; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        int64_t stopped_us = node->machine_until_us > node->stopped_until_us
+                                 ? node->machine_until_us
+                                 : node->stopped_until_us;
+        int64_t node_us = node->core == NULL ? INT64_MAX : node->deadline_us;
+        if (node_us < stopped_us)
+            node_us = stopped_us;
+        if (node->core != NULL && node_us < next_us) {
+            next_us = node_us;
+            due = i;
+        }
+    }
+    sim->now_us = next_us > sim->now_us ? next_us : sim->now_us;
+    if (sim->now_us > bound_us) {
+        sim_break(sim, "no end after %lld s of calm, script at %d: %s",
+                  (long long)(BOUND_US / US_PER_S), sim->script_at, script_waits_for(sim));
+        return;
+    }
+    if (due >= 0) {
+        struct node_event tick = {.kind = NODE_EV_TICK};
+        sim_node_take(sim, due, &tick);
+        return;
+    }
+    struct sim_event event = pop(sim);
+    if (!waits(sim, &event))
+        dispatch(sim, &event);
 }
 
 void sim_free(struct sim *sim)
 {
     core_destroy(sim->core);
+    core_destroy(sim->image);
     core_effects_destroy(sim->effects);
     liveness_destroy(sim->liveness);
     for (int i = 0; i < SIM_NODES; i++) {
@@ -98,7 +125,51 @@ void sim_free(struct sim *sim)
     free(sim->journal);
     free(sim->hashes);
     free(sim->processes);
+    free(sim->trace);
     arena_done(&sim->arena);
+}
+
+/* What is meant for somebody who is stopped waits, in order, until it goes on. */
+static bool waits(struct sim *sim, const struct sim_event *event)
+{
+    const struct sim_node *node = &sim->nodes[event->node];
+    int64_t until_us = 0;
+    switch (event->kind) {
+    case SIM_TO_SCHEDULER:
+    case SIM_BEAT:
+    case SIM_PLAN:
+    case SIM_SHELL:
+        until_us = sim->scheduler_until_us;
+        break;
+    case SIM_TO_NODE:
+    case SIM_ASK_HELLO:
+    case SIM_RENEWED:
+    case SIM_NODE_INSIDE:
+        until_us = node->stopped_until_us > node->machine_until_us ? node->stopped_until_us
+                                                                   : node->machine_until_us;
+        break;
+    case SIM_PROCESS:
+    case SIM_ARRIVE:
+    case SIM_WRITE:
+    case SIM_HTTP:
+    case SIM_HTTP_DONE:
+        until_us = sim->nodes[sim->processes[event->process].node].machine_until_us;
+        break;
+    case SIM_FENCE:
+    case SIM_REQUEST:
+    case SIM_ADMIT:
+    case SIM_CLIENT:
+    case SIM_WATCH:
+    case SIM_FAULT:
+    case SIM_FAULT_END:
+    case SIM_SCHEDULER_UP:
+    case SIM_AGENT_UP:
+        return false;
+    }
+    if (until_us <= sim->now_us)
+        return false;
+    sim_push_again(sim, event, until_us);
+    return true;
 }
 
 static void dispatch(struct sim *sim, struct sim_event *event)
@@ -110,15 +181,15 @@ static void dispatch(struct sim *sim, struct sim_event *event)
     case SIM_BEAT:
         sim_scheduler_message(sim, event);
         break;
-    case SIM_HUB_PROBE:
+    case SIM_SHELL:
         if (event->life == sim->scheduler_life && sim->core != NULL)
             sim_scheduler_take(sim, event->payload);
         break;
     case SIM_PLAN:
         sim_plan(sim, event);
         break;
-    case SIM_CHECKED:
-        sim_checked(sim, event);
+    case SIM_FENCE:
+        sim_fence_arrives(sim, event);
         break;
     case SIM_TO_NODE:
         if (node->core != NULL) {
@@ -134,6 +205,13 @@ static void dispatch(struct sim *sim, struct sim_event *event)
             sim_node_take(sim, event->node, &inside);
         }
         break;
+    case SIM_RENEWED:
+        if (node->core != NULL && node->life == event->life) {
+            inside = (struct node_event){.kind = NODE_EV_RENEWED};
+            inside.renewed.sent_us = *(int64_t *)event->payload;
+            sim_node_take(sim, event->node, &inside);
+        }
+        break;
     case SIM_NODE_INSIDE:
         if (node->core != NULL && node->life == event->life)
             sim_node_take(sim, event->node, event->payload);
@@ -142,56 +220,75 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         sim_process_does(sim, event);
         break;
     case SIM_REQUEST:
+        if (!sim->finished)
+            (void)sim_push(sim, 4 * US_PER_MS, SIM_REQUEST);
         sim_request(sim);
+        sim_write(sim, LEDGER);
+        sim_write(sim, STORE);
+        sim_http_request(sim, (int)(sim->http_requests % SIM_INGRESSES));
         break;
     case SIM_ARRIVE:
         sim_arrive(sim, event);
         break;
+    case SIM_WRITE:
+        sim_write_arrives(sim, event);
+        break;
+    case SIM_ADMIT:
+        sim_admit(sim, event);
+        break;
+    case SIM_HTTP:
+        sim_http_arrives(sim, event);
+        break;
+    case SIM_HTTP_DONE:
+        sim_http_done(sim, event);
+        break;
     case SIM_CLIENT:
-        script_look(sim);
+        (void)sim_push(sim, 50 * US_PER_MS, SIM_CLIENT);
+        if (sim->scheduler_until_us <= sim->now_us)
+            script_look(sim);
         break;
     case SIM_WATCH:
-        if (sim->options.adversary && sim->now_us < sim->options.calm_us)
-            adversary(sim);
         sim_scheduler_watch(sim);
         break;
+    case SIM_FAULT:
+        sim_fault_begin(sim, (int)event->number);
+        break;
+    case SIM_FAULT_END:
+        sim_fault_end(sim, (int)event->number);
+        break;
     case SIM_SCHEDULER_UP:
-        if (sim->core == NULL)
+        if (sim->core == NULL && event->life == sim->scheduler_life)
             sim_scheduler_start(sim);
         break;
     case SIM_AGENT_UP:
-        if (node->core == NULL)
+        if (node->core == NULL && event->life == node->life)
             sim_node_start(sim, event->node);
         break;
     }
 }
 
-/* Every 200 ms something may break by itself. */
-static void adversary(struct sim *sim)
-{
-    if (sim_random(sim, 60) == 0 && sim->core != NULL)
-        sim_scheduler_crash(sim);
-    int node = (int)sim_random(sim, SIM_NODES);
-    if (sim_random(sim, 25) == 0 && sim->nodes[node].core != NULL)
-        sim_node_crash(sim, node);
-    if (sim->process_count > 0 && sim_random(sim, 80) == 0) {
-        struct sim_process *process =
-            &sim->processes[sim_random(sim, (uint64_t)sim->process_count)];
-        if (process->alive)
-            sim_process_accident(sim, process);
-    }
-}
-
 struct sim_event *sim_push(struct sim *sim, int64_t delay_us, enum sim_kind kind)
 {
-    BERTH_ASSERT(sim->queue_count < SIM_EVENTS, "the simulated queue is full");
     struct sim_event fresh = {.at_us = sim->now_us + delay_us, .order = ++sim->order, .kind = kind};
+    return insert(sim, &fresh);
+}
+
+void sim_push_again(struct sim *sim, const struct sim_event *event, int64_t at_us)
+{
+    struct sim_event again = *event;
+    again.at_us = at_us;
+    (void)insert(sim, &again);
+}
+
+static struct sim_event *insert(struct sim *sim, const struct sim_event *fresh)
+{
+    BERTH_ASSERT(sim->queue_count < SIM_EVENTS, "the simulated queue is full");
     int at = sim->queue_count++;
-    while (at > 0 && before(&fresh, &sim->queue[(at - 1) / 2])) {
+    while (at > 0 && before(fresh, &sim->queue[(at - 1) / 2])) {
         sim->queue[at] = sim->queue[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    sim->queue[at] = fresh;
+    sim->queue[at] = *fresh;
     return &sim->queue[at];
 }
 
@@ -220,29 +317,20 @@ static struct sim_event pop(struct sim *sim)
     return first;
 }
 
+enum sim_workload sim_workload_of(const char *name)
+{
+    for (int i = 0; i < SIM_WORKLOADS; i++) {
+        if (str_equal(sim_workload_words[i], name))
+            return (enum sim_workload)i;
+    }
+    BERTH_ASSERT(false, "no workload '%s'", name);
+    return SIM_WORKLOADS;
+}
+
 uint64_t sim_random(struct sim *sim, uint64_t below)
 {
     sim->random = hash_u64(HASH_SEED, sim->random + 0x9e3779b97f4a7c15u);
     return sim->random % below;
-}
-
-void sim_bus(struct sim *sim, enum sim_kind kind, int node, const void *payload, size_t bytes)
-{
-    bool rough = sim->options.adversary && sim->now_us < sim->options.calm_us;
-    int copies = 1;
-    if (rough && sim_random(sim, 100) < 5)
-        copies = (int)sim_random(sim, 2) * 2; /* lost, or twice */
-    for (int i = 0; i < copies; i++) {
-        int64_t delay_us = sim->nodes[node].delay_us;
-        if (rough)
-            delay_us += (int64_t)sim_random(sim, 3000);
-        if (rough && sim_random(sim, 100) < 6)
-            delay_us += (int64_t)sim_random(sim, 4 * US_PER_S); /* overtaken by all others */
-        struct sim_event *event = sim_push(sim, delay_us, kind);
-        event->node = node;
-        event->payload = arena_copy(&sim->arena, payload, bytes);
-        BERTH_ASSERT(event->payload != NULL, "no memory");
-    }
 }
 
 void sim_break(struct sim *sim, const char *format, ...)
@@ -251,20 +339,41 @@ void sim_break(struct sim *sim, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    int used =
-        snprintf(sim->broken, sizeof(sim->broken), "seed %llu, crash at %lld (%s), t=%lld us: ",
-                 (unsigned long long)sim->options.seed, (long long)sim->options.crash_at,
-                 sim->point_text, (long long)(sim->now_us - 1000 * US_PER_S));
+    int used = snprintf(
+        sim->broken, sizeof(sim->broken),
+        "seed %llu, crash at %lld (%s), t=%lld us: ", (unsigned long long)sim->options.seed,
+        (long long)sim->options.crash_at, sim->point_text, (long long)(sim->now_us - SIM_START_US));
     (void)vsnprintf(sim->broken + used, sizeof(sim->broken) - (size_t)used, format, arguments);
     va_end(arguments);
+}
+
+void sim_note(struct sim *sim, const char *format, ...)
+{
+    if (!sim->options.chatter && sim->trace == NULL)
+        return;
+    char line[160];
+    va_list arguments;
+    va_start(arguments, format);
+    int used = snprintf(line, sizeof(line), "%10lld ", (long long)(sim->now_us - SIM_START_US));
+    (void)vsnprintf(line + used, sizeof(line) - (size_t)used, format, arguments);
+    va_end(arguments);
+    if (sim->options.chatter)
+        (void)printf("%s\n", line);
+    if (sim->trace != NULL)
+        memcpy(sim->trace[sim->trace_count++ % SIM_TRACE], line, sizeof(line));
 }
 
 bool sim_point(struct sim *sim, const char *what, const char *detail)
 {
     sim->point++;
-    if (sim->options.chatter)
-        (void)printf("%10lld #%lld %s %s\n", (long long)(sim->now_us - 1000 * US_PER_S),
-                     (long long)sim->point, what, detail);
+    if (sim->options.chatter || sim->trace != NULL)
+        sim_note(sim, "#%lld %s %s", (long long)sim->point, what, detail);
+    bool armed = sim->point_left > 0 && --sim->point_left == 0;
+    if (armed) {
+        sim_fault_hit(sim, FAULT_POINT);
+        sim_note(sim, "FAULT killed at the point above");
+        return true;
+    }
     if (sim->point != sim->options.crash_at)
         return false;
     sim->crashed = true;

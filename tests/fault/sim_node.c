@@ -1,42 +1,55 @@
-/* A node's shell: disk, shims, processes; and the agent's death and return. */
-#include <stdio.h>
+/*
+ * A node's shell: disk, boots, clock; and the agent's death and return. A record is written and
+ * synced before any later effect of its step: what is not synced, a new start of the machine takes.
+ */
 #include <string.h>
 
 #include "base/str.h"
 #include "tests/fault/sim.h"
 
-#define SPAWN_US (5 * US_PER_MS)
-#define READY_US (50 * US_PER_MS)
-#define DRAIN_US (30 * US_PER_MS)
-#define EXIT_US  (20 * US_PER_MS)
-#define FETCH_US (20 * US_PER_MS)
-#define CLEAR_US (5 * US_PER_MS)
-#define HEAR_US  (1 * US_PER_MS)
+#define FETCH_US   (20 * US_PER_MS)
+#define RESTART_US (200 * US_PER_MS)
 
-static bool carry_out(struct sim *sim, int index, const struct node_effect *effect);
-static void persist(struct sim *sim, struct sim_node *node, const struct node_record *record);
-static void erase(struct sim_node *node, const char *instance);
-static void inside(struct sim *sim, int index, int64_t delay_us, enum node_event_kind kind,
-                   const char *instance, const struct node_event *content);
+static void carry_out(struct sim *sim, int index, const struct node_effect *effect);
+static bool persist(struct sim *sim, int index, const struct node_record *record);
+static void put(struct sim *sim, struct sim_record *disk, const struct node_record *record);
+static void erase(struct sim_record *disk, const char *instance);
 static void to_scheduler(struct sim *sim, int index, struct core_event *event);
+static void say_report(struct sim *sim, int index, const struct node_effect *effect);
 static void say_hello(struct sim *sim, int index, const struct message_hello *hello);
-static void spawn(struct sim *sim, int index, const struct node_effect *effect);
-static void hear(struct sim *sim, struct sim_process *process, enum node_say say);
-static void clear(struct sim *sim, int index, const char *instance);
-static void leave(struct sim *sim, struct sim_process *process, const char *why);
 static void probe(struct sim *sim, int index, const struct node_effect *effect);
+static void look_at_deadline(struct sim *sim, int index);
+
+int64_t sim_boot_us(const struct sim *sim, int index)
+{
+    const struct sim_node *node = &sim->nodes[index];
+    int64_t passed_us = sim->now_us - node->base_us;
+    return node->boot_us + passed_us + passed_us * node->drift_ppm / PPM;
+}
+
+int64_t sim_from_boot(const struct sim *sim, int index, int64_t boot_us)
+{
+    const struct sim_node *node = &sim->nodes[index];
+    int64_t left_us = boot_us - sim_boot_us(sim, index);
+    if (left_us <= 0)
+        return sim->now_us;
+    int64_t here_us = left_us - left_us * node->drift_ppm / PPM;
+    return sim->now_us + here_us + here_us / PPM + 2; /* not before it, with every rounding */
+}
 
 void sim_node_start(struct sim *sim, int index)
 {
     struct sim_node *node = &sim->nodes[index];
     struct error err;
     BERTH_ASSERT(node_create(node->name, &node->core, &err) == 0, "%s", err.text);
+    if (node->base_us == 0)
+        node->base_us = sim->now_us;
     node->life++;
     node->seq = 0;
     struct node_record *records = arena_array(&sim->arena, SIM_RECORDS, sizeof(struct node_record));
     BERTH_ASSERT(records != NULL, "no memory");
     struct node_event event = {.kind = NODE_EV_STARTED};
-    str_format(event.started.boot_id, sizeof(event.started.boot_id), "boot-%s", node->name);
+    memcpy(event.started.boot_id, node->boot_id, sizeof(event.started.boot_id));
     for (int i = 0; i < SIM_RECORDS; i++) {
         if (!node->disk[i].used)
             continue;
@@ -47,46 +60,65 @@ void sim_node_start(struct sim *sim, int index)
     event.started.records = records;
     int count = event.started.record_count;
     sim_node_take(sim, index, &event);
-    for (int i = 0; i < count && node->core != NULL; i++) {
-        const struct sim_process *process = sim_process_find(sim, index, records[i].instance);
+    uint64_t life = node->life;
+    for (int i = 0; i < count && node->core != NULL && node->life == life; i++) {
+        struct sim_process *process = sim_process_find(sim, index, records[i].instance);
         if (process == NULL || !process->shim)
             continue;
         struct node_event adopted = {.kind = NODE_EV_ADOPTED};
         memcpy(adopted.instance, records[i].instance, sizeof(adopted.instance));
         adopted.adopted.running = process->alive;
         adopted.adopted.exit_code = process->exit_code;
-        adopted.adopted.said_ready = process->said_ready;
+        adopted.adopted.said_ready = process->said_ready && !process->said_drained;
         adopted.adopted.said_drained = process->said_drained;
+        adopted.adopted.lease_us = process->lease_us;
+        memcpy(adopted.endpoint, process->endpoint, sizeof(adopted.endpoint));
         sim_node_take(sim, index, &adopted);
+        if (node->core != NULL && node->life == life)
+            sim_process_adopted(sim, process);
     }
-    if (node->core == NULL)
+    if (node->core == NULL || node->life != life)
         return;
     struct node_event connected = {.kind = NODE_EV_CONNECTED};
     sim_node_take(sim, index, &connected);
 }
 
-void sim_node_crash(struct sim *sim, int index)
+void sim_node_crash(struct sim *sim, int index, int64_t away_us)
 {
     struct sim_node *node = &sim->nodes[index];
     node_destroy(node->core);
     node->core = NULL;
     node->life++;
-    /* The adversary sometimes keeps it away for longer than policy.node_timeout: then the node is
-     * lost, what runs there is replaced, and all of it comes back. */
-    bool away = sim->options.adversary && sim_random(sim, 4) == 0;
-    struct sim_event *up = sim_push(sim, away ? 8 * US_PER_S : 200 * US_PER_MS, SIM_AGENT_UP);
+    node->deadline_us = INT64_MAX;
+    node->stopped_until_us = 0;
+    struct sim_event *up = sim_push(sim, away_us > RESTART_US ? away_us : RESTART_US, SIM_AGENT_UP);
     up->node = index;
+    up->life = node->life;
 }
 
-int64_t sim_node_deadline(const struct sim *sim, int index)
+/* Processes, shims, the ingress and what was not synced are gone. */
+void sim_node_reboot(struct sim *sim, int index, int64_t away_us)
 {
-    const struct sim_node *node = &sim->nodes[index];
-    if (node->core == NULL)
-        return INT64_MAX;
-    int64_t us = node_deadline(node->core).us;
-    if (us == INT64_MAX)
-        return INT64_MAX;
-    return us > node->boot_us ? us - node->boot_us : 0;
+    struct sim_node *node = &sim->nodes[index];
+    sim_accident_of_node(sim, index, sim->now_us + away_us);
+    for (int i = sim->first_alive; i < sim->process_count; i++) {
+        struct sim_process *process = &sim->processes[i];
+        if (process->node != index)
+            continue;
+        if (process->alive)
+            sim_process_accident(sim, process, false);
+        process->shim = false;
+    }
+    node->machine_until_us = 0;
+    sim_node_crash(sim, index, away_us + US_PER_S);
+    memcpy(node->disk, node->durable, sizeof(node->disk));
+    node->boots++;
+    str_format(node->boot_id, sizeof(node->boot_id), "boot-%s-%llu", node->name,
+               (unsigned long long)node->boots);
+    node->boot_us = 5 * US_PER_S;
+    node->base_us = sim->now_us;
+    node->blank = true;
+    node->server_count = 0;
 }
 
 void sim_node_take(struct sim *sim, int index, struct node_event *event)
@@ -97,10 +129,10 @@ void sim_node_take(struct sim *sim, int index, struct node_event *event)
                                         "renewed", "routed"};
     struct sim_node *node = &sim->nodes[index];
     char what[LIMIT_TEXT_BYTES];
-    event->at.us = sim->now_us + node->boot_us;
+    event->at.us = sim_boot_us(sim, index);
     str_format(what, sizeof(what), "node %s before %s", node->name, words[event->kind]);
     if (sim_point(sim, what, event->instance)) {
-        sim_node_crash(sim, index);
+        sim_node_crash(sim, index, 0);
         return;
     }
     node_step(node->core, event, node->effects);
@@ -109,18 +141,34 @@ void sim_node_take(struct sim *sim, int index, struct node_event *event)
         str_format(what, sizeof(what), "node %s before effect %d of %s", node->name,
                    (int)effect->kind, words[event->kind]);
         if (sim_point(sim, what, effect->instance)) {
-            sim_node_crash(sim, index);
+            sim_node_crash(sim, index, 0);
             return;
         }
-        if (!carry_out(sim, index, effect))
+        if (effect->kind == NODE_FX_PERSIST) {
+            if (!persist(sim, index, &effect->record))
+                return;
+        } else {
+            carry_out(sim, index, effect);
+        }
+        if (sim->broken[0] != 0)
             return;
     }
     str_format(what, sizeof(what), "node %s after %s", node->name, words[event->kind]);
-    if (node->effects->count > 0 && sim_point(sim, what, event->instance))
-        sim_node_crash(sim, index);
+    if (node->effects->count > 0 && sim_point(sim, what, event->instance)) {
+        sim_node_crash(sim, index, 0);
+        return;
+    }
+    look_at_deadline(sim, index);
 }
 
-static bool carry_out(struct sim *sim, int index, const struct node_effect *effect)
+static void look_at_deadline(struct sim *sim, int index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    int64_t us = node_deadline(node->core).us;
+    node->deadline_us = us == INT64_MAX ? INT64_MAX : sim_from_boot(sim, index, us);
+}
+
+static void carry_out(struct sim *sim, int index, const struct node_effect *effect)
 {
     struct sim_node *node = &sim->nodes[index];
     struct core_event event;
@@ -128,70 +176,94 @@ static bool carry_out(struct sim *sim, int index, const struct node_effect *effe
     struct sim_process *process = sim_process_find(sim, index, effect->instance);
     switch (effect->kind) {
     case NODE_FX_PERSIST:
-        persist(sim, node, &effect->record);
-        if (effect->record.want == NODE_WANT_GONE && node->stopped_count < SIM_PROCESSES)
-            memcpy(node->stopped[node->stopped_count++], effect->record.instance, LIMIT_ID_BYTES);
-        break;
+        return;
     case NODE_FX_ERASE:
-        erase(node, effect->instance);
-        break;
+        erase(node->disk, effect->instance);
+        if (sim_random(sim, 2) == 0) /* else a loss of power brings it back */
+            erase(node->durable, effect->instance);
+        return;
     case NODE_FX_ANSWER:
         event.kind = CORE_ANSWER;
         event.answer = effect->answer;
         to_scheduler(sim, index, &event);
-        break;
+        return;
     case NODE_FX_REPORT:
-        event.kind = CORE_REPORT;
-        event.report = effect->report;
-        node->seq = effect->report.seq;
-        to_scheduler(sim, index, &event);
-        break;
+        say_report(sim, index, effect);
+        return;
     case NODE_FX_HELLO:
         say_hello(sim, index, &effect->hello);
-        break;
+        return;
     case NODE_FX_FETCH:
-        inside(sim, index, FETCH_US, NODE_EV_FETCHED, effect->instance, NULL);
-        break;
+        sim_node_inside(sim, index, FETCH_US, NODE_EV_FETCHED, effect->instance, NULL);
+        return;
     case NODE_FX_SPAWN:
-        spawn(sim, index, effect);
-        break;
+        sim_process_spawn(sim, index, effect);
+        return;
     case NODE_FX_SAY:
         if (process != NULL && process->alive)
-            hear(sim, process, effect->say.what);
-        break;
+            sim_process_tell(sim, process, effect);
+        return;
     case NODE_FX_TERM:
         if (process != NULL && process->alive)
-            hear(sim, process, SAY_STOP);
-        break;
+            sim_process_term(sim, process);
+        return;
     case NODE_FX_CLEAR:
-        clear(sim, index, effect->instance);
-        break;
+        sim_process_clear(sim, index, effect->instance);
+        return;
     case NODE_FX_JUDGE:
-        break; /* the script's workloads speak for themselves */
+        return; /* the script's workloads speak for themselves */
     case NODE_FX_PROBE:
         probe(sim, index, effect);
-        break;
+        return;
     case NODE_FX_PROBED:
         event.kind = CORE_PROBED;
         event.probed = effect->probed;
         to_scheduler(sim, index, &event);
-        break;
+        return;
     case NODE_FX_SHIP:
     case NODE_FX_GET:
     case NODE_FX_DROP:
+        sim_process_file(sim, index, effect);
+        return;
     case NODE_FX_LEASE:
+        if (process != NULL && process->shim)
+            sim_process_lease(sim, process, effect->lease.until_us);
+        return;
     case NODE_FX_ROUTE:
+        sim_route(sim, index, effect);
+        return;
     case NODE_FX_BEAT:
-        break; /* the script has no owners and no ingress */
+        sim_beat(sim, index);
+        return;
     }
-    return sim->broken[0] == 0;
 }
 
-static void persist(struct sim *sim, struct sim_node *node, const struct node_record *record)
+/* False: the agent died between the write and the sync. */
+static bool persist(struct sim *sim, int index, const struct node_record *record)
+{
+    struct sim_node *node = &sim->nodes[index];
+    char what[LIMIT_TEXT_BYTES];
+    put(sim, node->disk, record);
+    str_format(what, sizeof(what), "node %s before sync", node->name);
+    if (sim_point(sim, what, record->instance)) {
+        sim_node_crash(sim, index, 0);
+        return false;
+    }
+#ifdef BERTH_PLANT_SKIP_SYNC
+    if (sim_random(sim, 4) != 0) /* the fault that must be found: the kernel had not written it */
+        return true;
+#endif
+    put(sim, node->durable, record);
+    if (record->want == NODE_WANT_GONE && node->stopped_count < SIM_PROCESSES)
+        memcpy(node->stopped[node->stopped_count++], record->instance, LIMIT_ID_BYTES);
+    return true;
+}
+
+static void put(struct sim *sim, struct sim_record *disk, const struct node_record *record)
 {
     struct sim_record *place = NULL;
     for (int i = 0; i < SIM_RECORDS; i++) {
-        struct sim_record *at = &node->disk[i];
+        struct sim_record *at = &disk[i];
         if (at->used && str_equal(at->record.instance, record->instance)) {
             place = at;
             break;
@@ -199,25 +271,32 @@ static void persist(struct sim *sim, struct sim_node *node, const struct node_re
         if (!at->used && place == NULL)
             place = at;
     }
-    BERTH_ASSERT(place != NULL, "the simulated disk of %s is full", node->name);
+    /* Tombstones are many: the oldest of them give way, as in the machine's own table. */
+    for (int i = 0; place == NULL && i < SIM_RECORDS; i++) {
+        struct sim_record *at = &disk[i];
+        if (at->record.state == INSTANCE_ABSENT || at->record.state == INSTANCE_STOPPED) {
+            memmove(at, at + 1, (size_t)(SIM_RECORDS - 1 - i) * sizeof(*at));
+            place = &disk[SIM_RECORDS - 1];
+        }
+    }
+    BERTH_ASSERT(place != NULL, "a simulated disk is full");
     place->used = true;
     place->record = *record; /* the script's specs have no arrays */
     if (record->handed != NULL)
         place->record.handed = arena_strdup(&sim->arena, record->handed);
     BERTH_ASSERT(record->spec.arg_count == 0 && record->spec.env_count == 0, "arrays in a spec");
-    (void)sim;
 }
 
-static void erase(struct sim_node *node, const char *instance)
+static void erase(struct sim_record *disk, const char *instance)
 {
     for (int i = 0; i < SIM_RECORDS; i++) {
-        if (node->disk[i].used && str_equal(node->disk[i].record.instance, instance))
-            node->disk[i].used = false;
+        if (disk[i].used && str_equal(disk[i].record.instance, instance))
+            disk[i].used = false;
     }
 }
 
-static void inside(struct sim *sim, int index, int64_t delay_us, enum node_event_kind kind,
-                   const char *instance, const struct node_event *content)
+void sim_node_inside(struct sim *sim, int index, int64_t delay_us, enum node_event_kind kind,
+                     const char *instance, const struct node_event *content)
 {
     struct node_event *event = arena_alloc(&sim->arena, sizeof(*event));
     BERTH_ASSERT(event != NULL, "no memory");
@@ -236,174 +315,41 @@ static void to_scheduler(struct sim *sim, int index, struct core_event *event)
     sim_bus(sim, SIM_TO_SCHEDULER, index, event, sizeof(*event));
 }
 
-static void say_hello(struct sim *sim, int index, const struct message_hello *hello)
+static void say_report(struct sim *sim, int index, const struct node_effect *effect)
 {
-    const struct sim_node *node = &sim->nodes[index];
-    struct core_event event = {.kind = CORE_HELLO};
-    event.hello = *hello;
-    str_format(event.hello.node, sizeof(event.hello.node), "%s", node->name);
-    str_format(event.hello.site, sizeof(event.hello.site), "%s", node->site);
-    str_format(event.hello.boot_id, sizeof(event.hello.boot_id), "boot-%s", node->name);
-    str_format(event.hello.arch, sizeof(event.hello.arch), "x86_64");
-    str_format(event.hello.drivers, sizeof(event.hello.drivers), "process");
-    event.hello.boot_us = sim->now_us + node->boot_us;
-    event.hello.mcpu = 1000;
-    event.hello.memory_bytes = INT64_C(1) << 30;
-    size_t bytes = (size_t)hello->instance_count * sizeof(*hello->instances);
-    event.hello.instances = NULL;
-    if (bytes > 0) {
-        event.hello.instances = arena_copy(&sim->arena, hello->instances, bytes);
-        BERTH_ASSERT(event.hello.instances != NULL, "no memory");
-    }
+    struct core_event event = {.kind = CORE_REPORT, .report = effect->report};
+    if (effect->report.instance.handed != NULL)
+        event.report.instance.handed = arena_strdup(&sim->arena, effect->report.instance.handed);
+    sim->nodes[index].seq = effect->report.seq;
     to_scheduler(sim, index, &event);
 }
 
-/* ---- processes ---- */
-
-struct sim_process *sim_process_find(struct sim *sim, int node, const char *instance)
+static void say_hello(struct sim *sim, int index, const struct message_hello *hello)
 {
-    for (int i = sim->process_count - 1; i >= 0; i--) {
-        struct sim_process *process = &sim->processes[i];
-        if (process->node == node && str_equal(process->instance, instance))
-            return process;
+    const struct sim_node *node = &sim->nodes[index];
+    struct core_event event = {.kind = CORE_HELLO, .hello = *hello};
+    str_format(event.hello.node, sizeof(event.hello.node), "%s", node->name);
+    str_format(event.hello.site, sizeof(event.hello.site), "%s", node->site);
+    memcpy(event.hello.boot_id, node->boot_id, sizeof(event.hello.boot_id));
+    str_format(event.hello.arch, sizeof(event.hello.arch), "x86_64");
+    str_format(event.hello.drivers, sizeof(event.hello.drivers), "process");
+    if (index < SIM_INGRESSES)
+        str_format(event.hello.ingress, sizeof(event.hello.ingress), "http://10.0.%d.1:80", index);
+    event.hello.boot_us = sim_boot_us(sim, index);
+    event.hello.mcpu = 1500;
+    event.hello.memory_bytes = INT64_C(2) << 30;
+    event.hello.instances = NULL;
+    if (hello->instance_count > 0) {
+        size_t bytes = (size_t)hello->instance_count * sizeof(*hello->instances);
+        event.hello.instances = arena_copy(&sim->arena, hello->instances, bytes);
+        BERTH_ASSERT(event.hello.instances != NULL, "no memory");
     }
-    return NULL;
-}
-
-static void does(struct sim *sim, const struct sim_process *process, int64_t delay_us,
-                 enum sim_does what)
-{
-    struct sim_event *event = sim_push(sim, delay_us, SIM_PROCESS);
-    event->node = process->node;
-    event->process = (int)(process - sim->processes);
-    event->does = what;
-}
-
-static void spawn(struct sim *sim, int index, const struct node_effect *effect)
-{
-    sim_check_spawn(sim, index, effect->instance);
-    struct sim_process *old = sim_process_find(sim, index, effect->instance);
-    if (old != NULL && old->alive) {
-        sim_break(sim, "%s is spawned while its process lives", effect->instance);
-        return;
+    for (int i = 0; i < hello->instance_count; i++) {
+        struct message_instance *one = &event.hello.instances[i];
+        if (one->handed != NULL)
+            one->handed = arena_strdup(&sim->arena, one->handed);
     }
-    BERTH_ASSERT(sim->process_count < SIM_PROCESSES, "too many processes");
-    struct sim_process *process = &sim->processes[sim->process_count++];
-    *process = (struct sim_process){.node = index, .alive = true, .shim = true};
-    memcpy(process->instance, effect->instance, sizeof(process->instance));
-    memcpy(process->workload, effect->spec->workload, sizeof(process->workload));
-    inside(sim, index, SPAWN_US, NODE_EV_SPAWNED, effect->instance, NULL);
-    does(sim, process, READY_US, DOES_READY);
-}
-
-/* The process is told something; it hears it a moment later. */
-static void hear(struct sim *sim, struct sim_process *process, enum node_say say)
-{
-    struct sim_event *event = sim_push(sim, HEAR_US, SIM_PROCESS);
-    event->node = process->node;
-    event->process = (int)(process - sim->processes);
-    event->does = DOES_HEARD;
-    event->say = say;
-}
-
-static void tell(struct sim *sim, const struct sim_process *process, enum workload_word word)
-{
-    struct node_event content;
-    memset(&content, 0, sizeof(content));
-    content.said = word;
-    if (sim->nodes[process->node].core != NULL)
-        inside(sim, process->node, HEAR_US, NODE_EV_SAID, process->instance, &content);
-}
-
-void sim_process_does(struct sim *sim, const struct sim_event *event)
-{
-    struct sim_process *process = &sim->processes[event->process];
-    if (!process->alive)
-        return;
-    switch (event->does) {
-    case DOES_READY:
-        process->said_ready = true;
-        process->serves = true;
-        process->served_us = sim->now_us;
-        if (str_equal(process->workload, "source"))
-            sim->served_once = true;
-        tell(sim, process, SAID_READY);
-        break;
-    case DOES_DRAINED:
-        if (!process->draining)
-            break;
-        process->draining = false;
-        process->said_drained = true;
-        tell(sim, process, SAID_DRAINED);
-        break;
-    case DOES_RESUMED:
-        tell(sim, process, SAID_RESUMED);
-        break;
-    case DOES_EXIT: {
-        struct node_event content;
-        memset(&content, 0, sizeof(content));
-        leave(sim, process, "it was told to stop");
-        process->alive = false;
-        if (sim->nodes[process->node].core != NULL)
-            inside(sim, process->node, HEAR_US, NODE_EV_EXITED, process->instance, &content);
-        break;
-    }
-    case DOES_HEARD:
-        if (event->say == SAY_DRAIN) {
-            leave(sim, process, "it was told to drain");
-            process->draining = true;
-            process->said_drained = false;
-            does(sim, process, DRAIN_US, DOES_DRAINED);
-        } else if (event->say == SAY_RESUME) {
-            if (!process->serves)
-                process->served_us = sim->now_us;
-            process->draining = false;
-            process->serves = true;
-            process->said_drained = false;
-            does(sim, process, HEAR_US, DOES_RESUMED);
-        } else {
-            leave(sim, process, "it was told to stop");
-            does(sim, process, EXIT_US, DOES_EXIT);
-        }
-        break;
-    }
-}
-
-/* It serves no more because somebody said so: then somebody else has to. */
-static void leave(struct sim *sim, struct sim_process *process, const char *why)
-{
-    if (!process->serves)
-        return;
-    process->serves = false;
-    sim_check_serving(sim, process, why);
-}
-
-void sim_process_accident(struct sim *sim, struct sim_process *process)
-{
-    struct node_event content;
-    memset(&content, 0, sizeof(content));
-    content.exit_code = 1;
-    if (sim->options.chatter)
-        (void)printf("           accident of %s\n", process->instance);
-    process->alive = false;
-    process->serves = false;
-    process->by_accident = true;
-    process->exit_code = 1;
-    sim->excused_us = sim->now_us + 10 * US_PER_S;
-    if (sim->nodes[process->node].core != NULL)
-        inside(sim, process->node, HEAR_US, NODE_EV_EXITED, process->instance, &content);
-}
-
-static void clear(struct sim *sim, int index, const char *instance)
-{
-    struct sim_process *process = sim_process_find(sim, index, instance);
-    if (process != NULL && process->alive) {
-        leave(sim, process, "its cgroup was killed");
-        process->alive = false;
-    }
-    if (process != NULL)
-        process->shim = false;
-    inside(sim, index, CLEAR_US, NODE_EV_CLEARED, instance, NULL);
+    to_scheduler(sim, index, &event);
 }
 
 static void probe(struct sim *sim, int index, const struct node_effect *effect)
@@ -411,11 +357,13 @@ static void probe(struct sim *sim, int index, const struct node_effect *effect)
     struct node_event content;
     memset(&content, 0, sizeof(content));
     int64_t took_us = 0;
-    bool answered = sim_probe(sim, index, effect->instance, &took_us);
+    bool answered = effect->probe.subject[0] == 0
+                        ? sim_http_probe(sim, index, effect->instance, &took_us)
+                        : sim_probe(sim, index, effect->instance, &took_us);
     memcpy(content.probed.id, effect->probe.id, sizeof(content.probed.id));
     memcpy(content.probed.instance, effect->instance, sizeof(content.probed.instance));
     content.probed.sent = effect->probe.count;
     content.probed.answered = answered ? effect->probe.count : 0;
     content.probed.rtt_us = answered ? took_us : 0;
-    inside(sim, index, took_us, NODE_EV_PROBED, effect->instance, &content);
+    sim_node_inside(sim, index, took_us, NODE_EV_PROBED, effect->instance, &content);
 }

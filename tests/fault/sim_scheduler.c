@@ -1,38 +1,77 @@
-/* The scheduler's shell: journal, bus, solver, liveness; and its death and recovery. */
-#include <stdio.h>
+/*
+ * The scheduler's shell: journal, images, bus, clock, liveness; and its death and recovery.
+ *
+ * A record is written, synced, and only then do the effects of its step leave, as in production.
+ * What is not synced a loss of power may take, wholly or in the middle of a record, which its
+ * checksum shows: it and what follows are not there. The clock is the wall clock at the start, not
+ * below the journal's last instant, and then counts by CLOCK_MONOTONIC.
+ */
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/image.h"
 #include "tests/fault/sim.h"
+#include "tests/fault/sim_script.h"
 
-#define SOLVE_US (20 * US_PER_MS)
-#define CHECK_US (20 * US_PER_MS)
+#define SOLVE_US    (20 * US_PER_MS)
+#define RESTART_US  (300 * US_PER_MS)
+#define IMAGE_EVERY 256
+#define IMAGE_KEEP  32 /* records replayed at least, so that a restart tests replay as well */
 
+static void append(struct sim *sim, const struct core_event *event);
+static void sync_journal(struct sim *sim);
+static void lose_power(struct sim *sim);
+static void keep_image(struct sim *sim);
+static struct core *copy_of(struct core *core);
 static void keep(struct sim *sim, const struct core_event *event, struct core_event *ret_kept);
 static void *copy(struct sim *sim, const void *from, int count, size_t bytes_each);
-static bool deliver(struct sim *sim, const struct core_effect *effect);
-static void take_reply(struct sim *sim, const struct core_effect *effect);
-static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena);
-static bool is_offered(const struct sim *sim, const struct cost_input *input,
-                       const struct problem *problem, const int *choice);
+static void deliver(struct sim *sim, const struct core_effect *effect);
+static void send_command(struct sim *sim, const struct core_effect *effect);
+static void probe(struct sim *sim, const struct core_effect *effect);
+
+int64_t sim_scheduler_us(const struct sim *sim)
+{
+    return sim->epoch_us + (sim->now_us - sim->epoch_mono_us);
+}
+
+int64_t sim_scheduler_deadline(const struct sim *sim)
+{
+    if (sim->core == NULL)
+        return INT64_MAX;
+    int64_t us = core_deadline(sim->core).us;
+    if (us == INT64_MAX)
+        return INT64_MAX;
+    us = us - sim->epoch_us + sim->epoch_mono_us;
+    return us < sim->scheduler_until_us ? sim->scheduler_until_us : us;
+}
 
 void sim_scheduler_start(struct sim *sim)
 {
     struct error err;
-    BERTH_ASSERT(core_create(&sim->core, &err) == 0, "%s", err.text);
+    int from = 0;
+    if (sim->image != NULL) {
+        sim->core = copy_of(sim->image);
+        from = sim->image_count;
+    } else {
+        BERTH_ASSERT(core_create(&sim->core, &err) == 0, "%s", err.text);
+    }
     BERTH_ASSERT(liveness_create(&sim->liveness) == 0, "no memory");
     sim->scheduler_life++;
-    for (int i = 0; i < sim->journal_count; i++) {
+    for (int i = from; i < sim->journal_count; i++) {
         core_step(sim->core, &sim->journal[i], sim->effects);
-        if (core_hash(sim->core) != sim->hashes[i]) {
+        if (sim->hashes[i] != 0 && core_hash(sim->core) != sim->hashes[i]) {
             sim_break(sim, "replay diverges at journal record %d (%s)", i,
                       core_event_words[sim->journal[i].kind]);
             return;
         }
     }
+    int64_t last_us = sim->journal_count > 0 ? sim->journal[sim->journal_count - 1].at.us : 0;
+    int64_t wall_us = sim->now_us + sim->wall_us;
+    sim->epoch_us = wall_us > last_us ? wall_us : last_us;
+    sim->epoch_mono_us = sim->now_us;
     if (sim->journal_count > 0)
         sim_check_recovered(sim);
-    liveness_seed(sim->liveness, core_state(sim->core), (struct instant){sim->now_us});
+    liveness_seed(sim->liveness, core_state(sim->core), (struct instant){sim_scheduler_us(sim)});
     struct core_event started = {.kind = CORE_STARTED, .started.term = ++sim->term};
     sim_scheduler_take(sim, &started);
     if (sim->core == NULL || core_state(sim->core)->world != NULL)
@@ -41,58 +80,111 @@ void sim_scheduler_start(struct sim *sim)
     sim_scheduler_take(sim, &world);
 }
 
-void sim_scheduler_crash(struct sim *sim)
+void sim_scheduler_crash(struct sim *sim, bool power, int64_t away_us)
 {
     core_destroy(sim->core);
     liveness_destroy(sim->liveness);
     sim->core = NULL;
     sim->liveness = NULL;
     sim->scheduler_life++;
-    bool away = sim->options.adversary && sim_random(sim, 4) == 0;
-    (void)sim_push(sim, away ? 9 * US_PER_S : 300 * US_PER_MS, SIM_SCHEDULER_UP);
+    sim->scheduler_until_us = 0;
+    if (power)
+        lose_power(sim);
+    sim_push(sim, away_us > RESTART_US ? away_us : RESTART_US, SIM_SCHEDULER_UP)->life =
+        sim->scheduler_life;
 }
 
-/* One step as production makes it: append, step, then the effects one by one. */
+/* One step as production makes it: append, sync, step, then the effects one by one. */
 void sim_scheduler_take(struct sim *sim, struct core_event *event)
 {
-    event->at.us = sim->now_us;
-    if (sim_point(sim, "scheduler before append of", core_event_words[event->kind])) {
-        sim_scheduler_crash(sim);
+    event->at.us = sim_scheduler_us(sim);
+    const char *word = core_event_words[event->kind];
+    if (sim_point(sim, "scheduler before append of", word)) {
+        sim_scheduler_crash(sim, true, RESTART_US);
         return;
     }
-    BERTH_ASSERT(sim->journal_count < SIM_JOURNAL, "the simulated journal is full");
-    struct core_event *kept = &sim->journal[sim->journal_count];
-    keep(sim, event, kept);
-    core_step(sim->core, kept, sim->effects);
-    sim->hashes[sim->journal_count++] = core_hash(sim->core);
-    if (sim_point(sim, "scheduler after append of", core_event_words[event->kind])) {
-        sim_scheduler_crash(sim);
+    append(sim, event);
+    if (sim_point(sim, "scheduler before sync of", word)) {
+        sim_scheduler_crash(sim, true, RESTART_US);
         return;
     }
-    if (core_deadline(sim->core).us <= sim->now_us)
-        sim_break(sim, "the core's deadline does not lie in the future after %s",
-                  core_event_words[event->kind]);
+    sync_journal(sim);
+    core_step(sim->core, &sim->journal[sim->journal_count - 1], sim->effects);
+    int every = sim->options.hash_every;
+    if (every == 0 || sim->journal_count % every == 0)
+        sim->hashes[sim->journal_count - 1] = core_hash(sim->core);
+    if (sim_point(sim, "scheduler after sync of", word)) {
+        sim_scheduler_crash(sim, true, RESTART_US);
+        return;
+    }
+    if (core_deadline(sim->core).us <= event->at.us)
+        sim_break(sim, "the core's deadline does not lie in the future after %s", word);
+    sim_check_step(sim);
     for (int i = 0; i < sim->effects->count; i++) {
         const struct core_effect *effect = &sim->effects->list[i];
-        bool solves = deliver(sim, effect);
-        const char *what = effect->kind == CORE_PUBLISH ? effect->publish.name
-                           : effect->kind == CORE_COMMAND
-                               ? node_verb_words[effect->command.message.verb]
-                               : core_effect_words[effect->kind];
-        if (effect->kind == CORE_PUBLISH && sim->options.chatter)
-            (void)printf("           %s %s %s %s: %s\n", effect->publish.name,
-                         effect->publish.handoff, effect->publish.instance, effect->publish.state,
-                         effect->publish.text);
+        deliver(sim, effect);
         /* What is only told to people is not worth a crash of its own. */
         if (effect->kind == CORE_PUBLISH)
             continue;
-        if (sim_point(sim, "scheduler after effect", what)) {
-            sim_scheduler_crash(sim);
+        if (sim_point(sim, "scheduler after effect",
+                      effect->kind == CORE_COMMAND ? node_verb_words[effect->command.message.verb]
+                                                   : core_effect_words[effect->kind])) {
+            sim_scheduler_crash(sim, true, RESTART_US);
             return;
         }
-        if (solves && sim->broken[0] != 0)
-            return;
     }
+    keep_image(sim);
+}
+
+static void append(struct sim *sim, const struct core_event *event)
+{
+    BERTH_ASSERT(sim->journal_count < SIM_JOURNAL, "the simulated journal is full");
+    keep(sim, event, &sim->journal[sim->journal_count]);
+    sim->hashes[sim->journal_count++] = 0;
+}
+
+static void sync_journal(struct sim *sim)
+{
+#ifdef BERTH_PLANT_SKIP_SYNC
+    /* The fault that must be found: the kernel writes it when it likes. */
+    if (sim->now_us < sim->written_us + 2 * US_PER_S)
+        return;
+    sim->written_us = sim->now_us;
+#endif
+    sim->journal_synced = sim->journal_count;
+}
+
+/* Of what was not synced any first part may be there, and the next record torn. */
+static void lose_power(struct sim *sim)
+{
+    int unsynced = sim->journal_count - sim->journal_synced;
+    if (unsynced > 0)
+        sim->journal_count = sim->journal_synced + (int)sim_random(sim, (uint64_t)unsynced + 1);
+    sim->journal_synced = sim->journal_count;
+}
+
+/* Now and then, so that a restart need not replay everything. */
+static void keep_image(struct sim *sim)
+{
+    if (sim->journal_count - sim->image_count < IMAGE_EVERY + IMAGE_KEEP ||
+        sim->journal_synced != sim->journal_count)
+        return;
+    core_destroy(sim->image);
+    sim->image = copy_of(sim->core);
+    sim->image_count = sim->journal_count;
+    if (core_hash(sim->image) != core_hash(sim->core))
+        sim_break(sim, "an image at record %d has another hash", sim->journal_count);
+}
+
+static struct core *copy_of(struct core *core)
+{
+    struct core_image image;
+    struct core *fresh = NULL;
+    struct error err;
+    core_image_take(core, &image);
+    int rc = core_restore(&image, &fresh, &err);
+    BERTH_ASSERT(rc == 0, "%s", err.text);
+    return fresh;
 }
 
 /* The journal's copy: nothing in it points to memory that goes away. */
@@ -111,6 +203,9 @@ static void keep(struct sim *sim, const struct core_event *event, struct core_ev
     if (event->kind == CORE_PLAN)
         ret_kept->plan.choices =
             copy(sim, event->plan.choices, event->plan.choice_count, sizeof(*event->plan.choices));
+    if (event->kind == CORE_OPERATE)
+        ret_kept->operate.steps = copy(sim, event->operate.steps, event->operate.step_count,
+                                       sizeof(*event->operate.steps));
 }
 
 static void *copy(struct sim *sim, const void *from, int count, size_t bytes_each)
@@ -122,194 +217,68 @@ static void *copy(struct sim *sim, const void *from, int count, size_t bytes_eac
     return list;
 }
 
-static bool deliver(struct sim *sim, const struct core_effect *effect)
+static void deliver(struct sim *sim, const struct core_effect *effect)
 {
     switch (effect->kind) {
     case CORE_REPLY:
-        take_reply(sim, effect);
-        return false;
-    case CORE_CHECK: {
-        struct sim_event *done = sim_push(sim, CHECK_US, SIM_CHECKED);
-        done->life = sim->scheduler_life;
-        done->payload = arena_copy(&sim->arena, effect, sizeof(*effect));
-        BERTH_ASSERT(done->payload != NULL, "no memory");
-        return false;
-    }
+        script_replied(sim, effect);
+        return;
+    case CORE_CHECK:
+        sim_checked(sim, effect);
+        return;
     case CORE_FENCE:
+        sim_fence(sim, effect);
+        return;
     case CORE_JUDGE:
-        return false;
+        sim_judge(sim, effect);
+        return;
     case CORE_COMMAND:
-        for (int i = 0; i < SIM_NODES; i++) {
-            if (str_equal(sim->nodes[i].name, effect->command.node))
-                sim_bus(sim, SIM_TO_NODE, i, &effect->command.message,
-                        sizeof(effect->command.message));
-        }
-        return false;
-    case CORE_PROBE: {
-        struct core_event *event = arena_alloc(&sim->arena, sizeof(*event));
-        BERTH_ASSERT(event != NULL, "no memory");
-        int64_t took_us = 0;
-        bool answered = sim_probe(sim, -1, effect->probe.instance, &took_us);
-        event->kind = CORE_PROBED;
-        memcpy(event->probed.id, effect->probe.id, sizeof(event->probed.id));
-        memcpy(event->probed.instance, effect->probe.instance, sizeof(event->probed.instance));
-        event->probed.sent = effect->probe.count;
-        event->probed.answered = answered ? effect->probe.count : 0;
-        event->probed.rtt_us = answered ? took_us : 0;
-        struct sim_event *done = sim_push(sim, took_us, SIM_HUB_PROBE);
-        done->payload = event;
-        done->life = sim->scheduler_life;
-        return false;
-    }
-    case CORE_SOLVE: {
-        struct sim_event *done = sim_push(sim, SOLVE_US, SIM_PLAN);
-        done->life = sim->scheduler_life;
-        return true;
-    }
+        send_command(sim, effect);
+        return;
+    case CORE_PROBE:
+        probe(sim, effect);
+        return;
+    case CORE_SOLVE:
+        sim_push(sim, SOLVE_US, SIM_PLAN)->life = sim->scheduler_life;
+        return;
     case CORE_PUBLISH:
-        return false;
-    }
-    return false;
-}
-
-/* The client holds on to what it was told. Its request may have been carried out without its
- * knowing, when the reply got lost: a delete of what is gone has succeeded. */
-static void take_reply(struct sim *sim, const struct core_effect *effect)
-{
-    char request[LIMIT_ID_BYTES];
-    str_format(request, sizeof(request), "r%d", sim->script_at);
-    if (!str_equal(request, effect->reply.request))
-        return;
-    int code = effect->reply.code;
-    if (code == ERR_NOT_FOUND && sim->delete_asked)
-        code = 0;
-    if (code == ERR_UNAVAILABLE)
-        return; /* no world yet: asked again */
-    if (code != 0)
-        sim_break(sim, "request %s was refused: %s", request, effect->reply.text);
-    sim->replied = true;
-    sim->reply_code = code;
-    if (sim->script_at == 0)
-        sim->apply_acked = true;
-}
-
-/* ---- the solver: every assignment is tried, with the real cost model ---- */
-
-void sim_plan(struct sim *sim, const struct sim_event *event)
-{
-    if (sim->core == NULL || event->life != sim->scheduler_life)
-        return;
-    struct arena arena;
-    arena_init(&arena, (size_t)64 << 20);
-    struct core_event answer = {.kind = CORE_PLAN};
-    answer.plan.solve = core_state(sim->core)->solve;
-    answer.plan.version = core_state(sim->core)->input_version;
-    solve(sim, &answer.plan, &arena);
-    sim_scheduler_take(sim, &answer);
-    arena_done(&arena);
-}
-
-/* By what is measured then, the move has lost: it goes back. */
-void sim_checked(struct sim *sim, const struct sim_event *event)
-{
-    if (sim->core == NULL || event->life != sim->scheduler_life)
-        return;
-    const struct core_effect *effect = event->payload;
-    struct core_event answer = {.kind = CORE_CHECKED};
-    memcpy(answer.checked.namespace_, effect->check.namespace_, LIMIT_NAME_BYTES);
-    memcpy(answer.checked.app, effect->check.app, LIMIT_NAME_BYTES);
-    memcpy(answer.checked.workload, effect->check.workload, LIMIT_NAME_BYTES);
-    answer.checked.check = effect->check.check;
-    answer.checked.known = true;
-    answer.checked.score_saving_nusd = -2000;
-    answer.checked.spread_nusd = 1000;
-    sim_scheduler_take(sim, &answer);
-}
-
-/* Whether the script allows the placement: `web` is where the last offer wants it. */
-static bool is_offered(const struct sim *sim, const struct cost_input *input,
-                       const struct problem *problem, const int *choice)
-{
-    for (int i = 0; i < input->app_count && sim->options.saving; i++) {
-        int part = cost_part(input, i, 0);
-        bool once = sim->offers > 0 && core_state(sim->core)->saving_move_count < 2;
-        const char *wanted = once ? "gcp/us-central1" : "edge/nyc";
-        struct placement to = cost_placement(input, problem, part, choice[part]);
-        if (!str_equal(sim->world.sites[to.site].name, wanted))
-            return false;
-    }
-    return true;
-}
-
-static void solve(struct sim *sim, struct core_plan *plan, struct arena *arena)
-{
-    struct cost_input input;
-    struct problem problem;
-    struct error err;
-    struct placement *now = NULL;
-    if (core_cost_input(sim->core, NULL, NULL, arena, &input, &err) < 0 ||
-        core_placement(sim->core, &input, arena, &now, &err) < 0 ||
-        cost_problem(&input, arena, &problem, &err) < 0) {
-        sim_break(sim, "%s", err.text);
+        sim_note(sim, "     %s %s %s %s %s: %.60s", effect->publish.name, effect->publish.handoff,
+                 effect->publish.workload, effect->publish.instance, effect->publish.state,
+                 effect->publish.text);
         return;
     }
-    int parts = problem.part_count;
-    int *choice = arena_array(arena, (size_t)parts + 1, sizeof(*choice));
-    int *best = arena_array(arena, (size_t)parts + 1, sizeof(*best));
-    int *now_choice = arena_array(arena, (size_t)parts + 1, sizeof(*now_choice));
-    BERTH_ASSERT(choice != NULL && best != NULL && now_choice != NULL, "no memory");
-    int64_t count = 1;
-    (void)cost_choices(&input, &problem, now, now_choice);
-    for (int i = 0; i < parts; i++)
-        count *= problem.parts[i].choice_count;
-    plan->status = SOLVE_INFEASIBLE;
-    plan->score_stay_nusd = INT64_MAX;
-    nusd best_cost = 0;
-    for (int64_t k = 0; k < count; k++) {
-        int64_t rest = k;
-        bool stay = true;
-        for (int i = 0; i < parts; i++) {
-            choice[i] = (int)(rest % problem.parts[i].choice_count);
-            rest /= problem.parts[i].choice_count;
-            stay &= choice[i] == now_choice[i];
-        }
-        if (problem_broken_rule(&problem, choice) >= 0)
-            continue;
-        nusd cost = problem_cost(&problem, choice);
-        if (stay)
-            plan->score_stay_nusd = (int64_t)cost;
-        if (!is_offered(sim, &input, &problem, choice))
-            continue;
-        if (plan->status == SOLVE_INFEASIBLE || cost < best_cost) {
-            best_cost = cost;
-            memcpy(best, choice, (size_t)parts * sizeof(*best));
-        }
-        plan->status = SOLVE_OPTIMAL;
+}
+
+static void send_command(struct sim *sim, const struct core_effect *effect)
+{
+    struct message_command message = effect->command.message;
+    if (epoch_compare(message.epoch, sim->epoch_told) > 0)
+        sim->epoch_told = message.epoch;
+    if (message.handed != NULL)
+        message.handed = arena_strdup(&sim->arena, message.handed);
+    message.route.servers = copy(sim, message.route.servers, message.route.server_count,
+                                 sizeof(*message.route.servers));
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (str_equal(sim->nodes[i].name, effect->command.node))
+            sim_bus(sim, SIM_TO_NODE, i, &message, sizeof(message));
     }
-    plan->score_plan_nusd = (int64_t)best_cost;
-    plan->bound_nusd = (int64_t)best_cost;
-    plan->choices = arena_array(arena, (size_t)parts + 1, sizeof(*plan->choices));
-    BERTH_ASSERT(plan->choices != NULL, "no memory");
-    for (int i = 0; plan->status == SOLVE_OPTIMAL && i < input.app_count; i++) {
-        const struct app *app = input.apps[i].app;
-        for (int w = 0; w < app->workload_count; w++) {
-            struct core_plan_choice *to = &plan->choices[plan->choice_count++];
-            int part = cost_part(&input, i, w);
-            struct placement placed = cost_placement(&input, &problem, part, best[part]);
-            str_format(to->namespace_, LIMIT_NAME_BYTES, "%s", app->namespace_);
-            str_format(to->app, LIMIT_NAME_BYTES, "%s", app->name);
-            str_format(to->workload, LIMIT_NAME_BYTES, "%s", app->workloads[w].name);
-            str_format(to->site, LIMIT_REF_BYTES, "%s", sim->world.sites[placed.site].name);
-            to->variant = placed.variant;
-            str_format(to->lead, LIMIT_NAME_BYTES, "%s", app->workloads[placed.lead].name);
-            to->group = -1;
-            if (sim->offers > 0 && str_equal(to->workload, "web") && now[part].site >= 0) {
-                to->group = 0;
-                to->score_saving_nusd = NUSD_PER_USD;
-                to->confidence_ppm = PPM;
-            }
-        }
-    }
+}
+
+static void probe(struct sim *sim, const struct core_effect *effect)
+{
+    struct core_event *event = arena_alloc(&sim->arena, sizeof(*event));
+    BERTH_ASSERT(event != NULL, "no memory");
+    int64_t took_us = 0;
+    bool answered = sim_probe(sim, -1, effect->probe.instance, &took_us);
+    event->kind = CORE_PROBED;
+    memcpy(event->probed.id, effect->probe.id, sizeof(event->probed.id));
+    memcpy(event->probed.instance, effect->probe.instance, sizeof(event->probed.instance));
+    event->probed.sent = effect->probe.count;
+    event->probed.answered = answered ? effect->probe.count : 0;
+    event->probed.rtt_us = answered ? took_us : 0;
+    struct sim_event *done = sim_push(sim, took_us, SIM_SHELL);
+    done->payload = event;
+    done->life = sim->scheduler_life;
 }
 
 /* ---- messages ---- */
@@ -318,11 +287,17 @@ void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
 {
     if (sim->core == NULL)
         return;
-    struct instant now = {sim->now_us};
+    struct instant now = {sim_scheduler_us(sim)};
     if (event->kind == SIM_BEAT) {
-        if (liveness_beat(sim->liveness, event->payload, now)) {
-            struct sim_event *ask = sim_push(sim, sim->nodes[event->node].delay_us, SIM_ASK_HELLO);
-            ask->node = event->node;
+        const struct message_beat *beat = event->payload;
+        const struct core_state *state = core_state(sim->core);
+        bool up = false;
+        for (int i = 0; i < state->node_count; i++)
+            up |= state->nodes[i].up && str_equal(state->nodes[i].name, beat->node);
+        if (liveness_beat(sim->liveness, beat, now)) {
+            sim_bus(sim, SIM_ASK_HELLO, event->node, NULL, 0);
+        } else if (up && beat->instance_count > 0) {
+            sim_bus(sim, SIM_RENEWED, event->node, &beat->boot_us, sizeof(beat->boot_us));
         }
         return;
     }
@@ -334,27 +309,42 @@ void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
     sim_scheduler_take(sim, &step);
 }
 
-/* Every 200 ms: nodes beat, and the scheduler looks for those that do not. */
+/* One with owners beats by a request. */
+void sim_beat(struct sim *sim, int index)
+{
+    const struct sim_node *node = &sim->nodes[index];
+    struct message_beat beat = {.seq = node->seq};
+    str_format(beat.node, sizeof(beat.node), "%s", node->name);
+    memcpy(beat.boot_id, node->boot_id, sizeof(beat.boot_id));
+    beat.boot_us = sim_boot_us(sim, index);
+    beat.instance_count = node_wants_answers(node->core);
+    sim_bus(sim, SIM_BEAT, index, &beat, sizeof(beat));
+}
+
+/* Every 250 ms: nodes beat at every other, and the scheduler looks for those that do not. */
 void sim_scheduler_watch(struct sim *sim)
 {
-    (void)sim_push(sim, 200 * US_PER_MS, SIM_WATCH);
-    for (int i = 0; i < SIM_NODES; i++) {
-        struct sim_node *node = &sim->nodes[i];
-        if (node->core == NULL)
+    int64_t gap_us = 250 * US_PER_MS;
+    (void)sim_push(sim, gap_us, SIM_WATCH);
+    for (int i = 0; i < SIM_NODES && sim->now_us / gap_us % 2 == 0; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        if (node->core == NULL || node->stopped_until_us > sim->now_us ||
+            node->machine_until_us > sim->now_us)
             continue;
-        struct message_beat beat = {.seq = node->seq};
-        str_format(beat.node, sizeof(beat.node), "%s", node->name);
-        str_format(beat.boot_id, sizeof(beat.boot_id), "boot-%s", node->name);
-        beat.boot_us = sim->now_us + node->boot_us;
-        sim_bus(sim, SIM_BEAT, i, &beat, sizeof(beat));
+        sim_beat(sim, i);
     }
-    while (sim->core != NULL && core_state(sim->core)->world != NULL) {
-        const char *lost = liveness_overdue(sim->liveness, (struct instant){sim->now_us},
+    while (sim->core != NULL && core_state(sim->core)->world != NULL &&
+           sim->scheduler_until_us <= sim->now_us) {
+        const char *lost = liveness_overdue(sim->liveness, (struct instant){sim_scheduler_us(sim)},
                                             core_state(sim->core)->world->policy.node_timeout_us);
         if (lost == NULL)
             break;
         struct core_event event = {.kind = CORE_NODE_LOST};
         str_format(event.node, sizeof(event.node), "%s", lost);
+        for (int i = 0; i < SIM_NODES; i++) {
+            if (str_equal(sim->nodes[i].name, lost))
+                sim_accident_of_node(sim, i, sim->now_us);
+        }
         sim_scheduler_take(sim, &event);
     }
 }
