@@ -1,0 +1,347 @@
+/*
+ * chaos: a live Berth in which things break while everything moves, judged by who knows nothing of
+ * it.
+ *
+ *     test_chaos [--seconds 60] [--seed N] [--calm | --plant]
+ *
+ * A cluster of the real programs (tests/live/cluster.h), its far side in a network namespace where
+ * that is permitted; an app of each class with its outside client (stage.h). In rounds: one of them
+ * is told to move or gets a new version, a random instant later a random fault begins
+ * (chaos/faults.h), and ends. After one round in two all must come to rest again within two
+ * minutes.
+ *
+ * Judged, by the clients and by /proc:
+ *   lost         requests that were lost or refused while no fault excuses it
+ *   twice        requests that were carried out twice; answered twice
+ *   owners       two owners at once; acknowledged writes that are gone (a stateful owner that died
+ *                takes its memory with it: that is told before, and not judged)
+ *   applies      a change that was acknowledged and is not there at the end
+ *   orphans      processes or cgroups that are left
+ *
+ * A violation prints the seed and what was done. --calm breaks nothing: it must be judged
+ * flawless. --plant kills copies that serve and excuses nothing: it must be found, or the judges
+ * are none.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "tests/live/chaos/faults.h"
+
+#define NOTES     4096
+#define WINDOWS   1024
+#define REST_US   (120 * US_PER_S) /* in which all must have come to rest */
+#define BEFORE_US (6 * US_PER_S)   /* a request sent so long before a fault may be hit by it */
+
+struct note {
+    int64_t at_us;
+    char text[200];
+};
+
+static struct chaos chaos;
+static uint64_t seed;
+static struct note notes[NOTES];
+static int note_count;
+static struct history_window excused[STAGE_KINDS][WINDOWS];
+static int excused_count[STAGE_KINDS];
+static bool open_excuse[STAGE_KINDS];
+static int64_t acknowledged[STAGE_KINDS]; /* changes of each app */
+static bool pending[STAGE_KINDS];         /* a retag whose outcome is not known */
+static int64_t violations, faults_done, changes_done, judged_requests, all_requests, longest_gap_us;
+static bool finished;
+static bool planted; /* nothing is excused */
+
+static void round_run(bool calm);
+static void change(struct stage *stage);
+static void excuse(const struct fault *fault);
+static void come_to_rest(void);
+static void judge(struct stage *stage);
+static void judge_history(struct stage *stage);
+static void applies_are_there(struct stage *stage);
+static void violate(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void on_exit_print(void);
+
+int main(int argc, char **argv)
+{
+    int64_t seconds = 60;
+    bool calm = false;
+    seed = (uint64_t)clock_wall_now().us;
+    for (int i = 1; i < argc; i++) {
+        if (str_equal(argv[i], "--calm"))
+            calm = true;
+        else if (str_equal(argv[i], "--plant"))
+            planted = true;
+        else if (i + 1 == argc ||
+                 !((str_equal(argv[i], "--seconds") && str_to_i64(argv[i + 1], &seconds) == 0) ||
+                   (str_equal(argv[i], "--seed") && str_to_u64(argv[i + 1], &seed) == 0))) {
+            fprintf(stderr, "usage: test_chaos [--seconds 60] [--seed N] [--calm | --plant]\n");
+            return 2;
+        } else {
+            i++;
+        }
+    }
+    setvbuf(stdout, NULL, _IOLBF, 4096);
+    printf("chaos: seed %" PRIu64 ", %" PRId64 " s\n", seed, seconds);
+    chaos.random = seed | 1;
+    chaos.begun_us = clock_mono_now().us;
+    atexit(on_exit_print);
+    bool disk = chaos_disk_open(&chaos);
+    struct cluster_options options = {.delay_ms = 10,
+                                      .jitter_ms = 5,
+                                      .healthy_min_ms = 300,
+                                      .node_timeout_ms = CHAOS_NODE_TIMEOUT_MS,
+                                      .scheduler_dir = disk ? chaos.disk : NULL,
+                                      .ingress = {true, false}};
+    if (!cluster_start_apart(&chaos.cluster, &options))
+        cluster_start(&chaos.cluster, &options);
+    for (int i = 0; i < STAGE_KINDS; i++) {
+        stage_open(
+            &chaos.stages[i], &chaos.cluster, (enum stage_kind)i, i % 2 == 0 ? "gcp" : "aws",
+            &(struct stage_options){.rate = i == STAGE_COUNTER ? 20 : 100, .restarts = 1000});
+        acknowledged[i] = 1;
+        stage_ask(&chaos.stages[i]);
+    }
+    int64_t until_us = clock_mono_now().us + seconds * US_PER_S;
+    while (clock_mono_now().us < until_us && violations == 0)
+        round_run(calm);
+    come_to_rest();
+    for (int i = 0; i < STAGE_KINDS; i++) {
+        stage_asked(&chaos.stages[i], 20);
+        judge(&chaos.stages[i]);
+        applies_are_there(&chaos.stages[i]);
+    }
+    for (int i = 0; i < STAGE_KINDS; i++)
+        stage_close(&chaos.stages[i]);
+    cluster_no_orphans(&chaos.cluster);
+    finished = true;
+    printf("chaos: %" PRId64 " faults, %" PRId64 " changes in %" PRId64 " s; %" PRId64
+           " of %" PRId64
+           " requests without an excuse; of those, longest gap of what overlaps %" PRId64
+           " ms; %" PRId64 " violations\n",
+           faults_done, changes_done, (clock_mono_now().us - chaos.begun_us) / US_PER_S,
+           judged_requests, all_requests, longest_gap_us / US_PER_MS, violations);
+    return violations > 0;
+}
+
+/* ---- a round ---- */
+
+static void round_run(bool calm)
+{
+    struct fault_now now = {.node = (int)chaos_random(&chaos, CLUSTER_NODES),
+                            .stage = (enum stage_kind)chaos_random(&chaos, STAGE_KINDS)};
+    const struct fault *fault = &chaos_faults[chaos_random(&chaos, (uint64_t)chaos_fault_count)];
+    now.hold_us =
+        fault->hold_min_us +
+        (int64_t)chaos_random(&chaos, (uint64_t)(fault->hold_max_us - fault->hold_min_us) + 1);
+    struct stage *state = &chaos.stages[STAGE_STATE];
+    bool judged_alone = !calm && fault->forgets && state->client_pid > 0;
+    if (judged_alone)
+        judge(state);
+    change(&chaos.stages[now.stage]);
+    if (chaos_random(&chaos, 2) == 0)
+        change(&chaos.stages[chaos_random(&chaos, STAGE_KINDS)]);
+    cluster_pause((int64_t)chaos_random(&chaos, 900) * US_PER_MS);
+    if (!calm) {
+        excuse(fault);
+        if (fault->begin(&chaos, &now)) {
+            faults_done++;
+            note("%s: %s%s%s, for %" PRId64 " ms", fault->name, chaos.cluster.nodes[now.node].name,
+                 now.text[0] != 0 ? ", " : "", now.text, now.hold_us / US_PER_MS);
+            cluster_pause(now.hold_us);
+            fault->end(&chaos, &now);
+            note("%s is over", fault->name);
+        }
+    }
+    if (judged_alone || chaos_random(&chaos, 2) == 0)
+        come_to_rest();
+    if (judged_alone)
+        stage_ask(state);
+}
+
+/* It may be refused or lost while things are broken; what was acknowledged must hold. */
+static void change(struct stage *stage)
+{
+    char text[256] = "";
+    changes_done++;
+    bool version = chaos_random(&chaos, 4) == 0;
+    const char *cloud = str_equal(stage->cloud, "gcp") ? "aws" : "gcp";
+    int rc = version ? stage_next_version(stage, text, sizeof text)
+                     : stage_retag_try(stage, cloud, text, sizeof text);
+    acknowledged[stage->kind] += rc == 0;
+    pending[stage->kind] = pending[stage->kind] || rc != 0;
+    note("%s %s%s%s: %s", stage->workload, version ? "has a new version" : "is to be at ",
+         version ? "" : cloud, "", rc == 0 ? "acknowledged" : text);
+}
+
+/* From a while before, since what was on its way is hit too, until all has come to rest. */
+static void excuse(const struct fault *fault)
+{
+    for (int i = 0; i < STAGE_KINDS; i++) {
+        if (!fault->loses[i] || open_excuse[i] || planted)
+            continue;
+        if (excused_count[i] == WINDOWS)
+            violate("more than %d faults", WINDOWS);
+        else
+            excused[i][excused_count[i]++] = (struct history_window){
+                .from_us = clock_wall_now().us - BEFORE_US, .to_us = INT64_MAX};
+        open_excuse[i] = true;
+    }
+}
+
+/* Liveness, and the end of every excuse. */
+static void come_to_rest(void)
+{
+    int64_t until_us = clock_mono_now().us + REST_US;
+    cluster_nodes_wait(&chaos.cluster, CLUSTER_NODES);
+    for (int i = 0; i < STAGE_KINDS; i++) {
+        struct stage *stage = &chaos.stages[i];
+        while (pending[i]) {
+            char text[256] = "";
+            char cloud[16];
+            str_format(cloud, sizeof cloud, "%s", stage->cloud);
+            if (stage_retag_try(stage, cloud, text, sizeof text) == 0 &&
+                stage_next_version(stage, text, sizeof text) == 0) {
+                pending[i] = false;
+                acknowledged[i]++;
+            } else if (clock_mono_now().us > until_us) {
+                violate("%s takes no change: %s", stage->workload, text);
+                return;
+            }
+        }
+    }
+    for (int i = 0; i < STAGE_KINDS; i++)
+        while (!stage_is_settled(&chaos.stages[i])) {
+            if (clock_mono_now().us > until_us) {
+                violate("%s has not come to rest", chaos.stages[i].workload);
+                cluster_log_print(&chaos.cluster, "scheduler");
+                return;
+            }
+            cluster_pause(20 * US_PER_MS);
+        }
+    for (int i = 0; i < STAGE_KINDS; i++) {
+        if (chaos.stages[i].client_pid > 0)
+            stage_asked(&chaos.stages[i], 5);
+        if (open_excuse[i])
+            excused[i][excused_count[i] - 1].to_us = clock_wall_now().us;
+        open_excuse[i] = false;
+    }
+    note("at rest");
+}
+
+/* ---- judgement ---- */
+
+static void judge(struct stage *stage)
+{
+    int status;
+    if (stage->client_pid <= 0)
+        return;
+    json_t *line = stage_judge(stage, &status);
+    static const char *const safety[] = {"twice",       "lost_writes",      "written_twice",
+                                         "epochs_down", "unknown_versions", "owners_at_once",
+                                         "duplicated"};
+    for (size_t i = 0; i < sizeof safety / sizeof safety[0]; i++) {
+        const json_t *value = json_object_get(line, safety[i]);
+        if (value != NULL && json_integer_value(value) != 0)
+            violate("%s: %s: %" JSON_INTEGER_FORMAT, stage->workload, safety[i],
+                    json_integer_value(value));
+    }
+    json_decref(line);
+    judge_history(stage);
+}
+
+static void judge_history(struct stage *stage)
+{
+    struct history history;
+    struct error err = {0};
+    int64_t shown = 0, last_us = 0;
+    if (history_read(stage->history, &history, &err) < 0) {
+        violate("%s", err.text);
+        return;
+    }
+    for (int64_t i = 0; i < history.count; i++) {
+        const struct history_request *request = &history.list[i];
+        bool excusable = false;
+        for (int k = 0; k < excused_count[stage->kind] && !excusable; k++)
+            excusable = request->sent_us >= excused[stage->kind][k].from_us &&
+                        request->sent_us < excused[stage->kind][k].to_us;
+        all_requests++;
+        judged_requests += !excusable;
+        if (excusable) {
+            last_us = 0;
+            continue;
+        }
+        if (request->ok && stage->kind <= STAGE_SOURCE) {
+            if (last_us != 0 && request->answered_us - last_us > longest_gap_us)
+                longest_gap_us = request->answered_us - last_us;
+            last_us = request->answered_us > last_us ? request->answered_us : last_us;
+        }
+        if ((!request->ok || request->answers != 1) && shown++ < 5)
+            violate("%s: request %" PRId64 " sent at %.3f s: %d answers%s", stage->workload, i,
+                    (double)(request->sent_us - clock_wall_now().us + clock_mono_now().us -
+                             chaos.begun_us) /
+                        1e6,
+                    request->answers, request->ok ? "" : ", none that is right");
+    }
+    history_done(&history);
+}
+
+static void applies_are_there(struct stage *stage)
+{
+    struct cluster_request request = {.kind = "apps", .app = stage->app};
+    json_t *body = cluster_control(&chaos.cluster, "get", &request);
+    const json_t *app = json_array_get(json_object_get(body, "items"), 0);
+    int64_t version = json_integer_value(json_object_get(app, "version"));
+    if (version < acknowledged[stage->kind])
+        violate("%s has version %" PRId64 ", and %" PRId64 " changes were acknowledged", stage->app,
+                version, acknowledged[stage->kind]);
+    json_decref(body);
+}
+
+static void violate(const char *format, ...)
+{
+    char text[200];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    violations++;
+    note("VIOLATION: %s", text);
+    fprintf(stderr, "VIOLATION: %s\n", text);
+}
+
+static void note(const char *format, ...)
+{
+    va_list arguments;
+    if (note_count == NOTES)
+        return;
+    struct note *at = &notes[note_count++];
+    at->at_us = clock_mono_now().us - chaos.begun_us;
+    va_start(arguments, format);
+    (void)vsnprintf(at->text, sizeof at->text, format, arguments);
+    va_end(arguments);
+}
+
+/* Also when something has failed in mid-run. */
+static void on_exit_print(void)
+{
+    if (!finished || violations > 0 || getenv("BERTH_CHAOS_NOTES") != NULL) {
+        printf("chaos: seed %" PRIu64 "%s; what was done:\n", seed,
+               finished ? "" : ": NOT FINISHED");
+        for (int i = 0; i < note_count; i++)
+            printf("%9.3f s  %s\n", (double)notes[i].at_us / 1e6, notes[i].text);
+    }
+    for (int i = 0; i < STAGE_KINDS; i++)
+        stage_abandon(&chaos.stages[i]);
+    cluster_done(&chaos.cluster);
+}
