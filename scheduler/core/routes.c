@@ -324,6 +324,10 @@ static uint64_t route_acked(const struct core_route *route, const char *node)
 
 bool core_routes_flushed(struct core *core, struct core_handoff *handoff)
 {
+#ifdef BERTH_PLANT_SKIP_FLUSH
+    if (handoff->id[0] != 0)
+        return true; /* the fault that tests/fault must find: nobody waits for an ingress */
+#endif
     routes_sync(core);
     struct core_route *route =
         core_route_find(core, handoff->namespace_, handoff->app, handoff->workload);
