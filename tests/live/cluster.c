@@ -70,6 +70,8 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
         fail_msg("%s", err.text);
     for (int i = 0; i < CLUSTER_NODES; i++)
         cluster->nodes[i].http_port = cluster->options.ingress[i] ? test_port_free() : 0;
+    if (cluster->options.ingress[0] || cluster->options.ingress[1])
+        test_haproxy_find();
     test_server_init(&cluster->hub);
     test_server_init(&cluster->leaf);
     if (cluster->netns.pid > 0)

@@ -35,6 +35,7 @@ struct orphans {
 static void processes_of(const char *folder, process_visitor *visit, void *context);
 static bool file_has(pid_t pid, const char *file, const char *text);
 static bool is_inside(pid_t pid, const char *folder);
+static bool is_haproxy(pid_t pid, const char *command);
 static pid_t parent_of(pid_t pid);
 static void orphan_count(void *context, pid_t pid, const char *command);
 static void orphan_kill(void *context, pid_t pid, const char *command);
@@ -120,7 +121,7 @@ static void orphan_count(void *context, pid_t pid, const char *command)
             return;
     /* An ingress is to outlive its agent; what is more than one each is left over. */
     int ingresses = (cluster->nodes[0].http_port != 0) + (cluster->nodes[1].http_port != 0);
-    if (str_equal(command, "haproxy") && orphans->ingresses++ < ingresses)
+    if (is_haproxy(pid, command) && orphans->ingresses++ < ingresses)
         return;
     /* The solver's workers are the running scheduler's. */
     if (cluster->scheduler_pid > 0 && parent_of(pid) == cluster->scheduler_pid)
@@ -164,6 +165,13 @@ static bool is_inside(pid_t pid, const char *folder)
         return false;
     target[bytes] = 0;
     return str_starts(target, folder);
+}
+
+/* An unpacked one is run by the loader of its release, whose name it then has. */
+static bool is_haproxy(pid_t pid, const char *command)
+{
+    return str_equal(command, "haproxy") ||
+           (str_starts(command, "ld-linux") && file_has(pid, "cmdline", "/haproxy"));
 }
 
 static pid_t parent_of(pid_t pid)

@@ -28,6 +28,7 @@
 static void spawn(struct test_server *server);
 static bool wait_gone(pid_t pid, int tenths);
 static bool port_wait(const char *host, int port, pid_t pid);
+static void script_ask(const char *name, const char *variable, char *out, size_t capacity);
 
 const char *test_server_program(void)
 {
@@ -37,16 +38,18 @@ const char *test_server_program(void)
         return given;
     if (path[0] != 0)
         return path;
-    FILE *script = popen(BERTH_SOURCE_DIR "/script/nats-server", "r");
-    assert_non_null(script);
-    if (fgets(path, sizeof(path), script) == NULL)
-        path[0] = 0;
-    path[strcspn(path, "\n")] = 0;
-    int status = pclose(script);
-    if (status != 0 || path[0] == 0)
-        fail_msg("script/nats-server gave no nats-server (status %d); set BERTH_NATS_SERVER",
-                 status);
+    script_ask("nats-server", "BERTH_NATS_SERVER", path, sizeof(path));
     return path;
+}
+
+void test_haproxy_find(void)
+{
+    char path[1024];
+    const char *given = getenv("BERTH_HAPROXY");
+    if (given != NULL && given[0] != 0)
+        return;
+    script_ask("haproxy", "BERTH_HAPROXY", path, sizeof(path));
+    (void)setenv("BERTH_HAPROXY", path, 1);
 }
 
 void test_server_init(struct test_server *server)
@@ -217,4 +220,19 @@ static bool wait_gone(pid_t pid, int tenths)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
+}
+
+/* Where a script says that its program is. */
+static void script_ask(const char *name, const char *variable, char *out, size_t capacity)
+{
+    char command[1024];
+    snprintf(command, sizeof(command), "%s/script/%s", BERTH_SOURCE_DIR, name);
+    FILE *script = popen(command, "re");
+    assert_non_null(script);
+    if (fgets(out, (int)capacity, script) == NULL)
+        out[0] = 0;
+    out[strcspn(out, "\n")] = 0;
+    int status = pclose(script);
+    if (status != 0 || out[0] == 0)
+        fail_msg("script/%s gave no program (status %d); set %s", name, status, variable);
 }

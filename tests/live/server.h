@@ -23,6 +23,9 @@ struct test_server {
 
 /* The path of a nats-server: $BERTH_NATS_SERVER, else what script/nats-server prints. */
 const char *test_server_program(void);
+/* Sets $BERTH_HAPROXY, unless it is set, to what script/haproxy prints: the ingresses that are
+ * started later run it, be it the machine's own or an unpacked one. Before any thread. */
+void test_haproxy_find(void);
 
 /* Makes the folder and chooses the ports; starts nothing. */
 void test_server_init(struct test_server *server);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -95,6 +96,10 @@ void web_start(struct web_board *board, int index, const char *name, struct web_
     struct web_server server = {.index = index};
     str_format(server.name, sizeof(server.name), "%s", name);
     int fd = listen_any(&server.port);
+    int closed[2];
+    char none;
+    if (pipe2(closed, O_CLOEXEC) < 0)
+        die("pipe");
     server.pid = fork();
     if (server.pid < 0)
         die("fork");
@@ -111,6 +116,11 @@ void web_start(struct web_board *board, int index, const char *name, struct web_
         serve(&serving);
     }
     (void)close(fd);
+    (void)close(closed[1]);
+    /* Its end of the pipe is closed with the rest. */
+    while (read(closed[0], &none, 1) < 0 && errno == EINTR)
+        ;
+    (void)close(closed[0]);
     *ret_server = server;
 }
 
