@@ -172,6 +172,7 @@ static bool waits(struct sim *sim, const struct sim_event *event)
     return true;
 }
 
+/* Long: one case for each kind of event, next to nothing in each. */
 static void dispatch(struct sim *sim, struct sim_event *event)
 {
     struct sim_node *node = &sim->nodes[event->node];

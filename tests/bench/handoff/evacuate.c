@@ -65,8 +65,7 @@ int64_t row_evacuate(const struct bench *bench)
         looks++;
         for (int i = 0; i < CLUSTER_NODES; i++)
             most[i] = count[i] > most[i] ? count[i] : most[i];
-        if (count[0] + count[1] > together)
-            together = count[0] + count[1];
+        together = count[0] + count[1] > together ? count[0] + count[1] : together;
         cluster_pause(20 * US_PER_MS);
         if (clock_mono_now().us - begun_us > 20 * 60 * US_PER_S)
             cluster_kill(&pid);
