@@ -412,6 +412,8 @@ void instance_adopted(struct node *node, struct node_instance *instance, bool ru
     instance->alive = true;
     if (running && owner_is(instance))
         owner_adopted(node, instance, lease_us);
+    if (!running && owner_is(instance))
+        owner_missed(node, instance, lease_us);
     if (!running && instance->record.state == INSTANCE_BACKOFF) {
         /* Its end was told before the agent's own; what it left may not have been cleared. */
         instance->ended = true;

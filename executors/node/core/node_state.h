@@ -232,6 +232,7 @@ void owner_got(struct node *node, struct node_instance *instance, uint64_t ticke
                const char *text);
 void owner_renewed(struct node *node, struct node_instance *instance);
 void owner_tick(struct node *node, struct node_instance *instance);
+void owner_missed(struct node *node, struct node_instance *instance, int64_t lease_us);
 void owner_adopted(struct node *node, struct node_instance *instance, int64_t lease_us);
 /* Its process ended, or is about to be started: what it was in the middle of is over. True when
  * its end is the instance's, since nobody has the state that it was given. */

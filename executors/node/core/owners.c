@@ -309,6 +309,22 @@ void owner_adopted(struct node *node, struct node_instance *instance, int64_t le
     }
 }
 
+/* It ended while no agent was there. By a lease that has ended since, somebody else may own. */
+void owner_missed(struct node *node, struct node_instance *instance, int64_t lease_us)
+{
+    struct node_record *record = &instance->record;
+    if (is_none(record->owner) || record->spec.lease_us <= 0)
+        return;
+    if (lease_us > node->now) {
+        instance->lease_until = lease_us;
+        instance->freeze_at = lease_us - record->spec.lease_us / 4;
+        return;
+    }
+    instance->lease_over = true;
+    record->owner = (struct epoch){0};
+    instance->work |= WORK_PERSIST;
+}
+
 bool owner_ended(struct node_instance *instance)
 {
     struct node_record *record = &instance->record;
