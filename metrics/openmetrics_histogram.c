@@ -39,7 +39,7 @@ int openmetrics_histogram_finish(struct openmetrics_histogram *histogram, struct
         pairs[i] = (struct pair){.bound = histogram->bounds[i], .count = histogram->counts[i]};
     if (histogram->count > 1)
         qsort(pairs, (size_t)histogram->count, sizeof(pairs[0]), pair_compare);
-    if (histogram->count == 0 || !isinf(pairs[histogram->count - 1].bound))
+    if (histogram->count <= 0 || !isinf(pairs[histogram->count - 1].bound))
         return error_set(err, ERR_INVALID, 0, "the histogram has no bucket le=\"+Inf\"");
     for (int i = 0; i < histogram->count; i++) {
         if (i > 0 && pairs[i].count < pairs[i - 1].count)
