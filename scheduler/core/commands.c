@@ -313,6 +313,8 @@ void core_commands_renew(struct core *core, const char *node)
         if (command->id[0] != 0 && !command->answered &&
             (node == NULL || str_equal(command->node, node)))
             command_renew(core, command);
+        else if (node == NULL && command->answered)
+            command->sent = core->state.now; /* the clock may have gone far since: it is no age */
     }
 }
 

@@ -330,6 +330,7 @@ struct sim {
     int64_t excused_us[SIM_WORKLOADS]; /* accidents: until then nobody can promise anything */
     struct sim_resource resources[SIM_WORKLOADS];
     bool store_excused;
+    int64_t store_grace_us;
     uint64_t store_acked;
     int64_t store_losses; /* owners that died with what they had not handed over */
     int64_t writes;

@@ -96,7 +96,7 @@ static void check_alone(struct sim *sim, const struct sim_process *process)
 static void check_state(struct sim *sim, struct sim_process *process)
 {
     uint64_t count = process->folder->count;
-    if (count != sim->store_acked && !sim->store_excused)
+    if (count != sim->store_acked && !sim->store_excused && sim->now_us >= sim->store_grace_us)
         sim_break(sim, "%s owns with %llu writes, and %llu were acknowledged", process->instance,
                   (unsigned long long)count, (unsigned long long)sim->store_acked);
     if (count < sim->store_acked)
@@ -109,8 +109,10 @@ static void check_state(struct sim *sim, struct sim_process *process)
 void sim_owner_gone(struct sim *sim, const struct sim_process *process, const char *why)
 {
     if (process->workload == STORE && str_equal(sim->resources[STORE].owner, process->instance) &&
-        str_equal(why, "by accident"))
+        str_equal(why, "by accident")) {
         sim->store_excused = true;
+        sim->store_grace_us = sim->now_us + 2 * US_PER_S; /* it may own once more before it goes */
+    }
 }
 
 /* ---- writing ---- */

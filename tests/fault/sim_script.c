@@ -119,9 +119,12 @@ void script_look(struct sim *sim)
         ask(sim, line, 'r');
         return;
     }
-    if (!sim->replied || !is_quiet(sim, line))
+    /* While sites are closed nothing may come to rest. */
+    bool opens = line >= last && line < last + 4;
+    if (!sim->replied || (!opens && !is_quiet(sim, line)))
         return;
-    sim_check_end(sim, line->act == ACT_DELETE);
+    if (!opens)
+        sim_check_end(sim, line->act == ACT_DELETE);
     if (line->act == ACT_RETAG || line->act == ACT_MOVE)
         sim->moves_done++;
     sim->script_at++;
