@@ -19,7 +19,8 @@
 #define CALL_US       (5 * US_PER_S)  /* of one API request */
 #define CHUNK_US      (30 * US_PER_S) /* of one chunk: 128 KiB at 5 KiB/s */
 #define WINDOW        16              /* messages asked for, or sent, before the first answer */
-#define NO_MESSAGE    10037           /* JetStream's error codes */
+#define CONFIG_BYTES  1024
+#define NO_MESSAGE    10037 /* JetStream's error codes */
 #define NO_STREAM     10059
 #define NUID_BYTES    LIMIT_ID_BYTES
 #define META_BYTES    (64 * 1024)
@@ -44,6 +45,7 @@ struct window {
 
 static int api_call(struct bus *bus, const char *subject, const char *request, json_t **ret_answer,
                     int *ret_api_error, struct error *err);
+static void bucket_config(const char *bucket, char out[CONFIG_BYTES]);
 static json_t *stream_config(const char *name, const char *subjects, int64_t max_age_us,
                              int64_t max_bytes);
 static int stream_compare(const char *name, const json_t *wanted, const json_t *got,
@@ -117,6 +119,19 @@ int stream_ensure(struct bus *bus, const char *name, const char *subjects, int64
             return rc;
     }
     return stream_compare(name, wanted, json_object_get(answer, "config"), err);
+}
+
+int stream_make(struct bus *bus, const char *name, const char *subjects, int64_t max_age_us,
+                int64_t max_bytes, int64_t timeout_us, bus_handler *handler, void *context,
+                struct error *err)
+{
+    char subject[LIMIT_SUBJECT_BYTES];
+    CLEANUP(cleanup_json) json_t *wanted = stream_config(name, subjects, max_age_us, max_bytes);
+    CLEANUP(cleanup_free) char *request = wanted == NULL ? NULL : json_dumps(wanted, JSON_COMPACT);
+    if (request == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the stream '%s'", name);
+    str_format(subject, sizeof(subject), "$JS.API.STREAM.CREATE.%.128s", name);
+    return bus_request(bus, subject, request, strlen(request), timeout_us, handler, context, err);
 }
 
 int stream_read(struct bus *bus, const char *name, const char *filter, uint64_t from, int max,
@@ -346,14 +361,10 @@ int object_bucket_ensure(struct bus *bus, const char *bucket, struct error *err)
     if (rc < 0)
         return rc;
     char subject[LIMIT_SUBJECT_BYTES];
-    char request[1024];
+    char request[CONFIG_BYTES];
     int api_error = 0;
     CLEANUP(cleanup_json) json_t *answer = NULL;
-    str_format(request, sizeof(request),
-               "{\"name\":\"OBJ_%s\",\"subjects\":[\"$O.%s.C.>\",\"$O.%s.M.>\"],\"retention\":"
-               "\"limits\",\"discard\":\"new\",\"storage\":\"file\",\"num_replicas\":1,"
-               "\"allow_rollup_hdrs\":true,\"allow_direct\":true}",
-               bucket, bucket, bucket);
+    bucket_config(bucket, request);
     CLEANUP(cleanup_json) json_t *wanted = json_loads(request, 0, NULL);
     str_format(subject, sizeof(subject), "$JS.API.STREAM.INFO.OBJ_%s", bucket);
     rc = api_call(bus, subject, "", &answer, &api_error, err);
@@ -368,6 +379,28 @@ int object_bucket_ensure(struct bus *bus, const char *bucket, struct error *err)
     json_object_del(wanted, "num_replicas"); /* a cluster's store may well have more */
     str_format(subject, sizeof(subject), "OBJ_%s", bucket);
     return stream_compare(subject, wanted, json_object_get(answer, "config"), err);
+}
+
+int object_bucket_make(struct bus *bus, const char *bucket, int64_t timeout_us,
+                       bus_handler *handler, void *context, struct error *err)
+{
+    char subject[LIMIT_SUBJECT_BYTES];
+    char request[CONFIG_BYTES];
+    int rc = check_bucket(bucket, err);
+    if (rc < 0)
+        return rc;
+    bucket_config(bucket, request);
+    str_format(subject, sizeof(subject), "$JS.API.STREAM.CREATE.OBJ_%s", bucket);
+    return bus_request(bus, subject, request, strlen(request), timeout_us, handler, context, err);
+}
+
+static void bucket_config(const char *bucket, char out[CONFIG_BYTES])
+{
+    str_format(out, CONFIG_BYTES,
+               "{\"name\":\"OBJ_%s\",\"subjects\":[\"$O.%s.C.>\",\"$O.%s.M.>\"],\"retention\":"
+               "\"limits\",\"discard\":\"new\",\"storage\":\"file\",\"num_replicas\":1,"
+               "\"allow_rollup_hdrs\":true,\"allow_direct\":true}",
+               bucket, bucket, bucket);
 }
 
 int object_put_file(struct bus *bus, const char *bucket, const char *name, const char *path,

@@ -21,6 +21,13 @@
 int stream_ensure(struct bus *bus, const char *name, const char *subjects, int64_t max_age_us,
                   int64_t max_bytes, struct error *err) WARN_UNUSED;
 
+/* The same without waiting, and without a look at what is there: for one that went away with its
+ * server's store while the program runs. An equal one stays as it is. The handler gets JetStream's
+ * answer as it came; kv_bucket_made (kv.h) reads it. */
+int stream_make(struct bus *bus, const char *name, const char *subjects, int64_t max_age_us,
+                int64_t max_bytes, int64_t timeout_us, bus_handler *handler, void *context,
+                struct error *err) WARN_UNUSED;
+
 /* Reads messages of a stream in order, from sequence `from` (1 = first), at most `max`, those whose
  * subject matches `filter` (NULL: all); calls handler for each; returns how many. *ret_last is the
  * sequence of the last. */
@@ -29,6 +36,9 @@ int stream_read(struct bus *bus, const char *name, const char *filter, uint64_t 
                 struct error *err) WARN_UNUSED;
 
 int object_bucket_ensure(struct bus *bus, const char *bucket, struct error *err) WARN_UNUSED;
+/* As stream_make. */
+int object_bucket_make(struct bus *bus, const char *bucket, int64_t timeout_us,
+                       bus_handler *handler, void *context, struct error *err) WARN_UNUSED;
 
 /* Puts a file; ret_digest (LIMIT_DIGEST_BYTES) gets "sha256:<hex>". Readers see the old object or
  * the new one, never half. On failure the new chunks are purged. */

@@ -18,8 +18,6 @@
 #include "model/world.h"
 
 /* The events stream is for people and tools, not the record: a month and a gigabyte of it. */
-#define EVENTS_AGE_US    (INT64_C(30) * 24 * US_PER_HOUR)
-#define EVENTS_BYTES_MAX (INT64_C(1) << 30)
 
 /* The longest sleep: a safety net under every deadline that a mistake could miss. */
 #define SLEEP_MAX_US (5 * US_PER_S)
@@ -42,8 +40,10 @@ static void on_bus_state(void *context, bool connected)
     struct service *service = context;
     log_event(connected ? LOG_INFO : LOG_WARN, connected ? "nats.connected" : "nats.away",
               "term=%" PRIu64, service->term);
-    if (connected)
+    if (connected) {
+        service_streams_again(service);
         service_events_send(service);
+    }
 }
 
 static void on_bus_state(void *context, bool connected);
@@ -278,15 +278,7 @@ static int open_bus(struct service *service, const struct service_options *optio
                          "the NATS server %s runs without JetStream, where the events and "
                          "artifacts are kept; enable it with 'jetstream {}' in its configuration",
                          options->nats_url);
-    rc = stream_ensure(service->bus, STREAM_EVENTS, SUBJECT_EVENT_ALL, EVENTS_AGE_US,
-                       EVENTS_BYTES_MAX, err);
-    /* The only user who may make a bucket; whoever puts artifacts into it may not. */
-    if (rc == 0)
-        rc = object_bucket_ensure(service->bus, BUCKET_ARTIFACTS, err);
-    if (rc == 0)
-        rc = object_bucket_ensure(service->bus, BUCKET_STATE, err);
-    if (rc == 0)
-        rc = kv_bucket_ensure(service->bus, BUCKET_OWNERS, err);
+    rc = service_streams_open(service, err);
     return rc < 0 ? rc : watch(service, bus_fd(service->bus), err);
 }
 
@@ -392,6 +384,7 @@ static void read_signals(struct service *service)
 
 static void tick(struct service *service)
 {
+    service_streams_step(service);
     if (service->refusing || core_deadline(service->core).us > service_now(service).us)
         return;
     struct core_event event = {.kind = CORE_TICK};

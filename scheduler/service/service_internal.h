@@ -139,6 +139,8 @@ struct service {
     int64_t started_us;
     char nats_version[64];
     bool jetstream;
+    bool streams_open;       /* they were there at the start */
+    struct mono streams_due; /* when they are made again; 0: not */
 
     struct arena round;
     struct core_event *waiting;
@@ -214,6 +216,11 @@ int service_owners_open(struct service *service, struct error *err) WARN_UNUSED;
 /* Writes the owner's epoch where resources look; a CORE_FENCED follows when it is known. */
 void service_fence(struct service *service, const struct core_effect *effect);
 void service_fences_done(struct service *service);
+
+/* service_streams.c */
+int service_streams_open(struct service *service, struct error *err) WARN_UNUSED;
+void service_streams_again(struct service *service); /* after a new connection */
+void service_streams_step(struct service *service);  /* each turn */
 
 /* ---- service_nodes.c ---- */
 int service_nodes_open(struct service *service, struct error *err) WARN_UNUSED;

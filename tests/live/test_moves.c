@@ -125,6 +125,35 @@ static void test_uneven_distance(void **state)
     owner_moves(STAGE_COUNTER, &far);
 }
 
+/* The server comes back without its store: what Berth keeps there is made again while it runs, and
+ * state moves as before. */
+static void test_store_is_wiped(void **state)
+{
+    (void)state;
+    char store[700];
+    int status;
+    cluster_start(&cluster, NULL);
+    stage_open(&stage, &cluster, STAGE_STATE, "gcp", NULL);
+    stage_ask(&stage);
+    test_server_kill(&cluster.hub);
+    str_format(store, sizeof store, "%s/js", cluster.hub.folder);
+    test_folder_remove(store);
+    test_server_restart(&cluster.hub);
+    cluster_nodes_wait(&cluster, CLUSTER_NODES);
+    stage_settled(&stage);
+    stage_asked(&stage, 20);
+    char text[256];
+    assert_int_equal(stage_retag_try(&stage, "aws", text, sizeof text), 0);
+    stage_settled(&stage); /* a try that came before the store is made is followed by another */
+    stage_asked(&stage, 20);
+    json_t *line = stage_judge(&stage, &status);
+    assert_int_equal(stage_number(line, "lost_writes"), 0);
+    assert_int_equal(stage_number(line, "owners_at_once"), 0);
+    json_decref(line);
+    stage_close(&stage);
+    cluster_no_orphans(&cluster);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +162,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_exclusive, teardown),
         cmocka_unit_test_teardown(test_stateful, teardown),
         cmocka_unit_test_teardown(test_uneven_distance, teardown),
+        cmocka_unit_test_teardown(test_store_is_wiped, teardown),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
