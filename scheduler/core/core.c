@@ -151,7 +151,9 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     if (event->kind != CORE_ANSWER && event->kind != CORE_REPORT && event->kind != CORE_PROBED &&
         event->kind != CORE_TICK)
         core->clock_next.us = 0; /* it may set any time of any workload */
-    core_commands_due(core, event->kind == CORE_TICK);
+    /* The clock of a new process may have gone far since: that is no command's age. */
+    if (event->kind != CORE_STARTED)
+        core_commands_due(core, event->kind == CORE_TICK);
     dispatch(core, event);
     core_clock_due(core);
     settle(core);
