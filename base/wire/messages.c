@@ -277,6 +277,7 @@ static const struct wire_field message_batch_fields[] = {
                      &message_sample_shape),
     WIRE_FIELD_ARRAY(message_batch, sketches, sketch_count, OPT, LIMIT_SKETCHES_BATCH,
                      &message_sketch_shape),
+    WIRE_FIELD_BOOL(message_batch, ingress, OPT),
 };
 SHAPE(message_batch_shape, "node.metrics", message_batch);
 

@@ -351,6 +351,7 @@ struct message_batch {
     int sample_count;
     struct message_sketch *sketches;
     int sketch_count;
+    bool ingress; /* what the node's ingress counted of the servers behind it, wherever they run */
     /* Samples by runs, as message_batch_decode gives those of a packed batch; not on the wire. */
     struct message_run *runs;
     int run_count;

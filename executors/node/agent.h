@@ -235,6 +235,8 @@ void gateway_dispatch(struct agent *agent);
 void gateway_route(struct agent *agent, const struct node_effect *effect);
 void gateway_probe(struct agent *agent, const struct node_effect *effect);
 void gateway_hello(const struct agent *agent, struct message_hello *hello);
+/* What HAProxy counted of each server, as batches of their own. */
+void gateway_metrics(struct agent *agent);
 /* The answer to a ROUTE comes later: to this subject. */
 void gateway_expect(struct agent *agent, const char *id, const char *reply);
 bool gateway_reply(struct agent *agent, const char *id, char ret_subject[LIMIT_SUBJECT_BYTES]);
@@ -261,6 +263,9 @@ void publish(struct agent *agent, const char *subject, const char *reply,
              const struct wire_shape *shape, const void *message);
 void publish_hello(struct agent *agent, const struct message_hello *hello);
 void publish_beat(struct agent *agent);
-void publish_metrics(struct agent *agent);
+void publish_metrics(struct agent *agent); /* the instances here, and what the ingress saw */
+/* A batch of this node and this moment, without samples; and its way. */
+void publish_batch_begin(struct agent *agent, struct message_batch *ret_batch);
+void publish_batch(struct agent *agent, const struct message_batch *batch);
 void publish_log(struct agent *agent, const struct slot *slot, int stream, const char *text,
                  size_t bytes);

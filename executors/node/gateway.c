@@ -16,7 +16,8 @@
 #include "base/str.h"
 #include "executors/node/agent.h"
 
-#define STOP_US (2 * US_PER_S) /* for HAProxy's connections, and then for its end */
+#define STOP_US       (2 * US_PER_S) /* for HAProxy's connections, and then for its end */
+#define METRICS_BYTES (16 << 20)     /* of the samples of all servers of all routes, at most */
 
 struct gateway_reply {
     char id[LIMIT_ID_BYTES]; /* "": free */
@@ -104,6 +105,35 @@ void gateway_hello(const struct agent *agent, struct message_hello *hello)
 {
     if (agent->ingress != NULL && ingress_is_up(agent->ingress))
         str_format(hello->ingress, sizeof(hello->ingress), "%.255s", ingress_url(agent->ingress));
+}
+
+/* Requests, errors and latencies: what a canary is judged by when its workload does not count. The
+ * rest (bytes) is what the workloads' own nodes tell. */
+void gateway_metrics(struct agent *agent)
+{
+    struct message_sample *samples = NULL;
+    struct message_batch batch;
+    struct arena arena;
+    struct error err;
+    int count = 0;
+    if (agent->ingress == NULL || !bus_connected(agent->bus))
+        return;
+    arena_init(&arena, METRICS_BYTES);
+    int rc = ingress_metrics(agent->ingress, &arena, &samples, &count, &err);
+    if (rc < 0)
+        log_event(LOG_WARN, "ingress.uncounted", "reason=\"%s\"", err.text);
+    int kept = 0;
+    for (int i = 0; rc == 0 && i < count; i++)
+        if (samples[i].kind != SAMPLE_BYTES_IN && samples[i].kind != SAMPLE_BYTES_OUT)
+            samples[kept++] = samples[i];
+    for (int i = 0; i < kept; i += batch.sample_count) {
+        publish_batch_begin(agent, &batch);
+        batch.ingress = true;
+        batch.samples = samples + i;
+        batch.sample_count = kept - i < LIMIT_SAMPLES_BATCH ? kept - i : LIMIT_SAMPLES_BATCH;
+        publish_batch(agent, &batch);
+    }
+    arena_done(&arena);
 }
 
 /* A route's command says where its answer goes; one that comes again says it anew. */

@@ -123,13 +123,18 @@ void publish_beat(struct agent *agent)
     }
 }
 
+void publish_batch_begin(struct agent *agent, struct message_batch *ret_batch)
+{
+    *ret_batch = (struct message_batch){.boot_us = clock_boot_now().us, .seq = ++agent->batch_seq};
+    memcpy(ret_batch->node, agent->options.name, sizeof(ret_batch->node));
+    memcpy(ret_batch->site, agent->options.site, sizeof(ret_batch->site));
+    memcpy(ret_batch->boot_id, agent->boot_id, sizeof(ret_batch->boot_id));
+}
+
 void publish_metrics(struct agent *agent)
 {
-    struct message_batch batch = {.boot_us = clock_boot_now().us, .seq = ++agent->batch_seq};
-    char subject[LIMIT_SUBJECT_BYTES];
-    memcpy(batch.node, agent->options.name, sizeof(batch.node));
-    memcpy(batch.site, agent->options.site, sizeof(batch.site));
-    memcpy(batch.boot_id, agent->boot_id, sizeof(batch.boot_id));
+    struct message_batch batch;
+    publish_batch_begin(agent, &batch);
     CLEANUP(cleanup_free)
     struct message_sample *samples = calloc(LIMIT_SAMPLES_BATCH, sizeof(*samples));
     if (samples == NULL)
@@ -159,11 +164,18 @@ void publish_metrics(struct agent *agent)
         one->peer = trip->peer;
         trip->rtt_us = -1;
     }
-    subject_metrics(agent->options.name, subject);
+    publish_batch(agent, &batch);
+    gateway_metrics(agent);
+}
+
+void publish_batch(struct agent *agent, const struct message_batch *batch)
+{
+    char subject[LIMIT_SUBJECT_BYTES];
     struct strbuf text;
     struct error err;
+    subject_metrics(agent->options.name, subject);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_pack(&message_batch_shape, &batch, &text);
+    wire_pack(&message_batch_shape, batch, &text);
     int rc = strbuf_error(&text, &err);
     if (rc == 0)
         rc = bus_publish(agent->bus, subject, NULL, text.text, text.bytes, &err);

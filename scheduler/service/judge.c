@@ -9,6 +9,7 @@ enum count { COUNT_REQUESTS, COUNT_ERRORS, COUNT_LATENCY_US, COUNT_COUNT };
 
 struct track {
     char source[LIMIT_NAME_BYTES];
+    bool ingress; /* what it saw of another's requests, not its own count */
     uint64_t life;
     bool known[COUNT_COUNT];
     int64_t last[COUNT_COUNT];
@@ -34,9 +35,9 @@ struct judges {
 };
 
 static struct judge *judge_find(struct judges *judges, const struct judge_ask *ask);
-static void take_one(struct judges *judges, const char *source, const struct message_sample *of,
-                     int kind, int64_t value);
-static struct track *track_find(struct side *side, const char *source, uint64_t life);
+static void take_one(struct judges *judges, const struct track *who,
+                     const struct message_sample *of, int kind, int64_t value);
+static struct track *track_find(struct side *side, const struct track *who, uint64_t life);
 static struct track own_word(const struct side *side);
 static struct track ingress_word(const struct side *side);
 static struct core_judged_side judged(const struct track *track);
@@ -111,21 +112,22 @@ static struct judge *judge_find(struct judges *judges, const struct judge_ask *a
 
 void judges_take(struct judges *judges, const char *source, const struct message_batch *batch)
 {
+    struct track who = {.ingress = batch->ingress};
     if (judges->count == 0)
         return;
+    str_format(who.source, sizeof(who.source), "%s", source);
     for (int i = 0; i < batch->run_count; i++) {
         const struct message_run *run = &batch->runs[i];
         for (int k = 0; k < run->count; k++)
-            take_one(judges, source, &run->of, batch->kinds[run->first + k],
+            take_one(judges, &who, &run->of, batch->kinds[run->first + k],
                      batch->values[run->first + k]);
     }
     for (int i = 0; i < batch->sample_count; i++)
-        take_one(judges, source, &batch->samples[i], batch->samples[i].kind,
-                 batch->samples[i].value);
+        take_one(judges, &who, &batch->samples[i], batch->samples[i].kind, batch->samples[i].value);
 }
 
-static void take_one(struct judges *judges, const char *source, const struct message_sample *of,
-                     int kind, int64_t value)
+static void take_one(struct judges *judges, const struct track *who,
+                     const struct message_sample *of, int kind, int64_t value)
 {
     enum count count = kind == SAMPLE_REQUESTS         ? COUNT_REQUESTS
                        : kind == SAMPLE_ERRORS         ? COUNT_ERRORS
@@ -140,7 +142,7 @@ static void take_one(struct judges *judges, const char *source, const struct mes
         struct side *side = &judges->list[i / 2]->sides[i % 2];
         if (!str_equal(side->instance, of->instance))
             continue;
-        struct track *track = track_find(side, source, of->life);
+        struct track *track = track_find(side, who, of->life);
         if (track == NULL)
             continue;
         if (track->known[count] && value > track->last[count])
@@ -151,37 +153,40 @@ static void take_one(struct judges *judges, const char *source, const struct mes
 }
 
 /* NULL: so many lives that nobody can say what they were. */
-static struct track *track_find(struct side *side, const char *source, uint64_t life)
+static struct track *track_find(struct side *side, const struct track *who, uint64_t life)
 {
     for (int i = 0; i < side->track_count; i++) {
-        if (side->tracks[i].life == life && str_equal(side->tracks[i].source, source))
-            return &side->tracks[i];
+        struct track *track = &side->tracks[i];
+        if (track->life == life && track->ingress == who->ingress &&
+            str_equal(track->source, who->source))
+            return track;
     }
     if (side->track_count == JUDGE_TRACKS)
         return NULL;
     struct track *track = &side->tracks[side->track_count++];
-    memset(track, 0, sizeof(*track));
-    str_format(track->source, sizeof(track->source), "%s", source);
+    *track = *who;
     track->life = life;
     return track;
 }
 
+/* Lives follow each other: a process that was started again, an agent that found its process. */
 static struct track own_word(const struct side *side)
 {
-    struct track most = {.life = 0};
+    struct track all = {.life = 0};
     for (int i = 0; i < side->track_count; i++) {
-        if (str_equal(side->tracks[i].source, side->node) &&
-            side->tracks[i].sum[COUNT_REQUESTS] > most.sum[COUNT_REQUESTS])
-            most = side->tracks[i];
+        const struct track *track = &side->tracks[i];
+        for (int k = 0; !track->ingress && str_equal(track->source, side->node) && k < COUNT_COUNT;
+             k++)
+            all.sum[k] += track->sum[k];
     }
-    return most;
+    return all;
 }
 
 static struct track ingress_word(const struct side *side)
 {
     struct track all = {.life = 0};
     for (int i = 0; i < side->track_count; i++) {
-        for (int k = 0; !str_equal(side->tracks[i].source, side->node) && k < COUNT_COUNT; k++)
+        for (int k = 0; side->tracks[i].ingress && k < COUNT_COUNT; k++)
             all.sum[k] += side->tracks[i].sum[k];
     }
     return all;

@@ -7,9 +7,10 @@
  * takes nothing back. A scheduler that starts anew counts from there.
  *
  * Two may tell of the same requests: the instance's own node (what the workload counts), and the
- * ingresses in front of it, each of its own. Both sides are judged by the same of the two: the one
- * of which the side that has less has more. A node that is an ingress itself tells both in lives of
- * their own; of those the one with more requests counts.
+ * ingresses in front of it, each what went through it (message_batch.ingress). They are never
+ * added to each other. Both sides are judged by the same of the two: the one of which the side that
+ * has less has more; so a workload that does not count is judged by the ingresses. A node that is
+ * an ingress itself tells both, in batches apart.
  *
  * Memory: about 30 KB per canary, JUDGES_MAX of them; the one asked about least lately makes way.
  * One thread. Pure.

@@ -181,10 +181,15 @@ static void on_batch(struct service *service, const struct bus_message *message,
     const struct core_node *node = probe ? NULL : node_find(service, name);
     if (node == NULL && !probe)
         return; /* before its hello: its next batches count */
+    if (batch.ingress && probe)
+        return;
+    service_judges_take(service, name, &batch);
+    /* Its requests are those of instances elsewhere, which their own nodes count as a rule. */
+    if (batch.ingress)
+        return;
     int64_t now_us = service_now(service).us;
     uint64_t refused = metrics_refused(service->metrics).count;
     service->batch_of_probe = probe;
-    service_judges_take(service, name, &batch);
     metrics_take(service->metrics, name, probe ? NULL : node->site, &batch, now_us, site_of,
                  service);
     int64_t due_us = metrics_deadline_us(service->metrics, now_us);

@@ -26,19 +26,31 @@ static void ask(struct judges *judges)
 }
 
 /* One batch of the source: what the instance's counters say. */
-static void say(struct judges *judges, const char *source, const char *instance, uint64_t life,
-                int64_t requests, int64_t errors, int64_t latency_us)
+static void say_as(struct judges *judges, bool ingress, const char *source, const char *instance,
+                   uint64_t life, const int64_t values[3])
 {
     struct message_sample samples[] = {
-        {.kind = SAMPLE_REQUESTS, .instance = instance, .life = life, .value = requests},
-        {.kind = SAMPLE_ERRORS, .instance = instance, .life = life, .value = errors},
-        {.kind = SAMPLE_LATENCY_US_SUM, .instance = instance, .life = life, .value = latency_us},
+        {.kind = SAMPLE_REQUESTS, .instance = instance, .life = life, .value = values[0]},
+        {.kind = SAMPLE_ERRORS, .instance = instance, .life = life, .value = values[1]},
+        {.kind = SAMPLE_LATENCY_US_SUM, .instance = instance, .life = life, .value = values[2]},
         {.kind = SAMPLE_CPU_NS, .instance = instance, .life = life, .value = 77},
         {.kind = SAMPLE_REQUESTS, .life = life, .value = 1000000}, /* of no instance */
         {.kind = SAMPLE_REQUESTS, .instance = instance, .segment = "n1", .life = life, .value = 9},
     };
-    struct message_batch batch = {.samples = samples, .sample_count = 6};
+    struct message_batch batch = {.samples = samples, .sample_count = 6, .ingress = ingress};
     judges_take(judges, source, &batch);
+}
+
+static void say(struct judges *judges, const char *source, const char *instance, uint64_t life,
+                int64_t requests, int64_t errors, int64_t latency_us)
+{
+    say_as(judges, false, source, instance, life, (int64_t[]){requests, errors, latency_us});
+}
+
+static void say_ingress(struct judges *judges, const char *source, const char *instance,
+                        uint64_t life, int64_t requests, int64_t errors, int64_t latency_us)
+{
+    say_as(judges, true, source, instance, life, (int64_t[]){requests, errors, latency_us});
 }
 
 static struct judges *begin(void)
@@ -101,12 +113,13 @@ static void test_a_new_life_takes_nothing_back(void **state)
 {
     (void)state;
     struct judges *judges = begin();
-    say(judges, "in1", "web-0-2", 7, 100, 0, 0);
-    say(judges, "in1", "web-0-2", 7, 150, 0, 0);
-    say(judges, "in1", "web-0-2", 8, 3, 0, 0); /* it was started again */
-    say(judges, "in1", "web-0-2", 8, 13, 0, 0);
-    say(judges, "in1", "web-0-2", 8, 5, 0, 0); /* fell without a new life: begins anew there */
-    say(judges, "in1", "web-0-2", 8, 6, 0, 0);
+    say_ingress(judges, "in1", "web-0-2", 7, 100, 0, 0);
+    say_ingress(judges, "in1", "web-0-2", 7, 150, 0, 0);
+    say_ingress(judges, "in1", "web-0-2", 8, 3, 0, 0); /* it was started again */
+    say_ingress(judges, "in1", "web-0-2", 8, 13, 0, 0);
+    say_ingress(judges, "in1", "web-0-2", 8, 5, 0,
+                0); /* fell without a new life: begins anew there */
+    say_ingress(judges, "in1", "web-0-2", 8, 6, 0, 0);
     ask(judges);
     assert_int_equal(to.requests, 50 + 10 + 1);
     judges_destroy(judges);
@@ -120,11 +133,11 @@ static void test_both_sides_are_judged_by_the_same_word(void **state)
     const char *const instances[] = {"web-0-1", "web-0-2"};
     const char *const homes[] = {"old", "new"};
     for (int i = 0; i < 2; i++) {
-        say(judges, "in1", instances[i], 1, 0, 0, 0);
-        say(judges, "in2", instances[i], 1, 0, 0, 0);
+        say_ingress(judges, "in1", instances[i], 1, 0, 0, 0);
+        say_ingress(judges, "in2", instances[i], 1, 0, 0, 0);
         say(judges, homes[i], instances[i], 1, 0, 0, 0);
-        say(judges, "in1", instances[i], 1, 100, 1, 100 * 900);
-        say(judges, "in2", instances[i], 1, 300, 1, 300 * 500);
+        say_ingress(judges, "in1", instances[i], 1, 100, 1, 100 * 900);
+        say_ingress(judges, "in2", instances[i], 1, 300, 1, 300 * 500);
     }
     say(judges, "old", "web-0-1", 1, 5000, 0, 5000 * 100);
     ask(judges); /* the new copy does not count itself */
@@ -145,12 +158,36 @@ static void test_a_node_that_is_an_ingress_does_not_count_twice(void **state)
     (void)state;
     struct judges *judges = begin();
     say(judges, "new", "web-0-2", 1, 0, 0, 0);
-    say(judges, "new", "web-0-2", 9, 0, 0, 0);
+    say_ingress(judges, "new", "web-0-2", 9, 0, 0, 0);
     say(judges, "new", "web-0-2", 1, 200, 2, 0);
-    say(judges, "new", "web-0-2", 9, 199, 1, 0);
+    say_ingress(judges, "new", "web-0-2", 9, 199, 1, 0);
     ask(judges);
     assert_int_equal(to.requests, 200);
     assert_int_equal(to.errors_ppm, 10000);
+    judges_destroy(judges);
+}
+
+/* A workload that does not count itself, on the node that is its ingress: one of two. */
+static void test_who_does_not_count_is_judged_by_the_ingresses(void **state)
+{
+    (void)state;
+    struct judges *judges = begin();
+    const char *const instances[] = {"web-0-1", "web-0-2"};
+    for (int i = 0; i < 2; i++) {
+        say_ingress(judges, "old", instances[i], 9, 1000, 10, 0);
+        say_ingress(judges, "in2", instances[i], 7, 0, 0, 0);
+        say_ingress(judges, "old", instances[i], 9, 1300, 10 + 3 * i, 300 * 500);
+        say_ingress(judges, "in2", instances[i], 7, 100, i, 100 * 900);
+        say_ingress(judges, "in2", instances[i], 7, 100, i, 100 * 900); /* again */
+    }
+    say(judges, "old", "web-0-1", 1, 0, 0, 0);
+    say(judges, "old", "web-0-1", 1, 90000, 0, 0); /* only one of the two counts itself */
+    ask(judges);
+    assert_int_equal(from.requests, 400);
+    assert_int_equal(from.errors_ppm, 0);
+    assert_int_equal(to.requests, 400);
+    assert_int_equal(to.errors_ppm, 10000);
+    assert_int_equal(to.latency_us, 600);
     judges_destroy(judges);
 }
 
@@ -178,7 +215,7 @@ static void test_the_one_asked_about_least_lately_makes_way(void **state)
         say(judges, "new", "web-0-2", life, 10, 20, 0);
     }
     ask(judges);
-    assert_int_equal(to.requests, 10);
+    assert_int_equal(to.requests, 10 * JUDGE_TRACKS);
     assert_int_equal(to.errors_ppm, 1000000);
     judges_destroy(judges);
     judges_destroy(NULL);
@@ -192,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_a_new_life_takes_nothing_back),
         cmocka_unit_test(test_both_sides_are_judged_by_the_same_word),
         cmocka_unit_test(test_a_node_that_is_an_ingress_does_not_count_twice),
+        cmocka_unit_test(test_who_does_not_count_is_judged_by_the_ingresses),
         cmocka_unit_test(test_the_one_asked_about_least_lately_makes_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
