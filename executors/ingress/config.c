@@ -17,6 +17,8 @@
 #define MARK             "# berth-ingress "
 #define CONNECTIONS_MAX  20000 /* clients at once, when the limit of open files allows them */
 
+/* The listeners are nobody else's: with SO_REUSEPORT the kernel would divide the connections among
+ * all who listen there, another Berth's ingress say, and nobody would be told. */
 static void write_global(const struct ingress *ingress, struct strbuf *out);
 static void write_frontend(const struct ingress *ingress, struct strbuf *out);
 static void write_slot(const struct ingress *ingress, int index, struct strbuf *out);
@@ -98,6 +100,7 @@ static void write_global(const struct ingress *ingress, struct strbuf *out)
                   "    stats timeout 1d\n"
                   "    maxconn %lld\n"
                   "    hard-stop-after 30s\n"
+                  "    noreuseport\n"
                   "    log abns@%s len 256 format raw local0\n"
                   "    ssl-default-bind-options ssl-min-ver TLSv1.2\n",
                   most > 100 ? most : 100, ingress->log_name);

@@ -1,12 +1,15 @@
 /* process: HAProxy's life: found again, started, replaced while it serves, started again. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +19,8 @@
 #define DYING_MAX 20
 
 static void start(struct ingress *ingress);
+static bool is_taken(const struct ingress *ingress, char *out, size_t capacity);
+static bool is_listened(const char *at);
 static int spawn(const struct ingress *ingress, const char *old_pid, pid_t *ret_pid);
 static void failed(struct ingress *ingress, const char *what);
 static bool is_ours(const struct ingress *ingress, pid_t pid);
@@ -60,8 +65,12 @@ void process_begin(struct ingress *ingress)
     }
     /* One that holds the addresses but cannot be talked to would take half of the connections. */
     pid_t pid = pid_file(ingress);
-    if (pid > 0 && is_ours(ingress, pid))
+    if (pid > 0 && is_ours(ingress, pid)) {
         (void)kill(pid, SIGKILL);
+        ingress->phase = PHASE_WAIT;
+        ingress->start_at = ingress_now() + DYING_US; /* its addresses are free then */
+        return;
+    }
     start(ingress);
 }
 
@@ -166,10 +175,21 @@ static void start(struct ingress *ingress)
 {
     struct error err;
     char old_pid[16] = "";
+    char why_taken[LIMIT_TEXT_BYTES];
     pid_t pid = 0;
     ingress->phase = PHASE_START;
     ingress->deadline = ingress_now() + INGRESS_START_US;
     metrics_forget(ingress); /* the new one counts from 0 */
+    if (!ingress->replacing && is_taken(ingress, why_taken, sizeof(why_taken))) {
+        /* What held it may be on its way out: then nobody need hear of it. */
+        if (++ingress->dying <= DYING_MAX) {
+            ingress->phase = PHASE_WAIT;
+            ingress->start_at = ingress_now() + DYING_US;
+        } else {
+            failed(ingress, why_taken);
+        }
+        return;
+    }
     if (ingress->replacing)
         str_format(old_pid, sizeof(old_pid), "%d", (int)ingress->pid);
     if (cert_prepare(ingress, &err) < 0 || config_write(ingress, &err) < 0) {
@@ -187,6 +207,47 @@ static void start(struct ingress *ingress)
     if (ingress->starter_fd < 0 ||
         ingress_watch(ingress, ingress->starter_fd, WATCH_STARTER, 0, EPOLLIN) < 0)
         failed(ingress, "its start cannot be watched");
+}
+
+/* HAProxy would say no more than "Address already in use". */
+static bool is_taken(const struct ingress *ingress, char *out, size_t capacity)
+{
+    const char *const all[] = {ingress->options.http, ingress->options.https};
+    for (int i = 0; i < 2; i++) {
+        if (all[i][0] == 0 || !is_listened(all[i]))
+            continue;
+        str_format(out, capacity,
+                   "another process listens at %s, perhaps another Berth's ingress or a web server "
+                   "(`ss -ltnp 'sport = :%s'` shows it, as root with its name): end it, or give "
+                   "--ingress another port",
+                   all[i], strrchr(all[i], ':') + 1);
+        return true;
+    }
+    return false;
+}
+
+/* What else may be wrong with the address HAProxy finds and tells. */
+static bool is_listened(const char *at)
+{
+    struct ingress_address address;
+    struct error err;
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    int one = 1;
+    if (ingress_address_parse(at, &address, &err) < 0)
+        return false;
+    v4.sin_port = v6.sin6_port = htons((uint16_t)address.port);
+    if (inet_pton(address.v6 ? AF_INET6 : AF_INET, address.host,
+                  address.v6 ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr) != 1)
+        return false;
+    CLEANUP(cleanup_close)
+    int fd = socket(address.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Without this a connection that has just ended would look like a listener. */
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+        return false;
+    int rc = address.v6 ? bind(fd, (const struct sockaddr *)&v6, sizeof(v6))
+                        : bind(fd, (const struct sockaddr *)&v4, sizeof(v4));
+    return rc < 0 && errno == EADDRINUSE;
 }
 
 /* An errno, or 0. */

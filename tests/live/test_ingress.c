@@ -534,6 +534,57 @@ static void test_found_again(void **state)
     ingress_rig_done(&rig);
 }
 
+/* One address is one ingress's: the second is told whose port it wants, takes no request while the
+ * first one has it, whatever becomes of that one's agent and options, and serves when it is free.
+ */
+static void test_port_is_taken(void **state)
+{
+    struct ingress_rig first;
+    struct ingress_rig second;
+    struct web_server a;
+    struct web_server b;
+    struct web_answer answer;
+    char port[32];
+    (void)state;
+    ingress_rig_make(&first, "");
+    ingress_rig_make(&second, "");
+    memcpy(second.options.http, first.options.http, sizeof(first.options.http));
+    second.port = first.port;
+    web_start(board, 0, "a", (struct web_how){0}, &a);
+    web_start(board, 1, "b", (struct web_how){0}, &b);
+    ingress_rig_open(&first);
+    assert_int_equal(ROUTE(&first, "web", "shop.test", "/", SERVE(a)), 0);
+    ingress_rig_begin(&second);
+    INGRESS_RIG_WAIT(&second, second.downs > 0);
+    str_format(port, sizeof(port), "listens at 127.0.0.1:%d", first.port);
+    assert_non_null(strstr(second.last_event, port));
+    assert_non_null(strstr(second.last_event, "ss -ltnp"));
+    assert_int_equal(ROUTE(&second, "web", "shop.test", "/", SERVE(b)), ERR_UNAVAILABLE);
+    for (int turn = 0; turn < 3; turn++) {
+        /* As it was started, found again, and replaced by one with other options. */
+        if (turn > 0)
+            ingress_close(first.ingress, INGRESS_KEEP);
+        if (turn == 2)
+            first.options.slots = 12;
+        if (turn > 0)
+            ingress_rig_open(&first);
+        int downs = second.downs;
+        INGRESS_RIG_WAIT(&second, second.downs > downs); /* it has tried again */
+        for (int i = 0; i < 30; i++) {
+            assert_int_equal(status_of(&first, "shop.test", "/", &answer), 200);
+            assert_string_equal(answer.server, "a");
+        }
+    }
+    assert_int_equal(second.ups, 0);
+    ingress_rig_done(&first);
+    INGRESS_RIG_WAIT(&second, second.ups == 1);
+    assert_int_equal(status_of(&second, "shop.test", "/", &answer), 200);
+    assert_string_equal(answer.server, "b");
+    web_stop(&a);
+    web_stop(&b);
+    ingress_rig_done(&second);
+}
+
 static void test_two_ingresses(void **state)
 {
     struct ingress_rig rigs[2];
@@ -741,6 +792,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_group),
         cmocka_unit_test(test_two_ingresses),
+        cmocka_unit_test(test_port_is_taken),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_tls),
     };
