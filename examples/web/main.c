@@ -3,9 +3,13 @@
  * answers). It listens at $BERTH_ADDRESS; by hand, at --listen.
  *
  *     web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N]
+ *         [--fail-ppm N] [--wait-ms N] [--count yes|no]
  *
  * --ids   keeps the Request-Id of every request that it took, a line each, in DIR/<instance>.ids: a
  *         judge finds there which were carried out twice
+ * --fail-ppm  answers so many of a million requests with 500; --wait-ms answers each so much later:
+ *         a version that a canary should find out
+ * --count no  tells Berth no counters, as a program that has none: the ingress's are all there is
  *
  * The first line on standard error is "listening IP:PORT". SIGTERM drains, as if told so, and ends.
  */
@@ -28,11 +32,15 @@ struct options {
     const char *listen;
     const char *ids_dir;
     int64_t ready_after_ms;
+    int64_t fail_ppm;
+    int64_t wait_ms;
+    bool uncounted;
 };
 
 static volatile sig_atomic_t ended;
 
 static int read_options(int argc, char **argv, struct options *ret_options);
+static bool read_number(const char *name, const char *text, struct options *ret_options);
 static int serve(struct web *web, struct berth_workload *workload);
 static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked);
 static void report(const struct web *web, struct berth_workload *workload);
@@ -56,6 +64,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "web: %s\n", err.text);
         return 1;
     }
+    web.fail_ppm = options.fail_ppm;
+    web.wait_ms = options.wait_ms;
+    web.uncounted = options.uncounted;
     if (options.ids_dir != NULL) {
         char path[1024];
         str_format(path, sizeof path, "%.800s/%.128s.ids", options.ids_dir, web.instance);
@@ -91,16 +102,38 @@ static int read_options(int argc, char **argv, struct options *ret_options)
             ret_options->listen = argv[i + 1];
         else if (str_equal(argv[i], "--ids"))
             ret_options->ids_dir = argv[i + 1];
-        else if (!str_equal(argv[i], "--ready-after-ms") ||
-                 str_to_i64(argv[i + 1], &ret_options->ready_after_ms) < 0 ||
-                 ret_options->ready_after_ms < 0)
+        else if (str_equal(argv[i], "--count") && str_equal(argv[i + 1], "no"))
+            ret_options->uncounted = true;
+        else if (!read_number(argv[i], argv[i + 1], ret_options) &&
+                 !(str_equal(argv[i], "--count") && str_equal(argv[i + 1], "yes")))
             argc = 0;
     }
     if (argc % 2 == 1 && ret_options->listen != NULL)
         return 0;
-    fprintf(stderr, "usage: web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N]; without "
-                    "--listen it needs $BERTH_ADDRESS\n");
+    fprintf(stderr, "usage: web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N] [--fail-ppm N] "
+                    "[--wait-ms N] [--count yes|no]; without --listen it needs $BERTH_ADDRESS\n");
     return -1;
+}
+
+static bool read_number(const char *name, const char *text, struct options *ret_options)
+{
+    const struct {
+        const char *name;
+        int64_t *value;
+        int64_t max;
+    } all[] = {{"--ready-after-ms", &ret_options->ready_after_ms, 3600000},
+               {"--fail-ppm", &ret_options->fail_ppm, WEB_PPM},
+               {"--wait-ms", &ret_options->wait_ms, WEB_WAIT_MAX_MS}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        int64_t value;
+        if (!str_equal(name, all[i].name))
+            continue;
+        if (str_to_i64(text, &value) < 0 || value < 0 || value > all[i].max)
+            return false;
+        *all[i].value = value;
+        return true;
+    }
+    return false;
 }
 
 static int serve(struct web *web, struct berth_workload *workload)
@@ -166,7 +199,7 @@ static void report(const struct web *web, struct berth_workload *workload)
                {"bytes_in", web->counters.bytes_in},
                {"bytes_out", web->counters.bytes_out},
                {"latency_us_sum", web->counters.latency_us_sum}};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && !web->uncounted; i++)
         if (berth_workload_count(workload, all[i].name, all[i].total) < 0)
             return;
 }

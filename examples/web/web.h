@@ -33,6 +33,7 @@
 #define WEB_BODY_MAX        (256 << 10) /* of a request; a larger one is answered 413 */
 #define WEB_ANSWER_MAX      (8 << 20)   /* bytes=N */
 #define WEB_OUT_MAX         (16 << 20)  /* waiting to be written; past half of it nothing is read */
+#define WEB_PPM             1000000
 #define WEB_WAIT_MAX_MS     60000
 #define WEB_QUIET_US        (200 * 1000)
 #define WEB_FAREWELL_US     US_PER_S /* for the other side to close, after the last answer */
@@ -68,7 +69,11 @@ struct web_connection {
 struct web {
     struct sockaddr_in address; /* where it listens, the port that it got included */
     const char *instance;
-    FILE *ids; /* each id that was answered, a line each, for who judges; NULL: not kept */
+    int64_t fail_ppm; /* so many of a million requests are answered 500, evenly: a bad version */
+    int64_t wait_ms;  /* every answer is so much later, unless the query says */
+    int64_t fail_sum;
+    bool uncounted; /* Berth is told no counters */
+    FILE *ids;      /* each id that was answered, a line each, for who judges; NULL: not kept */
     int epoll;
     int listener; /* -1: closed */
     enum web_state state;

@@ -28,6 +28,7 @@ static void process(struct web *web, struct web_connection *connection);
 static bool next_request(struct web *web, struct web_connection *connection);
 static void serve(struct web *web, struct web_connection *connection, const struct http_head *head,
                   const char *body);
+static bool is_to_fail(struct web *web, const struct http_head *head);
 static void refuse(struct web *web, struct web_connection *connection, int status,
                    const char *reason);
 static void say(struct web *web, struct web_connection *connection, const struct answer *answer);
@@ -173,7 +174,7 @@ static void serve(struct web *web, struct web_connection *connection, const stru
     const struct http_text *given = http_header(head, "Request-Id");
     struct http_text id = given != NULL ? *given : (struct http_text){"", 0};
     struct http_text value;
-    int64_t more_bytes = 0, wait_ms = 0, cpu_us = 0;
+    int64_t more_bytes = 0, wait_ms = web->wait_ms, cpu_us = 0;
     bool close = head->close || web->state != WEB_SERVING;
     if (id.bytes >= WEB_ID_BYTES ||
         (http_query(head->target, "bytes", &value) &&
@@ -193,6 +194,17 @@ static void serve(struct web *web, struct web_connection *connection, const stru
         fprintf(web->ids, "%.*s\n", (int)id.bytes, id.at);
     burn(cpu_us);
     connection->ending = close;
+    if (is_to_fail(web, head)) {
+        web->counters.errors++;
+        say(web, connection,
+            &(struct answer){.status = 500,
+                             .reason = "Internal Server Error",
+                             .id = id,
+                             .body = "",
+                             .close = close,
+                             .begun_us = web->last_us});
+        return;
+    }
     if (wait_ms > 0) {
         connection->begun_us = clock_mono_now().us;
         connection->due_us = connection->begun_us + wait_ms * US_PER_MS;
@@ -213,6 +225,18 @@ static void serve(struct web *web, struct web_connection *connection, const stru
                          .more_bytes = (size_t)more_bytes,
                          .close = close,
                          .begun_us = web->last_us});
+}
+
+/* By count, not by chance: each run of a bad version is as bad. The probe is answered. */
+static bool is_to_fail(struct web *web, const struct http_head *head)
+{
+    if (web->fail_ppm <= 0 || http_text_is(head->target, "/berth"))
+        return false;
+    web->fail_sum += web->fail_ppm;
+    if (web->fail_sum < WEB_PPM)
+        return false;
+    web->fail_sum -= WEB_PPM;
+    return true;
 }
 
 /* Where the next request begins is not known any more, so the connection ends. */

@@ -110,7 +110,7 @@ void stage_abandon(struct stage *stage)
 char *stage_document(const struct stage *stage)
 {
     const struct kind *kind = &kinds[stage->kind];
-    char program[700], digest[LIMIT_DIGEST_BYTES], args[900] = "";
+    char program[700], digest[LIMIT_DIGEST_BYTES], args[900] = "", update[300] = "";
     struct error err = {0};
     struct strbuf out;
     int64_t linger_ms = stage->options.linger_ms > 0 ? stage->options.linger_ms : 0;
@@ -120,7 +120,10 @@ char *stage_document(const struct stage *stage)
     if (digest_file(program, digest, &err) < 0)
         fail_msg("%s", err.text);
     if (stage->kind == STAGE_WEB && !stage->options.no_ids)
-        str_format(args, sizeof args, ", args: [\"--ids\", \"%s\"]", stage->folder);
+        str_format(args, sizeof args, ", args: [\"--ids\", \"%s\"%s]", stage->folder,
+                   stage->options.args != NULL ? stage->options.args : "");
+    if (stage->options.update != NULL)
+        str_format(update, sizeof update, "    update: %s\n", stage->options.update);
     if (stage->kind == STAGE_SOURCE)
         str_format(args, sizeof args,
                    ", args: [\"--subject\", \"svc.default.source\", \"--bytes\", \"256\", "
@@ -145,7 +148,7 @@ char *stage_document(const struct stage *stage)
         "          env: {STAGE_VERSION: \"%" PRId64 "\"}}\n"
         "    contract: true\n"
         "    ready: {kind: contract}\n"
-        "%s"
+        "%s%s"
         "    resources: %s\n"
         "    require: {cloud: %s}\n"
         "    calls: 20/s\n"
@@ -153,7 +156,8 @@ char *stage_document(const struct stage *stage)
         "    timeouts: {start: 20s, drain: 10s, stop: 5s}\n",
         stage->app, stage->workload, kind->class, program, digest, args, stage->options.version,
         stage->kind == STAGE_WEB ? "    http: {host: web.test, path: /, probe: /berth}\n" : "",
-        kind->resources, stage->cloud, stage->options.restarts > 0 ? stage->options.restarts : 5);
+        update, kind->resources, stage->cloud,
+        stage->options.restarts > 0 ? stage->options.restarts : 5);
     if (strbuf_error(&out, &err) < 0)
         fail_msg("%s", err.text);
     char *text = strdup(strbuf_text(&out));
@@ -165,6 +169,7 @@ char *stage_document(const struct stage *stage)
 int stage_next_version(struct stage *stage, char *text, size_t capacity)
 {
     stage->options.version++;
+    stage->before = newest(stage);
     CLEANUP(cleanup_free) char *document = stage_document(stage);
     struct cluster_request request = {.document = document};
     return cluster_control_try(stage->cluster, "apply", &request, text, capacity, NULL);
@@ -195,6 +200,11 @@ json_t *stage_move(struct stage *stage, const char *cloud)
     }
     stage_settled(stage);
     return handoff;
+}
+
+json_t *stage_version_ended(struct stage *stage)
+{
+    return ended_after(stage, stage->before);
 }
 
 bool stage_is_settled(struct stage *stage)
@@ -345,6 +355,11 @@ void stage_asked(struct stage *stage, int64_t more)
         }
         cluster_pause(POLL_US);
     }
+}
+
+json_t *stage_line(const struct stage *stage)
+{
+    return last_line(stage, stage->log);
 }
 
 json_t *stage_judge(struct stage *stage, int *ret_status)

@@ -29,6 +29,8 @@ struct stage_options {
     int64_t state_bytes; /* of the stateful one; 0: 4 MiB */
     int64_t version;     /* an environment variable of it: another number, another version */
     int restarts;        /* 0: 5 */
+    const char *update;  /* YAML of `update` (of http); NULL: none */
+    const char *args;    /* further arguments of web, YAML: ", \"--fail-ppm\", \"50000\"" */
 };
 
 struct stage {
@@ -43,6 +45,7 @@ struct stage {
     char log[64];
     char pages_log[64];
     char ledger[760]; /* the file */
+    uint64_t before;  /* the newest handoff when the last version was applied */
     pid_t client_pid;
     pid_t pages_pid;
     pid_t ledger_pid;
@@ -63,6 +66,9 @@ int stage_next_version(struct stage *stage, char *text, size_t capacity);
 /* What the document and the tag are to be when the scheduler has them. */
 int stage_retag_try(struct stage *stage, const char *cloud, char *text, size_t capacity);
 
+/* Waits for the end, done or back, of what stage_next_version began; the handoff is the caller's.
+ */
+json_t *stage_version_ended(struct stage *stage);
 /* Moves it and waits for the end, which must be done; the handoff is the caller's. */
 json_t *stage_move(struct stage *stage, const char *cloud);
 /* True when one instance is ready at the cloud it was told, serves, and nothing is under way. */
@@ -73,6 +79,7 @@ void stage_settled(struct stage *stage); /* waits for that */
 void stage_ask(struct stage *stage);
 /* Waits until so many more were answered. */
 void stage_asked(struct stage *stage, int64_t more);
+json_t *stage_line(const struct stage *stage); /* the client's newest; NULL: none yet */
 /* Ends the client: its last line, and its exit status. The line is the caller's. */
 json_t *stage_judge(struct stage *stage, int *ret_status);
 /* The same for the pages. */
