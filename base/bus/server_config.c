@@ -143,6 +143,28 @@ static const char *const probe_publish[] = {
 };
 static const char *const probe_subscribe[] = {"_INBOX.p.%n.>", NULL};
 
+/* In its own account. No API that deletes or purges: what the log has said stays said. */
+#define LOG "." SERVER_LOG_STREAM "%n"
+static const char *const log_publish[] = {
+    "svclog.%n.>",
+    "$JS.API.STREAM.CREATE" LOG,
+    "$JS.API.STREAM.INFO" LOG,
+    "$JS.API.STREAM.MSG.GET" LOG,
+    "$JS.API.CONSUMER.CREATE" LOG,
+    "$JS.API.CONSUMER.CREATE" LOG ".>",
+    "$JS.API.CONSUMER.MSG.NEXT" LOG ".*",
+    "$JS.API.CONSUMER.DELETE" LOG ".*",
+    "$JS.hub.API.STREAM.CREATE" LOG, /* what a leaf makes of them */
+    "$JS.hub.API.STREAM.INFO" LOG,
+    "$JS.hub.API.STREAM.MSG.GET" LOG,
+    "$JS.hub.API.CONSUMER.CREATE" LOG,
+    "$JS.hub.API.CONSUMER.CREATE" LOG ".>",
+    "$JS.hub.API.CONSUMER.MSG.NEXT" LOG ".*",
+    "$JS.hub.API.CONSUMER.DELETE" LOG ".*",
+    NULL,
+};
+static const char *const log_subscribe[] = {"_INBOX.l.%n.>", NULL};
+
 /* What the users behind a leaf may say to the hub, and hear from it. */
 static const char *const leaf_publish[] = {
     "berth.v1.node.*.hello",
@@ -177,12 +199,15 @@ static const struct grant grants[] = {
     [SERVER_CLIENT] = {client_publish, client_subscribe},
     [SERVER_PROBE] = {probe_publish, probe_subscribe},
     [SERVER_LEAF] = {leaf_publish, leaf_subscribe},
+    [SERVER_LOG] = {log_publish, log_subscribe},
 };
 
 static int check_user(const struct server_config *config, int index, struct error *err);
 static int check_text(const char *what, const char *text, struct error *err);
 static void write_head(const struct server_config *config, struct strbuf *out);
 static void write_leaf(const struct server_config *config, struct strbuf *out);
+static void write_log(const struct server_config *config, const struct server_user *user,
+                      struct strbuf *out);
 static void write_user(const struct server_config *config, const struct server_user *user,
                        struct strbuf *out);
 static void write_patterns(const struct server_user *user, const char *const *patterns,
@@ -203,6 +228,8 @@ int server_config_write(const struct server_config *config, struct strbuf *out, 
         rc = check_text("remote_url", config->remote_url, err);
     if (rc == 0)
         rc = check_text("remote_seed", config->remote_seed, err);
+    for (int i = 0; rc == 0 && i < config->log_count; i++)
+        rc = check_text("logs", config->logs[i].seed, err);
     if (rc == 0 && (config->port < 1 || config->port > 65535))
         rc = error_set(err, ERR_INVALID, 0, "port is %d, must be 1 to 65535", config->port);
     if (rc < 0)
@@ -216,9 +243,13 @@ int server_config_write(const struct server_config *config, struct strbuf *out, 
         strbuf_puts(out, "    mappings: { \"$JS.API.>\": \"$JS.hub.API.>\" }\n");
     strbuf_puts(out, "    users: [\n");
     for (int i = 0; i < config->user_count; i++)
-        if (config->users[i].role != SERVER_SYSTEM)
+        if (config->users[i].role != SERVER_SYSTEM && config->users[i].role != SERVER_LOG)
             write_user(config, &config->users[i], out);
-    strbuf_puts(out, "    ]\n  }\n  SYS {\n    users: [\n");
+    strbuf_puts(out, "    ]\n  }\n");
+    for (int i = 0; i < config->user_count; i++)
+        if (config->users[i].role == SERVER_LOG)
+            write_log(config, &config->users[i], out);
+    strbuf_puts(out, "  SYS {\n    users: [\n");
     for (int i = 0; i < config->user_count; i++)
         if (config->users[i].role == SERVER_SYSTEM)
             strbuf_printf(out, "      # %s\n      { nkey: %s }\n", config->users[i].name,
@@ -232,8 +263,10 @@ void server_user_inbox(const struct server_user *user, char out[LIMIT_SUBJECT_BY
     static const char *const kinds[] = {
         [SERVER_SCHEDULER] = "s", [SERVER_NODE] = "n",   [SERVER_WORKLOADS] = "w",
         [SERVER_OPERATOR] = "o",  [SERVER_CLIENT] = "c", [SERVER_PROBE] = "p",
+        [SERVER_LOG] = "l",
     };
-    BERTH_ASSERT(user->role >= SERVER_SCHEDULER && user->role <= SERVER_PROBE,
+    BERTH_ASSERT(user->role >= SERVER_SCHEDULER && user->role <= SERVER_LOG &&
+                     kinds[user->role] != NULL,
                  "role %d has no inbox", user->role);
     subject_inbox(kinds[user->role], user->name, out);
 }
@@ -296,14 +329,35 @@ static void write_head(const struct server_config *config, struct strbuf *out)
 static void write_leaf(const struct server_config *config, struct strbuf *out)
 {
     const char *host = config->host == NULL ? "127.0.0.1" : config->host;
-    if (config->remote_url != NULL)
+    if (config->remote_url != NULL) {
         strbuf_printf(out,
                       "leafnodes {\n  reconnect: \"1s\"\n  "
                       "remotes: [\n    {\n      url: \"%s\"\n"
-                      "      account: BERTH\n      nkey: \"%s\"\n    }\n  ]\n}\n",
+                      "      account: BERTH\n      nkey: \"%s\"\n    }\n",
                       config->remote_url, config->remote_seed);
-    else if (config->leaf_port > 0)
+        for (int i = 0; i < config->log_count; i++)
+            strbuf_printf(out,
+                          "    {\n      url: \"%s\"\n      account: LOG_%s\n"
+                          "      nkey: \"%s\"\n    }\n",
+                          config->remote_url, config->logs[i].namespace_, config->logs[i].seed);
+        strbuf_puts(out, "  ]\n}\n");
+    } else if (config->leaf_port > 0)
         strbuf_printf(out, "leafnodes {\n  listen: \"%s:%d\"\n}\n", host, config->leaf_port);
+}
+
+/* A log that is full refuses what is written; it drops nothing. */
+static void write_log(const struct server_config *config, const struct server_user *user,
+                      struct strbuf *out)
+{
+    strbuf_printf(out, "  LOG_%s {\n", user->name);
+    if (config->store_dir != NULL)
+        strbuf_puts(out, "    jetstream: { max_mem: 0, max_file: 256MB, max_streams: 1, "
+                         "max_consumers: 1000 }\n");
+    if (config->remote_url != NULL)
+        strbuf_puts(out, "    mappings: { \"$JS.API.>\": \"$JS.hub.API.>\" }\n");
+    strbuf_puts(out, "    users: [\n");
+    write_user(config, user, out);
+    strbuf_puts(out, "    ]\n  }\n");
 }
 
 static void write_user(const struct server_config *config, const struct server_user *user,

@@ -11,6 +11,13 @@
  * JetStream's API is granted by exact subject, stream by stream. JetStream syncs each message
  * before it acknowledges.
  *
+ * Each SERVER_LOG user has an account of its own, LOG_<namespace>, with JetStream in it: a log that
+ * the workloads of that namespace write and replay. It cannot be in BERTH, however exact its
+ * subjects: JetStream answers a request, acknowledges a message and delivers a stream to whatever
+ * subject the request names, without asking whether who sent it may publish there. A user that
+ * stores a command in its own stream and has it delivered to a node's cmd would have given it. In
+ * an account of its own it reaches nobody but itself.
+ *
  * A leaf server has the same list of users, so that nodes authenticate where they are, holds no
  * streams, and joins the hub as a user SERVER_LEAF of its own. Pure text; no file is touched.
  */
@@ -29,6 +36,7 @@ enum server_role {
     SERVER_CLIENT,    /* sends requests to the services of `namespace_`; inbox "c" */
     SERVER_PROBE,     /* name: the probe, which publishes its metrics and asks nodes; inbox "p" */
     SERVER_LEAF,      /* a leaf server, when it joins */
+    SERVER_LOG,       /* name: the namespace whose log it writes and replays; inbox "l" */
     SERVER_SYSTEM,    /* of the account SYS: server administration */
 };
 
@@ -37,6 +45,12 @@ struct server_user {
     char name[LIMIT_NAME_BYTES];
     char namespace_[LIMIT_NAME_BYTES]; /* SERVER_CLIENT */
     char public_key[NKEY_TEXT_BYTES];
+};
+
+/* How a leaf reaches the log of a namespace: as the SERVER_LOG user itself. */
+struct server_log_remote {
+    const char *namespace_;
+    const char *seed;
 };
 
 struct server_config {
@@ -49,6 +63,8 @@ struct server_config {
     const char *remote_url;  /* leaf: "nats://hub:7422"; NULL: this is a hub */
     const char *remote_seed; /* leaf: the seed of its SERVER_LEAF user, itself: nats-server takes no
                                 file, so the configuration of a leaf is secret (mode 0600) */
+    const struct server_log_remote *logs; /* leaf: a connection each; may be NULL */
+    int log_count;
     const struct server_user *users;
     int user_count;
 };
@@ -57,6 +73,9 @@ struct server_config {
  * token, a key that is none, two users with one key). */
 int server_config_write(const struct server_config *config, struct strbuf *out,
                         struct error *err) WARN_UNUSED;
+
+/* The one stream of a namespace's account, and what it stores: "svclog.<namespace>.>". */
+#define SERVER_LOG_STREAM "berth_log_"
 
 /* The inbox prefix of a user, for bus_options.inbox_prefix. Not for LEAF and SYSTEM. */
 void server_user_inbox(const struct server_user *user, char out[LIMIT_SUBJECT_BYTES]);

@@ -7,9 +7,14 @@
 
 natsStatus connect_as_told(natsConnection **ret_connection, bool at_once)
 {
+    return connect_as(getenv("BERTH_NATS_SEED_FILE"), getenv("BERTH_INBOX_PREFIX"), at_once,
+                      ret_connection);
+}
+
+natsStatus connect_as(const char *seed_path, const char *inbox, bool at_once,
+                      natsConnection **ret_connection)
+{
     const char *url = getenv("BERTH_NATS_URL");
-    const char *seed_path = getenv("BERTH_NATS_SEED_FILE");
-    const char *inbox = getenv("BERTH_INBOX_PREFIX");
     natsOptions *options = NULL;
     natsStatus status = natsOptions_Create(&options);
     if (status == NATS_OK)

@@ -11,3 +11,6 @@
 #include <stdbool.h>
 
 natsStatus connect_as_told(natsConnection **ret_connection, bool at_once);
+/* The same way as another user; both texts may be NULL. */
+natsStatus connect_as(const char *seed_path, const char *inbox, bool at_once,
+                      natsConnection **ret_connection);

@@ -182,10 +182,14 @@ static int loop(struct owner *owner, int signals)
     int64_t count_us = 0;
     if (berth_workload_fd(owner->workload) < 0 && getenv("BERTH_SOCKET") == NULL)
         own(owner, "1.1", "");
-    if (berth_workload_ready(owner->workload) < 0)
-        fprintf(stderr, "say ready: %s\n", strerror(errno));
-    fprintf(stderr, "standing by for %s\n", owner->options->subject);
-    for (;;) {
+    for (bool ready = false;;) {
+        if (!ready && (owner->options->is_ready == NULL ||
+                       owner->options->is_ready(owner, owner->options->context))) {
+            ready = true;
+            if (berth_workload_ready(owner->workload) < 0)
+                fprintf(stderr, "say ready: %s\n", strerror(errno));
+            fprintf(stderr, "standing by for %s\n", owner->options->subject);
+        }
         struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                                 {.fd = berth_workload_fd(owner->workload), .events = POLLIN}};
         poll(fds, 2, STEP_MS);

@@ -43,6 +43,8 @@ struct owner_options {
     int (*snapshot)(struct owner *owner, int round, const char *path, void *context); /* or NULL */
     int (*restore)(struct owner *owner, int round, const char *path, void *context);
     int (*step)(struct owner *owner, void *context); /* every few ms; or NULL */
+    /* True when it could own: only then it says ready. Asked after `step`; or NULL. */
+    bool (*is_ready)(struct owner *owner, void *context);
 };
 
 int owner_run(const struct owner_options *options); /* the program's exit status */

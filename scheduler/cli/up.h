@@ -13,7 +13,7 @@
 #include "scheduler/cli/reference.h"
 
 #define UP_NAMESPACES_MAX 16
-#define UP_USERS_MAX      (3 + 2 * UP_NAMESPACES_MAX + 3 * OPTION_LIST_MAX)
+#define UP_USERS_MAX      (3 + 3 * UP_NAMESPACES_MAX + 3 * OPTION_LIST_MAX)
 #define UP_PORT_DEFAULT   4222
 #define UP_LEAF_DEFAULT   7422
 

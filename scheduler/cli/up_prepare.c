@@ -347,6 +347,9 @@ static int make_users(struct up *up, struct error *err)
         str_format(key_name, sizeof(key_name), "client-%s", name);
         if (rc == 0)
             rc = add_user(up, SERVER_CLIENT, name, name, key_name, err);
+        str_format(key_name, sizeof(key_name), "log-%s", name);
+        if (rc == 0)
+            rc = add_user(up, SERVER_LOG, name, "", key_name, err);
     }
     for (int i = 0; rc == 0 && i < up->node_count; i++) {
         str_format(key_name, sizeof(key_name), "node-%s", up->nodes[i].name);
@@ -442,6 +445,12 @@ static int write_leaf(struct up *up, int index, struct error *err)
     else
         str_format(remote, sizeof(remote), "nats://127.0.0.1:%d", up->leaf_port);
     rc = read_seed(up_key(up, SERVER_LEAF, leaf->name), seed, err);
+    char log_seeds[UP_NAMESPACES_MAX][NKEY_TEXT_BYTES];
+    struct server_log_remote logs[UP_NAMESPACES_MAX];
+    for (int i = 0; rc == 0 && i < up->namespace_count; i++) {
+        logs[i] = (struct server_log_remote){up->namespaces[i], log_seeds[i]};
+        rc = read_seed(up_key(up, SERVER_LOG, up->namespaces[i]), log_seeds[i], err);
+    }
     if (rc < 0)
         return rc;
     str_format(name, sizeof(name), "berth-leaf-%s", leaf->name);
@@ -450,11 +459,14 @@ static int write_leaf(struct up *up, int index, struct error *err)
         .port = leaf->port,
         .remote_url = remote,
         .remote_seed = seed,
+        .logs = logs,
+        .log_count = up->namespace_count,
         .users = up->users,
         .user_count = up->user_count,
     };
     rc = write_config(&config, path, err);
     explicit_bzero(seed, sizeof(seed));
+    explicit_bzero(log_seeds, sizeof(log_seeds));
     return rc;
 }
 

@@ -425,10 +425,15 @@ static void ignore_told(void *context, const struct child *child, const char *te
 static json_t *users_json(const struct up *up)
 {
     static const char *const roles[] = {
-        [SERVER_SCHEDULER] = "scheduler", [SERVER_NODE] = "node",
-        [SERVER_WORKLOADS] = "workloads", [SERVER_OPERATOR] = "operator",
-        [SERVER_CLIENT] = "client",       [SERVER_LEAF] = "leaf",
-        [SERVER_SYSTEM] = "system",       [SERVER_PROBE] = "probe",
+        [SERVER_SCHEDULER] = "scheduler",
+        [SERVER_NODE] = "node",
+        [SERVER_WORKLOADS] = "workloads",
+        [SERVER_OPERATOR] = "operator",
+        [SERVER_CLIENT] = "client",
+        [SERVER_LEAF] = "leaf",
+        [SERVER_SYSTEM] = "system",
+        [SERVER_PROBE] = "probe",
+        [SERVER_LOG] = "log",
     };
     json_t *users = json_array();
     for (int i = 0; i < up->user_count; i++) {

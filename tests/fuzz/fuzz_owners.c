@@ -1,5 +1,5 @@
 /* What the owners among the examples are sent: requests to the ledger and its file, the counter's
- * state as it is handed over, and exports of the store. */
+ * state as it is handed over, exports of the store, and where a stream's messages stand. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "examples/counter/tally.h"
 #include "examples/kvstate/store.h"
 #include "examples/ledger-resource/ledger.h"
+#include "examples/replay/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,6 +47,15 @@ static void take_tally(const char *text, size_t size)
     BERTH_ASSERT(again.count == tally.count && again.kept == tally.kept, "%s", back);
 }
 
+static void take_position(const char *text, size_t size)
+{
+    char reply[600];
+    uint64_t sequence = 1, delivery = 1, pending = 1;
+    str_format(reply, sizeof reply, "$JS.ACK.%.*s", size > 500 ? 500 : (int)size, text);
+    if (replay_position(reply, &sequence, &delivery, &pending) < 0)
+        BERTH_ASSERT(sequence == 1 && delivery == 1 && pending == 1, "written: %s", reply);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = {0};
@@ -58,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(text, data, size);
     take_ledger(text, size);
+    take_position(text, size);
     take_tally(text, size);
     if (store_import_bytes(&store, (const uint8_t *)text, size, &err) == 0 &&
         store_check(&store, &err) < 0)

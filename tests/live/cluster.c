@@ -400,6 +400,7 @@ static void users_make(struct cluster *cluster)
         [CLUSTER_USER_OPERATOR] = {.role = SERVER_OPERATOR, .name = "me"},
         [CLUSTER_USER_CLIENT] = {.role = SERVER_CLIENT, .name = "load", .namespace_ = "default"},
         [CLUSTER_USER_LEAF] = {.role = SERVER_LEAF, .name = "leaf"},
+        [CLUSTER_USER_LOG] = {.role = SERVER_LOG, .name = "default"},
     };
     memcpy(cluster->users, users, sizeof(users));
     for (int i = 0; i < CLUSTER_USERS; i++) {
@@ -441,20 +442,28 @@ static void world_write(const struct cluster *cluster)
     assert_int_equal(fclose(file), 0);
 }
 
+static void seed_read(const struct cluster *cluster, int user, char seed[NKEY_TEXT_BYTES + 2])
+{
+    char path[700];
+    cluster_user_seed(cluster, user, path);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_non_null(fgets(seed, NKEY_TEXT_BYTES + 2, file));
+    fclose(file);
+    seed[strcspn(seed, "\r\n")] = 0;
+}
+
 static void server_write(const struct cluster *cluster, bool leaf, char **ret_text)
 {
     struct error err = {0};
-    char remote[64], path[700], seed[NKEY_TEXT_BYTES + 2] = "", store[600];
+    char remote[64], seed[NKEY_TEXT_BYTES + 2] = "", log_seed[NKEY_TEXT_BYTES + 2] = "", store[600];
+    const struct server_log_remote log = {"default", log_seed};
     bool apart = cluster->netns.pid > 0;
     str_format(remote, sizeof(remote), "nats://%s:%d", apart ? cluster->netns.near : "127.0.0.1",
                apart ? cluster->hub.leaf_port : cluster->proxy_port);
     str_format(store, sizeof(store), "%s/js", cluster->hub.folder);
-    cluster_user_seed(cluster, CLUSTER_USER_LEAF, path);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    assert_non_null(fgets(seed, sizeof(seed), file));
-    fclose(file);
-    seed[strcspn(seed, "\r\n")] = 0;
+    seed_read(cluster, CLUSTER_USER_LEAF, seed);
+    seed_read(cluster, CLUSTER_USER_LOG, log_seed);
     struct server_config config = {.server_name = "hub",
                                    .host = apart ? "0.0.0.0" : NULL,
                                    .port = cluster->hub.port,
@@ -468,6 +477,8 @@ static void server_write(const struct cluster *cluster, bool leaf, char **ret_te
                                         .port = cluster->leaf.port,
                                         .remote_url = remote,
                                         .remote_seed = seed,
+                                        .logs = &log,
+                                        .log_count = 1,
                                         .users = cluster->users,
                                         .user_count = CLUSTER_USERS};
     struct strbuf text;

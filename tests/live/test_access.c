@@ -24,7 +24,7 @@
 #include "base/str.h"
 #include "tests/live/server.h"
 
-enum { SCHED, NODE1, NODE2, WORK, WORK_B, OPER, CLIENT, CLIENT_B, LEAF, SYSTEM, USERS };
+enum { SCHED, NODE1, NODE2, WORK, WORK_B, OPER, CLIENT, CLIENT_B, LEAF, LOG, LOG_B, SYSTEM, USERS };
 
 struct heard {
     int count;
@@ -47,9 +47,11 @@ static struct server_user users[USERS] = {
     [CLIENT] = {.role = SERVER_CLIENT, .name = "load", .namespace_ = "default"},
     [CLIENT_B] = {.role = SERVER_CLIENT, .name = "load-b", .namespace_ = "other"},
     [LEAF] = {.role = SERVER_LEAF, .name = "leaf1"},
+    [LOG] = {.role = SERVER_LOG, .name = "default"},
+    [LOG_B] = {.role = SERVER_LOG, .name = "other"},
     [SYSTEM] = {.role = SERVER_SYSTEM, .name = "sys"},
 };
-static struct bus *buses[USERS]; /* NODE2 and WORK are at the leaf */
+static struct bus *buses[USERS]; /* NODE2, WORK and LOG are at the leaf */
 static struct error err;
 
 static void must(int rc)
@@ -60,14 +62,14 @@ static void must(int rc)
 
 static void seed_path(int user, char *out, size_t capacity)
 {
-    snprintf(out, capacity, "%s/%s.seed", hub.folder, users[user].name);
+    snprintf(out, capacity, "%s/%s-%d.seed", hub.folder, users[user].name, users[user].role);
 }
 
 static struct bus *connect_as(int user, const char *url)
 {
     char path[700], inbox[LIMIT_SUBJECT_BYTES] = "";
     seed_path(user, path, sizeof(path));
-    if (users[user].role <= SERVER_CLIENT)
+    if (users[user].role <= SERVER_CLIENT || users[user].role == SERVER_LOG)
         server_user_inbox(&users[user], inbox);
     struct bus_options options = {
         .url = url, .seed_path = path, .inbox_prefix = inbox[0] == 0 ? NULL : inbox};
@@ -172,10 +174,22 @@ static void write_config(struct test_server *server, const struct server_config 
     strbuf_done(&text);
 }
 
+static void seed_read(int user, char seed[128])
+{
+    char path[700];
+    seed_path(user, path, sizeof(path));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(seed, 128, file));
+    seed[strcspn(seed, "\n")] = 0;
+    fclose(file);
+}
+
 static int setup(void **state)
 {
     (void)state;
-    static char store[700], seed[128];
+    static char store[700], seed[128], log_seed[128];
+    static const struct server_log_remote log = {"default", log_seed};
     char path[700];
     test_server_init(&hub);
     test_server_init(&leaf);
@@ -183,12 +197,8 @@ static int setup(void **state)
         seed_path(i, path, sizeof(path));
         must(nkey_file_ensure(path, users[i].public_key, &err));
     }
-    seed_path(LEAF, path, sizeof(path));
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    assert_non_null(fgets(seed, sizeof(seed), file));
-    seed[strcspn(seed, "\n")] = 0;
-    fclose(file);
+    seed_read(LEAF, seed);
+    seed_read(LOG, log_seed);
     snprintf(store, sizeof(store), "%s/js", hub.folder);
     struct server_config config = {.server_name = "hub",
                                    .port = hub.port,
@@ -203,12 +213,14 @@ static int setup(void **state)
                                    .port = leaf.port,
                                    .remote_url = remote,
                                    .remote_seed = seed,
+                                   .logs = &log,
+                                   .log_count = 1,
                                    .users = users,
                                    .user_count = USERS};
     write_config(&leaf, &joined);
     for (int i = 0; i < USERS; i++)
         if (i != LEAF)
-            buses[i] = connect_as(i, i == NODE2 || i == WORK ? leaf.url : hub.url);
+            buses[i] = connect_as(i, i == NODE2 || i == WORK || i == LOG ? leaf.url : hub.url);
     return 0;
 }
 
@@ -347,6 +359,95 @@ static void test_owners(void **state)
     denied_publish(NODE1, "$KV." BUCKET_OWNERS ".other.shop.db.0");
 }
 
+/* A call of JetStream whose answer has `wanted` in it; asked again while nobody answers, as the
+ * leaf's connection of that account may be on its way. The answer is the caller's. */
+static char *call(int user, const char *subject, const char *body, const char *wanted)
+{
+    int64_t until = clock_mono_now().us + 30 * US_PER_S;
+    char *data = NULL;
+    int rc;
+    do
+        rc = bus_call(buses[user], subject, body, strlen(body), 2 * US_PER_S, &data, NULL, &err);
+    while (rc < 0 && clock_mono_now().us < until);
+    must(rc);
+    if (strstr(data, wanted) == NULL)
+        fail_msg("%s: %s", subject, data);
+    return data;
+}
+
+/* The log of a namespace, in an account of its own: written and read from the leaf and the hub by
+ * its user, and by nobody else. What JetStream sends to where the request says stays in there. */
+static void test_logs(void **state)
+{
+    (void)state;
+    struct heard commands = {0};
+    struct heard delivered = {0};
+    char subject[LIMIT_SUBJECT_BYTES], body[256];
+    free(call(LOG, "$JS.API.STREAM.CREATE.berth_log_default",
+              "{\"name\":\"berth_log_default\",\"subjects\":[\"svclog.default.>\"]}",
+              "\"config\""));
+    free(call(LOG, "svclog.default.w", "a command", "\"seq\":1"));
+    free(call(LOG, "$JS.API.STREAM.MSG.GET.berth_log_default", "{\"seq\":1}", "YSBjb21tYW5k"));
+    /* Not the neighbour, by whatever name; not with its own namespace's other user. */
+    denied_publish(LOG_B, "svclog.default.w");
+    denied_publish(LOG_B, "$JS.API.STREAM.MSG.GET.berth_log_default");
+    denied_publish(LOG_B, "$JS.API.STREAM.INFO.berth_log_default");
+    denied_publish(LOG_B, "$JS.API.CONSUMER.CREATE.berth_log_default");
+    denied_publish(LOG_B, "$JS.API.STREAM.CREATE.berth_log_other2");
+    denied_subscribe(LOG_B, "svclog.default.>");
+    denied_subscribe(LOG_B, "_INBOX.l.default.>");
+    denied_publish(WORK, "svclog.default.w");
+    denied_publish(WORK, "$JS.API.STREAM.MSG.GET.berth_log_default");
+    denied_publish(LOG, "$JS.API.STREAM.PURGE.berth_log_default");
+    denied_publish(LOG, "$JS.API.STREAM.DELETE.berth_log_default");
+    denied_publish(LOG, "$JS.API.STREAM.UPDATE.berth_log_default");
+    denied_publish(LOG, "$JS.API.STREAM.MSG.DELETE.berth_log_default");
+    denied_publish(LOG, "svc.default.x");
+    denied_publish(LOG, "berth.v1.node.n1.cmd");
+    /* The neighbour's account does not have the stream, even where the name would be its own. */
+    free(call(LOG_B, "$JS.API.STREAM.INFO.berth_log_other", "", "stream not found"));
+    /* A stream that gathers another's subjects hears its own account's only. */
+    free(call(LOG_B, "$JS.API.STREAM.CREATE.berth_log_other",
+              "{\"name\":\"berth_log_other\",\"subjects\":[\"svclog.>\",\"berth.v1.node.>\"]}",
+              "\"config\""));
+    free(call(LOG, "svclog.default.w", "more", "\"seq\":2"));
+    must(bus_publish(buses[NODE1], "berth.v1.node.n1.beat", NULL, "b", 1, &err));
+    must(bus_flush(buses[NODE1], 5 * US_PER_S, &err));
+    free(call(LOG_B, "$JS.API.STREAM.INFO.berth_log_other", "", "\"messages\":0"));
+    /* Delivered to where the request says, as to an inbox of its own: no node hears of it. */
+    listen_as(NODE1, "berth.v1.node.n1.cmd", &commands);
+    listen_as(LOG, "_INBOX.l.default.here", &delivered);
+    const char *const places[] = {"berth.v1.node.n1.cmd", "_INBOX.l.default.here"};
+    for (int i = 0; i < 2; i++) {
+        str_format(subject, sizeof subject, "$JS.API.CONSUMER.CREATE.berth_log_default.c%d", i);
+        str_format(body, sizeof body,
+                   "{\"stream_name\":\"berth_log_default\",\"config\":{\"name\":\"c%d\","
+                   "\"ack_policy\":\"none\",\"deliver_policy\":\"all\"}}",
+                   i);
+        free(call(LOG, subject, body, "\"config\""));
+        str_format(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.berth_log_default.c%d", i);
+        must(bus_publish(buses[LOG], subject, places[i], "1", 1, &err));
+    }
+    assert_true(run_until(&delivered.count, 1));
+    assert_string_equal(delivered.data, "a command");
+    answered(NODE2, NODE1, "berth.v1.node.n1.echo"); /* time enough for the other */
+    assert_int_equal(commands.count, 0);
+}
+
+/* Why the log's account is its own: JetStream answers to any subject that the request names, also
+ * where the one who asks may not publish. */
+static void test_jetstream_answers_anywhere(void **state)
+{
+    (void)state;
+    struct heard told = {0};
+    must(stream_ensure(buses[SCHED], STREAM_EVENTS, SUBJECT_EVENT_ALL, 0, 0, &err));
+    listen_as(WORK_B, "svc.other.victim", &told);
+    denied_publish(SCHED, "svc.other.victim");
+    must(bus_publish(buses[SCHED], "$JS.API.STREAM.INFO." STREAM_EVENTS, "svc.other.victim", "", 0,
+                     &err));
+    assert_true(run_until(&told.count, 1));
+}
+
 static void test_operator(void **state)
 {
     (void)state;
@@ -439,6 +540,8 @@ int main(void)
         cmocka_unit_test(test_tenants_are_apart),
         cmocka_unit_test(test_answer_elsewhere),
         cmocka_unit_test(test_owners),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_jetstream_answers_anywhere),
         cmocka_unit_test(test_operator),
         cmocka_unit_test(test_artifacts),
         cmocka_unit_test(test_wrong_configurations),

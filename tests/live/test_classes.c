@@ -29,15 +29,20 @@ struct owner_class {
     const char *handoff;
     const char *program;
     const char *args; /* of its document */
+    bool logs;        /* its state is in the namespace's log */
     const char *client;
     const char *rate;
     int64_t delay_ms; /* of the leaf, one way */
 };
 /* Each of its writes waits for the ledger, which is at the hub: a far owner does 1 in a round trip.
  */
-static const struct owner_class exclusive = {"exclusive", "counter", "[]", "owner-load", "25", 10};
+static const struct owner_class exclusive = {"exclusive",  "counter", "[]", false,
+                                             "owner-load", "25",      10};
 static const struct owner_class stateful = {
-    "stateful", "kvstate", "[--bytes, 8MiB, --change, \"2%\"]", "state-load", "200", 40};
+    "stateful", "kvstate", "[--bytes, 8MiB, --change, \"2%\"]", false, "state-load", "200", 40};
+/* The stream is at the hub, too. */
+static const struct owner_class replaying = {
+    "exclusive", "replay", "[--subject, svc.default.state]", true, "state-load", "25", 10};
 
 static int teardown(void **state)
 {
@@ -75,8 +80,12 @@ static void ledger_start(void)
 
 static void apply(const struct owner_class *class)
 {
-    char program[700], digest[LIMIT_DIGEST_BYTES], text[1024], document[2048];
+    char program[700], digest[LIMIT_DIGEST_BYTES], text[1024], document[3072];
+    char seed[700], env[800] = "";
     struct error err = {0};
+    cluster_user_seed(&cluster, CLUSTER_USER_LOG, seed);
+    if (class->logs)
+        str_format(env, sizeof env, ", env: {REPLAY_SEED_FILE: \"%s\"}", seed);
     cluster_program(class->program, program);
     if (digest_file(program, digest, &err) < 0)
         fail_msg("%s", err.text);
@@ -87,14 +96,14 @@ static void apply(const struct owner_class *class)
                "  - name: w\n"
                "    handoff: %s\n"
                "    run: {driver: process, artifact: \"file:%s\",\n"
-               "          digest: \"%s\", args: %s}\n"
+               "          digest: \"%s\", args: %s%s}\n"
                "    contract: true\n"
                "    ready: {kind: contract}\n"
                "    resources: {cpu: 1, memory: 1GiB, pids: 256}\n"
                "    require: {cloud: gcp}\n"
                "    calls: 20/s\n"
                "    timeouts: {start: 20s, drain: 10s, stop: 5s}\n",
-               class->handoff, program, digest, class->args);
+               class->handoff, program, digest, class->args, env);
     struct cluster_request request = {.document = document};
     int rc = cluster_control_try(&cluster, "apply", &request, text, sizeof text, NULL);
     if (rc < 0)
@@ -263,6 +272,14 @@ static void test_stateful_moves(void **state)
     moves(&stateful);
 }
 
+/* Every record in the log follows the one before by its epoch; a standby had read along before it
+ * was told to own. */
+static void test_replay_moves(void **state)
+{
+    (void)state;
+    moves(&replaying);
+}
+
 /* ---- killed in mid-move ---- */
 
 enum victim { VICTIM_SCHEDULER, VICTIM_OLD, VICTIM_NEW };
@@ -331,12 +348,18 @@ static void test_stateful_kills(void **state)
     kills(&stateful, states, 3);
 }
 
-/* The owner's agent is killed and stays away. Nobody can freeze its owner; the lease ends it, and
- * only then another one owns. */
-static void test_agent_stays_away(void **state)
+static void test_replay_kills(void **state)
 {
     (void)state;
-    begin(&exclusive);
+    static const char *const states[] = {"starting", "freezing", "granting"};
+    kills(&replaying, states, 3);
+}
+
+/* The owner's agent is killed and stays away. Nobody can freeze its owner; the lease ends it, and
+ * only then another one owns. */
+static void agent_stays_away(const struct owner_class *class)
+{
+    begin(class);
     cluster_kill(&cluster.nodes[CLUSTER_GCP].pid);
     cluster_retag(&cluster, "aws");
     int64_t until_us = clock_mono_now().us + 2 * CLUSTER_WAIT_US;
@@ -354,7 +377,20 @@ static void test_agent_stays_away(void **state)
     end(2);
 }
 
-int main(void)
+static void test_agent_stays_away(void **state)
+{
+    (void)state;
+    agent_stays_away(&exclusive);
+}
+
+/* Its state was not handed over: the log has it. */
+static void test_replay_agent_stays_away(void **state)
+{
+    (void)state;
+    agent_stays_away(&replaying);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_exclusive_moves, teardown),
@@ -362,6 +398,11 @@ int main(void)
         cmocka_unit_test_teardown(test_exclusive_kills, teardown),
         cmocka_unit_test_teardown(test_stateful_kills, teardown),
         cmocka_unit_test_teardown(test_agent_stays_away, teardown),
+        cmocka_unit_test_teardown(test_replay_moves, teardown),
+        cmocka_unit_test_teardown(test_replay_kills, teardown),
+        cmocka_unit_test_teardown(test_replay_agent_stays_away, teardown),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("classes", tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "examples/counter/tally.h"
 #include "examples/kvstate/store.h"
 #include "examples/ledger-resource/ledger.h"
+#include "examples/replay/replay.h"
 #include "tests/live/clients/owners.h"
 
 static char folder[64];
@@ -328,11 +329,39 @@ static void test_owners(void **state)
     assert_int_equal(owners.at_once, 3);
 }
 
+/* The two forms of a delivered message's reply subject, and what is neither. */
+static void test_replay_position(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"",
+                                       "_INBOX.x",
+                                       "$JS.ACK.",
+                                       "$JS.ACK.s.c.1.1201.7.99",
+                                       "$JS.ACK.s.c.1.-1201.7.99.3",
+                                       "$JS.ACK.s.c.1.99999999999999999999.7.99.3",
+                                       "$JS.ACK.h.a.s.c.1.x.7.99.3",
+                                       "$JS.ACK.h.a.s.c.1.1.7.99.3.t.u"};
+    uint64_t sequence = 0, delivery = 0, pending = 0;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_int_equal(replay_position(none[i], &sequence, &delivery, &pending), -1);
+    assert_int_equal(replay_position(NULL, &sequence, &delivery, &pending), -1);
+    assert_int_equal(sequence + delivery + pending, 0);
+    static const char *const both[] = {"$JS.ACK.s.c.1.1201.7.99.3",
+                                       "$JS.ACK.h.a.s.c.1.1201.7.99.3.t"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(replay_position(both[i], &sequence, &delivery, &pending), 0);
+        assert_int_equal(sequence, 1201);
+        assert_int_equal(delivery, 7);
+        assert_int_equal(pending, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tally),
         cmocka_unit_test(test_tally_refuses),
+        cmocka_unit_test(test_replay_position),
         cmocka_unit_test_setup_teardown(test_ledger_admits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger_damage, setup, teardown),
         cmocka_unit_test(test_ledger_many),
