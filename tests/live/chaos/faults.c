@@ -269,6 +269,15 @@ bool chaos_disk_open(struct chaos *chaos)
     return false;
 }
 
+void chaos_disk_close(struct chaos *chaos)
+{
+    if (chaos->disk[0] == 0)
+        return;
+    (void)umount2(chaos->disk, MNT_DETACH);
+    test_folder_remove(chaos->disk);
+    chaos->disk[0] = 0;
+}
+
 int chaos_processes(const struct chaos *chaos, int node, const char *below, const char *comm,
                     pid_t *pids, int capacity)
 {

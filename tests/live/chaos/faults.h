@@ -43,6 +43,7 @@ uint64_t chaos_random(struct chaos *chaos, uint64_t below);
 /* Mounts the small disk in a mount namespace of this process alone; false when that is not
  * permitted. Before any other program is started. */
 bool chaos_disk_open(struct chaos *chaos);
+void chaos_disk_close(struct chaos *chaos); /* after the last of them has ended */
 /* The processes with that name that live in the folder of that node. */
 int chaos_processes(const struct chaos *chaos, int node, const char *below, const char *comm,
                     pid_t *pids, int capacity);

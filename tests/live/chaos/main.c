@@ -344,4 +344,5 @@ static void on_exit_print(void)
     for (int i = 0; i < STAGE_KINDS; i++)
         stage_abandon(&chaos.stages[i]);
     cluster_done(&chaos.cluster);
+    chaos_disk_close(&chaos);
 }
