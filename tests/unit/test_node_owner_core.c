@@ -348,6 +348,37 @@ static void test_adopted_owner(void **state)
     assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_FREEZE);
 }
 
+/* It ended while no agent was there, and its lease as well: another copy may own by now, whatever
+ * beats are answered from here on. */
+static void test_ended_unseen(void **state)
+{
+    struct bench *bench = *state;
+    for (int over = 0; over <= 1; over++) {
+        if (over == 0)
+            owner(bench, SPEC_EXCLUSIVE);
+        struct node_record kept;
+        restart_agent(bench, &kept);
+        struct node_event event = event_of(bench, NODE_EV_ADOPTED);
+        event.adopted.exit_code = 137;
+        event.adopted.lease_us = over == 0 ? bench->now + LEASE_US : bench->now - 1;
+        node_step(bench->node, &event, bench->effects);
+        renew(bench);
+        result(bench, NODE_EV_CLEARED, 0, "");
+        bench->now += US_PER_S;
+        happens(bench, NODE_EV_TICK);
+        result(bench, NODE_EV_SPAWNED, 0, "");
+        says(bench, SAID_READY);
+        if (over == 0) {
+            assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+            says(bench, SAID_OWNED);
+            assert_int_equal(state_of(bench), INSTANCE_READY);
+        }
+    }
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_string_equal(record(bench)->detail, "lease ended");
+    assert_null(effect(bench, NODE_FX_SAY));
+}
+
 static void test_adopted_while_freezing(void **state)
 {
     struct bench *bench = *state;
@@ -612,6 +643,7 @@ int main(void)
         TEST(test_killed_at_the_end_of_its_lease),
         TEST(test_restarted_in_its_lease_it_owns_again),
         TEST(test_adopted_owner),
+        TEST(test_ended_unseen),
         TEST(test_adopted_while_freezing),
         TEST(test_adopted_while_granted),
         TEST(test_drained_after_a_grant_nobody_saw),
