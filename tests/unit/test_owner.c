@@ -743,6 +743,24 @@ static void test_the_last_state_is_not_shipped(void **state)
     settles_at(f, "gcp");
 }
 
+/* It may have been written to since its RESUME was sent: only it has that, so it is made the owner
+ * anew and not left for the old copy. */
+static void test_no_way_back_from_a_grant_without_effect(void **state)
+{
+    struct fixture *f = *state;
+    node_at(f, "aws")->ignored = 1u << NODE_RESUME;
+    begin_move(f);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_GRANTING);
+    struct epoch first = fixture_handoff(f, "source")->owner;
+    run(f, 60 * US_PER_S);
+    assert_false(went_back(f));
+    assert_true(epoch_compare(fixture_handoff(f, "source")->owner, first) > 0);
+    assert_string_equal(owner_at(f), "nowhere");
+    node_at(f, "aws")->ignored = 0;
+    settles_at(f, "aws");
+    assert_false(went_back(f));
+}
+
 static void test_no_way_back_once_it_owns(void **state)
 {
     struct fixture *f = *state;
@@ -800,6 +818,7 @@ int main(void)
         CASE(test_a_long_export_is_waited_for, stateful),
         CASE(test_the_last_state_is_not_shipped, stateful),
         CASE(test_no_way_back_once_it_owns, stateful),
+        CASE(test_no_way_back_from_a_grant_without_effect, stateful),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);
