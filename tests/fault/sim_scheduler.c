@@ -28,6 +28,7 @@ static void *copy(struct sim *sim, const void *from, int count, size_t bytes_eac
 static void deliver(struct sim *sim, const struct core_effect *effect);
 static void send_command(struct sim *sim, const struct core_effect *effect);
 static void probe(struct sim *sim, const struct core_effect *effect);
+static void note_lost(struct sim *sim);
 
 int64_t sim_scheduler_us(const struct sim *sim)
 {
@@ -309,6 +310,21 @@ void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
     sim_scheduler_take(sim, &step);
 }
 
+/* A node that the scheduler holds for lost, and just after: its ingress goes on by the routes that
+ * it has, and nobody waits for it. */
+static void note_lost(struct sim *sim)
+{
+    const struct core_state *state = sim->core == NULL ? NULL : core_state(sim->core);
+    for (int i = 0; state != NULL && i < state->node_count; i++) {
+        for (int k = 0; k < SIM_NODES && !state->nodes[i].up; k++) {
+            struct sim_node *node = &sim->nodes[k];
+            if (str_equal(node->name, state->nodes[i].name) &&
+                node->parted_us < sim->now_us + 2 * US_PER_S)
+                node->parted_us = sim->now_us + 2 * US_PER_S;
+        }
+    }
+}
+
 /* One with owners beats by a request. */
 void sim_beat(struct sim *sim, int index)
 {
@@ -333,6 +349,7 @@ void sim_scheduler_watch(struct sim *sim)
             continue;
         sim_beat(sim, i);
     }
+    note_lost(sim);
     while (sim->core != NULL && core_state(sim->core)->world != NULL &&
            sim->scheduler_until_us <= sim->now_us) {
         const char *lost = liveness_overdue(sim->liveness, (struct instant){sim_scheduler_us(sim)},

@@ -214,9 +214,11 @@ static void carry_out(struct node *node, struct node_instance *instance,
             instance_drain(node, instance);
         return;
     case NODE_RESUME:
-        /* An instance that ended while it was held can still be brought back by a new start. */
+        /* An instance that ended while it was held can still be brought back by a new start; but no
+         * owner: once it is known to have ended, another one may be granted. */
         if ((state < INSTANCE_STARTING || state > INSTANCE_HELD) &&
-            !(state == INSTANCE_STOPPED && instance->record.want == NODE_WANT_HELD)) {
+            !(state == INSTANCE_STOPPED && instance->record.want == NODE_WANT_HELD &&
+              !owner_is(instance))) {
             (void)error_set(verdict, ERR_STALE, 0, "is %s: it cannot resume, START a new instance",
                             word);
             return;

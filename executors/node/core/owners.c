@@ -81,9 +81,6 @@ void owner_resume(struct node *node, struct node_instance *instance,
     if (instance_is_ending(instance))
         return; /* it is made the owner when it is back */
     switch ((enum instance_state)record->state) {
-    case INSTANCE_STOPPED:
-        instance_begin_spawn(node, instance);
-        return;
     case INSTANCE_STARTING:
         if (instance->grant != GRANT_NONE) /* it is ready already */
             grant(node, instance);
