@@ -227,7 +227,8 @@ struct sim_node {
     char (*stopped)[LIMIT_ID_BYTES];        /* instances it was told to stop, and took */
     int stopped_count;
     /* Its ingress: a process of its own. */
-    bool blank; /* new: it has not had a server to send requests to */
+    bool outdated; /* nobody waits for it to take its routes */
+    bool blank;    /* new: it has not had a server to send requests to */
     struct sim_server servers[64];
     int server_count;
     uint64_t turns;

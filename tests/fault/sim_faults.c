@@ -275,6 +275,7 @@ void sim_bus(struct sim *sim, enum sim_kind kind, int index, const void *payload
         struct sim_event *event = sim_push(sim, node->delay_us + late_us[i], kind);
         event->node = index;
         event->life = node->life;
+        event->number = node->boots;
         event->payload = copy;
     }
 }

@@ -15,6 +15,7 @@
 
 static const struct sim_server *choose(struct sim_node *node);
 static int find(const struct sim *sim, const char *instance);
+static bool is_outdated(const struct sim *sim, int index);
 static bool is_excused(const struct sim *sim, const struct sim_process *process, int from);
 
 /* The routes of the simulated ingress change at once, and whoever waits hears of it a moment later.
@@ -76,13 +77,13 @@ void sim_http_request(struct sim *sim, int index)
     const struct sim_server *server = choose(node);
     if (server == NULL) {
         sim->http_refused++;
-        if (sim->now_us >= sim->excused_us[FRONT] && !sim_parted(sim, index))
+        if (!is_outdated(sim, index))
             sim_break(sim, "the ingress on %s has nobody to send a request to", node->name);
         return;
     }
     int at = find(sim, server->instance);
     if (at < 0) {
-        if (sim->now_us >= sim->excused_us[FRONT] && !sim_parted(sim, index))
+        if (!is_outdated(sim, index))
             sim_break(sim, "the ingress on %s sends a request to %s, which is gone", node->name,
                       server->instance);
         return;
@@ -115,8 +116,15 @@ static const struct sim_server *choose(struct sim_node *node)
 
 static bool is_excused(const struct sim *sim, const struct sim_process *process, int from)
 {
-    return process->by_accident || sim->delete_asked || sim->now_us < sim->excused_us[FRONT] ||
-           sim_parted(sim, from) || sim_parted(sim, process->node);
+    return process->by_accident || sim->delete_asked || is_outdated(sim, from) ||
+           sim_parted(sim, process->node);
+}
+
+/* Its routes cannot be expected to be right. */
+static bool is_outdated(const struct sim *sim, int index)
+{
+    return sim->now_us < sim->excused_us[FRONT] || sim_parted(sim, index) ||
+           sim->nodes[index].outdated;
 }
 
 void sim_http_arrives(struct sim *sim, const struct sim_event *event)
@@ -131,7 +139,8 @@ void sim_http_arrives(struct sim *sim, const struct sim_event *event)
         return;
     }
     sim->requests_lost++;
-    if (!is_excused(sim, process, (int)event->number))
+    bool waited = sim->now_us - event->sent_us > US_PER_S; /* at a machine that was stopped */
+    if (!waited && !is_excused(sim, process, (int)event->number))
         sim_break(sim, "a request sent by the ingress on %s at %lld us found %s %s",
                   sim->nodes[event->number].name, (long long)(event->sent_us - SIM_START_US),
                   process->instance, process->alive ? "closed" : "gone");

@@ -28,7 +28,8 @@ static void *copy(struct sim *sim, const void *from, int count, size_t bytes_eac
 static void deliver(struct sim *sim, const struct core_effect *effect);
 static void send_command(struct sim *sim, const struct core_effect *effect);
 static void probe(struct sim *sim, const struct core_effect *effect);
-static void note_lost(struct sim *sim);
+static void note_lost(struct sim *sim, int64_t gap_us);
+static bool has_routes(const struct core_state *state, const struct sim_node *node);
 
 int64_t sim_scheduler_us(const struct sim *sim)
 {
@@ -286,7 +287,8 @@ static void probe(struct sim *sim, const struct core_effect *effect)
 
 void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
 {
-    if (sim->core == NULL)
+    /* A connection ends with the machine, and what was on it. */
+    if (sim->core == NULL || event->number != sim->nodes[event->node].boots)
         return;
     struct instant now = {sim_scheduler_us(sim)};
     if (event->kind == SIM_BEAT) {
@@ -310,19 +312,40 @@ void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
     sim_scheduler_take(sim, &step);
 }
 
-/* A node that the scheduler holds for lost, and just after: its ingress goes on by the routes that
- * it has, and nobody waits for it. */
-static void note_lost(struct sim *sim)
+/* A node that the scheduler holds for lost: its ingress goes on by the routes that it has, and
+ * nobody waits for it. And nobody heals anything while the scheduler is away. */
+static void note_lost(struct sim *sim, int64_t gap_us)
 {
     const struct core_state *state = sim->core == NULL ? NULL : core_state(sim->core);
     for (int i = 0; state != NULL && i < state->node_count; i++) {
-        for (int k = 0; k < SIM_NODES && !state->nodes[i].up; k++) {
+        for (int k = 0; k < SIM_INGRESSES; k++) {
             struct sim_node *node = &sim->nodes[k];
-            if (str_equal(node->name, state->nodes[i].name) &&
-                node->parted_us < sim->now_us + 2 * US_PER_S)
-                node->parted_us = sim->now_us + 2 * US_PER_S;
+            if (!str_equal(node->name, state->nodes[i].name))
+                continue;
+            bool outdated = !state->nodes[i].up || (node->outdated && !has_routes(state, node));
+            if (node->outdated && !outdated) /* what it sent before is still on its way */
+                node->parted_us = sim->now_us + US_PER_S / 2;
+            node->outdated = outdated;
         }
     }
+    if (sim->core != NULL && sim->scheduler_until_us <= sim->now_us)
+        return;
+    for (int i = 0; i < SIM_WORKLOADS; i++)
+        sim->excused_us[i] += sim->excused_us[i] > sim->now_us ? gap_us : 0;
+}
+
+static bool has_routes(const struct core_state *state, const struct sim_node *node)
+{
+    for (int i = 0; i < state->route_count; i++) {
+        const struct core_route *route = &state->routes[i];
+        bool has = false;
+        for (int k = 0; k < route->ack_count; k++)
+            has |= str_equal(route->acks[k].node, node->name) &&
+                   route->acks[k].version == route->version;
+        if (!has)
+            return false;
+    }
+    return true;
 }
 
 /* One with owners beats by a request. */
@@ -349,7 +372,7 @@ void sim_scheduler_watch(struct sim *sim)
             continue;
         sim_beat(sim, i);
     }
-    note_lost(sim);
+    note_lost(sim, gap_us);
     while (sim->core != NULL && core_state(sim->core)->world != NULL &&
            sim->scheduler_until_us <= sim->now_us) {
         const char *lost = liveness_overdue(sim->liveness, (struct instant){sim_scheduler_us(sim)},
