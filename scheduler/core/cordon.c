@@ -119,7 +119,8 @@ bool core_site_cordoned(const struct core *core, int site)
     return any;
 }
 
-bool *core_cordons_close(const struct core *core, bool *closed, struct arena *arena)
+bool *core_cordons_close(const struct core *core, const struct workload *workload, bool *closed,
+                         struct arena *arena)
 {
     const struct core_state *state = &core->state;
     if (state->cordon_count == 0 || closed == NULL)
@@ -130,5 +131,11 @@ bool *core_cordons_close(const struct core *core, bool *closed, struct arena *ar
         return NULL;
     for (size_t i = 0; i < sites; i++)
         copy[i] = closed[i] || core_site_cordoned(core, (int)i);
-    return copy;
+    for (int i = 0; i < state->node_count; i++) {
+        const struct core_node *node = &state->nodes[i];
+        if (node->up && node->site_index >= 0 && !copy[node->site_index] &&
+            core_site_allowed(state->world, workload, node->site_index))
+            return copy;
+    }
+    return closed;
 }

@@ -27,5 +27,7 @@ int core_cordon_check(const struct core *core, enum cordon_kind kind, const char
 bool core_node_cordoned(const struct core *core, const struct core_node *node);
 bool core_site_cordoned(const struct core *core, int site);
 /* `closed` ([site], of the workload) with the cordoned sites closed as well: itself when there are
- * none, else a copy in the arena; NULL: no memory. */
-bool *core_cordons_close(const struct core *core, bool *closed, struct arena *arena);
+ * none, or when none of the others would take it (then it stays, and everything else is free to
+ * go); else a copy in the arena. NULL: no memory. */
+bool *core_cordons_close(const struct core *core, const struct workload *workload, bool *closed,
+                         struct arena *arena);

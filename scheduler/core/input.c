@@ -68,7 +68,8 @@ static int fill_app(const struct core *core, const struct app *app, const struct
         state->now = (struct placement){there->site, there->variant, there->lead};
         state->site_blocked = app == &known->app ? core_sites_closed(core, known, index, arena)
                                                  : known->workloads[index].site_blocked;
-        state->site_blocked = core_cordons_close(core, state->site_blocked, arena);
+        state->site_blocked =
+            core_cordons_close(core, &app->workloads[i], state->site_blocked, arena);
         if (state->site_blocked == NULL)
             return ERR_NO_MEMORY;
         /* Heavy bytes are moved by people: a plan is made around where they are. */
@@ -126,7 +127,9 @@ static int fill_capacity(const struct core *core, struct arena *arena, struct co
     }
     for (int i = 0; i < state->node_count; i++) {
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index < 0 || core_node_cordoned(core, node))
+        /* What stays at a site that is emptied as a whole takes room there all the same. */
+        if (!node->up || node->site_index < 0 ||
+            (core_node_cordoned(core, node) && !core_site_cordoned(core, node->site_index)))
             continue;
         for (int k = 0; k < RESOURCE_COUNT; k++) {
             int64_t *capacity = &input->capacity[node->site_index][k];

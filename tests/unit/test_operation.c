@@ -123,6 +123,30 @@ static void test_a_site_that_is_emptied_is_left(void **state)
     assert_non_null(fixture_told(fixture, "cordon.lifted"));
 }
 
+/* `source` needs the tag cloud=gcp: with GCP emptied it has nowhere to go. It stays, and what it
+ * holds does not forbid the rest of the plan. */
+static void test_what_can_go_nowhere_else_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(cordon(fixture, CORDON_PROVIDER, "gcp", true), 0);
+    struct arena arena;
+    struct cost_input input;
+    struct error err;
+    arena_init(&arena, 64 << 20);
+    assert_int_equal(core_cost_input(fixture->core, NULL, NULL, &arena, &input, &err), 0);
+    int gcp = world_site(core_state(fixture->core)->world, GCP);
+    int web = app_workload(input.apps[0].app, "web");
+    int source = app_workload(input.apps[0].app, "source");
+    assert_true(input.apps[0].states[web].site_blocked[gcp]);
+    assert_false(input.apps[0].states[source].site_blocked[gcp]);
+    assert_true(input.capacity[gcp][RESOURCE_CPU] > 0);
+    arena_done(&arena);
+    fixture_run(fixture, 60 * US_PER_S);
+    fixture_plan(fixture, (const char *const[]){"web", "edge/nyc", "source", GCP, NULL}, 100, 100);
+    assert_string_equal(fixture_site(fixture, "source"), GCP);
+    assert_non_null(fixture_serving(fixture, "source"));
+}
+
 static void test_a_node_that_is_emptied_moves_within_its_site(void **state)
 {
     struct fixture *fixture = *state;
@@ -319,6 +343,7 @@ int main(void)
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(test_a_site_that_is_emptied_is_left),
+        CASE(test_what_can_go_nowhere_else_stays),
         CASE(test_a_node_that_is_emptied_moves_within_its_site),
         CASE(test_a_wrong_cordon_is_refused),
         CASE(test_steps_are_taken_in_order),
