@@ -329,17 +329,17 @@ run 0 get apps
 says '1/1'
 
 # ---- artifacts ----
-run 0 artifact put source-1 "$bin/shop-source"
-says 'object:artifacts/source-1' 'sha256:'
+run 0 artifact put parcel-1 "$bin/shop-source"
+says 'object:artifacts/parcel-1' 'sha256:'
 run 0 artifact ls
-says 'source-1'
+says 'parcel-1'
 sed 's/app: one/app: two/' app.yaml >two.yaml
 run 0 apply -f two.yaml --upload --wait
 run 0 get app two -o yaml
 says 'object:artifacts/shop-source-'
-run 0 artifact rm source-1
+run 0 artifact rm parcel-1
 run 0 artifact ls
-says_not 'source-1'
+says_not 'parcel-1'
 says 'shop-source-'
 
 # ---- delete, down ----
