@@ -10,18 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/keys/keys_internal.h"
 #include "base/str.h"
 
 /* NATS's text form: two prefix bytes for a seed and one for a public key, 32 bytes, CRC-16. The
  * prefixes are chosen so that base32 starts with a letter that says what it is: "SU..." and "U...".
  */
-#define PREFIX_SEED  (18 << 3)
-#define PREFIX_USER  (20 << 3)
-#define KEY_BYTES    32
-#define SEED_BYTES   (2 + KEY_BYTES + 2)
-#define PUBLIC_BYTES (1 + KEY_BYTES + 2)
-#define SEED_TEXT    58
-#define READ_BYTES   65536
+#define PREFIX_SEED     (18 << 3)
+#define PREFIX_USER     (20 << 3)
+#define KEY_BYTES       32
+#define SEED_BYTES      (2 + KEY_BYTES + 2)
+#define PUBLIC_BYTES    (1 + KEY_BYTES + 2)
+#define SEED_TEXT       58
+#define PUBLIC_TEXT     56
+#define READ_BYTES      65536
+#define SEED_LINE_BYTES 128 /* what is read of a seed's file */
 
 struct digest_state {
     crypto_hash_sha256_state sha;
@@ -34,6 +37,9 @@ static void text_of(uint8_t *bytes, size_t count, char *out);
 static int bytes_of(const char *text, uint8_t *out, size_t count);
 static void public_text(int type, const uint8_t public_key[KEY_BYTES], char out[NKEY_TEXT_BYTES]);
 static int seed_load(int fd, const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err);
+static int seed_read(int fd, const char *path, char seed[SEED_LINE_BYTES], struct error *err);
+static int seed_pair(const char *seed, int *ret_type, uint8_t ret_public[KEY_BYTES],
+                     uint8_t ret_secret[2 * KEY_BYTES], struct error *err);
 static int seed_store(const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err);
 static int seed_write(const char *path, const char *seed, struct error *err);
 
@@ -66,25 +72,45 @@ int nkey_create_user(char ret_seed[NKEY_TEXT_BYTES], char ret_public[NKEY_TEXT_B
 
 int nkey_public_of(const char *seed, char ret_public[NKEY_TEXT_BYTES], struct error *err)
 {
-    int rc = keys_init(err);
-    if (rc < 0)
-        return rc;
-    uint8_t raw[SEED_BYTES];
-    if (strnlen(seed, SEED_TEXT + 1) != SEED_TEXT || bytes_of(seed, raw, SEED_BYTES) < 0 ||
-        (raw[0] & 0xf8) != PREFIX_SEED) {
-        sodium_memzero(raw, sizeof(raw));
-        return error_set(err, ERR_INVALID, 0,
-                         "not an nkey seed: %d letters starting with 'S' and a right checksum are "
-                         "wanted (the text is not shown)",
-                         SEED_TEXT);
-    }
     uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
     uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
-    crypto_sign_seed_keypair(public_key, secret_key, raw + 2);
-    public_text(((raw[0] & 7) << 5) | (raw[1] >> 3), public_key, ret_public);
-    sodium_memzero(raw, sizeof(raw));
+    int type = 0;
+    int rc = seed_pair(seed, &type, public_key, secret_key, err);
+    if (rc < 0)
+        return rc;
     sodium_memzero(secret_key, sizeof(secret_key));
+    public_text(type, public_key, ret_public);
     return 0;
+}
+
+int nkey_public_raw(const char *text, uint8_t ret_public[NKEY_RAW_BYTES], struct error *err)
+{
+    uint8_t raw[PUBLIC_BYTES];
+    if (bytes_of(text, raw, PUBLIC_BYTES) < 0 || raw[0] != PREFIX_USER)
+        return error_set(
+            err, ERR_INVALID, 0,
+            "not a public user nkey: %d letters starting with 'U' and a right checksum "
+            "are wanted",
+            PUBLIC_TEXT);
+    memcpy(ret_public, raw + 1, KEY_BYTES);
+    return 0;
+}
+
+int nkey_file_pair(const char *path, uint8_t ret_public[NKEY_RAW_BYTES],
+                   uint8_t ret_secret[2 * NKEY_RAW_BYTES], struct error *err)
+{
+    char seed[SEED_LINE_BYTES];
+    int type = 0;
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                         "cannot open the key '%s'", path);
+    int rc = seed_read(fd, path, seed, err);
+    if (rc < 0)
+        return rc;
+    rc = seed_pair(seed, &type, ret_public, ret_secret, err);
+    sodium_memzero(seed, sizeof(seed));
+    return rc < 0 ? error_prefix(err, "%s", path) : 0;
 }
 
 int nkey_file_ensure(const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err)
@@ -108,6 +134,17 @@ int nkey_file_public(const char *path, char ret_public[NKEY_TEXT_BYTES], struct 
 
 static int seed_load(int fd, const char *path, char ret_public[NKEY_TEXT_BYTES], struct error *err)
 {
+    char seed[SEED_LINE_BYTES];
+    int rc = seed_read(fd, path, seed, err);
+    if (rc < 0)
+        return rc;
+    rc = nkey_public_of(seed, ret_public, err);
+    sodium_memzero(seed, sizeof(seed));
+    return rc < 0 ? error_prefix(err, "%s", path) : 0;
+}
+
+static int seed_read(int fd, const char *path, char seed[SEED_LINE_BYTES], struct error *err)
+{
     struct stat status;
     if (fstat(fd, &status) < 0)
         return error_set(err, ERR_IO, errno, "cannot look at the key '%s'", path);
@@ -116,15 +153,33 @@ static int seed_load(int fd, const char *path, char ret_public[NKEY_TEXT_BYTES],
                          "the key '%s' has mode %03o: others may read it. Make a new one, or "
                          "'chmod 600' it if nobody did",
                          path, (unsigned)(status.st_mode & 0777));
-    char seed[128];
-    ssize_t got = read(fd, seed, sizeof(seed) - 1);
+    ssize_t got = read(fd, seed, SEED_LINE_BYTES - 1);
     if (got < 0)
         return error_set(err, ERR_IO, errno, "cannot read the key '%s'", path);
     seed[got] = 0;
     seed[strcspn(seed, " \t\r\n")] = 0;
-    int rc = nkey_public_of(seed, ret_public, err);
-    sodium_memzero(seed, sizeof(seed));
-    return rc < 0 ? error_prefix(err, "%s", path) : 0;
+    return 0;
+}
+
+static int seed_pair(const char *seed, int *ret_type, uint8_t ret_public[KEY_BYTES],
+                     uint8_t ret_secret[2 * KEY_BYTES], struct error *err)
+{
+    int rc = keys_init(err);
+    if (rc < 0)
+        return rc;
+    uint8_t raw[SEED_BYTES];
+    if (strnlen(seed, SEED_TEXT + 1) != SEED_TEXT || bytes_of(seed, raw, SEED_BYTES) < 0 ||
+        (raw[0] & 0xf8) != PREFIX_SEED) {
+        sodium_memzero(raw, sizeof(raw));
+        return error_set(err, ERR_INVALID, 0,
+                         "not an nkey seed: %d letters starting with 'S' and a right checksum are "
+                         "wanted (the text is not shown)",
+                         SEED_TEXT);
+    }
+    crypto_sign_seed_keypair(ret_public, ret_secret, raw + 2);
+    *ret_type = ((raw[0] & 7) << 5) | (raw[1] >> 3);
+    sodium_memzero(raw, sizeof(raw));
+    return 0;
 }
 
 /* Written beside its place and linked there, so that a crash never leaves half a key and of two
