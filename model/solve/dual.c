@@ -1,0 +1,178 @@
+#include "model/solve/dual.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/solve/dual_internal.h"
+
+#define PRICE_MAX    1e100
+#define SWEEPS_USUAL 200
+#define GAP_USUAL    1e-9
+
+static int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
+                      struct error *err);
+static void dual_end(struct dual *dual, struct arena *arena);
+static int check_prices(const struct grid *grid, const double *price, struct error *err);
+static int check_options(const struct dual_options *options, struct error *err);
+static void climb(struct dual *dual, const struct dual_options *options, double *price,
+                  struct dual_result *result);
+
+int dual_solve(const struct grid *grid, const struct dual_options *options, struct arena *arena,
+               struct dual_result *ret_result, struct error *err)
+{
+    int rc = check_options(options, err);
+    rc = rc == 0 && options->start != NULL ? check_prices(grid, options->start, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    size_t rows = (size_t)grid->sites * (size_t)grid->resources;
+    struct dual_result result = {.possible = true, .part = -1};
+    result.price = arena_array(arena, rows + 1, sizeof(double));
+    result.choice = arena_array(arena, (size_t)grid->parts + 1, sizeof(int));
+    if (result.price == NULL || result.choice == NULL) {
+        return dual_no_memory(err);
+    }
+    struct dual dual;
+    rc = dual_begin(grid, options->threads, arena, &dual, err);
+    double *price = rc == 0 ? arena_array(&dual.work, rows + 1, sizeof(double)) : NULL;
+    if (rc == 0 && price == NULL) {
+        rc = dual_no_memory(err);
+    }
+    if (rc == 0) {
+        climb(&dual, options, price, &result);
+        struct dual_least least;
+        dual_least_run(&dual, result.price, result.choice, &least);
+        result.bound = least.bound;
+        result.possible = least.stuck < 0;
+        result.part = least.stuck;
+        result.sweeps = dual.sweeps;
+        *ret_result = result;
+    }
+    dual_end(&dual, arena);
+    return rc;
+}
+
+int dual_bound(const struct grid *grid, const double *price, int threads, struct arena *arena,
+               int *choice, double *ret_bound, struct error *err)
+{
+    struct dual dual;
+    int rc = check_prices(grid, price, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = dual_begin(grid, threads, arena, &dual, err);
+    if (rc == 0) {
+        struct dual_least least;
+        dual_least_run(&dual, price, choice, &least);
+        *ret_bound = least.stuck < 0 ? least.bound : INFINITY;
+    }
+    dual_end(&dual, arena);
+    return rc;
+}
+
+int dual_no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of a placement problem");
+}
+
+static int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
+                      struct error *err)
+{
+    memset(dual, 0, sizeof(*dual));
+    dual->grid = grid;
+    if (grid->links > 0) {
+        return error_set(err, ERR_UNSUPPORTED, 0, "prices for apps of linked parts: %d links",
+                         grid->links);
+    }
+    arena_init(&dual->work, arena->bytes_max - arena->bytes_used);
+    dual->work.fail_after = arena->fail_after;
+    dual->rows = (size_t)grid->sites * (size_t)grid->resources;
+    dual->stride = ((size_t)grid->sites + DUAL_PAD - 1) / DUAL_PAD * DUAL_PAD;
+#if defined(__x86_64__)
+    dual->wide = __builtin_cpu_supports("avx2");
+#endif
+    for (int part = 0; part < grid->parts; part++) {
+        int cells = grid_cells(grid, part);
+        dual->cells_max = cells > dual->cells_max ? cells : dual->cells_max;
+    }
+    dual->pool = dual_pool_create(threads, &dual->work);
+    return dual->pool == NULL ? dual_no_memory(err) : dual_least_init(dual, err);
+}
+
+static void dual_end(struct dual *dual, struct arena *arena)
+{
+    dual_pool_destroy(dual->pool);
+    arena->fail_after = dual->work.fail_after;
+    arena_done(&dual->work);
+}
+
+static int check_prices(const struct grid *grid, const double *price, struct error *err)
+{
+    size_t resources = (size_t)grid->resources;
+    for (size_t row = 0; row < (size_t)grid->sites * resources; row++) {
+        if (!(price[row] >= 0 && price[row] <= PRICE_MAX)) {
+            return error_set(err, ERR_INVALID, 0,
+                             "the price of site %zu, resource %zu is %g: prices are 0 to %g",
+                             row / resources, row % resources, price[row], PRICE_MAX);
+        }
+    }
+    return 0;
+}
+
+static int check_options(const struct dual_options *options, struct error *err)
+{
+    if (options->threads < 0 || options->threads > DUAL_THREADS_MAX) {
+        return error_set(err, ERR_INVALID, 0, "%d threads: 0 to %d may be asked for",
+                         options->threads, DUAL_THREADS_MAX);
+    }
+    if (!(options->sweeps_max >= 0) || !(options->gap >= 0)) {
+        return error_set(err, ERR_INVALID, 0, "sweeps_max %g, gap %g: neither may be below 0",
+                         options->sweeps_max, options->gap);
+    }
+    return 0;
+}
+
+/* Subgradients, each step as long as the last one's success allows. */
+static void climb(struct dual *dual, const struct dual_options *options, double *price,
+                  struct dual_result *result)
+{
+    const struct grid *grid = dual->grid;
+    double sweeps = options->sweeps_max > 0 ? options->sweeps_max : SWEEPS_USUAL;
+    double best = -INFINITY;
+    double scale = 1;
+    double bound_best = -INFINITY;
+    if (options->start != NULL) {
+        memcpy(price, options->start, dual->rows * sizeof(double));
+    }
+    for (int turn = 0; (double)turn + 1 < sweeps; turn++) {
+        struct dual_least least;
+        dual_least_run(dual, price, NULL, &least);
+        if (least.stuck >= 0) {
+            return;
+        }
+        if (least.bound > best) {
+            best = least.bound;
+            memcpy(result->price, price, dual->rows * sizeof(double));
+        } else {
+            scale *= 0.9;
+        }
+        bound_best = best > bound_best ? best : bound_best;
+        if (options->progress != NULL && !options->progress(options->context, best, NAN)) {
+            return;
+        }
+        double square = 0;
+        for (size_t row = 0; row < dual->rows; row++) {
+            double over = (double)least.load[row] - (double)grid->capacity[row];
+            square += price[row] > 0 || over > 0 ? over * over : 0;
+        }
+        if (square <= 0) {
+            return;
+        }
+        double step = scale * 0.02 * fabs(best) / square;
+        for (size_t row = 0; row < dual->rows; row++) {
+            double over = (double)least.load[row] - (double)grid->capacity[row];
+            double next = price[row] + step * over;
+            price[row] = next > 0 ? next : 0;
+        }
+    }
+}

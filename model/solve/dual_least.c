@@ -1,0 +1,216 @@
+/* L(price), exactly but for rounding, and the rounding proven: the certificate. */
+#include <float.h>
+#include <math.h>
+
+#include "model/solve/dual_internal.h"
+
+#if defined(__x86_64__)
+#define WIDE __attribute__((target("avx2")))
+#endif
+
+struct least_run {
+    struct dual *dual;
+    int *choice;
+};
+
+static void prices_turn(struct dual *dual, const double *price);
+static void least_lane(void *context, int lane);
+static void least_single(struct dual *dual, struct dual_lane *lane, int part, int *choice);
+static double bound_of(const struct dual *dual, const double *price, double least, __int128 base);
+
+int dual_least_init(struct dual *dual, struct error *err)
+{
+    const struct grid *grid = dual->grid;
+    size_t cells = ((size_t)dual->cells_max + DUAL_PAD) / DUAL_PAD * DUAL_PAD + DUAL_PAD;
+    dual->by = arena_array(&dual->work, dual->stride * (size_t)grid->resources + 1, sizeof(double));
+    bool full = dual->by == NULL;
+    for (int lane = 0; lane < DUAL_LANES && !full; lane++) {
+        dual->lane[lane].value = arena_array(&dual->work, cells, sizeof(double));
+        dual->lane[lane].load = arena_array(&dual->work, dual->rows + 1, sizeof(int64_t));
+        full = dual->lane[lane].value == NULL || dual->lane[lane].load == NULL;
+    }
+    return full ? dual_no_memory(err) : 0;
+}
+
+void dual_least_run(struct dual *dual, const double *price, int *choice,
+                    struct dual_least *ret_least)
+{
+    struct least_run run = {dual, choice};
+    prices_turn(dual, price);
+    dual_pool_run(dual->pool, least_lane, &run);
+    dual->sweeps += 1;
+    struct dual_sum least = {0};
+    __int128 base = 0;
+    int64_t *load = dual->lane[0].load;
+    ret_least->stuck = -1;
+    for (int i = 0; i < DUAL_LANES; i++) {
+        const struct dual_lane *lane = &dual->lane[i];
+        dual_add(&least, lane->least.sum);
+        dual_add(&least, lane->least.lost);
+        base += lane->base;
+        for (size_t row = 0; i > 0 && row < dual->rows; row++) {
+            load[row] += lane->load[row];
+        }
+        if (ret_least->stuck < 0) {
+            ret_least->stuck = lane->stuck;
+        }
+    }
+    ret_least->load = load;
+    ret_least->bound = bound_of(dual, price, least.sum + least.lost, base);
+}
+
+static void prices_turn(struct dual *dual, const double *price)
+{
+    const struct grid *grid = dual->grid;
+    for (int site = 0; site < grid->sites; site++) {
+        for (int r = 0; r < grid->resources; r++) {
+            dual->by[(size_t)r * dual->stride + (size_t)site] =
+                price[(size_t)site * (size_t)grid->resources + (size_t)r];
+        }
+    }
+}
+
+/* All terms of `least` are sums of products >= 0: each is off by its operations' rounding at most,
+ * relatively, whatever their order, and so is a minimum of them. */
+static double bound_of(const struct dual *dual, const double *price, double least, __int128 base)
+{
+    const struct grid *grid = dual->grid;
+    struct dual_sum paid = {0};
+    for (size_t row = 0; row < dual->rows; row++) {
+        dual_add(&paid, price[row] * (double)grid->capacity[row]);
+    }
+    double capacity = paid.sum + paid.lost;
+    double steps = grid->resources + 3;
+    double off = (steps + 6) * least + 4 * fabs((double)base) + 8 * capacity;
+    double margin = DUAL_ROUND * 1.01 * off + DBL_MIN;
+    return least + (double)base - capacity - margin;
+}
+
+static void least_lane(void *context, int index)
+{
+    struct least_run *run = context;
+    struct dual *dual = run->dual;
+    struct dual_lane *lane = &dual->lane[index];
+    size_t parts = (size_t)dual->grid->parts;
+    lane->least = (struct dual_sum){0};
+    lane->base = 0;
+    lane->stuck = -1;
+    for (size_t row = 0; row < dual->rows; row++) {
+        lane->load[row] = 0;
+    }
+    int from = (int)dual_lane_from(parts, index);
+    int to = (int)dual_lane_from(parts, index + 1);
+    for (int part = from; part < to; part++) {
+        least_single(dual, lane, part, run->choice);
+    }
+}
+
+static inline __attribute__((always_inline)) double to_double(uint32_t cost)
+{
+    return (double)(int32_t)(cost ^ 0x80000000u) + 2147483648.0; /* exact, and vectors have it */
+}
+
+/* What each cell of a part costs above its base at the prices `by`, and the least of it. */
+static inline __attribute__((always_inline)) double fill_inline(const struct grid *grid,
+                                                                const double *by, size_t stride,
+                                                                int part, double *value)
+{
+    size_t first = grid_first(grid, part);
+    size_t cells = (size_t)grid_cells(grid, part);
+    size_t resources = (size_t)grid->resources;
+    const uint32_t *cost = grid->cost + first;
+    double unit = grid->unit != NULL ? (double)grid->unit[part] : 1;
+    for (size_t c = 0; c < cells; c++) {
+        double own = unit * to_double(cost[c]);
+        value[c] = cost[c] == GRID_CLOSED ? INFINITY : own;
+    }
+    for (size_t r = 0; r < resources; r++) {
+        const double *price = by + r * stride;
+        if (grid->cell_demand != NULL) {
+            for (size_t c = 0; c < cells; c++) {
+                size_t site = grid->site != NULL ? grid->site[first + c] : c;
+                value[c] += price[site] * grid->cell_demand[(first + c) * resources + r];
+            }
+        } else if (grid->site != NULL) {
+            double demand = grid->demand[(size_t)part * resources + r];
+            for (size_t c = 0; c < cells; c++) {
+                value[c] += price[grid->site[first + c]] * demand;
+            }
+        } else {
+            double demand = grid->demand[(size_t)part * resources + r];
+            for (size_t c = 0; c < cells; c++) {
+                value[c] += price[c] * demand;
+            }
+        }
+    }
+    double least[8];
+    for (size_t k = 0; k < 8; k++) {
+        value[cells + k] = INFINITY;
+        least[k] = INFINITY;
+    }
+    for (size_t c = 0; c < cells; c += 8) {
+        for (size_t k = 0; k < 8; k++) {
+            least[k] = value[c + k] < least[k] ? value[c + k] : least[k];
+        }
+    }
+    for (size_t k = 1; k < 8; k++) {
+        least[0] = least[k] < least[0] ? least[k] : least[0];
+    }
+    return least[0];
+}
+
+#if defined(WIDE)
+WIDE static double fill_wide(const struct grid *grid, const double *by, size_t stride, int part,
+                             double *value)
+{
+    return fill_inline(grid, by, stride, part, value);
+}
+#endif
+
+static double fill_plain(const struct grid *grid, const double *by, size_t stride, int part,
+                         double *value)
+{
+    return fill_inline(grid, by, stride, part, value);
+}
+
+double dual_fill(const struct dual *dual, int part, double *value)
+{
+#if defined(WIDE)
+    if (dual->wide) {
+        return fill_wide(dual->grid, dual->by, dual->stride, part, value);
+    }
+#endif
+    return fill_plain(dual->grid, dual->by, dual->stride, part, value);
+}
+
+static void least_single(struct dual *dual, struct dual_lane *lane, int part, int *choice)
+{
+    const struct grid *grid = dual->grid;
+    double least = dual_fill(dual, part, lane->value);
+    if (least == INFINITY) {
+        lane->stuck = lane->stuck < 0 ? part : lane->stuck;
+        if (choice != NULL) {
+            choice[part] = 0;
+        }
+        return;
+    }
+    int current = grid->current != NULL ? grid->current[part] : -1;
+    int cell = 0;
+    if (current >= 0 && lane->value[current] <= least) {
+        cell = current; /* wins ties */
+    } else {
+        while (lane->value[cell] > least) {
+            cell++;
+        }
+    }
+    dual_add(&lane->least, least);
+    lane->base += grid->base != NULL ? grid->base[part] : 0;
+    const int32_t *demand = grid_demand(grid, part, cell);
+    int64_t *load = lane->load + (size_t)grid_site(grid, part, cell) * (size_t)grid->resources;
+    for (int r = 0; r < grid->resources; r++) {
+        load[r] += demand[r];
+    }
+    if (choice != NULL) {
+        choice[part] = cell;
+    }
+}
