@@ -1,0 +1,644 @@
+#include "model/verify.h"
+
+#include <math.h>
+
+#include "model/verify_order.h"
+
+/* A sum of costs by the values of some parts; +INFINITY where they may not be. */
+struct factor {
+    int count;
+    int *part; /* in rising order */
+    double *value;
+    struct factor *next; /* of the same bucket */
+};
+
+struct verifier {
+    const struct problem *problem;
+    const double *price;
+    const double *meter_price;
+    double *row_price; /* [site * RESOURCE_COUNT + resource]: of all its capacity rules */
+    struct arena *arena;
+    struct factor **bucket; /* [part] */
+    int *order;             /* [position]: parts, in the order of their elimination */
+    int *position;          /* [part] */
+    double bound;
+    double magnitude; /* sum of the largest amounts that were added: what rounding is a part of */
+    double additions;
+    bool divided;
+};
+
+static int check(const struct problem *problem, const int *choice, const double *price,
+                 const double *meter_price, struct error *err);
+static bool holds(const struct problem *problem, const struct problem_rule *rule,
+                  const int *choice);
+static double cost_of(const struct problem *problem, const int *choice, struct arena *arena,
+                      bool *ret_no_memory);
+static double charge(const struct problem_meter *meter, double volume);
+static bool bound_meters(struct verifier *verifier);
+static void least_of_meter(struct verifier *verifier, int meter, double least, double most);
+static bool widen(struct verifier *verifier, const struct problem_use *use, int use_count,
+                  size_t cells, double *sums);
+static bool gather(struct verifier *verifier);
+static bool gather_part(struct verifier *verifier, int part);
+static bool gather_pairs(struct verifier *verifier);
+static bool gather_rules(struct verifier *verifier);
+static struct factor *pair_factor(struct verifier *verifier, int a, int b);
+static struct factor *factor_create(struct verifier *verifier, const int *part, int count);
+static void file_factor(struct verifier *verifier, struct factor *factor);
+static bool eliminate_all(struct verifier *verifier);
+static bool eliminate_part(struct verifier *verifier, int part);
+static int join_scope(const struct verifier *verifier, const int *scope, int count, int part,
+                      const struct factor *add, int *out);
+static bool least_of_group(struct verifier *verifier, int part, struct factor *group,
+                           const int *scope, int count);
+static void add_row(const struct verifier *verifier, const struct factor *factor, int part,
+                    const int *scope, const int *value, double *sum);
+static void remember(struct verifier *verifier, const struct factor *factor);
+static int choices(const struct verifier *verifier, int part);
+
+int verify_plan(const struct problem *problem, const int *choice, const double *price,
+                const double *meter_price, struct arena *arena, struct verdict *ret_verdict,
+                struct error *err)
+{
+    int rc = check(problem, choice, price, meter_price, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct verifier verifier = {
+        .problem = problem, .price = price, .meter_price = meter_price, .arena = arena};
+    struct verdict verdict = {.broken = -1};
+    bool no_memory = false;
+    verdict.cost = cost_of(problem, choice, arena, &no_memory);
+    if (no_memory || !bound_meters(&verifier) || !gather(&verifier) || !eliminate_all(&verifier)) {
+        return error_set(err, ERR_NO_MEMORY, 0, "the plan does not fit the memory for checking it");
+    }
+    for (int i = 0; verdict.broken < 0 && i < problem->rule_count; i++) {
+        verdict.broken = holds(problem, &problem->rules[i], choice) ? -1 : i;
+    }
+    /* Each of the additions rounds by at most half a unit in the last place of the sum so far; the
+     * products before them by three more. */
+    double slack = (verifier.additions + 8) * verifier.magnitude * 0x1p-52;
+    verdict.bound = verifier.bound - slack;
+    verdict.divided = verifier.divided;
+    if (isnan(verdict.bound)) {
+        verdict.bound = -INFINITY;
+    }
+    double size = fabs(verdict.cost);
+    verdict.gap =
+        verdict.cost == verdict.bound ? 0 : (verdict.cost - verdict.bound) / (size > 0 ? size : 1);
+    *ret_verdict = verdict;
+    return 0;
+}
+
+static int check(const struct problem *problem, const int *choice, const double *price,
+                 const double *meter_price, struct error *err)
+{
+    for (int part = 0; part < problem->part_count; part++) {
+        if (choice[part] < 0 || choice[part] >= problem->parts[part].choice_count) {
+            return error_set(err, ERR_INVALID, 0, "%s takes choice %d of %d",
+                             problem->parts[part].name, choice[part],
+                             problem->parts[part].choice_count);
+        }
+    }
+    for (int i = 0; price != NULL && i < problem->rule_count; i++) {
+        bool may = problem->rules[i].kind == RULE_CAPACITY ? isfinite(price[i]) && price[i] >= 0
+                                                           : price[i] == 0;
+        if (!may) {
+            return error_set(err, ERR_INVALID, 0,
+                             "the price of rule %d, '%s', is %g: a capacity's is 0 or more, any "
+                             "other rule has none",
+                             i, problem->rules[i].text, price[i]);
+        }
+    }
+    for (int i = 0; meter_price != NULL && i < problem->meter_count; i++) {
+        if (!isfinite(meter_price[i])) {
+            return error_set(err, ERR_INVALID, 0, "the price of meter %s is not a number",
+                             problem->meters[i].name);
+        }
+    }
+    return 0;
+}
+
+/* ---- the assignment ---- */
+
+static bool holds(const struct problem *problem, const struct problem_rule *rule, const int *choice)
+{
+    __int128 load = 0;
+    switch (rule->kind) {
+    case RULE_CHOICES:
+        return rule->allowed[choice[rule->a]];
+    case RULE_PAIR:
+        return rule->allowed[choice[rule->a] * (int64_t)problem->parts[rule->b].choice_count +
+                             choice[rule->b]];
+    case RULE_APART:
+        for (int i = 1; i < rule->part_count; i++) {
+            int here = problem->parts[rule->parts[i]].choices[choice[rule->parts[i]]].site;
+            for (int k = 0; k < i; k++) {
+                int other = rule->parts[k];
+                if (other != rule->parts[i] &&
+                    problem->parts[other].choices[choice[other]].site == here) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    case RULE_CAPACITY:
+        for (int part = 0; part < problem->part_count; part++) {
+            const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
+            load += taken->site == rule->site ? taken->demand[rule->resource] : 0;
+        }
+        return load <= rule->capacity;
+    }
+    return false;
+}
+
+static double cost_of(const struct problem *problem, const int *choice, struct arena *arena,
+                      bool *ret_no_memory)
+{
+    double *volume = arena_array(arena, (size_t)problem->meter_count + 1, sizeof(double));
+    if (volume == NULL) {
+        *ret_no_memory = true;
+        return 0;
+    }
+    __int128 sum = 0; /* of whole numbers: exact */
+    for (int i = 0; i < problem->part_count; i++) {
+        const struct problem_part *part = &problem->parts[i];
+        sum += part->cost[choice[i]];
+        for (int k = 0; k < part->use_count; k++) {
+            const struct problem_use *use = &part->use[choice[i] * part->use_count + k];
+            if (use->meter >= 0) {
+                volume[use->meter] += (double)use->bytes;
+            }
+        }
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        int64_t cell =
+            choice[pair->a] * (int64_t)problem->parts[pair->b].choice_count + choice[pair->b];
+        sum += pair->cost[cell];
+        for (int k = 0; k < pair->use_count; k++) {
+            const struct problem_use *use = &pair->use[cell * pair->use_count + k];
+            if (use->meter >= 0) {
+                volume[use->meter] += (double)use->bytes;
+            }
+        }
+    }
+    double cost = (double)sum;
+    for (int i = 0; i < problem->meter_count; i++) {
+        cost += charge(&problem->meters[i], volume[i]);
+    }
+    return cost;
+}
+
+/* Nano-dollars for `volume` more bytes than are on the meter already. */
+static double charge(const struct problem_meter *meter, double volume)
+{
+    double sum = 0;
+    double from = (double)meter->base_bytes;
+    double to = from + volume;
+    double low = 0;
+    for (int tier = 0; tier < meter->tier_count; tier++) {
+        double high = tier == meter->tier_count - 1 ? INFINITY : (double)meter->up_to_bytes[tier];
+        double begin = fmax(low, from);
+        double end = fmin(high, to);
+        if (end > begin) {
+            sum += (end - begin) * (double)meter->price_nusd[tier];
+        }
+        low = high;
+    }
+    return sum / (double)meter->per_bytes;
+}
+
+/* ---- the bound: meters ---- */
+
+static bool bound_meters(struct verifier *verifier)
+{
+    const struct problem *problem = verifier->problem;
+    size_t meters = (size_t)problem->meter_count + 1;
+    /* Per meter: least and most volume, then what one table adds: touched cells, sum of this cell,
+     * least and most of the table. */
+    double *sums = arena_array(verifier->arena, 6 * meters, sizeof(double));
+    if (sums == NULL) {
+        return false;
+    }
+    for (int i = 0; i < problem->part_count; i++) {
+        const struct problem_part *part = &problem->parts[i];
+        if (!widen(verifier, part->use, part->use_count, (size_t)part->choice_count, sums)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        size_t cells = (size_t)problem->parts[pair->a].choice_count *
+                       (size_t)problem->parts[pair->b].choice_count;
+        if (!widen(verifier, pair->use, pair->use_count, cells, sums)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < problem->meter_count; i++) {
+        least_of_meter(verifier, i, sums[i], sums[meters + (size_t)i]);
+    }
+    return true;
+}
+
+/* charge(v) - price * v is piecewise linear: least at an end of the volumes or at a tier's. A
+ * meter's charge is rounded to a whole nano-dollar, so one is taken off. */
+static void least_of_meter(struct verifier *verifier, int meter, double least, double most)
+{
+    const struct problem_meter *it = &verifier->problem->meters[meter];
+    double price = verifier->meter_price == NULL ? 0 : verifier->meter_price[meter];
+    double low = INFINITY;
+    for (int i = -2; i < it->tier_count - 1; i++) {
+        double volume = i == -2   ? least
+                        : i == -1 ? most
+                                  : (double)it->up_to_bytes[i] - (double)it->base_bytes;
+        if (volume >= least && volume <= most) {
+            double here = charge(it, volume);
+            low = fmin(low, here - price * volume);
+            verifier->magnitude += fabs(here) + fabs(price * volume);
+        }
+    }
+    verifier->bound += low - 1;
+    verifier->additions += 4;
+}
+
+/* Adds to each meter's least and most volume what the cells of one table can put on it. */
+static bool widen(struct verifier *verifier, const struct problem_use *use, int use_count,
+                  size_t cells, double *sums)
+{
+    size_t meters = (size_t)verifier->problem->meter_count + 1;
+    double *touched = sums + 2 * meters;
+    double *sum = sums + 3 * meters;
+    double *least = sums + 4 * meters;
+    double *most = sums + 5 * meters;
+    size_t slots = use == NULL ? 0 : (size_t)use_count;
+    for (size_t cell = 0; cell < cells; cell++) {
+        const struct problem_use *slot = use + cell * slots;
+        for (size_t k = 0; k < slots; k++) {
+            if (slot[k].meter >= 0) {
+                sum[slot[k].meter] += (double)slot[k].bytes;
+            }
+        }
+        for (size_t k = 0; k < slots; k++) {
+            int meter = slot[k].meter;
+            if (meter < 0 || sum[meter] == 0) {
+                continue; /* no bytes, or counted under an earlier slot */
+            }
+            least[meter] = touched[meter] == 0 ? sum[meter] : fmin(least[meter], sum[meter]);
+            most[meter] = fmax(most[meter], sum[meter]);
+            touched[meter]++;
+            sum[meter] = 0;
+        }
+    }
+    for (size_t i = 0; i < cells * slots; i++) {
+        int meter = use[i].meter;
+        if (meter >= 0 && touched[meter] > 0) {
+            sums[meter] += touched[meter] < (double)cells ? 0 : least[meter];
+            sums[meters + (size_t)meter] += most[meter];
+            touched[meter] = 0;
+            most[meter] = 0;
+        }
+    }
+    return true;
+}
+
+/* ---- the bound: what prices make of the tables ---- */
+
+static bool gather(struct verifier *verifier)
+{
+    const struct problem *problem = verifier->problem;
+    size_t parts = (size_t)problem->part_count + 1;
+    size_t rows = (size_t)problem->site_count * RESOURCE_COUNT;
+    verifier->bucket = arena_array(verifier->arena, parts, sizeof(*verifier->bucket));
+    verifier->row_price = arena_array(verifier->arena, rows, sizeof(double));
+    if (verifier->bucket == NULL || verifier->row_price == NULL ||
+        !verify_order(problem, verifier->arena, &verifier->order, &verifier->position)) {
+        return false;
+    }
+    for (int i = 0; verifier->price != NULL && i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        if (rule->kind == RULE_CAPACITY) {
+            verifier->row_price[rule->site * RESOURCE_COUNT + (int)rule->resource] +=
+                verifier->price[i];
+        }
+    }
+    for (int part = 0; part < problem->part_count; part++) {
+        if (!gather_part(verifier, part)) {
+            return false;
+        }
+    }
+    return gather_pairs(verifier) && gather_rules(verifier);
+}
+
+static bool gather_part(struct verifier *verifier, int part)
+{
+    const struct problem *problem = verifier->problem;
+    const struct problem_part *it = &problem->parts[part];
+    struct factor *factor = factor_create(verifier, &part, 1);
+    if (factor == NULL) {
+        return false;
+    }
+    for (int i = 0; i < it->choice_count; i++) {
+        factor->value[i] = (double)it->cost[i];
+        for (int k = 0; k < it->use_count; k++) {
+            const struct problem_use *use = &it->use[i * it->use_count + k];
+            if (use->meter >= 0 && verifier->meter_price != NULL) {
+                factor->value[i] += verifier->meter_price[use->meter] * (double)use->bytes;
+            }
+        }
+    }
+    for (int i = 0; i < it->choice_count; i++) {
+        const struct problem_choice *choice = &it->choices[i];
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            factor->value[i] +=
+                verifier->row_price[choice->site * RESOURCE_COUNT + k] * (double)choice->demand[k];
+        }
+    }
+    remember(verifier, factor);
+    file_factor(verifier, factor);
+    return true;
+}
+
+static bool gather_pairs(struct verifier *verifier)
+{
+    const struct problem *problem = verifier->problem;
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        bool turned = pair->a > pair->b;
+        struct factor *factor = pair_factor(verifier, pair->a, pair->b);
+        if (factor == NULL) {
+            return false;
+        }
+        int rows = choices(verifier, pair->a);
+        int columns = choices(verifier, pair->b);
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                int64_t cell = (int64_t)row * columns + column;
+                double value = (double)pair->cost[cell];
+                for (int k = 0; k < pair->use_count; k++) {
+                    const struct problem_use *use = &pair->use[cell * pair->use_count + k];
+                    if (use->meter >= 0 && verifier->meter_price != NULL) {
+                        value += verifier->meter_price[use->meter] * (double)use->bytes;
+                    }
+                }
+                factor->value[turned ? (int64_t)column * rows + row : cell] = value;
+            }
+        }
+        remember(verifier, factor);
+        file_factor(verifier, factor);
+    }
+    return true;
+}
+
+static bool gather_rules(struct verifier *verifier)
+{
+    const struct problem *problem = verifier->problem;
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        if (rule->kind == RULE_CAPACITY && verifier->price != NULL) {
+            double paid = verifier->price[i] * (double)rule->capacity;
+            verifier->bound -= paid;
+            verifier->magnitude += fabs(paid);
+            verifier->additions++;
+        } else if (rule->kind == RULE_CHOICES) {
+            struct factor *factor = factor_create(verifier, &rule->a, 1);
+            if (factor == NULL) {
+                return false;
+            }
+            for (int k = 0; k < choices(verifier, rule->a); k++) {
+                factor->value[k] = rule->allowed[k] ? 0 : INFINITY;
+            }
+            file_factor(verifier, factor);
+        } else if (rule->kind == RULE_PAIR) {
+            struct factor *factor = pair_factor(verifier, rule->a, rule->b);
+            if (factor == NULL) {
+                return false;
+            }
+            int rows = choices(verifier, rule->a);
+            int columns = choices(verifier, rule->b);
+            for (int64_t cell = 0; cell < (int64_t)rows * columns; cell++) {
+                int64_t turned = cell % columns * rows + cell / columns;
+                factor->value[rule->a > rule->b ? turned : cell] =
+                    rule->allowed[cell] ? 0 : INFINITY;
+            }
+            file_factor(verifier, factor);
+        } else if (rule->kind == RULE_APART && rule->part_count <= VERIFY_APART) {
+            for (int k = 1; k < rule->part_count; k++) {
+                for (int j = 0; j < k; j++) {
+                    int a = rule->parts[j];
+                    int b = rule->parts[k];
+                    struct factor *factor = a != b ? pair_factor(verifier, a, b) : NULL;
+                    if (a == b) {
+                        continue;
+                    }
+                    if (factor == NULL) {
+                        return false;
+                    }
+                    const struct problem_part *low = &problem->parts[a < b ? a : b];
+                    const struct problem_part *high = &problem->parts[a < b ? b : a];
+                    for (int x = 0; x < low->choice_count; x++) {
+                        for (int y = 0; y < high->choice_count; y++) {
+                            factor->value[x * (int64_t)high->choice_count + y] =
+                                low->choices[x].site == high->choices[y].site ? INFINITY : 0;
+                        }
+                    }
+                    file_factor(verifier, factor);
+                }
+            }
+        }
+    }
+    return true;
+}
+
+static struct factor *pair_factor(struct verifier *verifier, int a, int b)
+{
+    int part[2] = {a < b ? a : b, a < b ? b : a};
+    return factor_create(verifier, part, 2);
+}
+
+static struct factor *factor_create(struct verifier *verifier, const int *part, int count)
+{
+    size_t cells = 1;
+    for (int i = 0; i < count; i++) {
+        cells *= (size_t)choices(verifier, part[i]);
+    }
+    struct factor *factor = arena_alloc(verifier->arena, sizeof(*factor));
+    if (factor == NULL) {
+        return NULL;
+    }
+    factor->count = count;
+    factor->part = arena_copy(verifier->arena, part, (size_t)count * sizeof(int) + (count == 0));
+    factor->value = arena_alloc_raw(verifier->arena, cells * sizeof(double));
+    return factor->part == NULL || factor->value == NULL ? NULL : factor;
+}
+
+/* A factor waits in the bucket of that of its parts that is eliminated first. */
+static void file_factor(struct verifier *verifier, struct factor *factor)
+{
+    verifier->additions++;
+    if (factor->count == 0) {
+        verifier->bound += factor->value[0];
+        return;
+    }
+    int bucket = factor->part[0];
+    for (int i = 1; i < factor->count; i++) {
+        int part = factor->part[i];
+        bucket = verifier->position[part] < verifier->position[bucket] ? part : bucket;
+    }
+    factor->next = verifier->bucket[bucket];
+    verifier->bucket[bucket] = factor;
+}
+
+static void remember(struct verifier *verifier, const struct factor *factor)
+{
+    size_t cells = 1;
+    for (int i = 0; i < factor->count; i++) {
+        cells *= (size_t)choices(verifier, factor->part[i]);
+    }
+    double most = 0;
+    for (size_t i = 0; i < cells; i++) {
+        most = fmax(most, fabs(factor->value[i]));
+    }
+    verifier->magnitude += most;
+}
+
+static int choices(const struct verifier *verifier, int part)
+{
+    return verifier->problem->parts[part].choice_count;
+}
+
+/* ---- the bound: the least over assignments ---- */
+
+static bool eliminate_all(struct verifier *verifier)
+{
+    for (int i = 0; i < verifier->problem->part_count; i++) {
+        if (!eliminate_part(verifier, verifier->order[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The factors of a part's bucket, in groups whose tables stay within VERIFY_CELLS: one group where
+ * that is possible. The least of a sum is at least the sum of the groups' leasts. */
+static bool eliminate_part(struct verifier *verifier, int part)
+{
+    struct factor *left = verifier->bucket[part];
+    int groups = 0;
+    while (left != NULL) {
+        int scope[2][VERIFY_WIDTH + 1];
+        int count = 0;
+        int now = 0;
+        struct factor *group = NULL;
+        struct factor *rest = NULL;
+        while (left != NULL) {
+            struct factor *factor = left;
+            left = factor->next;
+            int wider = join_scope(verifier, scope[now], count, part, factor, scope[1 - now]);
+            if (wider >= 0) { /* a first one always fits: it was built within the bounds */
+                now = 1 - now;
+                count = wider;
+                factor->next = group;
+                group = factor;
+            } else {
+                factor->next = rest;
+                rest = factor;
+            }
+        }
+        left = rest;
+        groups++;
+        if (!least_of_group(verifier, part, group, scope[now], count)) {
+            return false;
+        }
+    }
+    verifier->divided = verifier->divided || groups > 1;
+    return true;
+}
+
+/* The parts of `scope` and of a factor without `part`, in rising order; -1 when a table over them
+ * and `part` would be too large, unless it is that factor's own. */
+static int join_scope(const struct verifier *verifier, const int *scope, int count, int part,
+                      const struct factor *add, int *out)
+{
+    int i = 0;
+    int k = 0;
+    int joined = 0;
+    size_t cells = (size_t)choices(verifier, part);
+    while (i < count || k < add->count) {
+        int a = i < count ? scope[i] : INT32_MAX;
+        int b = k < add->count ? add->part[k] : INT32_MAX;
+        int next = a < b ? a : b;
+        i += a == next;
+        k += b == next;
+        if (next == part) {
+            continue;
+        }
+        cells *= (size_t)choices(verifier, next);
+        if (count > 0 && (joined == VERIFY_WIDTH || cells > VERIFY_CELLS)) {
+            return -1;
+        }
+        out[joined++] = next;
+    }
+    return joined;
+}
+
+/* Files the factor over `scope` that is the least over `part` of the group's sum. */
+static bool least_of_group(struct verifier *verifier, int part, struct factor *group,
+                           const int *scope, int count)
+{
+    struct factor *out = factor_create(verifier, scope, count);
+    int own = choices(verifier, part);
+    double *sum = arena_alloc_raw(verifier->arena, (size_t)own * sizeof(double));
+    if (out == NULL || sum == NULL) {
+        return false;
+    }
+    int value[VERIFY_WIDTH + 1] = {0}; /* of scope[], the last fastest */
+    size_t cells = 1;
+    for (int i = 0; i < count; i++) {
+        cells *= (size_t)choices(verifier, scope[i]);
+    }
+    for (size_t cell = 0; cell < cells; cell++) {
+        for (int i = 0; i < own; i++) {
+            sum[i] = 0;
+        }
+        for (const struct factor *factor = group; factor != NULL; factor = factor->next) {
+            add_row(verifier, factor, part, scope, value, sum);
+        }
+        double least = INFINITY;
+        for (int i = 0; i < own; i++) {
+            least = sum[i] < least ? sum[i] : least;
+        }
+        out->value[cell] = least;
+        for (int i = count - 1; i >= 0 && ++value[i] == choices(verifier, scope[i]); i--) {
+            value[i] = 0;
+        }
+    }
+    file_factor(verifier, out);
+    return true;
+}
+
+/* Adds to sum[] what a factor says for each value of `part` where the parts of scope[] have
+ * value[]. */
+static void add_row(const struct verifier *verifier, const struct factor *factor, int part,
+                    const int *scope, const int *value, double *sum)
+{
+    size_t at = 0;
+    size_t step = 0; /* between two values of `part` */
+    int k = 0;
+    for (int i = 0; i < factor->count; i++) {
+        size_t size = (size_t)choices(verifier, factor->part[i]);
+        at *= size;
+        step *= size;
+        if (factor->part[i] == part) {
+            step = 1;
+            continue;
+        }
+        while (scope[k] != factor->part[i]) {
+            k++;
+        }
+        at += (size_t)value[k];
+    }
+    for (int i = 0; i < choices(verifier, part); i++) {
+        sum[i] += factor->value[at + step * (size_t)i];
+    }
+}
