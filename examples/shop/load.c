@@ -6,13 +6,14 @@
  *
  *     shop-load --url nats://127.0.0.1:4222 --rate 200 --seconds 30 [--seed FILE] [--inbox PREFIX]
  *               [--subject svc.default.front] [--keys 100] [--keys-later 1000000] [--every-s 1]
- *               [--history FILE] [--timeout-ms 5000]
+ *               [--history FILE] [--timeout-ms 5000] [--group-us 200]
  *
  * Keys are drawn evenly from --keys of them; SIGUSR1 switches to --keys-later (a cache then
  * misses). One JSON line every --every-s seconds, and one with "final":true at the end (SIGTERM and
  * SIGINT end it early). --history writes "<id> <sent_us> <answered_us or 0> <answers> <ok>" per
- * request, in wall time, for a checker to judge afterwards. Exit status 0 when nothing was lost or
- * duplicated.
+ * request, in wall time, for a checker to judge afterwards. What is due within --group-us is sent
+ * together, at its end; "sent" is the instant at which a request was due, so that a client that is
+ * held up does not hide it. Exit status 0 when nothing was lost or duplicated.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +32,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 
-#define REQUESTS_MAX 20000000
+#define REQUESTS_MAX 50000000
 
 struct request {
     int64_t sent_us;
@@ -52,12 +53,17 @@ struct load {
     int64_t keys_later;
     int64_t every_s;
     int64_t timeout_ms;
+    int64_t group_us;
+    int64_t begun_us;      /* monotonic */
+    int64_t begun_wall_us; /* the same instant */
     char inbox[256];
     natsConnection *connection;
     natsSubscription *subscription;
     pthread_mutex_t lock; /* over `requests` and below: answers come on a thread of nats.c */
     struct request *requests;
     int64_t request_count;
+    int64_t aged;      /* requests before it are older than the timeout, */
+    int64_t aged_lost; /* and so many of them without an answer */
     int64_t answered;
     int64_t refused;
     int64_t duplicated;
@@ -70,10 +76,14 @@ static volatile sig_atomic_t ended;
 
 static int read_options(struct load *load, int argc, char **argv);
 static natsStatus open_connection(struct load *load);
+static int64_t due_us(const struct load *load, int64_t number);
+static void send_due(struct load *load, int64_t now_us, uint64_t *random);
 static void send_one(struct load *load, uint64_t *random);
+static void rest(const struct load *load);
 static void on_answer(natsConnection *connection, natsSubscription *subscription, natsMsg *msg,
                       void *closure);
 static void print_line(struct load *load, int64_t from, bool final);
+static int64_t count_lost(struct load *load, bool final, int64_t now_us);
 static int write_history(const struct load *load);
 static void on_signal(int number);
 static int compare_i64(const void *a, const void *b);
@@ -90,6 +100,7 @@ int main(int argc, char **argv)
                                .keys_later = 1000000,
                                .every_s = 1,
                                .timeout_ms = 5000,
+                               .group_us = 200,
                                .lock = PTHREAD_MUTEX_INITIALIZER};
     if (read_options(&load, argc, argv) < 0)
         return 2;
@@ -104,23 +115,19 @@ int main(int argc, char **argv)
         return 2;
     }
     uint64_t random = (uint64_t)clock_mono_now().us;
-    int64_t begun_us = clock_mono_now().us;
+    load.begun_us = clock_mono_now().us;
+    load.begun_wall_us = clock_wall_now().us;
     int64_t printed = 0;
-    int64_t print_at_us = begun_us + load.every_s * US_PER_S;
+    int64_t print_at_us = load.begun_us + load.every_s * US_PER_S;
     while (!ended && load.request_count < load.rate * load.seconds) {
         int64_t now_us = clock_mono_now().us;
-        int64_t due = (now_us - begun_us) * load.rate / US_PER_S + 1;
-        if (due > load.rate * load.seconds)
-            due = load.rate * load.seconds;
-        while (load.request_count < due)
-            send_one(&load, &random);
+        send_due(&load, now_us, &random);
         if (now_us >= print_at_us) {
             print_line(&load, printed, false);
             printed = load.request_count;
             print_at_us += load.every_s * US_PER_S;
         }
-        struct timespec pause = {.tv_nsec = 200000};
-        nanosleep(&pause, NULL);
+        rest(&load);
     }
     /* Wait for the last answers: until all are there or the timeout has passed. */
     int64_t end_us = clock_mono_now().us + load.timeout_ms * US_PER_MS;
@@ -163,6 +170,7 @@ static int read_options(struct load *load, int argc, char **argv)
                  {"--keys", NULL, &load->keys},
                  {"--keys-later", NULL, &load->keys_later},
                  {"--every-s", NULL, &load->every_s},
+                 {"--group-us", NULL, &load->group_us},
                  {"--timeout-ms", NULL, &load->timeout_ms}};
     size_t count = sizeof known / sizeof known[0];
     for (int i = 1; i < argc; i += 2) {
@@ -231,6 +239,31 @@ static natsStatus open_connection(struct load *load)
     return status;
 }
 
+/* From the begin. */
+static int64_t due_us(const struct load *load, int64_t number)
+{
+    int64_t us = number * US_PER_S / load->rate;
+    return (us + load->group_us - 1) / load->group_us * load->group_us;
+}
+
+static void send_due(struct load *load, int64_t now_us, uint64_t *random)
+{
+    int64_t most = load->rate * load->seconds;
+    while (load->request_count < most &&
+           due_us(load, load->request_count) <= now_us - load->begun_us)
+        send_one(load, random);
+}
+
+/* Until the next request is due; not so long that a line would come late. */
+static void rest(const struct load *load)
+{
+    int64_t at_us = load->begun_us + due_us(load, load->request_count);
+    int64_t most_us = clock_mono_now().us + 10 * US_PER_MS;
+    at_us = at_us < most_us ? at_us : most_us;
+    struct timespec at = {.tv_sec = at_us / US_PER_S, .tv_nsec = at_us % US_PER_S * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
 static void send_one(struct load *load, uint64_t *random)
 {
     int64_t keys = later ? load->keys_later : load->keys;
@@ -241,7 +274,7 @@ static void send_one(struct load *load, uint64_t *random)
     str_format(body, sizeof body, "%" PRId64 " k%" PRIu64, id,
                next_random(random) % (uint64_t)keys + (later ? UINT64_C(1) << 40 : 0));
     pthread_mutex_lock(&load->lock);
-    load->requests[id].sent_us = clock_wall_now().us;
+    load->requests[id].sent_us = load->begun_wall_us + due_us(load, id);
     load->request_count++;
     pthread_mutex_unlock(&load->lock);
     if (natsConnection_PublishRequestString(load->connection, load->subject, reply, body) !=
@@ -277,6 +310,7 @@ static void on_answer(natsConnection *connection, natsSubscription *subscription
         if (request->answers > 1)
             load->duplicated++;
         else {
+            load->aged_lost -= id < load->aged; /* late, but not lost */
             request->answered_us = now_us;
             request->ok = !refused && right;
             if (!request->ok)
@@ -301,29 +335,38 @@ static void print_line(struct load *load, int64_t from, bool final)
     int64_t span = load->request_count - from;
     int64_t *latencies = calloc((size_t)span + 1, sizeof *latencies);
     int64_t count = 0;
-    int64_t lost = 0;
-    int64_t timeout_us = load->timeout_ms * US_PER_MS;
     int64_t now_us = clock_wall_now().us;
-    for (int64_t i = 0; i < load->request_count; i++) {
-        const struct request *request = &load->requests[i];
-        if (request->answers == 0 && (final || now_us - request->sent_us > timeout_us))
-            lost++;
-        if (i >= from && request->ok && latencies != NULL)
-            latencies[count++] = request->answered_us - request->sent_us;
-    }
+    for (int64_t i = from; i < load->request_count && latencies != NULL; i++)
+        if (load->requests[i].ok)
+            latencies[count++] = load->requests[i].answered_us - load->requests[i].sent_us;
+    int64_t lost = count_lost(load, final, now_us);
+    int64_t sent = load->request_count, answered = load->answered, refused = load->refused;
+    int64_t duplicated = load->duplicated, gap_us = load->longest_gap_us;
+    /* Answers do not wait for the sorting and the printing: it would show in their latency. */
+    pthread_mutex_unlock(&load->lock);
     if (latencies != NULL && count > 0)
         qsort(latencies, (size_t)count, sizeof *latencies, compare_i64);
     printf("{\"at_us\":%" PRId64 ",\"sent\":%" PRId64 ",\"answered\":%" PRId64
            ",\"refused\":%" PRId64 ",\"lost\":%" PRId64 ",\"duplicated\":%" PRId64
            ",\"longest_gap_us\":%" PRId64 ",\"p50_us\":%" PRId64 ",\"p99_us\":%" PRId64
            ",\"max_us\":%" PRId64 ",\"final\":%s}\n",
-           now_us, load->request_count, load->answered, load->refused, lost, load->duplicated,
-           load->longest_gap_us, count > 0 ? latencies[count / 2] : 0,
-           count > 0 ? latencies[count * 99 / 100] : 0, count > 0 ? latencies[count - 1] : 0,
-           final ? "true" : "false");
+           now_us, sent, answered, refused, lost, duplicated, gap_us,
+           count > 0 ? latencies[count / 2] : 0, count > 0 ? latencies[count * 99 / 100] : 0,
+           count > 0 ? latencies[count - 1] : 0, final ? "true" : "false");
     fflush(stdout);
-    pthread_mutex_unlock(&load->lock);
     free(latencies);
+}
+
+/* The lock is held. Looks at each request once, when it has become too old: an answer that comes
+ * later still takes it back (on_answer). */
+static int64_t count_lost(struct load *load, bool final, int64_t now_us)
+{
+    int64_t old_us = final ? INT64_MAX : now_us - load->timeout_ms * US_PER_MS;
+    while (load->aged < load->request_count && load->requests[load->aged].sent_us < old_us) {
+        load->aged_lost += load->requests[load->aged].answers == 0;
+        load->aged++;
+    }
+    return load->aged_lost;
 }
 
 static int write_history(const struct load *load)

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define READ_BYTES 16384
-
 void bytes_done(struct bytes *bytes)
 {
     free(bytes->data);
@@ -28,7 +26,7 @@ char *bytes_room(struct bytes *bytes, size_t count, size_t most)
         bytes->begin = 0;
     }
     if (bytes->count + count > bytes->capacity) {
-        size_t capacity = bytes->capacity == 0 ? READ_BYTES : bytes->capacity;
+        size_t capacity = bytes->capacity == 0 ? BYTES_READ : bytes->capacity;
         while (capacity < bytes->count + count)
             capacity *= 2;
         char *data = realloc(bytes->data, capacity);
@@ -61,7 +59,7 @@ void bytes_take(struct bytes *bytes, size_t count)
 ssize_t bytes_receive(struct bytes *bytes, int fd, size_t most)
 {
     size_t left = bytes->count < most ? most - bytes->count : 0;
-    size_t room_bytes = left < READ_BYTES ? left : READ_BYTES;
+    size_t room_bytes = left < BYTES_READ ? left : BYTES_READ;
     char *room = room_bytes == 0 ? NULL : bytes_room(bytes, room_bytes, most);
     if (room == NULL) {
         errno = ENOBUFS;

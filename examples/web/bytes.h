@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define BYTES_READ 16384 /* asked for at once */
+
 struct bytes {
     char *data;
     size_t begin; /* what is there: data[begin .. begin + count) */
@@ -21,7 +23,8 @@ char *bytes_at(const struct bytes *bytes);
 char *bytes_room(struct bytes *bytes, size_t count, size_t most);
 bool bytes_add(struct bytes *bytes, const void *data, size_t count, size_t most);
 void bytes_take(struct bytes *bytes, size_t count);
-/* Reads once: above 0 so many, 0 the other side has ended, -1 with errno (ENOBUFS: at `most`). */
+/* Reads once: above 0 so many, 0 the other side has ended, -1 with errno (ENOBUFS: at `most`).
+ * Fewer than BYTES_READ: nothing more was there. */
 ssize_t bytes_receive(struct bytes *bytes, int fd, size_t most);
 /* Writes what goes without waiting; -1 with errno when the connection is broken. */
 int bytes_send(struct bytes *bytes, int fd);

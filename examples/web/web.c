@@ -195,13 +195,16 @@ static void tick(struct web *web, int64_t now_us)
     if (now_us - web->ticked_us < US_PER_MS)
         return;
     web->ticked_us = now_us;
-    for (int i = 0; i < web->top; i++) {
+    int count = web->timed ? web->top : 0;
+    web->timed = false;
+    for (int i = 0; i < count; i++) {
         struct web_connection *connection = &web->connections[i];
         if (connection->fd >= 0 && connection->due_us != 0 && now_us >= connection->due_us)
             web_connection_due(web, connection);
         if (connection->fd >= 0 && connection->shut_us != 0 &&
             now_us - connection->shut_us >= WEB_FAREWELL_US)
             web_connection_end(web, connection);
+        web->timed = web->timed || connection->due_us != 0 || connection->shut_us != 0;
     }
     if (web->state == WEB_DRAINING)
         tick_draining(web, now_us);

@@ -81,6 +81,7 @@ struct web {
     int64_t cut_at_us;
     int64_t last_us; /* of the last request of all */
     int64_t ticked_us;
+    bool timed; /* some connection may have an instant to wait for: due_us, shut_us */
     int open_count;
     int websocket_count;
     struct web_counters counters;

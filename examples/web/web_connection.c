@@ -47,7 +47,8 @@ static void burn(int64_t cpu_us);
 void web_connection_read(struct web *web, struct web_connection *connection)
 {
     char waste[4096];
-    while (connection->out.count <= WEB_OUT_MAX / 2) {
+    ssize_t enough = connection->ending ? (ssize_t)sizeof waste : BYTES_READ;
+    for (bool more = true; more && connection->out.count <= WEB_OUT_MAX / 2;) {
         ssize_t got = connection->ending ? recv(connection->fd, waste, sizeof waste, MSG_DONTWAIT)
                                          : bytes_receive(&connection->in, connection->fd, IN_MAX);
         if (got > 0) {
@@ -56,6 +57,7 @@ void web_connection_read(struct web *web, struct web_connection *connection)
                 process(web, connection);
             if (connection->fd < 0)
                 return;
+            more = got >= enough; /* else nothing more was there, or epoll will tell */
             continue;
         }
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
@@ -89,6 +91,7 @@ void web_connection_write(struct web *web, struct web_connection *connection)
         }
         bytes_take(&connection->in, connection->in.count);
         connection->shut_us = clock_mono_now().us;
+        web->timed = true;
     }
     watch(web, connection);
 }
@@ -208,6 +211,7 @@ static void serve(struct web *web, struct web_connection *connection, const stru
     if (wait_ms > 0) {
         connection->begun_us = clock_mono_now().us;
         connection->due_us = connection->begun_us + wait_ms * US_PER_MS;
+        web->timed = true;
         connection->wait_bytes = (size_t)more_bytes;
         str_format(connection->wait_id, sizeof connection->wait_id, "%.*s", (int)id.bytes, id.at);
         return;

@@ -294,11 +294,17 @@ static void get_handoffs(const struct service *service, const struct message_req
             write_handoff(handoff, json);
     }
     uint64_t kept = state->ended_count < CORE_ENDED ? state->ended_count : CORE_ENDED;
-    for (uint64_t i = 0; i < kept; i++) {
+    /* Who asks again and again wants the newest ones, not half a megabyte each time. */
+    int64_t most = CORE_ENDED;
+    if (request->key[0] != 0 && str_to_i64(request->key, &most) < 0)
+        most = CORE_ENDED;
+    for (uint64_t i = 0; i < kept && most > 0; i++) {
         const struct core_handoff *handoff =
             &state->ended[(state->ended_count - 1 - i) % CORE_ENDED];
-        if (service_narrowed(request, handoff->namespace_, handoff->app, handoff->workload))
-            write_handoff(handoff, json);
+        if (!service_narrowed(request, handoff->namespace_, handoff->app, handoff->workload))
+            continue;
+        write_handoff(handoff, json);
+        most--;
     }
 }
 

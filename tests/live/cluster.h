@@ -163,6 +163,8 @@ int64_t cluster_handoff_count(struct cluster *cluster); /* that moved something,
 /* ---- the outside client ---- */
 /* Starts shop-load at the hub with this rate and waits for its first answers. */
 void cluster_load_start(struct cluster *cluster, int64_t rate);
+/* The same; what is due within so long is sent together. */
+void cluster_load_start_grouped(struct cluster *cluster, int64_t rate, int64_t group_us);
 /* Ends it and waits for its history. */
 void cluster_load_end(struct cluster *cluster);
 /* Ends it and fails unless every request was answered, once and well. */

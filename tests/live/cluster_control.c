@@ -321,7 +321,12 @@ json_t *cluster_handoff_ended(struct cluster *cluster, const char *after)
 
 void cluster_load_start(struct cluster *cluster, int64_t rate)
 {
-    char program[700], seed[700], rate_text[24], seconds[24], inbox[LIMIT_SUBJECT_BYTES];
+    cluster_load_start_grouped(cluster, rate, 200);
+}
+
+void cluster_load_start_grouped(struct cluster *cluster, int64_t rate, int64_t group_us)
+{
+    char program[700], seed[700], rate_text[24], group[24], seconds[24], inbox[LIMIT_SUBJECT_BYTES];
     cluster_user_seed(cluster, CLUSTER_USER_CLIENT, seed);
     server_user_inbox(&cluster->users[CLUSTER_USER_CLIENT], inbox);
     str_format(cluster->load_history, sizeof(cluster->load_history), "%s/history.txt",
@@ -329,6 +334,7 @@ void cluster_load_start(struct cluster *cluster, int64_t rate)
     (void)unlink(cluster->load_history);
     str_format(rate_text, sizeof(rate_text), "%" PRId64, rate);
     str_format(seconds, sizeof(seconds), "%" PRId64, INT64_C(10000000) / rate);
+    str_format(group, sizeof(group), "%" PRId64, group_us);
     char log[64], path[700], line[1024];
     static int run;
     str_format(log, sizeof(log), "load-%d", ++run);
@@ -343,6 +349,8 @@ void cluster_load_start(struct cluster *cluster, int64_t rate)
                                 "svc.default.w",
                                 "--rate",
                                 rate_text,
+                                "--group-us",
+                                group,
                                 "--seconds",
                                 seconds,
                                 "--history",

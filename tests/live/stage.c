@@ -22,7 +22,8 @@
 
 #define POLL_US   (10 * US_PER_MS)
 #define LINE_MAX_ (64 << 10)
-#define ARGS_MAX  40
+#define ARGS_MAX  44
+#define HANDOFFS  "8"
 
 struct kind {
     const char *app;
@@ -257,9 +258,7 @@ void stage_ask(struct stage *stage)
     str_format(stage->log, sizeof stage->log, "%s-%d", kinds[stage->kind].client, ++number);
     str_format(stage->history, sizeof stage->history, "%s/history-%d", stage->folder, number);
     str_format(text[0], sizeof text[0], "%" PRId64, stage->options.rate);
-    str_format(text[1], sizeof text[1], "%" PRId64,
-               (stage->kind == STAGE_SOURCE ? INT64_C(20000000) : INT64_C(50000000)) /
-                   stage->options.rate);
+    str_format(text[1], sizeof text[1], "%" PRId64, INT64_C(50000000) / stage->options.rate);
     const char *const common[] = {"--rate", text[0],     "--seconds",
                                   text[1],  "--history", stage->history};
     for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
@@ -280,6 +279,11 @@ void stage_ask(struct stage *stage)
         argv[count++] = "--json";
         argv[count++] = "--every-ms";
         argv[count++] = "100";
+    }
+    if ((stage->kind == STAGE_WEB || stage->kind == STAGE_SOURCE) && stage->options.group_us > 0) {
+        str_format(text[4], sizeof text[4], "%" PRId64, stage->options.group_us);
+        argv[count++] = "--group-us";
+        argv[count++] = text[4];
     }
     if ((stage->kind == STAGE_COUNTER || stage->kind == STAGE_STATE) &&
         stage->options.silence_ms > 0) {
@@ -453,7 +457,10 @@ static void ledger_start(struct stage *stage)
 
 static json_t *items(struct stage *stage, const char *kind)
 {
-    struct cluster_request request = {.kind = kind, .app = stage->app};
+    /* Of handoffs, the last few: the rest would be sent a hundred times a second. */
+    bool handoffs = str_equal(kind, "handoffs");
+    struct cluster_request request = {
+        .kind = kind, .app = stage->app, .key = handoffs ? HANDOFFS : NULL};
     json_t *body = cluster_control(stage->cluster, "get", &request);
     json_t *list = json_object_get(body, "items");
     assert_true(json_is_array(list));

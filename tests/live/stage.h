@@ -22,6 +22,7 @@ struct stage_options {
     int64_t connections; /* of http-load; 0: 32 */
     int64_t linger_ms;   /* for which a frozen owner refuses; 0: its own; below 0: none */
     int64_t silence_ms;  /* until an owner is asked again; 0: the client's own */
+    int64_t group_us;    /* what is due within so long is sent at once; 0: the client's own */
     int64_t timeout_ms;  /* until an HTTP request is lost; 0: the client's own */
     bool fresh;          /* http-load: a connection for each request */
     bool no_ids;         /* web keeps no list of its requests: none is found to be done twice */

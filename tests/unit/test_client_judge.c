@@ -31,13 +31,34 @@ static void test_pace(void **state)
         for (int64_t k = 0; k < pace.most && k < 5000; k++) {
             int64_t due_us = pace_due_us(&pace, k);
             assert_true(due_us > before_us);
-            /* A microsecond of rounding, and no request before its own instant. */
-            assert_true(pace_due(&pace, due_us + 1) >= k + 1);
-            assert_true(pace_due(&pace, due_us - 1) <= k + 1);
+            assert_true(pace_due(&pace, due_us) >= k + 1);
+            assert_true(pace_due(&pace, due_us - 1) <= k);
             before_us = due_us;
         }
         assert_int_equal(pace_due_us(&pace, rates[i] * 50), pace.begun_us + 50 * US_PER_S);
     }
+}
+
+/* Together means: at the ends of equal pieces of time, none before its own instant, none lost. */
+static void test_pace_grouped(void **state)
+{
+    (void)state;
+    static const int64_t rates[] = {3, 1000, 9999, 10000, 123457};
+    static const int64_t groups[] = {1, 7, 200, 1000, 33333};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++) {
+            struct pace each = {.begun_us = 1000000007, .rate = rates[i], .most = rates[i] * 60};
+            struct pace pace = each;
+            pace.group_us = groups[g];
+            for (int64_t k = 0; k < pace.most && k < 5000; k++) {
+                int64_t own_us = pace_due_us(&each, k), due_us = pace_due_us(&pace, k);
+                assert_int_equal((due_us - pace.begun_us) % groups[g], 0);
+                assert_true(due_us >= own_us && due_us - own_us < groups[g]);
+                assert_true(pace_due(&pace, due_us) >= k + 1);
+                assert_true(pace_due(&pace, due_us - 1) <= k);
+            }
+            assert_int_equal(pace_due(&pace, pace.begun_us + 61 * US_PER_S), pace.most);
+        }
 }
 
 static void test_counts(void **state)
@@ -143,9 +164,8 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pace),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_pace),    cmocka_unit_test(test_pace_grouped),
+        cmocka_unit_test(test_counts),  cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests_name("judge", tests, NULL, NULL);

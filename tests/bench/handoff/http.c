@@ -64,6 +64,7 @@ int64_t row_http(const struct bench *bench, int64_t delay_ms)
         outcomes[i].moves = i == 0 ? bench->moves : bench->baseline_moves;
     }
     const struct cluster_options options = {.delay_ms = delay_ms == 0 ? -1 : delay_ms,
+                                            .healthy_min_ms = bench->healthy_ms,
                                             .ingress = {true, false}};
     if (delay_ms == 0)
         cluster_start(&cluster, &options);
@@ -80,8 +81,10 @@ static void run_berth(const struct bench *bench, int64_t delay_ms, struct outcom
 {
     int status;
     stage_open(&stage, &cluster, STAGE_WEB, clouds[CLUSTER_GCP],
-               &(struct stage_options){
-                   .rate = bench->rate, .no_ids = true, .connections = delay_ms == 0 ? 256 : 2048});
+               &(struct stage_options){.rate = bench->rate,
+                                       .group_us = bench->group_us,
+                                       .no_ids = true,
+                                       .connections = delay_ms == 0 ? 256 : 2048});
     stage_ask(&stage);
     outcome_moves(outcome, bench, &stage, bench->moves);
     json_t *line = stage_judge(&stage, &status);
@@ -94,7 +97,7 @@ static void run_berth(const struct bench *bench, int64_t delay_ms, struct outcom
 
 static void run_by_hand(const struct bench *bench, enum way way, struct outcome *outcome)
 {
-    char program[700], url[64], rate[24], history[800], connections[16];
+    char program[700], url[64], rate[24], group[24], history[800], connections[16];
     hand = (struct by_hand){.delay_ms = cluster.options.delay_ms, .way = way};
     hand.front = test_port_free();
     str_format(hand.config, sizeof hand.config, "%s/by-hand-%d.cfg", cluster.hub.folder, way);
@@ -102,6 +105,7 @@ static void run_by_hand(const struct bench *bench, enum way way, struct outcome 
     str_format(history, sizeof history, "%s/by-hand-%d.txt", cluster.hub.folder, way);
     str_format(url, sizeof url, "http://127.0.0.1:%d/", hand.front);
     str_format(rate, sizeof rate, "%" PRId64, bench->rate);
+    str_format(group, sizeof group, "%" PRId64, bench->group_us);
     str_format(connections, sizeof connections, "%s", hand.delay_ms == 0 ? CONNECTIONS : "2048");
     hand.port = test_port_free();
     hand.server = server_start(CLUSTER_GCP, hand.port);
@@ -116,6 +120,8 @@ static void run_by_hand(const struct bench *bench, enum way way, struct outcome 
                                 "web.test",
                                 "--rate",
                                 rate,
+                                "--group-us",
+                                group,
                                 "--seconds",
                                 "600",
                                 "--connections",
@@ -127,10 +133,10 @@ static void run_by_hand(const struct bench *bench, enum way way, struct outcome 
     cluster_pause(US_PER_S);
     for (int64_t i = 0; i < outcome->moves; i++) {
         int to = hand.place == CLUSTER_GCP ? CLUSTER_AWS : CLUSTER_GCP;
-        struct history_window *rest = &outcome->rest[hand.place][outcome->rest_count[hand.place]++];
-        rest->from_us = clock_wall_now().us;
-        cluster_pause(i < 2 ? bench->rest_us : REST_US);
-        rest->to_us = clock_wall_now().us;
+        int from = hand.place;
+        outcome_rest_begin(outcome, &cluster, from);
+        cluster_pause(outcome_rest_us(bench, i));
+        outcome_rest_end(outcome, &cluster, from);
         struct history_window *window = &outcome->windows[to][outcome->window_count[to]++];
         window->from_us = clock_wall_now().us;
         move(to);

@@ -5,7 +5,7 @@
  *
  *     bench_handoff [--only nats|http|exclusive|stateful|evacuate] [--moves 20] [--rate 10000]
  *                   [--delay-ms 40] [--local | --far] [--baseline-moves 4] [--workloads 100]
- *                   [--quick] [--by-hand]
+ *                   [--rest-ms 500] [--healthy-ms 500] [--group-us 1000] [--quick] [--by-hand]
  *
  * Everything is real and on this machine: hub and leaf nats-server, a node at each, the scheduler,
  * HAProxy, the programs of examples/ and the clients of tests/live/clients. Berth's own moves are
@@ -69,7 +69,10 @@ int main(int argc, char **argv)
                           .delay_ms = 40,
                           .baseline_moves = 4,
                           .workloads = 100,
-                          .rest_us = 3 * US_PER_S,
+                          .first_ms = 3000,
+                          .rest_ms = 500,
+                          .healthy_ms = 500,
+                          .group_us = 1000,
                           .local = true,
                           .far = true};
     const char *only = NULL;
@@ -107,6 +110,9 @@ static bool read_options(struct bench *bench, const char **ret_only, int argc, c
                    {"--rate", &bench->rate, 100000},
                    {"--delay-ms", &bench->delay_ms, 2000},
                    {"--workloads", &bench->workloads, 100},
+                   {"--rest-ms", &bench->rest_ms, 60000},
+                   {"--healthy-ms", &bench->healthy_ms, 60000},
+                   {"--group-us", &bench->group_us, 100000},
                    {"--baseline-moves", &bench->baseline_moves, MOVES_MAX}};
     for (int i = 1; i < argc; i++) {
         bool known = false;
@@ -125,7 +131,7 @@ static bool read_options(struct bench *bench, const char **ret_only, int argc, c
             bench->moves = 6;
             bench->baseline_moves = 2;
             bench->workloads = 20;
-            bench->rest_us = US_PER_S;
+            bench->first_ms = 1000;
         }
         if (str_equal(argv[i], "--only") && i + 1 < argc) {
             *ret_only = argv[++i];
@@ -153,7 +159,7 @@ static void usage(const char *what)
             "bench_handoff: '%s'\n"
             "usage: bench_handoff [--only nats|http|exclusive|stateful|evacuate] [--moves 1..%d]\n"
             "                     [--rate N] [--delay-ms N] [--local | --far]\n"
-            "                     [--baseline-moves 1..%d] [--workloads 1..100] [--quick] "
-            "[--by-hand]\n",
+            "                     [--baseline-moves 1..%d] [--workloads 1..100] [--rest-ms N]\n"
+            "                     [--healthy-ms N] [--group-us N] [--quick] [--by-hand]\n",
             what, MOVES_MAX, MOVES_MAX);
 }

@@ -39,6 +39,7 @@ int64_t row_nats(const struct bench *bench, int64_t delay_ms)
         outcomes[i].moves = i == 0 ? bench->moves : bench->baseline_moves;
     }
     cluster_start(&cluster, &(struct cluster_options){.delay_ms = delay_ms == 0 ? -1 : delay_ms,
+                                                      .healthy_min_ms = bench->healthy_ms,
                                                       .no_scheduler = bench->by_hand});
     if (bench->by_hand) {
         outcomes[0].name = "by hand";
@@ -59,7 +60,7 @@ static void run_scheduler(const struct bench *bench, struct outcome *outcome)
 {
     int status;
     stage_open(&stage, &cluster, STAGE_SOURCE, clouds[CLUSTER_GCP],
-               &(struct stage_options){.rate = bench->rate});
+               &(struct stage_options){.rate = bench->rate, .group_us = bench->group_us});
     stage_ask(&stage);
     outcome_moves(outcome, bench, &stage, bench->moves);
     json_decref(stage_judge(&stage, &status));
@@ -72,13 +73,12 @@ static void run_drive(const struct bench *bench, enum drive_way way, bool direct
 {
     drive_open(&drive, &cluster, direct, "shop-source", args);
     drive_begin(&drive, CLUSTER_GCP);
-    cluster_load_start(&cluster, bench->rate);
+    cluster_load_start_grouped(&cluster, bench->rate, bench->group_us);
     int at = CLUSTER_GCP;
     for (int64_t move = 0; move < outcome->moves; move++) {
-        struct history_window *rest = &outcome->rest[at][outcome->rest_count[at]++];
-        rest->from_us = clock_wall_now().us;
-        drive_run(&drive, move < 2 ? bench->rest_us : REST_US);
-        rest->to_us = clock_wall_now().us;
+        outcome_rest_begin(outcome, &cluster, at);
+        drive_run(&drive, outcome_rest_us(bench, move));
+        outcome_rest_end(outcome, &cluster, at);
         at = at == CLUSTER_GCP ? CLUSTER_AWS : CLUSTER_GCP;
         struct history_window *window = &outcome->windows[at][outcome->window_count[at]++];
         window->from_us = clock_wall_now().us;

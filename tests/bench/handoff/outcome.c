@@ -21,10 +21,9 @@ void outcome_moves(struct outcome *outcome, const struct bench *bench, struct st
 {
     int at = CLUSTER_GCP;
     for (int64_t move = 0; move < moves; move++) {
-        struct history_window *rest = &outcome->rest[at][outcome->rest_count[at]++];
-        rest->from_us = clock_wall_now().us;
-        cluster_pause(move < 2 ? bench->rest_us : REST_US);
-        rest->to_us = clock_wall_now().us;
+        outcome_rest_begin(outcome, stage->cluster, at);
+        cluster_pause(outcome_rest_us(bench, move));
+        outcome_rest_end(outcome, stage->cluster, at);
         at = at == CLUSTER_GCP ? CLUSTER_AWS : CLUSTER_GCP;
         json_t *handoff = stage_move(stage, clouds[at]);
         struct history_window *window = &outcome->windows[at][outcome->window_count[at]++];
@@ -33,6 +32,23 @@ void outcome_moves(struct outcome *outcome, const struct bench *bench, struct st
         json_decref(handoff);
         cluster_pause(200 * US_PER_MS);
     }
+}
+
+int64_t outcome_rest_us(const struct bench *bench, int64_t moves)
+{
+    return (moves < 2 ? bench->first_ms : bench->rest_ms) * US_PER_MS;
+}
+
+void outcome_rest_begin(struct outcome *outcome, const struct cluster *cluster, int place)
+{
+    usage_begin(cluster);
+    outcome->rest[place][outcome->rest_count[place]].from_us = clock_wall_now().us;
+}
+
+void outcome_rest_end(struct outcome *outcome, const struct cluster *cluster, int place)
+{
+    outcome->rest[place][outcome->rest_count[place]++].to_us = clock_wall_now().us;
+    usage_end(cluster, &outcome->usage);
 }
 
 void outcome_judge(struct outcome *outcome, const char *path)
@@ -99,6 +115,11 @@ int64_t outcome_print(const struct bench *bench, const char *row, int64_t delay_
                o->name, o->moves, o->all.sent, o->all.lost, o->all.refused, o->all.duplicated,
                ms(o->all.longest_gap_us), rest, during, ratio(o), ms(o->took_us));
     }
+    printf("\n  requests due within %" PRId64
+           " us are sent together; a new copy is watched for %" PRId64
+           " ms before the old one ends; %" PRId64 " ms of rest between moves\n",
+           bench->group_us, bench->healthy_ms, bench->rest_ms);
+    usage_print(&outcomes[0].usage, outcomes[0].at_rest[0].sent + outcomes[0].at_rest[1].sent);
     printf("\n%-17s %16s\n", "way", "failed per move");
     for (int i = 0; i < count; i++)
         printf("%-17s %16.2f\n", outcomes[i].name,
@@ -129,11 +150,13 @@ static void print_json(const char *row, int64_t rate, int64_t delay_ms,
                ",\"refused\":%" PRId64 ",\"duplicated\":%" PRId64 ",\"twice\":%" PRId64
                ",\"longest_gap_us\":%" PRId64 ",\"p99_before_hub_us\":%" PRId64
                ",\"p99_before_leaf_us\":%" PRId64 ",\"p99_to_hub_us\":%" PRId64
-               ",\"p99_to_leaf_us\":%" PRId64 ",\"ratio\":%.3f,\"move_us\":%" PRId64 "}",
+               ",\"p99_to_leaf_us\":%" PRId64 ",\"ratio\":%.3f,\"move_us\":%" PRId64 ",\"usage\":",
                i == 0 ? "" : ",", o->name, o->moves, o->all.sent, o->all.lost, o->all.refused,
                o->all.duplicated, o->twice, o->all.longest_gap_us, o->at_rest[0].p99_us,
                o->at_rest[1].p99_us, o->during[0].p99_us, o->during[1].p99_us, ratio(o),
                o->took_us);
+        usage_json(&o->usage, o->at_rest[0].sent + o->at_rest[1].sent);
+        printf("}");
     }
     printf("]}\n");
 }

@@ -5,19 +5,23 @@
  */
 #pragma once
 
+#include "tests/bench/handoff/usage.h"
 #include "tests/live/history.h"
 #include "tests/live/stage.h"
 
 #define MOVES_MAX 200
-#define REST_US   (500 * US_PER_MS) /* before each move: other load hits both alike */
+#define REST_US   (500 * US_PER_MS) /* before each move of an owner */
 
 struct bench {
     int64_t moves;
     int64_t rate;
     int64_t delay_ms; /* of the far rows */
     int64_t baseline_moves;
-    int64_t workloads; /* to evacuate */
-    int64_t rest_us;   /* before the first move from each site, the first measurement at rest */
+    int64_t workloads;  /* to evacuate */
+    int64_t first_ms;   /* of rest before the first move from each site */
+    int64_t rest_ms;    /* of rest before each other move: other load hits both alike */
+    int64_t healthy_ms; /* for which a new copy is watched before the old one is ended */
+    int64_t group_us;   /* requests due within so long are sent together */
     bool by_hand;
     bool local; /* those rows that are measured both local and far: */
     bool far;
@@ -34,8 +38,9 @@ struct outcome {
     struct history_figures all;
     struct history_figures at_rest[2];
     struct history_figures during[2];
-    int64_t twice;   /* requests that were carried out twice, where that can be known */
-    int64_t took_us; /* mean */
+    int64_t twice;      /* requests that were carried out twice, where that can be known */
+    int64_t took_us;    /* mean */
+    struct usage usage; /* while at rest */
 };
 
 int64_t row_nats(const struct bench *bench, int64_t delay_ms);
@@ -46,6 +51,11 @@ int64_t row_evacuate(const struct bench *bench);
 
 extern const char *const clouds[CLUSTER_NODES]; /* "gcp", "aws" */
 
+/* A piece of rest at a place, after so many moves: between the two nothing is to be moved, for
+ * outcome_rest_us. */
+int64_t outcome_rest_us(const struct bench *bench, int64_t moves);
+void outcome_rest_begin(struct outcome *outcome, const struct cluster *cluster, int place);
+void outcome_rest_end(struct outcome *outcome, const struct cluster *cluster, int place);
 /* Fills the figures from a client's history. */
 void outcome_judge(struct outcome *outcome, const char *history);
 /* A table of the ways, the must-reach of the first one, JSON; the first one's broken promises. */

@@ -17,7 +17,7 @@
 #include "tests/live/clients/pace.h"
 
 #define SWEEP_EVERY_US (10 * US_PER_MS)
-#define STEP_US        500
+#define STEP_US        (2 * US_PER_MS)
 
 static const char about[] =
     "Asks an HTTP service at a fixed rate over keep-alive connections and judges every answer: "
@@ -35,6 +35,7 @@ struct run {
     int64_t connections;
     int64_t timeout_ms;
     int64_t every_ms;
+    int64_t group_us;
     bool fresh;
     bool json;
     char host_of_url[256];
@@ -65,6 +66,8 @@ int main(int argc, char **argv)
         {"--url", "http://HOST:PORT/PATH", .word = &run.url},
         {"--host", "the Host header, when it is another", .word = &run.host},
         {"--rate", "requests a second", .number = &run.rate},
+        {"--group-us", "what is due within so long is sent at once; 0: each by itself",
+         .number = &run.group_us},
         {"--seconds", "how long", .number = &run.seconds},
         {"--connections", "kept alive at once", .number = &run.connections},
         {"--fresh", "a connection of its own for each request", .flag = &run.fresh},
@@ -148,7 +151,8 @@ static void drive(struct run *run, struct http_clients *clients)
     int64_t now_us = clock_mono_now().us;
     struct pace pace = {.begun_us = now_us + 20 * US_PER_MS, /* connections are open by then */
                         .rate = run->rate,
-                        .most = run->rate * run->seconds};
+                        .most = run->rate * run->seconds,
+                        .group_us = run->group_us};
     int64_t line_us = pace.begun_us + run->every_ms * US_PER_MS;
     int64_t sweep_us = now_us, end_us = 0;
     while (judge->sent < pace.most || judge_waiting(judge) > 0) {
@@ -175,8 +179,11 @@ static void drive(struct run *run, struct http_clients *clients)
             end_us = now_us + clients->timeout_us;
         if (over && (judge_waiting(judge) == lost_of(clients) || now_us > end_us))
             break;
+        /* While no connection is free there is nothing to send, however much is due: not waiting
+         * for an answer then would take the processor from those who are to give it. */
         int64_t next_us = pace_due_us(&pace, judge->sent) - now_us;
-        http_clients_step(clients, over || next_us > STEP_US ? STEP_US : next_us < 0 ? 0 : next_us);
+        bool waits = over || clients->ready_count == 0 || next_us > STEP_US;
+        http_clients_step(clients, waits ? STEP_US : next_us < 0 ? 0 : next_us);
     }
 }
 
