@@ -331,6 +331,8 @@ static void take_command(struct agent *agent, const struct bus_message *message)
     int rc = wire_decode(&message_command_shape, message->data, message->bytes, 0, &agent->message,
                          &event.command, &err);
     if (rc == 0) {
+        log_event(LOG_DEBUG, "command.take", "id=%s verb=%s instance=%s", event.command.id,
+                  node_verb_words[event.command.verb], event.command.instance);
         if (event.command.verb == NODE_ROUTE)
             gateway_expect(agent, event.command.id, agent->reply);
         agent_feed(agent, &event);

@@ -62,6 +62,8 @@ void owners_say(struct agent *agent, const struct node_effect *effect)
         break;
     }
     slot_say(agent, effect->instance, line);
+    log_event(LOG_DEBUG, "workload.told", "instance=%s word=%.*s", effect->instance,
+              (int)strcspn(line, " \n"), line);
 }
 
 void owners_carry_out(struct agent *agent, const struct node_effect *effect)

@@ -546,6 +546,8 @@ static void take_line(struct agent *agent, struct slot *slot, char *line, size_t
             slot->counters[word.counter] = word.total;
             slot->counted[word.counter] = true;
         } else {
+            log_event(LOG_DEBUG, "workload.said", "instance=%s word=%.*s", slot->instance,
+                      (int)strcspn(line, " "), line);
             said(agent, slot, &word);
         }
     }

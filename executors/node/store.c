@@ -13,9 +13,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "executors/drivers/process/start.h"
+#include "executors/node/record_file.h"
 
-#define RECORD_BYTES_MAX LIMIT_WIRE_BYTES
-#define EPOCH_FILE       "epoch"
+#define EPOCH_FILE "epoch"
 
 static int open_folder(int at, const char *name, int *ret_fd, struct error *err);
 static int load_epoch(struct store *store, struct error *err);
@@ -119,11 +119,11 @@ int store_save(struct store *store, const struct node_record *record, struct err
     char name[LIMIT_ID_BYTES + 8];
     struct strbuf text;
     str_format(name, sizeof(name), "%s.json", record->instance);
-    strbuf_init(&text, RECORD_BYTES_MAX);
+    strbuf_init(&text, RECORD_FILE_TEXT_MAX);
     wire_encode(&node_record_shape, record, &text);
     int rc = strbuf_error(&text, err);
     if (rc == 0)
-        rc = start_file_replace(store->records_fd, name, text.text, text.bytes, 0600, err);
+        rc = record_file_save(store->records_fd, name, text.text, text.bytes, err);
     strbuf_done(&text);
     return rc < 0 ? error_prefix(err, "record of %s", record->instance) : 0;
 }
@@ -219,7 +219,7 @@ static int load_one(struct store *store, const char *name, struct arena *arena,
 {
     char *text;
     size_t bytes;
-    int rc = start_file_load(store->records_fd, name, RECORD_BYTES_MAX, &text, &bytes, err);
+    int rc = record_file_load(store->records_fd, name, &text, &bytes, err);
     if (rc < 0)
         return rc;
     rc = wire_decode(&node_record_shape, text, bytes, 0, arena, ret_record, err);

@@ -3,12 +3,11 @@
  *
  *     lock                  held (flock) by the agent that runs
  *     epoch                 the highest epoch taken, of what was erased
- *     records/<instance>.json
+ *     records/<instance>.json  (record_file.h)
  *     instances/<instance>/ the workload's folder: start, exit, sockets, output
  *     artifacts/sha256-<hex>  verified files, mode 0555
  *
- * Records and epoch are durable when the call returns (temporary file, sync, rename, sync of the
- * folder). One thread.
+ * Records and epoch are durable when the call returns. One thread.
  */
 #pragma once
 

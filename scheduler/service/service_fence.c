@@ -136,6 +136,8 @@ static void fence_write(struct service_fence *fence, uint64_t revision)
     memcpy(value.instance, fence->instance, sizeof(value.instance));
     owner_value_write(&value, text);
     fence->tries++;
+    log_event(LOG_DEBUG, "fence.send", "key=%s epoch=%" PRIu64 ".%" PRIu64 " instance=%s",
+              fence->key, fence->owner.term, fence->owner.n, fence->instance);
     if (kv_put(fence->service->bus, BUCKET_OWNERS, fence->key, revision, text, strlen(text),
                FENCE_US, on_written, fence, &err) < 0)
         fence_give_up(fence, err.text);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "tests/bench/handoff/rows.h"
+#include "tests/bench/handoff/steps.h"
 
 #define SYNCS        200
 #define RECORD_BYTES 512
@@ -55,7 +56,8 @@ static int64_t run(const struct bench *bench, enum stage_kind kind, int64_t must
 {
     static int64_t pauses[MOVES_MAX], unowned[MOVES_MAX];
     int status, count = 0;
-    const char *lost = kind == STAGE_COUNTER ? "lost_writes" : "lost_writes";
+    const char *lost = "lost_writes";
+    steps_watch();
     cluster_start(&cluster, &(struct cluster_options){.delay_ms = -1});
     stage_open(&stage, &cluster, kind, clouds[CLUSTER_GCP], options);
     stage_ask(&stage);
@@ -92,6 +94,7 @@ static int64_t run(const struct bench *bench, enum stage_kind kind, int64_t must
     for (size_t k = 0; k < sizeof lines / sizeof lines[0]; k++)
         printf("%-44s %8.2f %8.2f %8.2f\n", lines[k].name, (double)lines[k].of.p50_us / 1000,
                (double)lines[k].of.p99_us / 1000, (double)lines[k].of.max_us / 1000);
+    steps_print(&stage, line);
     printf("\nmust: no write lost, never two owners: %" PRId64 ": %s\n", broken,
            broken == 0 ? "kept" : "NOT kept");
     printf("must: p99 of the pause < %.0f ms: %s\n", (double)must_us / 1000,

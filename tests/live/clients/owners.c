@@ -55,6 +55,10 @@ void owners_json(const struct owners *owners, FILE *out)
             owners->count, owners->at_once, owners_longest_us(owners));
     for (int i = 1; i < owners->count; i++)
         fprintf(out, "%s%" PRId64, i > 1 ? "," : "", owners_pause_us(owners, i));
+    fprintf(out, "],\"turns_us\":[");
+    for (int i = 1; i < owners->count; i++)
+        fprintf(out, "%s[%" PRId64 ",%" PRId64 "]", i > 1 ? "," : "", owners->list[i - 1].last_us,
+                owners->list[i].first_us);
     fprintf(out, "]");
 }
 

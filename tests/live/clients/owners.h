@@ -38,4 +38,5 @@ bool owners_answer(struct owners *owners, struct berth_epoch epoch, const char *
 /* The pause before list[index], which is not the first; 0 when their answers overlap. */
 int64_t owners_pause_us(const struct owners *owners, int index);
 int64_t owners_longest_us(const struct owners *owners);
-void owners_json(const struct owners *owners, FILE *out); /* members, without braces around */
+/* Members, without braces around. turns_us: for each pause, its two ends on CLOCK_MONOTONIC. */
+void owners_json(const struct owners *owners, FILE *out);
