@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/solve/dual_climb.h"
 #include "model/solve/dual_internal.h"
 
 #define PRICE_MAX    1e100
@@ -14,8 +15,6 @@ static int dual_begin(const struct grid *grid, int threads, struct arena *arena,
 static void dual_end(struct dual *dual, struct arena *arena);
 static int check_prices(const struct grid *grid, const double *price, struct error *err);
 static int check_options(const struct dual_options *options, struct error *err);
-static void climb(struct dual *dual, const struct dual_options *options, double *price,
-                  struct dual_result *result);
 
 int dual_solve(const struct grid *grid, const struct dual_options *options, struct arena *arena,
                struct dual_result *ret_result, struct error *err)
@@ -34,17 +33,12 @@ int dual_solve(const struct grid *grid, const struct dual_options *options, stru
     }
     struct dual dual;
     rc = dual_begin(grid, options->threads, arena, &dual, err);
-    double *price = rc == 0 ? arena_array(&dual.work, rows + 1, sizeof(double)) : NULL;
-    if (rc == 0 && price == NULL) {
-        rc = dual_no_memory(err);
+    if (rc == 0 && options->start != NULL) {
+        memcpy(result.price, options->start, rows * sizeof(double));
     }
+    rc = rc == 0 ? dual_scale_init(&dual, err) : rc;
+    rc = rc == 0 ? dual_climb(&dual, options, &result, err) : rc;
     if (rc == 0) {
-        climb(&dual, options, price, &result);
-        struct dual_least least;
-        dual_least_run(&dual, result.price, result.choice, &least);
-        result.bound = least.bound;
-        result.possible = least.stuck < 0;
-        result.part = least.stuck;
         result.sweeps = dual.sweeps;
         *ret_result = result;
     }
@@ -63,7 +57,7 @@ int dual_bound(const struct grid *grid, const double *price, int threads, struct
     rc = dual_begin(grid, threads, arena, &dual, err);
     if (rc == 0) {
         struct dual_least least;
-        dual_least_run(&dual, price, choice, &least);
+        dual_least_run(&dual, price, choice, NULL, &least);
         *ret_bound = least.stuck < 0 ? least.bound : INFINITY;
     }
     dual_end(&dual, arena);
@@ -130,49 +124,4 @@ static int check_options(const struct dual_options *options, struct error *err)
                          options->sweeps_max, options->gap);
     }
     return 0;
-}
-
-/* Subgradients, each step as long as the last one's success allows. */
-static void climb(struct dual *dual, const struct dual_options *options, double *price,
-                  struct dual_result *result)
-{
-    const struct grid *grid = dual->grid;
-    double sweeps = options->sweeps_max > 0 ? options->sweeps_max : SWEEPS_USUAL;
-    double best = -INFINITY;
-    double scale = 1;
-    double bound_best = -INFINITY;
-    if (options->start != NULL) {
-        memcpy(price, options->start, dual->rows * sizeof(double));
-    }
-    for (int turn = 0; (double)turn + 1 < sweeps; turn++) {
-        struct dual_least least;
-        dual_least_run(dual, price, NULL, &least);
-        if (least.stuck >= 0) {
-            return;
-        }
-        if (least.bound > best) {
-            best = least.bound;
-            memcpy(result->price, price, dual->rows * sizeof(double));
-        } else {
-            scale *= 0.9;
-        }
-        bound_best = best > bound_best ? best : bound_best;
-        if (options->progress != NULL && !options->progress(options->context, best, NAN)) {
-            return;
-        }
-        double square = 0;
-        for (size_t row = 0; row < dual->rows; row++) {
-            double over = (double)least.load[row] - (double)grid->capacity[row];
-            square += price[row] > 0 || over > 0 ? over * over : 0;
-        }
-        if (square <= 0) {
-            return;
-        }
-        double step = scale * 0.02 * fabs(best) / square;
-        for (size_t row = 0; row < dual->rows; row++) {
-            double over = (double)least.load[row] - (double)grid->capacity[row];
-            double next = price[row] + step * over;
-            price[row] = next > 0 ? next : 0;
-        }
-    }
 }

@@ -2,20 +2,17 @@
 #include <float.h>
 #include <math.h>
 
-#include "model/solve/dual_internal.h"
-
-#if defined(__x86_64__)
-#define WIDE __attribute__((target("avx2")))
-#endif
+#include "model/solve/dual_near.h"
 
 struct least_run {
     struct dual *dual;
     int *choice;
+    float *ratio;
 };
 
-static void prices_turn(struct dual *dual, const double *price);
 static void least_lane(void *context, int lane);
-static void least_single(struct dual *dual, struct dual_lane *lane, int part, int *choice);
+static void least_single(const struct least_run *run, struct dual_lane *lane, int part);
+static double least_of(const struct dual *dual, size_t cells, double *value);
 static double bound_of(const struct dual *dual, const double *price, double least, __int128 base);
 
 int dual_least_init(struct dual *dual, struct error *err)
@@ -32,11 +29,11 @@ int dual_least_init(struct dual *dual, struct error *err)
     return full ? dual_no_memory(err) : 0;
 }
 
-void dual_least_run(struct dual *dual, const double *price, int *choice,
+void dual_least_run(struct dual *dual, const double *price, int *choice, float *ratio,
                     struct dual_least *ret_least)
 {
-    struct least_run run = {dual, choice};
-    prices_turn(dual, price);
+    struct least_run run = {dual, choice, ratio};
+    dual_turn(dual, price);
     dual_pool_run(dual->pool, least_lane, &run);
     dual->sweeps += 1;
     struct dual_sum least = {0};
@@ -59,7 +56,7 @@ void dual_least_run(struct dual *dual, const double *price, int *choice,
     ret_least->bound = bound_of(dual, price, least.sum + least.lost, base);
 }
 
-static void prices_turn(struct dual *dual, const double *price)
+void dual_turn(struct dual *dual, const double *price)
 {
     const struct grid *grid = dual->grid;
     for (int site = 0; site < grid->sites; site++) {
@@ -101,19 +98,36 @@ static void least_lane(void *context, int index)
     int from = (int)dual_lane_from(parts, index);
     int to = (int)dual_lane_from(parts, index + 1);
     for (int part = from; part < to; part++) {
-        least_single(dual, lane, part, run->choice);
+        least_single(run, lane, part);
     }
 }
 
-static inline __attribute__((always_inline)) double to_double(uint32_t cost)
+DUAL_INLINE double to_double(uint32_t cost)
 {
     return (double)(int32_t)(cost ^ 0x80000000u) + 2147483648.0; /* exact, and vectors have it */
 }
 
+DUAL_INLINE double least_inline(size_t cells, double *value)
+{
+    double least[8];
+    for (size_t k = 0; k < 8; k++) {
+        value[cells + k] = INFINITY;
+        least[k] = INFINITY;
+    }
+    for (size_t c = 0; c < cells; c += 8) {
+        for (size_t k = 0; k < 8; k++) {
+            least[k] = value[c + k] < least[k] ? value[c + k] : least[k];
+        }
+    }
+    for (size_t k = 1; k < 8; k++) {
+        least[0] = least[k] < least[0] ? least[k] : least[0];
+    }
+    return least[0];
+}
+
 /* What each cell of a part costs above its base at the prices `by`, and the least of it. */
-static inline __attribute__((always_inline)) double fill_inline(const struct grid *grid,
-                                                                const double *by, size_t stride,
-                                                                int part, double *value)
+DUAL_INLINE double fill_inline(const struct grid *grid, const double *by, size_t stride, int part,
+                               double *value)
 {
     size_t first = grid_first(grid, part);
     size_t cells = (size_t)grid_cells(grid, part);
@@ -143,25 +157,17 @@ static inline __attribute__((always_inline)) double fill_inline(const struct gri
             }
         }
     }
-    double least[8];
-    for (size_t k = 0; k < 8; k++) {
-        value[cells + k] = INFINITY;
-        least[k] = INFINITY;
-    }
-    for (size_t c = 0; c < cells; c += 8) {
-        for (size_t k = 0; k < 8; k++) {
-            least[k] = value[c + k] < least[k] ? value[c + k] : least[k];
-        }
-    }
-    for (size_t k = 1; k < 8; k++) {
-        least[0] = least[k] < least[0] ? least[k] : least[0];
-    }
-    return least[0];
+    return least_inline(cells, value);
 }
 
-#if defined(WIDE)
-WIDE static double fill_wide(const struct grid *grid, const double *by, size_t stride, int part,
-                             double *value)
+#if defined(DUAL_WIDE)
+DUAL_WIDE static double least_wide(size_t cells, double *value)
+{
+    return least_inline(cells, value);
+}
+
+DUAL_WIDE static double fill_wide(const struct grid *grid, const double *by, size_t stride,
+                                  int part, double *value)
 {
     return fill_inline(grid, by, stride, part, value);
 }
@@ -173,9 +179,19 @@ static double fill_plain(const struct grid *grid, const double *by, size_t strid
     return fill_inline(grid, by, stride, part, value);
 }
 
+static double least_of(const struct dual *dual, size_t cells, double *value)
+{
+#if defined(DUAL_WIDE)
+    if (dual->wide) {
+        return least_wide(cells, value);
+    }
+#endif
+    return least_inline(cells, value);
+}
+
 double dual_fill(const struct dual *dual, int part, double *value)
 {
-#if defined(WIDE)
+#if defined(DUAL_WIDE)
     if (dual->wide) {
         return fill_wide(dual->grid, dual->by, dual->stride, part, value);
     }
@@ -183,9 +199,11 @@ double dual_fill(const struct dual *dual, int part, double *value)
     return fill_plain(dual->grid, dual->by, dual->stride, part, value);
 }
 
-static void least_single(struct dual *dual, struct dual_lane *lane, int part, int *choice)
+static void least_single(const struct least_run *run, struct dual_lane *lane, int part)
 {
+    const struct dual *dual = run->dual;
     const struct grid *grid = dual->grid;
+    int *choice = run->choice;
     double least = dual_fill(dual, part, lane->value);
     if (least == INFINITY) {
         lane->stuck = lane->stuck < 0 ? part : lane->stuck;
@@ -212,5 +230,10 @@ static void least_single(struct dual *dual, struct dual_lane *lane, int part, in
     }
     if (choice != NULL) {
         choice[part] = cell;
+    }
+    if (run->ratio != NULL) {
+        lane->value[cell] = INFINITY;
+        double second = least_of(dual, (size_t)grid_cells(grid, part), lane->value);
+        run->ratio[part] = dual_ratio(dual, part, second - least);
     }
 }

@@ -1,0 +1,45 @@
+/*
+ * dual_newton: climbs a smoothed dual by Newton steps while its temperature falls.
+ *
+ * The dual at a temperature is concave and smooth; its second derivatives are the covariances of
+ * the parts' loads. Steps stay inside a box of prices, are shortened where the slope along them
+ * has turned, and are held back in directions whose curvature says nothing. The temperature falls
+ * as soon as a step promises little against what smoothing hides.
+ */
+#pragma once
+
+#include "model/solve/dual_internal.h"
+
+typedef void dual_evaluate(void *context, const double *scaled, double heat,
+                           struct dual_point *ret_point);
+
+struct dual_newton {
+    size_t n;
+    const double *room; /* [n] */
+    const double *from; /* [n] the box, */
+    const double *to;   /* [n] from <= to */
+    dual_evaluate *evaluate;
+    void *context;
+    double heat; /* where it starts; where it ended */
+    double heat_min;
+    double undecided; /* cold enough when no more than these are */
+    int steps_max;
+    double *price; /* [n] start and result */
+
+    /* Of the last evaluation. */
+    double hard; /* the dual itself, scaled */
+    double soft;
+    double divided; /* the point's undecided */
+    int steps;
+
+    /* Scratch, made by dual_newton_init. */
+    double *slope; /* [n] */
+    double *step;
+    double *next;
+    double *matrix; /* [n * n] */
+    int *free;      /* [n] */
+};
+
+int dual_newton_init(struct dual_newton *newton, size_t n, struct arena *arena,
+                     struct error *err) WARN_UNUSED;
+void dual_newton_run(struct dual_newton *newton);
