@@ -1,0 +1,63 @@
+/*
+ * branch_net: the network that branch.c searches: tables, and the moves of cost between them that
+ * leave every assignment's cost as it is.
+ *
+ * Invariants: every open entry is >= 0; NET_CLOSED marks what may not be taken; the cost of an
+ * assignment of open cells, times BRANCH_SCALE and with its capacities' prices, is
+ *     constant + sum of own costs + sum of link costs of parts that are not folded.
+ * A level is a copy of everything that changes: one block of memory.
+ */
+#pragma once
+
+#include "model/solve/branch.h"
+
+#define NET_CLOSED (INT64_C(1) << 62)
+
+struct net_edge {
+    int a;
+    int b;
+    size_t at; /* of its table in level.cost: [cell_a * cells of b + cell_b] */
+};
+
+/* What a level holds; all in one block of net.level_bytes. */
+struct net_level {
+    int64_t constant;
+    int64_t *cost; /* own costs of all parts, then the tables of all edges */
+    int64_t *left; /* [row]: capacity that folded parts have not taken */
+    int *open;     /* [part]: cells that may be taken; 0: folded */
+};
+
+struct net {
+    const struct grid *grid;
+    struct arena *arena;
+    int parts;
+    int edges;
+    int rows;
+    int *cells;  /* [part] */
+    size_t *own; /* [part]: where its costs begin in level.cost */
+    struct net_edge *edge;
+    int *first; /* [part]: its edges in around[first[part]] to around[first[part + 1]] */
+    int *around;
+    size_t costs; /* of a level */
+    size_t level_bytes;
+    struct net_level *levels; /* [0, parts]: 0 is the root; made when first needed */
+    int64_t *least;           /* [cell]: scratch of one part */
+    int64_t step;             /* every assignment's cost is base + a multiple of it */
+    int64_t base;
+    int64_t limit;  /* scaled: what reaches it is of no use */
+    int64_t priced; /* scaled price of all capacity: in the constant, not in a cost */
+    int64_t work;
+};
+
+int net_create(const struct grid *grid, const double *price, struct arena *arena, struct net *net,
+               struct error *err) WARN_UNUSED;
+/* The level's memory, made if need be; NULL: the arena is full. */
+struct net_level *net_level(struct net *net, int depth);
+void net_copy(const struct net *net, struct net_level *to, const struct net_level *from);
+
+/* Moves cost towards the constant in `passes` passes there and back, closes what reaches the limit
+ * or fits no more, and folds parts with one cell left. False: nothing is left. */
+bool net_tighten(struct net *net, struct net_level *level, int passes);
+/* The part takes the cell: its links become own costs of its neighbours. False: one of them has no
+ * cell left. */
+bool net_fold(struct net *net, struct net_level *level, int part, int cell) WARN_UNUSED;
