@@ -146,6 +146,7 @@ static const struct wire_field message_command_fields[] = {
     WIRE_FIELD_I32(message_command, round, OPT, 0, INT_MAX),
     WIRE_FIELD_STRUCT(message_command, object, OPT, &message_object_shape),
     WIRE_FIELD_STRUCT(message_command, route, OPT, &message_route_shape),
+    WIRE_FIELD_I64(message_command, hello_us, OPT, 0, INT64_MAX),
 };
 SHAPE(message_command_shape, "node.command", message_command);
 
@@ -155,6 +156,8 @@ static const struct wire_field message_answer_fields[] = {
     WIRE_FIELD_I32(message_answer, code, OPT, CODE_MIN, CODE_MAX),
     WIRE_FIELD_STR(message_answer, text, OPT),
     WIRE_FIELD_STRUCT(message_answer, epoch, OPT, &epoch_shape),
+    WIRE_FIELD_STR(message_answer, boot_id, OPT),
+    WIRE_FIELD_I64(message_answer, boot_us, OPT, 0, INT64_MAX),
 };
 SHAPE(message_answer_shape, "node.answer", message_answer);
 

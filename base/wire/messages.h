@@ -183,6 +183,8 @@ struct message_command {
     int round;          /* SNAPSHOT, RESTORE: from 1; DRAIN of a stateful one: the last */
     struct message_object object; /* RESTORE */
     struct message_route route;   /* ROUTE; PROBE through the ingress: host, path, probe */
+    int64_t hello_us; /* ROUTE: `boot_us` of the last hello that its sender knows of this node: an
+                       * agent that was started since is not meant; 0: not told */
 };
 extern const struct wire_shape message_command_shape;
 
@@ -192,7 +194,9 @@ struct message_answer {
     char node[LIMIT_NAME_BYTES];
     int code; /* 0 taken (also when it had been taken before), or an enum error_code */
     char text[LIMIT_TEXT_BYTES];
-    struct epoch epoch; /* the highest the node has taken for that instance */
+    struct epoch epoch;          /* the highest the node has taken for that instance */
+    char boot_id[BOOT_ID_BYTES]; /* the node's, and its CLOCK_BOOTTIME; "": not told */
+    int64_t boot_us;
 };
 extern const struct wire_shape message_answer_shape;
 

@@ -34,6 +34,7 @@ static bool is_grant(const struct core *core, const struct core_command *command
 static void fill_owned(struct core *core, const struct core_command *command,
                        struct message_command *message);
 static void command_renew(struct core *core, struct core_command *command);
+static void command_live(struct core *core, struct core_command *command);
 
 struct core_command *core_command_ensure(struct core *core, const char *handoff,
                                          const struct core_instance *instance, enum node_verb verb)
@@ -99,10 +100,7 @@ static struct core_command *command_new(struct core *core, const char *handoff,
     CORE_SET(command->handoff, handoff);
     CORE_SET(command->instance, instance);
     command->verb = verb;
-    struct epoch owner;
-    if (is_grant(core, command, &owner))
-        command->epoch = owner;
-    command->not_after.us = state->now.us + CORE_LIFETIME_US;
+    command_live(core, command);
     core_command_index(core, (int)(command - state->commands));
     return command;
 }
@@ -160,7 +158,12 @@ static void command_send(struct core *core, struct core_command *command)
 static struct message_command *command_emit(struct core *core, const struct core_command *command)
 {
     const struct core_node *node = core_node_find(core, command->node);
-    struct core_effect *effect = node == NULL || !node->up ? NULL : core_emit(core, CORE_COMMAND);
+    struct epoch owner;
+    int64_t not_after_us = node == NULL ? 0 : core_node_boot_us(core, node, command->not_after.us);
+    /* A grant without an end is none: it waits until the node has been heard. */
+    if (node == NULL || !node->up || (not_after_us == 0 && is_grant(core, command, &owner)))
+        return NULL;
+    struct core_effect *effect = core_emit(core, CORE_COMMAND);
     if (effect == NULL)
         return NULL;
     CORE_SET(effect->command.node, command->node);
@@ -168,8 +171,9 @@ static struct message_command *command_emit(struct core *core, const struct core
     CORE_SET(message->id, command->id);
     message->epoch = command->epoch;
     CORE_SET(message->boot_id, node->boot_id);
-    int64_t not_after_us = command->not_after.us + node->boot_offset_us;
-    message->not_after_us = not_after_us > 0 ? not_after_us : 1;
+    message->not_after_us = not_after_us;
+    if (command->verb == NODE_ROUTE)
+        message->hello_us = node->hello_us;
     message->verb = (int)command->verb;
     return message;
 }
@@ -320,13 +324,29 @@ void core_commands_renew(struct core *core, const char *node)
 
 static void command_renew(struct core *core, struct core_command *command)
 {
-    struct epoch owner;
-    if (is_grant(core, command, &owner))
-        command->epoch = owner;
-    else
-        command->epoch = (struct epoch){core->state.epoch.term, core_next(core)};
-    command->not_after.us = core->state.now.us + CORE_LIFETIME_US;
+    command->epoch = (struct epoch){core->state.epoch.term, core_next(core)};
+    command_live(core, command);
     command_send(core, command);
+}
+
+/* A grant lives for a lease: before it is over, nobody else is made the owner in its stead, however
+ * silent the node is. */
+static void command_live(struct core *core, struct core_command *command)
+{
+    int64_t now_us = core->state.now.us;
+    command->not_after.us = now_us + CORE_LIFETIME_US;
+    struct epoch owner;
+    if (!is_grant(core, command, &owner))
+        return;
+    command->epoch = owner;
+    struct core_instance *instance = core_instance_find(core, command->instance, command->node);
+    if (instance == NULL || instance->lease_us <= 0)
+        return;
+#ifdef BERTH_PLANT_LONG_GRANT
+    return; /* the fault that tests/fault must find */
+#endif
+    command->not_after.us = now_us + instance->lease_us;
+    instance->granted = command->not_after;
 }
 
 /* Its epoch is the one that is where resources look, and no other. */
@@ -381,6 +401,12 @@ void core_on_answer(struct core *core, const struct core_event *event)
     const struct message_answer *answer = &event->answer;
     struct core_state *state = &core->state;
     struct core_command *command = core_command_find(core, answer->id);
+    struct core_node *node = core_node_find(core, answer->node);
+    /* What an earlier boot has taken, this one has not. */
+    if (node == NULL || (answer->boot_id[0] != 0 && !str_equal(answer->boot_id, node->boot_id)))
+        return;
+    if (answer->boot_id[0] != 0)
+        core_node_heard(core, node, answer->boot_us);
     if (command == NULL || !str_equal(command->node, answer->node) || command->answered)
         return;
     command->answered = true;

@@ -242,6 +242,7 @@ static void started(struct core *core, const struct core_event *event)
     state->term = event->started.term;
     if (state->epoch.term < state->term)
         state->epoch.term = state->term;
+    core_nodes_renew(core);
     core_commands_renew(core, NULL);
     core_trials_renew(core);
     core_canaries_renew(core);
@@ -368,6 +369,7 @@ static void check(const struct core *core)
                      "handoff %s has ended and is still here", handoff->id);
         bool drained = handoff->entered[HANDOFF_STATE_DRAINING].us != 0 ||
                        handoff->entered[HANDOFF_STATE_FREEZING].us != 0 ||
+                       handoff->entered[HANDOFF_STATE_GRANTING].us != 0 ||
                        handoff->entered[HANDOFF_STATE_STOPPING].us != 0;
         BERTH_ASSERT(handoff->to[0] == 0 || !drained || from == NULL ||
                          handoff->entered[HANDOFF_STATE_REACHABLE].us != 0,

@@ -105,6 +105,13 @@ static uint64_t hash_node(uint64_t hash, const struct core_node *node)
     hash = mix(hash, node->up);
     hash = mix_text(hash, node->boot_id);
     hash = hash_i64(hash, node->boot_offset_us);
+    hash = hash_i64(hash, node->offset_at.us);
+    hash = hash_i64(hash, node->hello_us);
+    for (int i = 0; i < node->past_count; i++) {
+        hash = mix_text(hash, node->past[i].id);
+        hash = hash_i64(hash_i64(hash, node->past[i].offset_us), node->past[i].offset_at.us);
+        hash = hash_i64(hash, node->past[i].over.us);
+    }
     hash = mix_text(hash, node->arch);
     hash = mix_text(hash, node->drivers);
     for (int k = 0; k < RESOURCE_COUNT; k++)
@@ -138,6 +145,7 @@ static uint64_t hash_instance(uint64_t hash, const struct core_instance *instanc
     hash = hash_epoch(hash, instance->owner);
     hash = mix(hash, (uint64_t)instance->class_ * 2 + instance->frozen);
     hash = hash_i64(hash, instance->lease_us);
+    hash = hash_i64(hash, instance->granted.us);
     hash = hash_i64(hash, instance->round);
     hash = mix_text(hash, instance->object.digest);
     hash = hash_i64(hash, instance->object.bytes);

@@ -5,6 +5,9 @@
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
+static bool is_past(const struct core *core, const struct core_node *node,
+                    const struct message_hello *hello);
+static void boot_ends(struct core *core, struct core_node *node);
 static struct core_node *node_add(struct core *core, const char *name);
 static void node_learn(struct core *core, struct core_node *node, const struct message_hello *hello,
                        bool rebooted);
@@ -29,6 +32,8 @@ void core_on_hello(struct core *core, const struct core_event *event)
     /* One that was overtaken by a later word of the same boot says nothing new. */
     if (!rebooted && node->up && hello->boot_us < node->report_us)
         return;
+    if (rebooted && is_past(core, node, hello))
+        return;
     bool came = !node->up;
     bool offers_more = came || node->capacity[RESOURCE_CPU] != hello->mcpu ||
                        node->capacity[RESOURCE_MEMORY] != hello->memory_bytes ||
@@ -52,6 +57,37 @@ void core_on_hello(struct core *core, const struct core_event *event)
     }
 }
 
+/* Sent in a boot that has ended, before the next one said hello. Arrival alone is no order: that
+ * the machine is in another boot by now, and which one came first, is told by when they spoke. */
+static bool is_past(const struct core *core, const struct core_node *node,
+                    const struct message_hello *hello)
+{
+    for (int i = 0; i < node->past_count; i++) {
+        const struct core_boot *past = &node->past[i];
+        if (!str_equal(past->id, hello->boot_id) || past->offset_at.us == 0)
+            continue;
+        int64_t drift_us = (core->state.now.us - past->offset_at.us) / CORE_DRIFT;
+        return hello->boot_us - (past->offset_us - drift_us) < past->over.us;
+    }
+    return false;
+}
+
+static void boot_ends(struct core *core, struct core_node *node)
+{
+    struct core_boot *past = node->past;
+    if (node->past_count == CORE_PAST_BOOTS)
+        memmove(past, past + 1, (CORE_PAST_BOOTS - 1) * sizeof(*past));
+    else
+        node->past_count++;
+    past += node->past_count - 1;
+    memset(past, 0, sizeof(*past));
+    CORE_SET(past->id, node->boot_id);
+    past->offset_us = node->boot_offset_us;
+    past->offset_at = node->offset_at;
+    past->over = core->state.now;
+    node->offset_at.us = 0;
+}
+
 static struct core_node *node_add(struct core *core, const char *name)
 {
     struct core_state *state = &core->state;
@@ -71,10 +107,10 @@ static void node_learn(struct core *core, struct core_node *node, const struct m
     if (!node->up)
         node->since = core->state.now;
     node->up = true;
-    int64_t offset_us = hello->boot_us - core->state.now.us;
-    /* The hello took its time to come: of several bounds from below the highest is the nearest. */
-    if (rebooted || offset_us > node->boot_offset_us)
-        node->boot_offset_us = offset_us;
+    if (rebooted && node->boot_id[0] != 0)
+        boot_ends(core, node);
+    core_node_heard(core, node, hello->boot_us);
+    node->hello_us = hello->boot_us;
     CORE_SET(node->site, hello->site);
     CORE_SET(node->boot_id, hello->boot_id);
     CORE_SET(node->arch, hello->arch);
@@ -85,6 +121,38 @@ static void node_learn(struct core *core, struct core_node *node, const struct m
     node->site_index = core->state.world == NULL ? -1 : world_site(core->state.world, node->site);
     node->report_us = hello->boot_us;
     node->report_seq = hello->seq;
+}
+
+/* A message takes its time to come, so each gives a bound from below: of several the highest is the
+ * nearest. It grows less sure with time, since the node's clock may be the slower one. */
+void core_node_heard(struct core *core, struct core_node *node, int64_t boot_us)
+{
+    int64_t now_us = core->state.now.us;
+    int64_t offset_us = boot_us - now_us;
+    int64_t known_us = core_node_boot_us(core, node, now_us) - now_us;
+    if (node->offset_at.us != 0 && offset_us <= known_us)
+        return;
+    node->boot_offset_us = offset_us;
+    node->offset_at.us = now_us;
+}
+
+int64_t core_node_boot_us(const struct core *core, const struct core_node *node, int64_t us)
+{
+    if (node->offset_at.us == 0)
+        return 0;
+    int64_t drift_us = (core->state.now.us - node->offset_at.us) / CORE_DRIFT;
+    int64_t boot_us = us + node->boot_offset_us - drift_us;
+    return boot_us > 0 ? boot_us : 1;
+}
+
+void core_nodes_renew(struct core *core)
+{
+    for (int i = 0; i < core->state.node_count; i++) {
+        struct core_node *node = &core->state.nodes[i];
+        node->offset_at.us = 0;
+        for (int k = 0; k < node->past_count; k++)
+            node->past[k].offset_at.us = 0;
+    }
 }
 
 /* A node may have taken commands that this journal does not know of (an older copy of it, another
@@ -177,9 +245,7 @@ void core_on_report(struct core *core, const struct core_event *event)
         return;
     node->report_us = report->boot_us;
     node->report_seq = report->seq;
-    int64_t offset_us = report->boot_us - core->state.now.us;
-    if (offset_us > node->boot_offset_us)
-        node->boot_offset_us = offset_us;
+    core_node_heard(core, node, report->boot_us);
     instance_learn(core, node, &report->instance);
 }
 
@@ -334,8 +400,11 @@ void core_tidy_instance(struct core *core, struct core_instance *instance)
             (void)core_command_ensure(core, "", instance, NODE_RESUME);
         return;
     }
-    if (instance->lost)
+    /* One that may have been told to own is kept in mind for as long as it may. */
+    if (instance->lost && !core_may_own(core, instance))
         core_instance_drop(core, instance);
+    else if (instance->lost)
+        return;
     else if (!core_instance_is_settled(instance))
         (void)core_command_ensure(core, "", instance, NODE_STOP);
     else

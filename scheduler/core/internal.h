@@ -18,6 +18,7 @@
 
 #define CORE_RESEND_US        (1 * US_PER_S)    /* an unanswered command is sent again */
 #define CORE_LIFETIME_US      (30 * US_PER_S)   /* not_after of a command; then a fresh one */
+#define CORE_DRIFT            1000              /* two clocks part by less than one in so many */
 #define CORE_RECHECK_US       (5 * US_PER_S)    /* a taken command without an effect is repeated */
 #define CORE_PROBE_GAP_US     (100 * US_PER_MS) /* between two probes of one path */
 #define CORE_PROBE_COUNT      3
@@ -216,6 +217,12 @@ int core_world_copy(const struct world *world, struct arena *arena,
 /* ---- instances.c: nodes and their instances ---- */
 void core_on_hello(struct core *core, const struct core_event *event);
 void core_on_lost(struct core *core, const struct core_event *event);
+/* Its CLOCK_BOOTTIME was `boot_us` at some time before now. */
+void core_node_heard(struct core *core, struct core_node *node, int64_t boot_us);
+/* An instant of the scheduler's on that clock, or a little before; 0: not known. */
+int64_t core_node_boot_us(const struct core *core, const struct core_node *node, int64_t us);
+void core_nodes_renew(
+    struct core *core); /* after a restart: the scheduler's clock may have leapt */
 void core_on_report(struct core *core, const struct core_event *event);
 struct core_instance *core_instance_add(struct core *core, const char *id, const char *ns,
                                         const char *app, const char *workload, int replica,

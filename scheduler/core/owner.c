@@ -40,6 +40,10 @@ bool core_may_own(const struct core *core, const struct core_instance *instance)
     int64_t timeout_us = core->state.world->policy.node_timeout_us;
     int64_t over_us = core->state.nodes[instance->node_index].since.us +
                       (instance->lease_us < timeout_us ? 0 : instance->lease_us);
+    /* Nor is a RESUME that is still on its way, or waits there for a lease, taken later than this.
+     */
+    if (over_us < instance->granted.us)
+        over_us = instance->granted.us;
     return core->state.now.us < over_us;
 }
 
@@ -124,6 +128,12 @@ bool core_owner_fencing(struct handoff_step *step)
         return true;
     /* It said that it had frozen, and serves: nobody else is told that it owns. */
     if (!core_instance_is_dead(step->from) && core_may_own(step->core, step->from)) {
+        /* What it has is the state no more, once the new one may have taken over: not shipped. */
+        if (only_forward(step)) {
+            step->from->want = WANT_HELD;
+            (void)froze(step, step->from);
+            return false;
+        }
         core_owner_freeze(step);
         return true;
     }

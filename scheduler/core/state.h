@@ -19,12 +19,24 @@ struct instant {
     int64_t us; /* scheduler time, see core.h */
 };
 
+#define CORE_PAST_BOOTS 2 /* of one node, kept */
+
 struct core_node {
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
     bool up;
     char boot_id[BOOT_ID_BYTES];
-    int64_t boot_offset_us; /* its CLOCK_BOOTTIME minus scheduler time, at hello: a lower bound */
+    int64_t boot_offset_us;   /* its CLOCK_BOOTTIME minus scheduler time, as it was at ... */
+    struct instant offset_at; /* ... that instant, from below (instances.c); 0: not known */
+    int64_t hello_us;         /* of the last hello taken, on its CLOCK_BOOTTIME */
+    /* Boots that it has left, the oldest first: a word of theirs may still be on its way. */
+    struct core_boot {
+        char id[BOOT_ID_BYTES];
+        int64_t offset_us; /* as above */
+        struct instant offset_at;
+        struct instant over; /* when the next one said hello */
+    } past[CORE_PAST_BOOTS];
+    int past_count;
     char arch[LIMIT_NAME_BYTES];
     char drivers[LIMIT_TEXT_BYTES];
     int64_t capacity[RESOURCE_COUNT];
@@ -55,6 +67,7 @@ struct core_instance {
     struct epoch owner;        /* the epoch by which it was last made the owner; {0, 0}: never */
     bool frozen;      /* it owned, was told to freeze after that, and has said that it did */
     int64_t lease_us; /* an owner's: without a renewal for so long its node does not let it own */
+    struct instant granted; /* not_after of the last RESUME that was sent to make it the owner */
     char endpoint[LIMIT_NAME_BYTES]; /* of an http one, "address:port" */
     int round;                       /* of state, last exported or imported */
     struct message_object object;    /* what that round exported */

@@ -73,6 +73,7 @@ struct image_record {
 static const char *const want_words[] = {
     [WANT_SERVE] = "serve", [WANT_HELD] = "held", [WANT_GONE] = "gone", [WANT_GONE + 1] = NULL};
 
+_Static_assert(CORE_PAST_BOOTS == 2, "each past boot has its fields below");
 _Static_assert(RESOURCE_COUNT == 2, "a new resource needs its fields below");
 
 /* clang-format off: one field per line is the table that people read. */
@@ -82,6 +83,17 @@ static const struct wire_field node_fields[] = {
     FLAG(core_node, up, "up"),
     STR(core_node, boot_id, "boot_id"),
     I64(core_node, boot_offset_us, "boot_offset_us"),
+    I64(core_node, offset_at.us, "offset_at_us"),
+    I64(core_node, hello_us, "hello_us"),
+    STR(core_node, past[0].id, "past0_id"),
+    I64(core_node, past[0].offset_us, "past0_offset_us"),
+    I64(core_node, past[0].offset_at.us, "past0_offset_at_us"),
+    I64(core_node, past[0].over.us, "past0_over_us"),
+    STR(core_node, past[1].id, "past1_id"),
+    I64(core_node, past[1].offset_us, "past1_offset_us"),
+    I64(core_node, past[1].offset_at.us, "past1_offset_at_us"),
+    I64(core_node, past[1].over.us, "past1_over_us"),
+    I32(core_node, past_count, "past_count"),
     STR(core_node, arch, "arch"),
     STR(core_node, drivers, "drivers"),
     STR(core_node, ingress, "ingress"),
@@ -123,6 +135,7 @@ static const struct wire_field instance_fields[] = {
     U64(core_instance, owner.n, "owner_n"),
     FLAG(core_instance, frozen, "frozen"),
     I64(core_instance, lease_us, "lease_us"),
+    I64(core_instance, granted.us, "granted_us"),
     STR(core_instance, endpoint, "endpoint"),
     I32(core_instance, round, "round"),
     STR(core_instance, object.digest, "object_digest"),

@@ -18,8 +18,8 @@
 #define SHIP_US     (20 * US_PER_MS)
 #define WRITE_BYTES (1 << 20) /* of state, per write: rounds are large enough to be several */
 
-static void does(struct sim *sim, const struct sim_process *process, int64_t delay_us,
-                 enum sim_does what);
+static struct sim_event *does(struct sim *sim, const struct sim_process *process, int64_t delay_us,
+                              enum sim_does what);
 static void say(struct sim *sim, const struct sim_process *process, int64_t delay_us,
                 enum workload_word word);
 static void answer(struct sim *sim, struct sim_process *process, enum workload_word word);
@@ -89,14 +89,15 @@ static struct sim_folder *folder_of(struct sim *sim, int node, const char *insta
     return folder;
 }
 
-static void does(struct sim *sim, const struct sim_process *process, int64_t delay_us,
-                 enum sim_does what)
+static struct sim_event *does(struct sim *sim, const struct sim_process *process, int64_t delay_us,
+                              enum sim_does what)
 {
     struct sim_event *event = sim_push(sim, delay_us, SIM_PROCESS);
     event->node = process->node;
     event->process = (int)(process - sim->processes);
     event->does = what;
     event->life = process->task;
+    return event;
 }
 
 /* ---- words ---- */
@@ -230,12 +231,14 @@ void sim_process_does(struct sim *sim, const struct sim_event *event)
     case DOES_SNAPSHOT:
         if (event->life != process->task)
             return;
+        process->round = (int)event->number;
         export_state(process);
         answer(sim, process, SAID_SNAPSHOTTED);
         return;
     case DOES_RESTORED:
         if (event->life != process->task)
             return;
+        process->round = (int)event->number;
         import_state(sim, process);
         answer(sim, process, SAID_RESTORED);
         return;
@@ -284,8 +287,8 @@ static void heard(struct sim *sim, struct sim_process *process, const struct sim
         return;
     case SAY_SNAPSHOT:
     case SAY_RESTORE:
-        process->round = (int)event->number;
-        does(sim, process, SNAPSHOT_US, event->say == SAY_SNAPSHOT ? DOES_SNAPSHOT : DOES_RESTORED);
+        does(sim, process, SNAPSHOT_US, event->say == SAY_SNAPSHOT ? DOES_SNAPSHOT : DOES_RESTORED)
+            ->number = event->number;
         return;
     }
 }

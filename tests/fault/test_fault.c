@@ -41,6 +41,22 @@ static const struct {
     {269,
      "a scheduler that came back with its clock an hour ahead dropped a taken SNAPSHOT for its "
      "age and had the same round exported once more"},
+    {158,
+     "a SNAPSHOT of an earlier handoff came late, and its answer was taken for that of the next "
+     "one's first round"},
+    {690,
+     "a grant that waited on its node for a lease was used after the node had been found lost and "
+     "another copy granted"},
+    {713, "the same, by another way"},
+    {784, "the same of a stateful one"},
+    {1168,
+     "an agent that was started again knew no epochs of routes yet, and took one that had been "
+     "sent to the agent before it"},
+    {1558, "a stateful copy that had been granted was stopped, because the old one was heard again "
+           "and was frozen and shipped once more"},
+    {4482,
+     "an owner that had ended was brought back by a RESUME that came late, beside the one that "
+     "had been granted meanwhile"},
 };
 
 static struct sim sim;

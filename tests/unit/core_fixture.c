@@ -158,7 +158,7 @@ void fixture_hello(struct fixture *fixture, int index)
     str_format(hello->drivers, sizeof(hello->drivers), "process");
     if (node->ingress)
         str_format(hello->ingress, sizeof(hello->ingress), "http://%s:80", node->name);
-    hello->boot_us = fixture->now_us / 2;
+    hello->boot_us = fixture->now_us - FIXTURE_BOOT_US;
     hello->mcpu = node->mcpu;
     hello->memory_bytes = node->memory_bytes;
     hello->seq = node->seq;
@@ -317,6 +317,8 @@ static void obey(struct fixture *fixture, const char *name, const struct message
     answer->kind = CORE_ANSWER;
     memcpy(answer->answer.id, command->id, sizeof(command->id));
     memcpy(answer->answer.node, node->name, sizeof(node->name));
+    memcpy(answer->answer.boot_id, node->boot_id, sizeof(node->boot_id));
+    answer->answer.boot_us = fixture->now_us - FIXTURE_BOOT_US;
     answer->answer.code = (node->refused & bit) != 0 ? ERR_INVALID : 0;
     if (answer->answer.code != 0 || (node->ignored & bit) != 0)
         return;
@@ -495,7 +497,7 @@ static void queue_report(struct fixture *fixture, struct fixture_instance *insta
     memcpy(report->node, node->name, sizeof(node->name));
     memcpy(report->boot_id, node->boot_id, sizeof(node->boot_id));
     report->seq = ++node->seq;
-    report->boot_us = fixture->now_us / 2;
+    report->boot_us = fixture->now_us - FIXTURE_BOOT_US;
     memcpy(report->instance.instance, instance->id, sizeof(instance->id));
     report->instance.state = (int)state;
     report->instance.epoch = instance->epoch;

@@ -12,6 +12,7 @@
 #include "model/world.h"
 #include "scheduler/core/core.h"
 
+#define FIXTURE_BOOT_US   (500 * US_PER_S) /* every machine was started then, in scheduler time */
 #define FIXTURE_NODES     8
 #define FIXTURE_INSTANCES 64
 #define FIXTURE_TOLD      64

@@ -268,6 +268,45 @@ static void test_epochs_rise_above_a_nodes(void **state)
     assert_string_equal(f->last[NODE_STAGE].boot_id, "second-boot");
 }
 
+static void hello_of(struct fixture *f, const char *boot_id, int64_t boot_us)
+{
+    struct core_event event = {.kind = CORE_HELLO};
+    struct message_hello *hello = &event.hello;
+    str_format(hello->node, sizeof(hello->node), "aws");
+    str_format(hello->site, sizeof(hello->site), "aws/us-east-1");
+    str_format(hello->boot_id, sizeof(hello->boot_id), "%s", boot_id);
+    str_format(hello->drivers, sizeof(hello->drivers), "process");
+    hello->mcpu = 1000;
+    hello->memory_bytes = INT64_C(1) << 30;
+    hello->boot_us = boot_us;
+    fixture_step(f, &event);
+}
+
+/* A word of a boot that has ended comes late: it is no reboot. But which of two boots is the later
+ * one is not told by which was heard first. */
+static void test_the_hello_of_an_earlier_boot_is_not_a_reboot(void **state)
+{
+    struct fixture *f = *state;
+    const struct core_node *aws = &core_state(f->core)->nodes[fixture_node(f, "aws")];
+    int64_t sent_us = f->now_us - FIXTURE_BOOT_US;
+    hello_of(f, "boot-aws", sent_us);
+    f->now_us += 3 * US_PER_S;
+    hello_of(f, "boot-2", US_PER_S);
+    assert_string_equal(aws->boot_id, "boot-2");
+    f->now_us += US_PER_S / 2;
+    hello_of(f, "boot-aws", sent_us + US_PER_S); /* sent before it went down, and late */
+    assert_string_equal(aws->boot_id, "boot-2");
+    f->now_us += US_PER_S / 2;
+    hello_of(f, "boot-aws", f->now_us - FIXTURE_BOOT_US); /* it lives: boot-2 was the older one */
+    assert_string_equal(aws->boot_id, "boot-aws");
+    hello_of(f, "boot-2", US_PER_S + US_PER_S / 4);
+    assert_string_equal(aws->boot_id, "boot-aws");
+    assert_int_equal(aws->past_count, 2);
+    hello_of(f, "boot-3", US_PER_S);
+    assert_string_equal(aws->boot_id, "boot-3");
+    assert_int_equal(aws->past_count, 2);
+}
+
 static void test_foreign_instances_are_stopped_and_forgotten(void **state)
 {
     struct fixture *f = *state;
@@ -354,6 +393,7 @@ int main(void)
         TEST(test_dwell_and_age_hold_back),
         TEST(test_unanswered_commands_are_sent_again),
         TEST(test_epochs_rise_above_a_nodes),
+        TEST(test_the_hello_of_an_earlier_boot_is_not_a_reboot),
         TEST(test_foreign_instances_are_stopped_and_forgotten),
         TEST(test_a_lost_node_is_replaced_on_its_site),
         TEST(test_an_instance_missing_in_a_hello_has_ended),

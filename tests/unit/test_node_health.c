@@ -204,6 +204,30 @@ static void test_routes(void **state)
     assert_int_equal(node_record_count(bench->node), 0);
 }
 
+/* Seed 1168 of tests/fault: what was sent to the agent before this one came late, and this one knew
+ * no epochs yet. */
+static void test_a_route_for_an_earlier_agent_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    to_ready(bench);
+    bench->now += 10 * US_PER_S;
+    restart_agent(bench, &kept);
+    struct message_command route = route_of(bench, "front");
+    route.hello_us = bench->now - 1;
+    take(bench, &route);
+    assert_int_equal(answer_code(bench), ERR_STALE);
+    assert_null(effect(bench, NODE_FX_ROUTE));
+    /* Its hello may have been lost, too. */
+    assert_non_null(effect(bench, NODE_FX_HELLO));
+    take(bench, &route);
+    assert_int_equal(answer_code(bench), ERR_STALE);
+    assert_null(effect(bench, NODE_FX_HELLO));
+    route.hello_us = bench->now;
+    take(bench, &route);
+    assert_non_null(effect(bench, NODE_FX_ROUTE));
+}
+
 /* What was refused may be tried again, with the same command too; what was overtaken is answered.
  */
 static void test_routes_refused_and_overtaken(void **state)
@@ -271,6 +295,7 @@ int main(void)
         TEST(test_not_alive_is_started_again),
         TEST(test_stale_verdicts),
         TEST(test_routes),
+        TEST(test_a_route_for_an_earlier_agent_is_refused),
         TEST(test_routes_refused_and_overtaken),
         TEST(test_full_routes),
         TEST(test_probe_through_the_ingress),

@@ -205,6 +205,94 @@ static void test_no_grant_without_a_lease(void **state)
     assert_int_equal(state_of(bench), INSTANCE_READY);
 }
 
+static void resume_by(struct bench *bench, const char *id, int64_t by_us)
+{
+    struct message_command command = command_of(bench, NODE_RESUME);
+    str_format(command.id, sizeof(command.id), "%s", id);
+    str_format(command.boot_id, sizeof(command.boot_id), "boot-1");
+    command.not_after_us = by_us;
+    take(bench, &command);
+}
+
+/* Somebody else may own once its time is over: then no answered beat makes an owner of it. */
+static void test_a_grant_that_waits_too_long_is_none(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    bench->epoch.n++;
+    resume_by(bench, "g1", bench->now + 2 * US_PER_S);
+    assert_int_equal(answer_code(bench), 0);
+    assert_int_equal(node_deadline(bench->node).us, bench->now + 2 * US_PER_S);
+    /* Its repetition makes it live longer, and an older one takes nothing back. */
+    bench->now += US_PER_S;
+    resume_by(bench, "g1", bench->now + 2 * US_PER_S);
+    assert_int_equal(answer_code(bench), 0);
+    resume_by(bench, "g1", bench->now + US_PER_S);
+    assert_int_equal(node_deadline(bench->node).us, bench->now + 2 * US_PER_S);
+    bench->now += 2 * US_PER_S;
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_int_equal(record(bench)->owner.n, 0);
+    assert_int_equal(record(bench)->want, NODE_WANT_HELD);
+    assert_string_equal(effect(bench, NODE_FX_REPORT)->report.instance.detail,
+                        "its grant was not used in time");
+    renew(bench);
+    assert_null(effect(bench, NODE_FX_SAY));
+    /* Late it is refused; sent again, under the same name, it is taken anew. */
+    resume_by(bench, "g1", bench->now - 1);
+    assert_int_equal(answer_code(bench), ERR_STALE);
+    resume_by(bench, "g1", bench->now + US_PER_S);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_OWN);
+    assert_int_equal(record(bench)->own_by_us, 0);
+    says(bench, SAID_OWNED);
+    bench->now += 3 * US_PER_S; /* used, it has no end but its lease's */
+    renew(bench);
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_READY);
+}
+
+/* The same of one whose process is not there to be told. */
+static void test_a_grant_of_the_dead_does_not_wait_for_them(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    ends(bench, 1);
+    assert_int_equal(state_of(bench), INSTANCE_BACKOFF);
+    bench->epoch.n++;
+    resume_by(bench, "g1", bench->now + US_PER_S / 4);
+    assert_int_equal(answer_code(bench), 0);
+    bench->now += US_PER_S / 2;
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(record(bench)->owner.n, 0);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    bench->now += US_PER_S;
+    renew(bench);
+    happens(bench, NODE_EV_TICK);
+    assert_int_equal(state_of(bench), INSTANCE_STARTING);
+    result(bench, NODE_EV_SPAWNED, 0, "");
+    says(bench, SAID_READY);
+    assert_int_equal(state_of(bench), INSTANCE_HELD);
+    assert_null(effect(bench, NODE_FX_SAY));
+}
+
+static void test_a_grant_outlives_the_agent_no_longer(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    start_owner(bench, SPEC_EXCLUSIVE, LEASE_US);
+    bench->epoch.n++;
+    resume_by(bench, "g1", bench->now + US_PER_S);
+    assert_int_equal(record(bench)->own_by_us, bench->now + US_PER_S);
+    restart_agent(bench, &kept);
+    adopted(bench, true, true, false);
+    bench->now += 2 * US_PER_S;
+    renew(bench);
+    for (int i = 0; i < bench->effects->count; i++)
+        assert_false(bench->effects->list[i].kind == NODE_FX_SAY &&
+                     bench->effects->list[i].say.what == SAY_OWN);
+    assert_int_equal(record(bench)->owner.n, 0);
+}
+
 /* A lease of which little is left would be over before the owner has begun: a new one is asked. */
 static void test_no_grant_by_an_old_lease(void **state)
 {
@@ -502,6 +590,35 @@ static void test_snapshots(void **state)
     assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.error_code, 0);
 }
 
+/* Seed 158 of tests/fault: a SNAPSHOT of an earlier handoff came late, just before this one's. */
+static void test_the_answer_to_an_earlier_snapshot_does_not_count(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    bench->epoch.n++;
+    order_round(bench, NODE_SNAPSHOT, 1);
+    bench->epoch.n++;
+    order_round(bench, NODE_SNAPSHOT, 1);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_SNAPSHOT);
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    assert_null(effect(bench, NODE_FX_SHIP));
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    assert_non_null(effect(bench, NODE_FX_SHIP));
+}
+
+/* Told again by a later epoch while it owns: what the one before handed over is older than what it
+ * has. */
+static void test_an_owner_keeps_what_it_has(void **state)
+{
+    struct bench *bench = *state;
+    start_owner(bench, SPEC_EXCLUSIVE, 0);
+    resume(bench, "at:9");
+    assert_string_equal(effect(bench, NODE_FX_SAY)->say.handed, "at:9");
+    says(bench, SAID_OWNED);
+    resume(bench, "at:7");
+    assert_string_equal(record(bench)->handed, "at:9");
+}
+
 static void test_last_delta(void **state)
 {
     struct bench *bench = *state;
@@ -646,10 +763,15 @@ int main(void)
         TEST(test_ended_unseen),
         TEST(test_adopted_while_freezing),
         TEST(test_adopted_while_granted),
+        TEST(test_a_grant_that_waits_too_long_is_none),
+        TEST(test_a_grant_of_the_dead_does_not_wait_for_them),
+        TEST(test_a_grant_outlives_the_agent_no_longer),
         TEST(test_drained_after_a_grant_nobody_saw),
         TEST(test_late_answer_to_an_earlier_freeze),
         TEST(test_drained_while_it_is_killed),
         TEST(test_snapshots),
+        TEST(test_the_answer_to_an_earlier_snapshot_does_not_count),
+        TEST(test_an_owner_keeps_what_it_has),
         TEST(test_last_delta),
         TEST(test_last_delta_not_shipped),
         TEST(test_restore),

@@ -1,117 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/str.h"
-#include "scheduler/core/handoff.h"
-#include "tests/unit/core_fixture.h"
-
-#define MIB ((int64_t)1 << 20)
-
-static const char *const at_aws[] = {"source", "aws/us-east-1", NULL};
-
-static int setup_class(void **state, enum handoff_class class_)
-{
-    static struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.app.workloads[1].handoff = class_;
-    fixture.handed = "cursor=17";
-    fixture.export_bytes[1] = 64 * MIB;
-    fixture.export_bytes[2] = MIB;
-    fixture.export_bytes[3] = 1000;
-    fixture_start(&fixture);
-    *state = &fixture;
-    return 0;
-}
-
-static int exclusive(void **state)
-{
-    return setup_class(state, HANDOFF_EXCLUSIVE);
-}
-
-static int stateful(void **state)
-{
-    return setup_class(state, HANDOFF_STATEFUL);
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    return 0;
-}
-
-static void begin_move(struct fixture *f)
-{
-    fixture_retag(f, "source", "aws");
-    assert_int_equal(f->reply_code, 0);
-    fixture_run(f, 1100 * US_PER_MS);
-    assert_true(f->solve != 0);
-    fixture_plan(f, at_aws, INT64_MAX, 900);
-}
-
-static struct fixture_node *node_at(struct fixture *f, const char *name)
-{
-    return &f->nodes[fixture_node(f, name)];
-}
-
-static const char *owner_at(struct fixture *f)
-{
-    struct fixture_instance *instance = fixture_serving(f, "source");
-    return instance == NULL ? "nowhere" : f->nodes[instance->node].name;
-}
-
-static const struct core_instance *known(struct fixture *f, const char *id)
-{
-    const struct core_state *state = core_state(f->core);
-    for (int i = 0; i < state->instance_count; i++) {
-        if (str_equal(state->instances[i].id, id))
-            return &state->instances[i];
-    }
-    return NULL;
-}
-
-/* Whatever happens: never two that say they serve, and who serves does so by the stored epoch. */
-static void check_owners(struct fixture *f)
-{
-    assert_true(fixture_owners(f, "source") <= 1);
-    const struct fixture_instance *owner = fixture_serving(f, "source");
-    if (owner != NULL && fixture_handoff(f, "source") == NULL)
-        assert_int_equal(epoch_compare(owner->own, f->fence_stored), 0);
-}
-
-static void run(struct fixture *f, int64_t us)
-{
-    for (int64_t at_us = 0; at_us < us; at_us += 500 * US_PER_MS) {
-        fixture_run(f, 500 * US_PER_MS);
-        check_owners(f);
-    }
-}
-
-static bool went_back(struct fixture *f)
-{
-    const struct core_state *core = core_state(f->core);
-    for (uint64_t i = 0; i < core->ended_count; i++) {
-        if (core->ended[i].state == HANDOFF_STATE_BACK)
-            return true;
-    }
-    return false;
-}
-
-/* All went well in the end, at that node. */
-static void settles_at(struct fixture *f, const char *node)
-{
-    for (int i = 0; i < f->node_count; i++)
-        f->nodes[i].ignored = f->nodes[i].refused = f->nodes[i].unanswered = 0;
-    run(f, 400 * US_PER_S); /* beyond the longest wait between two tries */
-    assert_null(fixture_handoff(f, "source"));
-    assert_string_equal(owner_at(f), node);
-    assert_int_equal(fixture_alive(f), 2);
-    assert_int_equal(core_state(f->core)->instance_count, 2);
-    check_owners(f);
-}
+#include "tests/unit/owner_fixture.h"
 
 static void test_first_start(void **state)
 {
@@ -503,10 +390,9 @@ static void test_a_restart_in_each_state(void **state)
             fixture_run(f, 100 * US_PER_MS);
         assert_int_equal(fixture_handoff(f, "source")->state, stops[i].at);
         int fences = f->fence_count;
-        struct core_event started = {.kind = CORE_STARTED, .started.term = 2};
         node_at(f, stops[i].node)->unanswered = 0;
         f->fence_code = 0;
-        fixture_step(f, &started);
+        restart(f);
         if (stops[i].at == HANDOFF_STATE_FENCING)
             assert_int_equal(f->fence_count, fences + 1);
         assert_true(fixture_owners(f, "source") <= 1);
@@ -526,8 +412,7 @@ static void test_a_restart_on_the_way_back(void **state)
     assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_RETURNING);
     int fences = f->fence_count;
     f->fence_code = 0;
-    struct core_event started = {.kind = CORE_STARTED, .started.term = 2};
-    fixture_step(f, &started);
+    restart(f);
     assert_int_equal(f->fence_count, fences + 1);
     assert_string_equal(owner_at(f), "gcp");
     settles_at(f, "aws");
@@ -780,7 +665,6 @@ static void test_no_way_back_once_it_owns(void **state)
 
 int main(void)
 {
-#define CASE(test, setup) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_first_start, exclusive),
         CASE(test_a_move_freezes_fences_and_grants, exclusive),

@@ -42,15 +42,18 @@ void command_take(struct node *node, const struct message_command *command)
         instance_flush(node, instance, NULL);
     }
     struct message_answer answer;
+    /* A grant that is not used yet may be made to live longer by its repetition. */
+    bool anew = command->verb == NODE_PROBE ||
+                (command->verb == NODE_RESUME && instance != NULL && owner_awaited(instance));
     const struct node_memory *memory = remembered(node, command);
-    if (memory != NULL && command->verb != NODE_PROBE) {
+    if (memory != NULL && !anew) {
         struct error again = {.code = memory->code};
         memcpy(again.text, memory->text, sizeof(memory->text));
         command_answer(node, instance, command, &again, &answer);
         node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
         return;
     }
-    if (instance != NULL && command->id[0] != 0 && command->verb != NODE_PROBE &&
+    if (instance != NULL && command->id[0] != 0 && !anew &&
         str_equal(instance->record.last_command, command->id)) {
         struct error again = {.code = instance->record.last_code};
         command_answer(node, instance, command, &again, &answer);
@@ -89,8 +92,8 @@ void command_take(struct node *node, const struct message_command *command)
             return;
         }
     }
+    /* Not remembered: it may be sent again by the same name, with a fresh epoch and time. */
     command_answer(node, instance, command, &verdict, &answer);
-    remember(node, command, &answer);
     node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
 }
 
@@ -114,6 +117,15 @@ static void remember(struct node *node, const struct message_command *command,
     memory->code = answer->code;
     memory->epoch = answer->epoch;
     memcpy(memory->text, answer->text, sizeof(memory->text));
+}
+
+void command_forget(struct node *node, struct node_instance *instance)
+{
+    for (int i = 0; i < NODE_ANSWERS; i++)
+        if (str_equal(node->answers[i].instance, instance->record.instance))
+            node->answers[i].id[0] = 0;
+    instance->record.last_command[0] = 0;
+    instance->work |= WORK_PERSIST;
 }
 
 static bool is_well_formed(const struct message_command *command, struct error *verdict)
@@ -179,7 +191,7 @@ bool command_is_current(struct node *node, const struct message_command *command
         return false;
     }
 #endif
-    if (command->boot_id[0] == 0 || command->not_after_us == 0)
+    if (command->boot_id[0] == 0)
         return true;
     if (!str_equal(command->boot_id, node->boot_id)) {
         (void)error_set(verdict, ERR_STALE, 0,
@@ -187,7 +199,7 @@ bool command_is_current(struct node *node, const struct message_command *command
                         command->boot_id, node->boot_id);
         return false;
     }
-    if (node->now > command->not_after_us) {
+    if (command->not_after_us != 0 && node->now > command->not_after_us) {
         (void)error_set(verdict, ERR_STALE, 0, "%" PRId64 " ms past its not_after: send it again",
                         (node->now - command->not_after_us) / US_PER_MS);
         return false;
@@ -225,7 +237,7 @@ static void carry_out(struct node *node, struct node_instance *instance,
         }
         if (!owner_is(instance))
             instance_resume(node, instance);
-        else if (owner_set_handed(instance, command->handed) < 0)
+        else if (!owner_serves(instance) && owner_set_handed(instance, command->handed) < 0)
             (void)error_set(verdict, ERR_NO_MEMORY, 0, "no memory for what is handed over");
         else
             owner_resume(node, instance, command);
@@ -418,6 +430,8 @@ void command_answer(const struct node *node, const struct node_instance *instanc
     memset(ret_answer, 0, sizeof(*ret_answer));
     memcpy(ret_answer->id, command->id, sizeof(ret_answer->id));
     memcpy(ret_answer->node, node->name, sizeof(ret_answer->node));
+    memcpy(ret_answer->boot_id, node->boot_id, sizeof(ret_answer->boot_id));
+    ret_answer->boot_us = node->now;
     ret_answer->code = verdict->code;
     str_format(ret_answer->text, sizeof(ret_answer->text), "%.255s", verdict->text);
     if (instance != NULL)

@@ -12,7 +12,6 @@ static void take_probed(struct node *node, const struct message_probed *probed);
 static void take_tick(struct node *node);
 static void take_renewed(struct node *node, int64_t sent_us);
 static void take_endpoint(struct node_instance *instance, const char *endpoint);
-static void say_hello(struct node *node);
 static void take_of_instance(struct node *node, struct node_instance *instance,
                              const struct node_event *event);
 static uint64_t hash_instance(uint64_t hash, const struct node_instance *instance);
@@ -88,7 +87,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_ef
         break;
     case NODE_EV_CONNECTED:
     case NODE_EV_HELLO_ASKED:
-        say_hello(node);
+        node_say_hello(node);
         break;
     case NODE_EV_COMMAND:
         command_take(node, &event->command);
@@ -139,6 +138,8 @@ struct boot node_deadline(const struct node *node)
         first = instance->clear_at < first ? instance->clear_at : first;
         first = instance->live_at < first ? instance->live_at : first;
         first = instance->freeze_at < first ? instance->freeze_at : first;
+        if (owner_awaited(instance) && instance->record.own_by_us < first)
+            first = instance->record.own_by_us;
     }
     return (struct boot){first};
 }
@@ -155,6 +156,7 @@ uint64_t node_hash(const struct node *node)
     for (int i = 0; i < NODE_PROBES; i++)
         hash = hash_str(hash, node->probes[i]);
     hash = hash_u64(hash_u64(hash, node->ticket), (uint64_t)node->renewed_us);
+    hash = hash_u64(hash_u64(hash, (uint64_t)node->started_us), (uint64_t)node->hello_us);
     for (int i = 0; i < node->route_count; i++) {
         const struct node_route *route = &node->routes[i];
         hash = hash_u64(hash_str(hash, route->id), route->pending ? 1 : 0);
@@ -255,6 +257,7 @@ void node_drop(struct node *node, struct node_instance *instance)
 static void take_started(struct node *node, const struct node_event *event)
 {
     memcpy(node->boot_id, event->started.boot_id, sizeof(node->boot_id));
+    node->started_us = node->now;
     if (epoch_compare(event->started.epoch, node->epoch) > 0)
         node->epoch = event->started.epoch;
     for (int i = 0; i < event->started.record_count; i++) {
@@ -404,8 +407,9 @@ static void take_endpoint(struct node_instance *instance, const char *endpoint)
     instance->work |= WORK_PERSIST;
 }
 
-static void say_hello(struct node *node)
+void node_say_hello(struct node *node)
 {
+    node->hello_us = node->now;
     int count = 0;
     for (int i = 0; i < LIMIT_NODE_INSTANCES; i++) {
         const struct node_instance *instance = &node->instances[i];
@@ -447,6 +451,7 @@ static uint64_t hash_instance(uint64_t hash, const struct node_instance *instanc
                      (instance->judging ? 64U : 0) | (instance->served ? 128U : 0);
     hash = hash_u64(hash, flags);
     hash = hash_u64(hash_u64(hash, record->owner.term), record->owner.n);
+    hash = hash_u64(hash, (uint64_t)record->own_by_us);
     hash = hash_str(hash_str(hash, record->handed == NULL ? "" : record->handed), record->endpoint);
     hash = hash_u64(hash_u64(hash, (uint64_t)record->asked), (uint64_t)record->round);
     hash = hash_u64(hash_str(hash, record->object.digest), record->granted ? 1 : 0);

@@ -18,7 +18,9 @@
  * them the owner by its epoch. An owner with a lease is told to freeze when three quarters of it
  * have passed since the last answered beat was sent; the shim, which knows the end of the lease,
  * kills what has not said "frozen" by then, whether an agent lives or not. An owner's process that
- * ends is started again and made the owner again, by the same epoch, while the lease holds.
+ * ends is started again and made the owner again, by the same epoch, while the lease holds. A grant
+ * that has not been used by its RESUME's not_after (it waits for a lease, or its process is not
+ * ready) is none: the scheduler may make somebody else the owner from then on.
  *
  * Sizes: at most LIMIT_NODE_INSTANCES instances (tombstones included, the oldest dropped first).
  * Tables are allocated at node_create; specs live in an arena per instance. One thread.
@@ -43,10 +45,12 @@ struct node_record {
     char detail[LIMIT_TEXT_BYTES];
     struct message_spec spec; /* empty for a tombstone */
     struct epoch owner;       /* the epoch by which it owns, or is to own; {0, 0}: it does not */
-    bool granted;             /* it has owned: what it has is its own, not only what it was given */
-    const char *handed;       /* the owner's: what it was given. Frozen: what it gave. NULL: none */
-    int asked;                /* DRAINING: the round that the freeze is to write; 0: none */
-    int round;                /* last exported or imported */
+    int64_t own_by_us;  /* that epoch was not used yet, and is not to be after this instant (of
+                         * CLOCK_BOOTTIME); 0: it is in use, or has no end */
+    bool granted;       /* it has owned: what it has is its own, not only what it was given */
+    const char *handed; /* the owner's: what it was given. Frozen: what it gave. NULL: none */
+    int asked;          /* DRAINING: the round that the freeze is to write; 0: none */
+    int round;          /* last exported or imported */
     struct message_object object;    /* what that round exported */
     char endpoint[LIMIT_NAME_BYTES]; /* "address:port" of an http one, once it was started */
 };

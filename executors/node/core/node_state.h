@@ -21,10 +21,11 @@
 #define NODE_JUDGE_US       (200 * US_PER_MS) /* between readiness probes, when not given */
 #define NODE_BACKOFF_US     (500 * US_PER_MS) /* first back-off, when not given */
 #define NODE_BACKOFF_MAX_US (60 * US_PER_S)
-#define NODE_HEALTH_US      (1 * US_PER_S)   /* between probes of what is ready, when not given */
-#define NODE_LIVE_FAILURES  3                /* in a row, when not given */
-#define NODE_WINDOW_US      (600 * US_PER_S) /* in which restarts_max counts */
-#define NODE_CLEAR_RETRY_US (1 * US_PER_S)   /* a cgroup that would not empty is tried again */
+#define NODE_HEALTH_US      (1 * US_PER_S)    /* between probes of what is ready, when not given */
+#define NODE_LIVE_FAILURES  3                 /* in a row, when not given */
+#define NODE_WINDOW_US      (600 * US_PER_S)  /* in which restarts_max counts */
+#define NODE_CLEAR_RETRY_US (1 * US_PER_S)    /* a cgroup that would not empty is tried again */
+#define NODE_HELLO_GAP_US   (500 * US_PER_MS) /* between two that nobody asked for */
 #define NODE_ANSWERS        128 /* answers remembered in memory, so that a repeat gets its first */
 #define NODE_PROBES         64  /* probes under way at once */
 #define NODE_ARENA_BYTES    ((size_t)512 << 10) /* a spec with every argument at its longest */
@@ -87,10 +88,11 @@ struct node_instance {
     enum node_task task;
     int task_round;
     struct message_object task_object; /* RESTORE */
-    uint64_t ticket;                   /* of the SHIP or GET that is out; 0: none */
-    int task_code;                     /* why the last one failed; 0 */
-    char drop[LIMIT_NAME_BYTES];       /* the file of WORK_DROP */
-    int ready_misses;                  /* in a row, while it is ready */
+    int exporting;   /* SNAPSHOTs that it was told and has not answered: the last answer counts */
+    uint64_t ticket; /* of the SHIP or GET that is out; 0: none */
+    int task_code;   /* why the last one failed; 0 */
+    char drop[LIMIT_NAME_BYTES]; /* the file of WORK_DROP */
+    int ready_misses;            /* in a row, while it is ready */
     int live_misses;
     int64_t live_at; /* the next probe of spec.live */
     bool judging_live;
@@ -138,6 +140,8 @@ struct node {
     char probes[NODE_PROBES][LIMIT_ID_BYTES]; /* "" is free */
     struct node_route *routes;                /* LIMIT_ROUTES, made for the first; NULL: none */
     int route_count;
+    int64_t started_us;       /* this agent was */
+    int64_t hello_us;         /* it said hello */
     uint64_t ticket;          /* the last given out */
     int64_t renewed_us;       /* when the last beat was sent that was answered; 0 */
     struct node_effects *out; /* of the step under way */
@@ -151,6 +155,7 @@ struct node_instance *node_find(struct node *node, const char *instance);
 /* A free place for an instance; drops the oldest tombstone when all are taken; NULL: none. */
 struct node_instance *node_place(struct node *node, const char *instance);
 void node_drop(struct node *node, struct node_instance *instance);
+void node_say_hello(struct node *node);
 bool node_has_room(const struct node *node, int effects);
 
 /* ---- commands.c --------------------------------------------------------------------------------
@@ -162,6 +167,9 @@ bool command_is_current(struct node *node, const struct message_command *command
 void command_answer(const struct node *node, const struct node_instance *instance,
                     const struct message_command *command, const struct error *verdict,
                     struct message_answer *ret_answer);
+
+/* What was answered to the instance's commands so far is no answer to a repetition. */
+void command_forget(struct node *node, struct node_instance *instance);
 
 /* ---- routes.c ----------------------------------------------------------------------------------
  */
@@ -220,6 +228,9 @@ int owner_set_handed(struct node_instance *instance, const char *handed) WARN_UN
 void owner_came_up(struct node *node, struct node_instance *instance);
 void owner_resume(struct node *node, struct node_instance *instance,
                   const struct message_command *command);
+/* It has owned since it last gave up: what it has is later than what anybody hands it. */
+bool owner_serves(const struct node_instance *instance);
+bool owner_awaited(const struct node_instance *instance); /* a grant that is not used yet */
 void owner_drain(struct node *node, struct node_instance *instance, int round);
 /* SNAPSHOT and RESTORE; a verdict that is not 0 says why not. */
 void owner_task(struct node *node, struct node_instance *instance,

@@ -5,7 +5,7 @@
  *
  * What the record says: `owner` is the epoch by which it owns or is to own, and {0, 0} from the
  * moment at which it has said "frozen" (or has never been asked to own). `want` is SERVE for an
- * owner and one that is to be, HELD for all others.
+ * owner and one that is to be, HELD for all others. `own_by_us` ends a grant that is not used yet.
  */
 #include "executors/node/core/node_state.h"
 
@@ -17,6 +17,8 @@
 
 static void grant(struct node *node, struct node_instance *instance);
 static void freeze(struct node *node, struct node_instance *instance, int64_t by, int round);
+static void lapse(struct node *node, struct node_instance *instance);
+static void disown(struct node_instance *instance);
 static void become_held(struct node_instance *instance, const char *detail);
 static void lease_from(struct node *node, struct node_instance *instance, int64_t sent_us);
 static void lease_ends(struct node *node, struct node_instance *instance);
@@ -26,6 +28,7 @@ static void failed(struct node *node, struct node_instance *instance, const char
 static void drop_file(struct node_instance *instance);
 static void end_task(struct node_instance *instance);
 static void fail_task(struct node_instance *instance, int code, const char *why);
+static bool exports_more(struct node_instance *instance);
 static bool is_none(struct epoch epoch);
 
 bool owner_is(const struct node_instance *instance)
@@ -35,7 +38,7 @@ bool owner_is(const struct node_instance *instance)
 
 void owner_reset(struct node_instance *instance)
 {
-    instance->record.owner = (struct epoch){0};
+    disown(instance);
     instance->record.granted = false;
     instance->record.asked = instance->record.round = 0;
     instance->record.object = (struct message_object){0};
@@ -43,6 +46,7 @@ void owner_reset(struct node_instance *instance)
     instance->grant = GRANT_NONE;
     instance->may_own = instance->owning = instance->lease_over = false;
     instance->lease_until = instance->freeze_at = NODE_NEVER;
+    instance->exporting = 0;
     end_task(instance);
     instance->task_code = 0;
 }
@@ -71,12 +75,17 @@ void owner_resume(struct node *node, struct node_instance *instance,
                   const struct message_command *command)
 {
     struct node_record *record = &instance->record;
+    int64_t by_us = command->boot_id[0] != 0 ? command->not_after_us : 0;
+    bool longer = owner_awaited(instance) && epoch_compare(record->owner, command->epoch) == 0;
+    if (!longer || by_us == 0 || by_us > record->own_by_us)
+        record->own_by_us = by_us;
     record->want = NODE_WANT_SERVE;
     record->owner = command->epoch;
     record->asked = 0;
     instance->work |= WORK_PERSIST;
     instance->lease_over = false;
     instance->task_code = 0;
+    instance->exporting = 0;
     end_task(instance);
     if (instance_is_ending(instance))
         return; /* it is made the owner when it is back */
@@ -94,6 +103,17 @@ void owner_resume(struct node *node, struct node_instance *instance,
     default:
         return; /* BACKOFF: it is made the owner when it is ready again */
     }
+}
+
+bool owner_serves(const struct node_instance *instance)
+{
+    return instance->may_own && instance->record.granted &&
+           (instance->record.state == INSTANCE_READY || instance->record.state == INSTANCE_UNREADY);
+}
+
+bool owner_awaited(const struct node_instance *instance)
+{
+    return instance->record.own_by_us != 0 && !is_none(instance->record.owner);
 }
 
 void owner_drain(struct node *node, struct node_instance *instance, int round)
@@ -124,7 +144,7 @@ void owner_drain(struct node *node, struct node_instance *instance, int round)
         if (instance->may_own) {
             freeze(node, instance, by, round);
         } else if (instance->grant == GRANT_WAITS) {
-            record->owner = (struct epoch){0};
+            disown(instance);
             become_held(instance, "standby");
             instance->work |= WORK_REPORT;
         } else if (record->state == INSTANCE_HELD && resuming) {
@@ -165,6 +185,7 @@ void owner_task(struct node *node, struct node_instance *instance,
     instance->task_round = command->round;
     instance->task_code = 0;
     if (snapshot) {
+        instance->exporting++;
         /* What an earlier handoff exported is not what this one is about to. */
         instance->record.round = command->round - 1;
         instance->record.object = (struct message_object){0};
@@ -188,7 +209,7 @@ void owner_came_up(struct node *node, struct node_instance *instance)
         return;
     }
     record->want = NODE_WANT_HELD;
-    record->owner = (struct epoch){0};
+    disown(instance);
     become_held(instance, instance->lease_over ? "lease ended" : "standby");
     /* So that there is a lease by the time at which it is to own: its grant need not wait. */
     if (record->spec.lease_us > 0)
@@ -208,6 +229,8 @@ void owner_said(struct node *node, struct node_instance *instance, enum workload
         owned(node, instance);
         return;
     case SAID_SNAPSHOTTED:
+        if (exports_more(instance))
+            return; /* the file is about to be written once more */
         if (instance->task != TASK_SNAPSHOT || round != instance->task_round ||
             instance->ticket != 0)
             return;
@@ -224,6 +247,8 @@ void owner_said(struct node *node, struct node_instance *instance, enum workload
         end_task(instance);
         return;
     case SAID_FAILED:
+        if (instance->task == TASK_SNAPSHOT && exports_more(instance))
+            return;
         failed(node, instance, text);
         return;
     case SAID_READY:
@@ -280,6 +305,8 @@ void owner_renewed(struct node *node, struct node_instance *instance)
 
 void owner_tick(struct node *node, struct node_instance *instance)
 {
+    if (owner_awaited(instance) && instance->record.own_by_us <= node->now)
+        lapse(node, instance);
     if (instance->freeze_at > node->now)
         return;
     instance->freeze_at = NODE_NEVER;
@@ -318,8 +345,7 @@ void owner_missed(struct node *node, struct node_instance *instance, int64_t lea
         return;
     }
     instance->lease_over = true;
-    record->owner = (struct epoch){0};
-    instance->work |= WORK_PERSIST;
+    disown(instance);
 }
 
 bool owner_ended(struct node_instance *instance)
@@ -331,6 +357,7 @@ bool owner_ended(struct node_instance *instance)
                 record->want == NODE_WANT_SERVE && !is_none(record->owner);
     instance->grant = GRANT_NONE;
     instance->may_own = instance->owning = false;
+    instance->exporting = 0;
     end_task(instance);
     if (!lost && !record->granted && record->round != 0) {
         record->round = 0; /* what it had imported ended with it */
@@ -350,6 +377,10 @@ static void grant(struct node *node, struct node_instance *instance)
 {
     const struct message_spec *spec = &instance->record.spec;
     int64_t fresh_us = spec->lease_us / 2;
+    if (owner_awaited(instance) && instance->record.own_by_us <= node->now) {
+        lapse(node, instance);
+        return;
+    }
     if (spec->lease_us > 0 &&
         (node->renewed_us == 0 || node->now >= node_after(node->renewed_us, fresh_us))) {
         instance->grant = GRANT_WAITS;
@@ -361,6 +392,10 @@ static void grant(struct node *node, struct node_instance *instance)
         lease_from(node, instance, node->renewed_us);
         instance->work |= WORK_LEASE; /* its shim may be a new one, that knows of none */
     }
+    if (owner_awaited(instance)) {
+        instance->record.own_by_us = 0;
+        instance->work |= WORK_PERSIST;
+    }
     instance->grant = GRANT_SAID;
     instance->may_own = instance->owning = true;
     instance->state_by =
@@ -368,11 +403,41 @@ static void grant(struct node *node, struct node_instance *instance)
     instance_say(instance, SAY_OWN);
 }
 
+/* Nobody has heard that it owns, so somebody else may by now. One that owned by an earlier epoch
+ * before it was told again gives that up. */
+static void lapse(struct node *node, struct node_instance *instance)
+{
+    struct node_record *record = &instance->record;
+    bool waits = instance->grant == GRANT_WAITS;
+    instance->grant = GRANT_NONE;
+    command_forget(node, instance);
+    disown(instance);
+    if (!instance->alive || instance_is_ending(instance))
+        return; /* a standby, should it come back */
+    if (instance->may_own) {
+        record->want = NODE_WANT_HELD;
+        int64_t us = node_or_default(record->spec.drain_timeout_us, NODE_DRAIN_US);
+        freeze(node, instance, node_after(node->now, us), 0);
+    } else if (waits || record->state == INSTANCE_HELD) {
+        record->want = NODE_WANT_HELD;
+        become_held(instance, "its grant was not used in time");
+        instance->work |= WORK_REPORT;
+    }
+}
+
+static void disown(struct node_instance *instance)
+{
+    instance->record.owner = (struct epoch){0};
+    instance->record.own_by_us = 0;
+    instance->work |= WORK_PERSIST;
+}
+
 static void freeze(struct node *node, struct node_instance *instance, int64_t by, int round)
 {
     (void)node;
     if (instance->record.spec.handoff != SPEC_STATEFUL)
         round = 0;
+    instance->exporting = 0; /* what is asked now replaces what it was doing */
     end_task(instance);
     instance->grant = GRANT_NONE;
     instance->record.asked = round;
@@ -424,8 +489,12 @@ static void lease_ends(struct node *node, struct node_instance *instance)
         /* Nothing of it owns; started, it is no owner any more. */
         instance->lease_over = true;
         instance->lease_until = NODE_NEVER;
-        record->owner = (struct epoch){0};
-        instance->work |= WORK_PERSIST;
+        disown(instance);
+        if (waits && instance->grant == GRANT_WAITS) {
+            record->want = NODE_WANT_HELD;
+            become_held(instance, "lease ended");
+            instance->work |= WORK_REPORT;
+        }
     } else if (waits || state == INSTANCE_READY || state == INSTANCE_UNREADY) {
         record->want = NODE_WANT_HELD;
         instance->lease_over = true;
@@ -450,7 +519,7 @@ static void frozen(struct node *node, struct node_instance *instance, const char
     end_task(instance);
     instance->may_own = false;
     record->want = NODE_WANT_HELD;
-    record->owner = (struct epoch){0};
+    disown(instance);
     instance->freeze_at = instance->lease_until = NODE_NEVER;
     if (!asked || record->asked == 0) {
         become_held(instance, instance->lease_over ? "lease ended" : by_itself ? "gave up" : "");
@@ -517,6 +586,15 @@ static void end_task(struct node_instance *instance)
     instance->task_round = 0;
     instance->ticket = 0;
     instance->task_object = (struct message_object){0};
+}
+
+/* A SNAPSHOT of an earlier handoff came late, just before this one's: an answer to it is none to
+ * this one, though the rounds may bear one number. */
+static bool exports_more(struct node_instance *instance)
+{
+    if (instance->exporting > 0)
+        instance->exporting--;
+    return instance->exporting > 0;
 }
 
 static void fail_task(struct node_instance *instance, int code, const char *why)

@@ -1,6 +1,7 @@
 #include "executors/node/core/node_core.h"
 
 #include <limits.h>
+#include <stdint.h>
 
 const char *const node_want_words[] = {"staged", "serve", "held", "gone", NULL};
 
@@ -18,6 +19,7 @@ static const struct wire_field node_record_fields[] = {
     WIRE_FIELD_STR(node_record, detail, WIRE_OPTIONAL),
     WIRE_FIELD_STRUCT(node_record, spec, WIRE_OPTIONAL, &message_spec_shape),
     WIRE_FIELD_STRUCT(node_record, owner, WIRE_OPTIONAL, &epoch_shape),
+    WIRE_FIELD_I64(node_record, own_by_us, WIRE_OPTIONAL, 0, INT64_MAX),
     WIRE_FIELD_BOOL(node_record, granted, WIRE_OPTIONAL),
     WIRE_FIELD_TEXT(node_record, handed, WIRE_OPTIONAL, LIMIT_HANDED_BYTES),
     WIRE_FIELD_I32(node_record, asked, WIRE_OPTIONAL, 0, INT_MAX),

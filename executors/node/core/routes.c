@@ -2,7 +2,8 @@
  * routes: what this node's ingress was told, by workload: a route with a lower epoch than the last
  * one is refused, a repeat is answered again, and an answer means that the shell has said that
  * traffic follows. In memory only: an ingress keeps its routes by itself, and a hello brings all of
- * them anew, by later epochs.
+ * them anew, by later epochs. So that this agent, which knows no epochs yet, does not take one that
+ * was sent to the agent before it, a route says which hello its sender has heard.
  */
 #include "executors/node/core/node_state.h"
 
@@ -12,6 +13,8 @@
 
 #include "base/str.h"
 
+static bool is_of_this_life(struct node *node, const struct message_command *command,
+                            struct error *verdict);
 static struct node_route *find(struct node *node, const struct message_route *route);
 static struct node_route *place(struct node *node, const struct message_route *route);
 static void answer(struct node *node, const char *id, struct epoch epoch, int code,
@@ -27,7 +30,8 @@ void route_take(struct node *node, const struct message_command *command)
         (void)error_set(&verdict, ERR_INVALID, 0,
                         "route of '%.60s/%.60s/%.60s': each must be a name [a-z0-9-]",
                         wanted->namespace_, wanted->app, wanted->workload);
-    } else if (command_is_current(node, command, &verdict)) {
+    } else if (command_is_current(node, command, &verdict) &&
+               is_of_this_life(node, command, &verdict)) {
         if (epoch_compare(command->epoch, node->epoch) > 0)
             node->epoch = command->epoch;
         route = find(node, wanted);
@@ -58,6 +62,28 @@ void route_take(struct node *node, const struct message_command *command)
     struct node_effect *effect = node_emit(node, NODE_FX_ROUTE, command->instance);
     memcpy(effect->route.id, command->id, sizeof(effect->route.id));
     effect->route.route = *wanted;
+}
+
+/* The scheduler may not have heard this agent's hello either: then it is said again. */
+static bool is_of_this_life(struct node *node, const struct message_command *command,
+                            struct error *verdict)
+{
+#ifndef BERTH_PLANT_OLD_ROUTE
+    if (command->hello_us == 0 || command->hello_us >= node->started_us)
+        return true;
+    (void)error_set(verdict, ERR_STALE, 0,
+                    "sent before this agent's hello was heard: it was started %" PRId64
+                    " ms after the last hello that the sender knows",
+                    (node->started_us - command->hello_us) / US_PER_MS);
+    if (node->now - node->hello_us >= NODE_HELLO_GAP_US)
+        node_say_hello(node);
+    return false;
+#else
+    (void)node;
+    (void)command;
+    (void)verdict;
+    return true; /* the fault that tests/fault must find */
+#endif
 }
 
 void route_done(struct node *node, const char *id, int code, const char *text)
@@ -117,6 +143,8 @@ static void answer(struct node *node, const char *id, struct epoch epoch, int co
     struct message_answer *out = &node_emit(node, NODE_FX_ANSWER, "")->answer;
     str_format(out->id, sizeof(out->id), "%s", id);
     memcpy(out->node, node->name, sizeof(out->node));
+    memcpy(out->boot_id, node->boot_id, sizeof(out->boot_id));
+    out->boot_us = node->now;
     out->code = code;
     out->epoch = epoch;
     str_format(out->text, sizeof(out->text), "%.255s", text);
