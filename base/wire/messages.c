@@ -126,6 +126,7 @@ static const struct wire_field message_route_fields[] = {
     WIRE_FIELD_STR(message_route, path, OPT),
     WIRE_FIELD_STR(message_route, probe, OPT),
     WIRE_FIELD_BOOL(message_route, gone, OPT),
+    WIRE_FIELD_BOOL(message_route, paused, OPT),
     WIRE_FIELD_ARRAY(message_route, servers, server_count, OPT, 2 * LIMIT_REPLICAS,
                      &message_server_shape),
 };

@@ -151,8 +151,8 @@ struct message_server {
 };
 extern const struct wire_shape message_server_shape;
 
-/* Which requests go to which instances of a workload. A route without servers answers 503 at once;
- * `gone` ends it. */
+/* Which requests go to which instances of a workload. A route without servers answers 503 at once,
+ * but for one that is `paused`: an owner is expected, and requests wait for it; `gone` ends it. */
 struct message_route {
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
@@ -161,6 +161,7 @@ struct message_route {
     char path[LIMIT_TEXT_BYTES]; /* prefix, "/" : all; the longest match of host and path wins */
     char probe[LIMIT_TEXT_BYTES];
     bool gone;
+    bool paused;
     struct message_server *servers;
     int server_count;
 };

@@ -3,13 +3,16 @@
  * answers). It listens at $BERTH_ADDRESS; by hand, at --listen.
  *
  *     web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N]
- *         [--fail-ppm N] [--wait-ms N] [--count yes|no]
+ *         [--fail-ppm N] [--wait-ms N] [--count yes|no] [--owner yes|no]
  *
  * --ids   keeps the Request-Id of every request that it took, a line each, in DIR/<instance>.ids: a
  *         judge finds there which were carried out twice
  * --fail-ppm  answers so many of a million requests with 500; --wait-ms answers each so much later:
  *         a version that a canary should find out
  * --count no  tells Berth no counters, as a program that has none: the ingress's are all there is
+ *
+ * --owner yes  it is one of `handoff: exclusive`: it serves from "own" to "freeze", and says frozen
+ *         when nothing is under way; otherwise it answers nothing but the probe
  *
  * The first line on standard error is "listening IP:PORT". SIGTERM drains, as if told so, and ends.
  */
@@ -35,6 +38,7 @@ struct options {
     int64_t fail_ppm;
     int64_t wait_ms;
     bool uncounted;
+    bool owner;
 };
 
 static volatile sig_atomic_t ended;
@@ -42,7 +46,8 @@ static volatile sig_atomic_t ended;
 static int read_options(int argc, char **argv, struct options *ret_options);
 static bool read_number(const char *name, const char *text, struct options *ret_options);
 static int serve(struct web *web, struct berth_workload *workload);
-static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked);
+static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked,
+                 bool *freeze_asked);
 static void report(const struct web *web, struct berth_workload *workload);
 static void on_signal(int number);
 
@@ -67,6 +72,7 @@ int main(int argc, char **argv)
     web.fail_ppm = options.fail_ppm;
     web.wait_ms = options.wait_ms;
     web.uncounted = options.uncounted;
+    web.held = options.owner;
     if (options.ids_dir != NULL) {
         char path[1024];
         str_format(path, sizeof path, "%.800s/%.128s.ids", options.ids_dir, web.instance);
@@ -104,14 +110,18 @@ static int read_options(int argc, char **argv, struct options *ret_options)
             ret_options->ids_dir = argv[i + 1];
         else if (str_equal(argv[i], "--count") && str_equal(argv[i + 1], "no"))
             ret_options->uncounted = true;
+        else if (str_equal(argv[i], "--owner") && str_equal(argv[i + 1], "yes"))
+            ret_options->owner = true;
         else if (!read_number(argv[i], argv[i + 1], ret_options) &&
-                 !(str_equal(argv[i], "--count") && str_equal(argv[i + 1], "yes")))
+                 !(str_equal(argv[i], "--count") && str_equal(argv[i + 1], "yes")) &&
+                 !(str_equal(argv[i], "--owner") && str_equal(argv[i + 1], "no")))
             argc = 0;
     }
     if (argc % 2 == 1 && ret_options->listen != NULL)
         return 0;
     fprintf(stderr, "usage: web [--listen IP:PORT] [--ids DIR] [--ready-after-ms N] [--fail-ppm N] "
-                    "[--wait-ms N] [--count yes|no]; without --listen it needs $BERTH_ADDRESS\n");
+                    "[--wait-ms N] [--count yes|no] [--owner yes|no]; without --listen it needs "
+                    "$BERTH_ADDRESS\n");
     return -1;
 }
 
@@ -139,12 +149,13 @@ static bool read_number(const char *name, const char *text, struct options *ret_
 static int serve(struct web *web, struct berth_workload *workload)
 {
     bool drain_asked = false; /* whoever asked waits for the word */
+    bool freeze_asked = false;
     int64_t count_at_us = 0;
     if (berth_workload_ready(workload) < 0)
         fprintf(stderr, "web: say ready: %s\n", strerror(errno));
     for (bool ending = false;;) {
         web_step(web, berth_workload_fd(workload), COUNT_EVERY_US);
-        if (!obey(web, workload, &drain_asked))
+        if (!obey(web, workload, &drain_asked, &freeze_asked))
             ending = true;
         if (ended && !ending) {
             ending = true;
@@ -159,13 +170,18 @@ static int serve(struct web *web, struct berth_workload *workload)
             drain_asked = false;
             berth_workload_drained(workload);
         }
+        if (freeze_asked && web_is_idle(web)) {
+            freeze_asked = false;
+            berth_workload_frozen(workload, NULL);
+        }
         if (web->state == WEB_DRAINED && ending)
             return 0;
     }
 }
 
 /* False when it was told to stop. */
-static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked)
+static bool obey(struct web *web, struct berth_workload *workload, bool *drain_asked,
+                 bool *freeze_asked)
 {
     bool stays = true;
     int64_t deadline_ms = 0;
@@ -175,12 +191,19 @@ static bool obey(struct web *web, struct berth_workload *workload, bool *drain_a
         if (told == BERTH_DRAIN) {
             *drain_asked = true;
             web_drain(web, deadline_ms * US_PER_MS);
-        } else if (told == BERTH_RESUME) {
-            *drain_asked = false;
+        } else if (told == BERTH_RESUME || told == BERTH_OWN) {
+            *drain_asked = *freeze_asked = false;
             if (web_resume(web, &err) < 0)
                 fprintf(stderr, "web: %s\n", err.text); /* not resumed: Berth sees no word */
+            else if (told == BERTH_OWN)
+                berth_workload_owned(workload);
             else
                 berth_workload_resumed(workload);
+        } else if (told == BERTH_FREEZE) {
+            *freeze_asked = true;
+            web_hold(web);
+        } else if (told == BERTH_SNAPSHOT || told == BERTH_RESTORE) {
+            berth_workload_failed(workload, "it keeps no state: declare it exclusive");
         } else if (told == BERTH_STOP) {
             web_drain(web, deadline_ms * US_PER_MS);
             stays = false;

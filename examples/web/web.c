@@ -97,6 +97,26 @@ void web_drain(struct web *web, int64_t deadline_us)
     web->cut_at_us = now_us + deadline_us - before_us / 4;
 }
 
+void web_hold(struct web *web)
+{
+    web->held = true;
+    for (int i = 0; i < web->top; i++) {
+        struct web_connection *connection = &web->connections[i];
+        if (connection->fd >= 0 && connection->websocket && !connection->closing)
+            web_connection_goodbye(web, connection, WEBSOCKET_RESTART);
+    }
+}
+
+bool web_is_idle(const struct web *web)
+{
+    for (int i = 0; i < web->top; i++) {
+        const struct web_connection *connection = &web->connections[i];
+        if (connection->fd >= 0 && !connection->websocket && !web_connection_idle(connection))
+            return false;
+    }
+    return true;
+}
+
 int web_resume(struct web *web, struct error *err)
 {
     if (web->listener < 0) {
@@ -105,6 +125,7 @@ int web_resume(struct web *web, struct error *err)
             return rc;
     }
     web->state = WEB_SERVING;
+    web->held = false;
     return 0;
 }
 

@@ -72,6 +72,7 @@ struct web {
     int64_t fail_ppm; /* so many of a million requests are answered 500, evenly: a bad version */
     int64_t wait_ms;  /* every answer is so much later, unless the query says */
     int64_t fail_sum;
+    bool held;      /* another one owns: all but the probe is answered 503 */
     bool uncounted; /* Berth is told no counters */
     FILE *ids;      /* each id that was answered, a line each, for who judges; NULL: not kept */
     int epoll;
@@ -97,6 +98,10 @@ void web_close(struct web *web); /* zeroed is accepted */
  * to wake up for. */
 void web_step(struct web *web, int also, int64_t timeout_us);
 void web_drain(struct web *web, int64_t deadline_us); /* from now */
+/* Answers nothing but the probe from now on, but for what is under way; websockets are told 1012.
+ */
+void web_hold(struct web *web);
+bool web_is_idle(const struct web *web); /* nothing is under way */
 /* Serves again; listens again when it had stopped. */
 int web_resume(struct web *web, struct error *err) WARN_UNUSED;
 

@@ -166,8 +166,8 @@ static bool next_request(struct web *web, struct web_connection *connection)
         return false;
     connection->last_us = web->last_us = clock_mono_now().us;
     serve(web, connection, &head, bytes_at(&connection->in) + head.head_bytes);
-    if (connection->fd >= 0)
-        bytes_take(&connection->in, bytes);
+    if (connection->fd >= 0) /* a refusal has thrown away what there was */
+        bytes_take(&connection->in, bytes < connection->in.count ? bytes : connection->in.count);
     return true;
 }
 
@@ -187,6 +187,10 @@ static void serve(struct web *web, struct web_connection *connection, const stru
         (http_query(head->target, "cpu_us", &value) &&
          !http_number(value, WEB_WAIT_MAX_MS * US_PER_MS, &cpu_us))) {
         refuse(web, connection, 400, "Bad Request");
+        return;
+    }
+    if (web->held && !http_text_is(head->target, "/berth")) {
+        refuse(web, connection, 503, "Service Unavailable");
         return;
     }
     if (head->upgrade && http_header(head, "Sec-WebSocket-Key") != NULL) {

@@ -68,6 +68,17 @@ int answer_entry(const char *line, struct answer_entry *ret_entry)
     return 1;
 }
 
+int answer_held(const char *line, int *ret_slot)
+{
+    struct field fields[FIELDS_MAX];
+    int64_t slot;
+    if (!str_starts(line, "0x") || split(line, ' ', fields) != 3 ||
+        !number(&fields[1], 0, LIMIT_ROUTES - 1, &slot))
+        return 0;
+    *ret_slot = (int)slot;
+    return 1;
+}
+
 int answer_pid(const char *line, int64_t *ret_pid)
 {
     struct field field = {line, strlen(line)};

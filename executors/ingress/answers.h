@@ -30,6 +30,9 @@ struct answer_entry {
 };
 int answer_entry(const char *line, struct answer_entry *ret_entry) WARN_UNUSED;
 
+/* A line of `show map` of the slots that wait: "0x55.. slot 1". */
+int answer_held(const char *line, int *ret_slot) WARN_UNUSED;
+
 /* "Pid: 123" of `show info`: 1 and the number; 0: another line. */
 int answer_pid(const char *line, int64_t *ret_pid) WARN_UNUSED;
 

@@ -28,8 +28,13 @@ int config_write(struct ingress *ingress, struct error *err)
 {
     struct strbuf text;
     struct strbuf map;
+    struct strbuf held;
+    struct strbuf program;
     strbuf_init(&text, CONFIG_BYTES_MAX);
     strbuf_init(&map, CONFIG_BYTES_MAX);
+    strbuf_init(&held, CONFIG_BYTES_MAX);
+    strbuf_init(&program, CONFIG_BYTES_MAX);
+    hold_program(ingress, &program);
     ingress->hash = hash_of(ingress);
     strbuf_printf(&text, MARK "%016llx\n", (unsigned long long)ingress->hash);
     write_global(ingress, &text);
@@ -38,18 +43,22 @@ int config_write(struct ingress *ingress, struct error *err)
         write_slot(ingress, i, &text);
         if (ingress->slots[i].key[0] != 0)
             strbuf_printf(&map, "%s %d\n", ingress->slots[i].key, i);
+        if (ingress->slots[i].paused)
+            strbuf_printf(&held, "%d 1\n", i);
     }
-    int rc = strbuf_error(&text, err);
-    if (rc == 0)
-        rc = strbuf_error(&map, err);
-    if (rc == 0)
-        rc = ingress_write_file(ingress, ingress->folder_fd, FILE_MAP, strbuf_text(&map), map.bytes,
-                                0600, err);
-    if (rc == 0)
-        rc = ingress_write_file(ingress, ingress->folder_fd, FILE_CONFIG, strbuf_text(&text),
-                                text.bytes, 0600, err);
-    strbuf_done(&text);
-    strbuf_done(&map);
+    const struct {
+        const char *name;
+        struct strbuf *text;
+    } files[] = {{FILE_MAP, &map}, {FILE_HELD, &held}, {FILE_HOLD, &program}, {FILE_CONFIG, &text}};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (rc == 0)
+            rc = strbuf_error(files[i].text, err);
+        if (rc == 0)
+            rc = ingress_write_file(ingress, ingress->folder_fd, files[i].name,
+                                    strbuf_text(files[i].text), files[i].text->bytes, 0600, err);
+        strbuf_done(files[i].text);
+    }
     return rc;
 }
 
@@ -104,6 +113,8 @@ static void write_global(const struct ingress *ingress, struct strbuf *out)
                   "    log abns@%s len 256 format raw local0\n"
                   "    ssl-default-bind-options ssl-min-ver TLSv1.2\n",
                   most > 100 ? most : 100, ingress->log_name);
+    if (ingress->options.hold_us > 0)
+        strbuf_puts(out, "    lua-load " FILE_HOLD "\n");
     if (ingress->options.threads > 0)
         strbuf_printf(out, "    nbthread %d\n", ingress->options.threads);
     /* What faces the world is not root: its sockets are open by then. */
@@ -146,34 +157,32 @@ static void write_frontend(const struct ingress *ingress, struct strbuf *out)
     /* The route: of the request's host, else of any; the longest prefix. A probe with the key names
      * the server, and the path by which its route is found, as /berth may be another's; a client
      * can choose neither. */
-    strbuf_printf(out,
-                  "    option forwardfor\n"
-                  "    log-format \"%%b %%s %%ST %%[var(txn.us)]\"\n"
-                  "    http-request set-var(txn.begun) date(0,us)\n"
-                  "    http-request set-var(txn.path) path\n"
-                  "    acl probe req.hdr(Berth-Probe) -m str %s\n"
-                  "    http-request set-var(txn.path) req.hdr(Berth-Route) if probe\n"
-                  "    http-request set-var(txn.host) req.hdr(host),host_only,lower\n"
-                  "    http-request set-var(txn.slot) "
-                  "var(txn.host),concat(,txn.path,/),map_beg(" FILE_MAP ")\n"
-                  "    http-request set-var(txn.slot) str(*),concat(,txn.path,/),map_beg(" FILE_MAP
-                  ") unless { var(txn.slot) -m found }\n"
-                  "    http-request set-var(txn.to) req.hdr(Berth-Instance) if probe\n"
-                  "    http-request set-log-level silent if { var(txn.to) -m found }\n"
-                  "    http-request del-header Berth-Probe\n"
-                  "    http-request del-header Berth-Route\n"
-                  "    http-request del-header Berth-Instance\n"
-                  "    http-request set-header X-Forwarded-Proto %%[ssl_fc,iif(https,http)]\n"
-                  "    http-response set-header Berth-Server %%s\n"
-                  "    http-response set-var(txn.us) date(0,us),sub(txn.begun)\n"
-                  "    use_backend r%%[var(txn.slot)] if { var(txn.slot) -m found } "
-                  "{ method GET HEAD OPTIONS TRACE }\n"
-                  "    use_backend w%%[var(txn.slot)] if { var(txn.slot) -m found }\n"
-                  "    default_backend none\n"
-                  "backend none\n"
-                  "    http-request return status 404 content-type text/plain "
-                  "string \"no route for this host and path\\n\"\n",
-                  ingress->key);
+    strbuf_printf(
+        out,
+        "    option forwardfor\n"
+        "    log-format \"%%b %%s %%ST %%[var(txn.us)]\"\n"
+        "    http-request set-var(txn.begun) date(0,us)\n"
+        "    http-request set-var(txn.path) path\n"
+        "    acl probe req.hdr(Berth-Probe) -m str %s\n"
+        "    http-request set-var(txn.path) req.hdr(Berth-Route) if probe\n"
+        "    http-request set-var(txn.host) req.hdr(host),host_only,lower\n" ROUTE_RULES(
+            "", "") "    http-request set-var(txn.to) req.hdr(Berth-Instance) if probe\n"
+                    "    http-request set-log-level silent if { var(txn.to) -m found }\n"
+                    "    http-request del-header Berth-Probe\n"
+                    "    http-request del-header Berth-Route\n"
+                    "    http-request del-header Berth-Instance\n"
+                    "    http-request set-header X-Forwarded-Proto %%[ssl_fc,iif(https,http)]\n",
+        ingress->key);
+    hold_rules(ingress, out);
+    strbuf_puts(out, "    http-response set-header Berth-Server %s\n"
+                     "    http-response set-var(txn.us) date(0,us),sub(txn.begun)\n"
+                     "    use_backend r%[var(txn.slot)] if { var(txn.slot) -m found } "
+                     "{ method GET HEAD OPTIONS TRACE }\n"
+                     "    use_backend w%[var(txn.slot)] if { var(txn.slot) -m found }\n"
+                     "    default_backend none\n"
+                     "backend none\n"
+                     "    http-request return status 404 content-type text/plain "
+                     "string \"no route for this host and path\\n\"\n");
 }
 
 /*
@@ -210,6 +219,7 @@ static uint64_t hash_of(const struct ingress *ingress)
     strbuf_init(&text, CONFIG_BYTES_MAX);
     write_global(ingress, &text);
     write_frontend(ingress, &text);
+    hold_program(ingress, &text);
     uint64_t hash = hash_u64(HASH_SEED, (uint64_t)ingress->options.slots);
     struct slot empty = {0};
     struct ingress one = {.slots = &empty};

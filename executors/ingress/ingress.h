@@ -14,6 +14,9 @@
  * - No request is answered twice by its doing: one that may have been sent is sent again only when
  *   its method is safe (GET, HEAD, OPTIONS, TRACE); all others go over a connection made for them
  *   alone, so that none is lost on an idle connection that the server closes at that moment.
+ * - A request for a route that is paused waits in HAProxy (hold.c), its body unread beyond one
+ *   buffer, until the route is not paused any more; then it is routed as one that comes at that
+ *   moment. Above `hold_us`, or with `waiting` of them there already: 503 with Retry-After.
  * - A server in PROBE or DRAIN gets no request but a probe, which names it and carries the key that
  *   is in the folder; clients cannot choose a server. What is open on it (websockets, answers under
  *   way) stays until the server is removed, and is shut then.
@@ -42,8 +45,12 @@
 #include "executors/drivers/process/cgroup.h"
 
 #define INGRESS_SLOTS          128 /* routes of one ingress, unless slots= says otherwise */
-#define INGRESS_ROUTE_SERVERS  66  /* of one route: every replica, and both sides of a move */
-#define INGRESS_PROBES         64  /* under way at once */
+#define INGRESS_HOLD_S         5   /* unless hold= says otherwise */
+#define INGRESS_HOLD_MAX_S     60
+#define INGRESS_WAITING        10000 /* unless waiting= says otherwise: as many connections wait */
+#define INGRESS_WAITING_MAX    20000
+#define INGRESS_ROUTE_SERVERS  66 /* of one route: every replica, and both sides of a move */
+#define INGRESS_PROBES         64 /* under way at once */
 #define INGRESS_PROBE_COUNT    1000
 #define INGRESS_CERT_US        (30 * US_PER_S)   /* how often the certificate file is looked at */
 #define INGRESS_START_US       (10 * US_PER_S)   /* a start that took longer has failed */
@@ -59,11 +66,14 @@ struct ingress_options {
     char cert[LIMIT_PATH_BYTES]; /* PEM: certificate, chain, key. A change is taken while serving */
     char haproxy[LIMIT_PATH_BYTES]; /* "": $BERTH_HAPROXY, else the first in $PATH and /usr/sbin */
     int slots;
-    int threads; /* 0: HAProxy's own choice, one per CPU */
+    int threads;     /* 0: HAProxy's own choice, one per CPU */
+    int64_t hold_us; /* for which a request waits for an owner, at most; 0: none waits */
+    int waiting;     /* requests that wait at once, at most */
 };
 
 /* The text of --ingress: "http=ADDR:PORT[,https=ADDR:PORT,cert=FILE][,slots=N][,threads=N]
- * [,haproxy=FILE]"; ADDR is a literal address ("0.0.0.0", "[::]"). Nothing is opened. */
+ * [,hold=SECONDS][,waiting=N][,haproxy=FILE]"; ADDR is a literal address ("0.0.0.0", "[::]").
+ * Nothing is opened. */
 int ingress_options_parse(const char *text, struct ingress_options *ret_options,
                           struct error *err) WARN_UNUSED;
 

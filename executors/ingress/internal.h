@@ -2,10 +2,10 @@
  * What the parts of the ingress share; nobody else includes it.
  *
  * Divided by meaning: ingress.c (the loop: open, dispatch, timers), process.c (HAProxy's life),
- * config.c (what it is started with), talk.c (one command at a time on its runtime socket),
- * routes.c (what is wanted: slots, their files), sync.c (what HAProxy has, and the next command
- * that brings it nearer to what is wanted), probe.c, metrics.c, cert.c; answers.c and response.c
- * read bytes of others and know nothing else.
+ * config.c (what it is started with), hold.c (how requests wait there), talk.c (one command at a
+ * time on its runtime socket), routes.c (what is wanted: slots, their files), sync.c (what HAProxy
+ * has, and the next command that brings it nearer to what is wanted), probe.c, metrics.c, cert.c;
+ * answers.c and response.c read bytes of others and know nothing else.
  */
 #pragma once
 
@@ -31,10 +31,20 @@
 #define FILE_ERRORS "haproxy.err"
 #define FILE_PROBE  "probe.sock"
 #define FILE_MAP    "routes.map"
+#define FILE_HELD   "held.map" /* the slots whose requests wait */
+#define FILE_HOLD   "hold.lua"
 #define FILE_CERT   "cert.pem"
 #define FILE_KEY    "key"
 #define FILE_LOCK   "lock"
 #define FOLDER_KEPT "routes"
+
+/* Finds the slot of a request by its host and path: the request's own host, else any. `first` and
+ * `then` say when; the second is one condition more for what the first has not found. */
+#define ROUTE_RULES(first, then)                                                      \
+    "    http-request set-var(txn.slot) "                                             \
+    "var(txn.host),concat(,txn.path,/),map_beg(" FILE_MAP ")" first "\n"              \
+    "    http-request set-var(txn.slot) str(*),concat(,txn.path,/),map_beg(" FILE_MAP \
+    ") if !{ var(txn.slot) -m found }" then "\n"
 
 /* A literal address in its canonical text, without brackets. */
 struct ingress_address {
@@ -67,6 +77,8 @@ struct want {
 struct slot {
     bool used; /* it has a route, or something of one is left in HAProxy */
     bool gone;
+    bool paused; /* its requests are to wait */
+    bool held;   /* in HAProxy they do */
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
@@ -105,6 +117,8 @@ enum change_kind {
     CHANGE_MAP_ADD,
     CHANGE_MAP_SET,
     CHANGE_MAP_DELETE,
+    CHANGE_HOLD,
+    CHANGE_LET_GO,
     CHANGE_MAINT,
     CHANGE_SHUT,
     CHANGE_DELETE,
@@ -133,6 +147,7 @@ enum word {
     WORD_INFO,
     WORD_SERVERS,
     WORD_MAP,
+    WORD_HELD,
     WORD_CHANGE,
     WORD_STAT,
     WORD_CERT_SET,
@@ -265,6 +280,10 @@ int config_write(struct ingress *ingress, struct error *err) WARN_UNUSED;
 bool config_is_current(const struct ingress *ingress);
 int config_key(struct ingress *ingress, struct error *err) WARN_UNUSED;
 
+/* hold.c */
+void hold_program(const struct ingress *ingress, struct strbuf *out); /* "" when none may wait */
+void hold_rules(const struct ingress *ingress, struct strbuf *out);
+
 /* talk.c */
 int talk_connect(struct ingress *ingress); /* 0, or a negative errno */
 void talk_close(struct ingress *ingress);
@@ -285,6 +304,7 @@ void sync_forget(struct ingress *ingress); /* nothing is known of HAProxy */
 void sync_begin(struct ingress *ingress);  /* it was started with all routes */
 void sync_server(struct ingress *ingress, const struct answer_server *server);
 void sync_entry(struct ingress *ingress, const struct answer_entry *entry);
+void sync_held(struct ingress *ingress, int slot);
 bool sync_next(struct ingress *ingress, int64_t now, struct change *ret_change);
 void sync_write(const struct change *change, struct strbuf *out);
 void sync_done(struct ingress *ingress, const struct change *change, const char *answer);

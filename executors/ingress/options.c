@@ -7,13 +7,14 @@
 
 static int take(struct ingress_options *options, const char *key, const char *value,
                 struct error *err);
-static int take_number(const char *key, const char *value, int64_t max, int *ret_value,
+static int take_number(const char *key, const char *value, int64_t min, int64_t max, int *ret_value,
                        struct error *err);
 static int take_address(const char *key, const char *value, char *out, struct error *err);
 
 int ingress_options_parse(const char *text, struct ingress_options *ret_options, struct error *err)
 {
-    struct ingress_options options = {.slots = INGRESS_SLOTS};
+    struct ingress_options options = {
+        .slots = INGRESS_SLOTS, .hold_us = INGRESS_HOLD_S * US_PER_S, .waiting = INGRESS_WAITING};
     char copy[2 * LIMIT_PATH_BYTES + 4 * LIMIT_NAME_BYTES];
     if (str_copy(copy, sizeof(copy), text) < 0)
         return error_set(err, ERR_LIMIT, 0, "--ingress is longer than %zu bytes", sizeof(copy) - 1);
@@ -85,15 +86,24 @@ static int take(struct ingress_options *options, const char *key, const char *va
     if (str_equal(key, "https"))
         return take_address(key, value, options->https, err);
     if (str_equal(key, "slots"))
-        return take_number(key, value, LIMIT_ROUTES, &options->slots, err);
+        return take_number(key, value, 1, LIMIT_ROUTES, &options->slots, err);
     if (str_equal(key, "threads"))
-        return take_number(key, value, 64, &options->threads, err);
+        return take_number(key, value, 1, 64, &options->threads, err);
+    if (str_equal(key, "waiting"))
+        return take_number(key, value, 1, INGRESS_WAITING_MAX, &options->waiting, err);
+    if (str_equal(key, "hold")) {
+        int seconds = 0;
+        int rc = take_number(key, value, 0, INGRESS_HOLD_MAX_S, &seconds, err);
+        if (rc == 0)
+            options->hold_us = seconds * US_PER_S;
+        return rc;
+    }
     bool cert = str_equal(key, "cert");
     if (!cert && !str_equal(key, "haproxy"))
         return error_set(
             err, ERR_INVALID, 0,
-            "--ingress: '%s' is not known. There are http, https, cert, slots, threads "
-            "and haproxy",
+            "--ingress: '%s' is not known. There are http, https, cert, slots, threads, "
+            "hold, waiting and haproxy",
             key);
     if (value[0] != '/' || strpbrk(value, " \t\n\"'\\#$") != NULL)
         return error_set(
@@ -106,13 +116,13 @@ static int take(struct ingress_options *options, const char *key, const char *va
     return 0;
 }
 
-static int take_number(const char *key, const char *value, int64_t max, int *ret_value,
+static int take_number(const char *key, const char *value, int64_t min, int64_t max, int *ret_value,
                        struct error *err)
 {
     int64_t number;
-    if (str_to_i64(value, &number) < 0 || number < 1 || number > max)
-        return error_set(err, ERR_INVALID, 0, "--ingress: %s is '%s'; it must be 1 to %lld", key,
-                         value, (long long)max);
+    if (str_to_i64(value, &number) < 0 || number < min || number > max)
+        return error_set(err, ERR_INVALID, 0, "--ingress: %s is '%s'; it must be %lld to %lld", key,
+                         value, (long long)min, (long long)max);
     *ret_value = (int)number;
     return 0;
 }

@@ -277,6 +277,7 @@ static void set(struct slot *slot, const struct message_route *route, const char
 {
     slot->used = true;
     slot->gone = route->gone;
+    slot->paused = route->paused;
     memcpy(slot->namespace_, route->namespace_, sizeof(slot->namespace_));
     memcpy(slot->app, route->app, sizeof(slot->app));
     memcpy(slot->workload, route->workload, sizeof(slot->workload));

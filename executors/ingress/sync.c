@@ -3,7 +3,9 @@
  *
  * The order of the commands of one route is what keeps traffic whole: servers are added, made ready
  * and given their weight; then the map leads to them; only then others lose their weight, and those
- * that are not wanted any more are closed. So there is no instant without a server that serves.
+ * that are not wanted any more are closed. So there is no instant without a server that serves. A
+ * route that is paused holds its requests before its servers lose their weight, and lets them go
+ * when others have theirs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 static bool slot_change(struct ingress *ingress, int index, int64_t now, struct change *change);
 static bool change_server(const struct slot *slot, struct change *change);
 static bool change_weight(const struct slot *slot, bool up, struct change *change);
+static bool change_hold(const struct slot *slot, bool hold, struct change *change);
 static bool change_map(const struct ingress *ingress, const struct slot *slot, bool stale,
                        struct change *change);
 static bool change_remove(const struct slot *slot, int64_t now, struct change *change);
@@ -26,12 +29,14 @@ static bool about(struct change *change, enum change_kind kind, int lane, const 
 
 void sync_forget(struct ingress *ingress)
 {
-    for (int i = 0; i < ingress->options.slots; i++)
+    for (int i = 0; i < ingress->options.slots; i++) {
+        ingress->slots[i].held = false;
         for (int lane = 0; lane < INGRESS_LANES; lane++) {
             free(ingress->slots[i].have[lane]);
             ingress->slots[i].have[lane] = NULL;
             ingress->slots[i].have_count[lane] = 0;
         }
+    }
     ingress->map_count = 0;
 }
 
@@ -65,6 +70,16 @@ void sync_entry(struct ingress *ingress, const struct answer_entry *entry)
     if (entry->slot >= ingress->options.slots || !map_add(ingress, entry->key, entry->slot))
         return;
     struct slot *slot = &ingress->slots[entry->slot];
+    if (!slot->used)
+        slot->used = slot->gone = true;
+}
+
+void sync_held(struct ingress *ingress, int index)
+{
+    if (index >= ingress->options.slots)
+        return;
+    struct slot *slot = &ingress->slots[index];
+    slot->held = true;
     if (!slot->used)
         slot->used = slot->gone = true;
 }
@@ -130,6 +145,12 @@ void sync_write(const struct change *change, struct strbuf *out)
     case CHANGE_MAP_DELETE:
         strbuf_printf(out, "del map " FILE_MAP " %s\n", change->key);
         return;
+    case CHANGE_HOLD:
+        strbuf_printf(out, "add map " FILE_HELD " %d 1\n", change->slot);
+        return;
+    case CHANGE_LET_GO:
+        strbuf_printf(out, "del map " FILE_HELD " %d\n", change->slot);
+        return;
     case CHANGE_MAINT:
         strbuf_printf(out, "set server %s state maint\n", server);
         return;
@@ -183,10 +204,12 @@ int64_t sync_deadline(const struct ingress *ingress)
 static bool slot_change(struct ingress *ingress, int index, int64_t now, struct change *change)
 {
     const struct slot *slot = &ingress->slots[index];
-    return (slot->gone && change_map(ingress, slot, true, change)) || change_server(slot, change) ||
+    bool hold = slot->paused && !slot->gone && ingress->options.hold_us > 0;
+    return (slot->gone && change_map(ingress, slot, true, change)) ||
+           (hold && change_hold(slot, true, change)) || change_server(slot, change) ||
            change_weight(slot, true, change) || change_map(ingress, slot, false, change) ||
-           change_weight(slot, false, change) || change_remove(slot, now, change) ||
-           change_map(ingress, slot, true, change);
+           (!hold && change_hold(slot, false, change)) || change_weight(slot, false, change) ||
+           change_remove(slot, now, change) || change_map(ingress, slot, true, change);
 }
 
 /* Every server that is wanted is there, at its address and out of maintenance. */
@@ -219,6 +242,11 @@ static bool change_weight(const struct slot *slot, bool up, struct change *chang
                 return about(change, CHANGE_WEIGHT, lane, want->instance);
         }
     return false;
+}
+
+static bool change_hold(const struct slot *slot, bool hold, struct change *change)
+{
+    return slot->held != hold && about(change, hold ? CHANGE_HOLD : CHANGE_LET_GO, 0, "");
 }
 
 /* `stale`: what leads to this slot and should not; else: what should and does not. */
@@ -290,6 +318,10 @@ static void apply(struct ingress *ingress, const struct change *change)
             if (str_equal(ingress->map[i].key, change->key))
                 ingress->map[i] = ingress->map[--ingress->map_count];
         return;
+    case CHANGE_HOLD:
+    case CHANGE_LET_GO:
+        slot->held = change->kind == CHANGE_HOLD;
+        return;
     case CHANGE_NONE:
     case CHANGE_ADDRESS:
     case CHANGE_READY:
@@ -329,6 +361,8 @@ static bool accepted(const struct change *change, const char *answer)
     case CHANGE_MAP_ADD:
     case CHANGE_MAP_SET:
     case CHANGE_MAP_DELETE:
+    case CHANGE_HOLD:
+    case CHANGE_LET_GO:
     case CHANGE_MAINT:
     case CHANGE_SHUT:
         break;

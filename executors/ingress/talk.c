@@ -182,6 +182,7 @@ static void take_line(struct ingress *ingress)
     struct answer_server server;
     struct answer_entry entry;
     int64_t pid;
+    int slot;
     char *line = talk->line;
     switch (talk->word) {
     case WORD_INFO:
@@ -195,6 +196,10 @@ static void take_line(struct ingress *ingress)
     case WORD_MAP:
         if (answer_entry(line, &entry) > 0)
             sync_entry(ingress, &entry);
+        return;
+    case WORD_HELD:
+        if (answer_held(line, &slot) > 0)
+            sync_held(ingress, slot);
         return;
     case WORD_STAT:
         metrics_stat_line(ingress, line);
@@ -243,6 +248,14 @@ static void take_end(struct ingress *ingress)
         say(ingress, WORD_MAP, "show map " FILE_MAP "\n");
         return;
     case WORD_MAP:
+        if (ingress->options.hold_us > 0) {
+            say(ingress, WORD_HELD, "show map " FILE_HELD "\n");
+            return;
+        }
+        ingress->phase = PHASE_UP;
+        sync_begin(ingress);
+        return;
+    case WORD_HELD:
         ingress->phase = PHASE_UP;
         sync_begin(ingress);
         return;

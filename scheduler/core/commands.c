@@ -27,7 +27,6 @@ static void fill_spec(const struct core_place *place, const struct variant *vari
                       struct message_spec *spec);
 static struct message_command *command_emit(struct core *core, const struct core_command *command);
 static void send_route(struct core *core, const struct core_command *command);
-static bool probes_route(const struct core *core, const struct core_command *command);
 static void send_probe(struct core *core, const struct core_command *command, const char *subject);
 static bool is_grant(const struct core *core, const struct core_command *command,
                      struct epoch *ret_owner);
@@ -139,8 +138,7 @@ static void command_send(struct core *core, struct core_command *command)
     CORE_SET(message->instance, command->instance);
     if (command->verb == NODE_PROBE) {
         /* Through the ingress there, as its requests come; else where its calls do. */
-        if (instance == NULL || !probes_route(core, command) ||
-            !core_route_probe(core, instance, &message->route))
+        if (instance == NULL || !core_route_probe(core, instance, &message->route))
             CORE_SET(message->subject, subject);
         message->probe_count = CORE_PROBE_COUNT;
         message->timeout_us = CORE_PROBE_WAIT_US;
@@ -186,13 +184,6 @@ static void send_route(struct core *core, const struct core_command *command)
     struct message_command *message = command_emit(core, command);
     if (message != NULL)
         message->route = route;
-}
-
-/* A standby of an owner serves no requests yet: it answers for itself alone. */
-static bool probes_route(const struct core *core, const struct core_command *command)
-{
-    const struct core_handoff *handoff = core_handoff_find(core, command->handoff);
-    return handoff != NULL && handoff->class_ == HANDOFF_OVERLAP;
 }
 
 static void send_probe(struct core *core, const struct core_command *command, const char *subject)

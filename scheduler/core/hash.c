@@ -194,6 +194,7 @@ static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
     hash = hash_i64(hash, handoff->shipped_bytes);
     hash = hash_i64(hash, handoff->first_bytes);
     hash = mix_text(hash, handoff->handed);
+    hash = hash_i64(hash, handoff->quiet.us);
     hash = mix(hash, handoff->route);
     hash = hash_canary(hash, &handoff->canary);
     return mix_text(hash, handoff->text);

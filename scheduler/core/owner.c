@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "scheduler/core/internal.h"
 
+static enum core_route_word quiet(struct handoff_step *step);
 static bool froze(struct handoff_step *step, struct core_instance *owner);
 static bool only_forward(const struct handoff_step *step);
 static void fence_begin(struct handoff_step *step);
@@ -73,6 +74,7 @@ void core_owner_freeze(struct handoff_step *step)
 {
     core_commands_drop_handoff(step->core, step->handoff->id);
     step->from->want = WANT_HELD;
+    step->handoff->quiet.us = 0;
     core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_FREEZING, patience_us(step));
 }
 
@@ -85,6 +87,11 @@ bool core_owner_freezing(struct handoff_step *step)
         core_owner_fence(step);
         return true;
     }
+    enum core_route_word word = from->frozen ? ROUTE_TAKEN : quiet(step);
+    if (word == ROUTE_LATE)
+        return core_routes_fail(step);
+    if (word == ROUTE_WAITING)
+        return false;
     if (core_step_due(step))
         return core_step_fail(step, from->frozen ? "its last state was not shipped in time"
                                                  : "the old copy did not freeze in time");
@@ -94,6 +101,29 @@ bool core_owner_freezing(struct handoff_step *step)
         return false;
     core_owner_fence(step);
     return true;
+}
+
+/* Requests of users wait in every ingress, and what was on its way to the owner has had the linger
+ * to get there: a frozen one would refuse it. The deadline is that of the wait, then of the freeze.
+ */
+static enum core_route_word quiet(struct handoff_step *step)
+{
+    struct core *core = step->core;
+    struct core_handoff *handoff = step->handoff;
+    if (handoff->quiet.us == 0) {
+        enum core_route_word word = core_routes_wait(core, handoff);
+        if (word != ROUTE_TAKEN)
+            return word;
+        bool users = core_ingress_count(core) > 0 &&
+                     core_route_find(core, handoff->namespace_, handoff->app, handoff->workload);
+        handoff->quiet.us = core->state.now.us + (users ? handoff->linger_us : 0);
+        handoff->deadline = handoff->quiet;
+    }
+    if (core->state.now.us < handoff->quiet.us)
+        return ROUTE_WAITING;
+    if (handoff->deadline.us < handoff->quiet.us + patience_us(step))
+        handoff->deadline.us = handoff->quiet.us + patience_us(step);
+    return ROUTE_TAKEN;
 }
 
 /* Tells the owner to freeze; true when it has. One that ends by itself meanwhile must not be

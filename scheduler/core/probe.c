@@ -27,7 +27,7 @@ void core_vantages_choose(struct core *core, struct core_handoff *handoff)
     bool known =
         core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &place);
     /* Requests of an HTTP workload come through the ingresses, and from nowhere else. */
-    if (known && core_is_http(&place) && handoff->class_ == HANDOFF_OVERLAP) {
+    if (known && core_is_http(&place)) {
         for (int i = 0; i < core_ingress_count(core); i++)
             vantage_add(handoff, core->state.nodes[core->ingresses[i]].name, CORE_VANTAGES);
         return;

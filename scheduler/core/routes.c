@@ -13,6 +13,9 @@ static void route_refresh(struct core *core, struct core_route *route);
 static bool role(const struct core *core, const struct core_instance *instance, int *ret_mode);
 static int role_of_new(const struct core_instance *instance, const struct core_handoff *handoff);
 static int role_of_old(const struct core_instance *instance, const struct core_handoff *handoff);
+static bool is_paused(const struct core *core, const struct core_route *route,
+                      const struct workload *workload, const struct message_server *servers,
+                      int count);
 static void weigh(const struct core *core, const struct core_route *route,
                   struct message_server *servers, int count);
 static bool routes_send(struct core *core, struct core_route *route, int *left);
@@ -162,6 +165,8 @@ static void route_refresh(struct core *core, struct core_route *route)
             hash = hash_str(hash, servers[i].endpoint);
             hash = hash_u64(hash, (uint64_t)servers[i].mode * 1024 + (uint64_t)servers[i].weight);
         }
+        if (is_paused(core, route, place.workload, servers, count))
+            hash = hash_u64(hash, true);
     }
     if (hash == route->hash && route->version != 0)
         return;
@@ -221,12 +226,12 @@ static int role_of_new(const struct core_instance *instance, const struct core_h
 {
     if (handoff->state == HANDOFF_STATE_RETURNING)
         return handoff->entered[HANDOFF_STATE_REACHABLE].us != 0 ? ROUTE_DRAIN : MODE_NONE;
-    /* A standby of an owner serves nobody before it owns. */
-    if (handoff->class_ != HANDOFF_OVERLAP)
+    /* A standby of an owner serves nobody before it owns; its probe it answers. */
+    if (handoff->class_ != HANDOFF_OVERLAP && handoff->state >= HANDOFF_STATE_READY)
         return handoff->state >= HANDOFF_STATE_GRANTING && instance->state == INSTANCE_READY
                    ? ROUTE_SERVE
-                   : MODE_NONE;
-    if (handoff->state >= HANDOFF_STATE_REACHABLE)
+                   : ROUTE_PROBE;
+    if (handoff->state >= HANDOFF_STATE_REACHABLE && handoff->class_ == HANDOFF_OVERLAP)
         return ROUTE_SERVE;
     return handoff->state == HANDOFF_STATE_READY ? ROUTE_PROBE : MODE_NONE;
 }
@@ -248,6 +253,31 @@ static int role_of_old(const struct core_instance *instance, const struct core_h
     default:
         return ROUTE_SERVE;
     }
+}
+
+/* Nobody owns for as long as it takes to give the ownership on: an owner is expected, and requests
+ * had better wait for it. Where none was there before, or nobody knows of a next one, they had not.
+ */
+static bool is_paused(const struct core *core, const struct core_route *route,
+                      const struct workload *workload, const struct message_server *servers,
+                      int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (servers[i].mode == ROUTE_SERVE)
+            return false;
+    }
+    for (int i = 0; i < workload->replicas; i++) {
+        const struct core_handoff *handoff =
+            core_handoff_of(core, route->namespace_, route->app, route->workload, i);
+        if (handoff == NULL || !core_is_owned(handoff) || handoff->to[0] == 0)
+            continue;
+        if (handoff->state == HANDOFF_STATE_FREEZING || handoff->state == HANDOFF_STATE_FENCING ||
+            handoff->state == HANDOFF_STATE_GRANTING ||
+            (handoff->state == HANDOFF_STATE_RETURNING &&
+             handoff->entered[HANDOFF_STATE_FENCING].us != 0))
+            return true;
+    }
+    return false;
 }
 
 /* Those that are not ready serve only when nobody else does; a canary has its share. Weight 0
@@ -440,6 +470,8 @@ bool core_route_fill(struct core *core, const struct core_command *command,
         if (ret_route->servers == NULL)
             return false;
         ret_route->server_count = core_route_servers(core, route, ret_route->servers, SERVERS_MAX);
+        ret_route->paused =
+            is_paused(core, route, place.workload, ret_route->servers, ret_route->server_count);
         return true;
     }
     return false;

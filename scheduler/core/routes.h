@@ -2,12 +2,15 @@
  * routes: which HTTP requests go to which instances, as every ingress is to have it.
  *
  * A workload with `http:` has one core_route. Its servers are made from the tables, never stored:
- *   PROBE  the new side of a handoff, from READY on: only probes, which name it, get there
+ *   PROBE  the new side of a handoff, from READY on (of an owner, until it owns): only probes,
+ *          which name it, get there
  *   SERVE  ready, wanted, and not the new side of a handoff before REACHABLE; of an owner, from
  *          GRANTING on. Of a new version that is judged (canary.c): its share by weight
  *   DRAIN  the old side from LINGERING (an owner: FREEZING) on, a removal, and what a handoff that
  *          goes back takes away; one that is not ready any more, unless nobody else serves
- * and nothing else is listed: what is being stopped, has no endpoint yet, or is on a lost node.
+ * The route of an owner is `paused` while none serves and a handoff is about to make one: ingresses
+ * hold its requests; before that owner is told to freeze, all of them do (owner.c).
+ * Nothing else is listed: what is being stopped, has no endpoint yet, or is on a lost node.
  *
  * A change of the servers, of their modes or weights, or of host, path and probe makes a new
  * version (a number of core_next: versions only grow, over all routes). Every live ingress (a node

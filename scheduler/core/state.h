@@ -168,6 +168,7 @@ struct core_handoff {
         bool worse;            /* by that answer; the handoff's text says in what */
         bool promoted;
     } canary;
+    struct instant quiet; /* FREEZING: users' requests wait, and none is on its way; 0: not known */
     uint64_t route; /* the oldest version of its route that holds for its state; 0: not asked yet */
     bool cancelled; /* went back because the plan changed, not because anything failed */
     char text[LIMIT_TEXT_BYTES]; /* why; and why it went back */
@@ -250,7 +251,8 @@ struct core_route {
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
-    uint64_t hash; /* of the servers, their modes and weights: a change makes a new version */
+    uint64_t hash; /* of the servers, their modes and weights, and whether it is paused: a change
+                    * makes a new version */
     uint64_t version;
     bool gone;  /* the workload is: dropped when every ingress has ended it */
     bool dirty; /* of this step only: its servers may have changed */

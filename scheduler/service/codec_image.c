@@ -170,6 +170,7 @@ static const struct wire_field handoff_fields[] = {
     LIST(image_handoff, vantages, vantage_count, "vantages", CORE_VANTAGES, &vantage_shape),
     FLAG(image_handoff, handoff.proven, "proven"),
     I64(image_handoff, handoff.linger_us, "linger_us"),
+    I64(image_handoff, handoff.quiet.us, "quiet_us"),
     U64(image_handoff, handoff.route, "route"),
     U64(image_handoff, handoff.canary.judge, "canary_judge"),
     I64(image_handoff, handoff.canary.until.us, "canary_until_us"),

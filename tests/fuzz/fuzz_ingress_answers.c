@@ -16,12 +16,15 @@ static void read_line(const char *line, struct stat_columns *columns)
     struct answer_stat stat;
     struct answer_log log;
     int64_t pid;
+    int held;
     if (answer_server(line, &server) > 0)
         BERTH_ASSERT(server.slot >= 0 && server.slot < LIMIT_ROUTES && server.port > 0 &&
                      server.port < 65536 && server.weight >= 0 &&
                      server.weight <= ROUTE_WEIGHT_MAX && server.name[0] != 0);
     if (answer_entry(line, &entry) > 0)
         BERTH_ASSERT(entry.slot >= 0 && entry.slot < LIMIT_ROUTES && entry.key[0] != 0);
+    if (answer_held(line, &held) > 0)
+        BERTH_ASSERT(held >= 0 && held < LIMIT_ROUTES);
     if (answer_pid(line, &pid) > 0)
         BERTH_ASSERT(pid > 1);
     int header = answer_stat_header(line, columns);

@@ -25,6 +25,8 @@ static void on_happened(void *context, enum ingress_event event, const char *tex
 static void find_haproxy(void);
 static bool is_alive(int64_t pid);
 static void remove_folder(const char *path);
+static int route_say(struct ingress_rig *rig, const char *name, const char *host, const char *path,
+                     const struct ingress_rig_server *servers, int count, bool paused);
 static int route_wait(struct ingress_rig *rig, const struct message_route *route);
 
 void ingress_rig_make(struct ingress_rig *rig, const char *more)
@@ -92,8 +94,20 @@ void ingress_rig_turn(struct ingress_rig *rig, int timeout_ms)
 int ingress_rig_route(struct ingress_rig *rig, const char *name, const char *host, const char *path,
                       const struct ingress_rig_server *servers, int count)
 {
+    return route_say(rig, name, host, path, servers, count, false);
+}
+
+int ingress_rig_pause(struct ingress_rig *rig, const char *name, const char *host, const char *path,
+                      const struct ingress_rig_server *servers, int count)
+{
+    return route_say(rig, name, host, path, servers, count, true);
+}
+
+static int route_say(struct ingress_rig *rig, const char *name, const char *host, const char *path,
+                     const struct ingress_rig_server *servers, int count, bool paused)
+{
     struct message_server list[INGRESS_ROUTE_SERVERS + 1];
-    struct message_route route = {.servers = list, .server_count = count};
+    struct message_route route = {.servers = list, .server_count = count, .paused = paused};
     memset(list, 0, sizeof(list));
     str_format(route.namespace_, sizeof(route.namespace_), "default");
     str_format(route.app, sizeof(route.app), "shop");

@@ -51,6 +51,9 @@ struct ingress_rig_server {
 /* The route of workload `name`, sent and waited for; the code of the answer or of the refusal. */
 int ingress_rig_route(struct ingress_rig *rig, const char *name, const char *host, const char *path,
                       const struct ingress_rig_server *servers, int count);
+/* The same of one that is paused: its requests are to wait. */
+int ingress_rig_pause(struct ingress_rig *rig, const char *name, const char *host, const char *path,
+                      const struct ingress_rig_server *servers, int count);
 int ingress_rig_gone(struct ingress_rig *rig, const char *name);
 /* The number of the answered ones. */
 int ingress_rig_probe(struct ingress_rig *rig, const char *host, const char *path,

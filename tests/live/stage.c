@@ -121,7 +121,8 @@ char *stage_document(const struct stage *stage)
     if (digest_file(program, digest, &err) < 0)
         fail_msg("%s", err.text);
     if (stage->kind == STAGE_WEB && !stage->options.no_ids)
-        str_format(args, sizeof args, ", args: [\"--ids\", \"%s\"%s]", stage->folder,
+        str_format(args, sizeof args, ", args: [\"--ids\", \"%s\", \"--owner\", \"%s\"%s]",
+                   stage->folder, stage->options.owner ? "yes" : "no",
                    stage->options.args != NULL ? stage->options.args : "");
     if (stage->options.update != NULL)
         str_format(update, sizeof update, "    update: %s\n", stage->options.update);
@@ -137,28 +138,29 @@ char *stage_document(const struct stage *stage)
     if (stage->kind == STAGE_COUNTER)
         str_format(args, sizeof args, ", args: [\"--linger-ms\", \"%" PRId64 "\"]", linger_ms);
     strbuf_init(&out, 65536);
-    strbuf_printf(
-        &out,
-        "app: %s\n"
-        "namespace: default\n"
-        "moves: off\n"
-        "workloads:\n"
-        "  - name: %s\n"
-        "    handoff: %s\n"
-        "    run: {driver: process, artifact: \"file:%s\", digest: \"%s\"%s,\n"
-        "          env: {STAGE_VERSION: \"%" PRId64 "\"}}\n"
-        "    contract: true\n"
-        "    ready: {kind: contract}\n"
-        "%s%s"
-        "    resources: %s\n"
-        "    require: {cloud: %s}\n"
-        "    calls: 20/s\n"
-        "    restarts: %d\n"
-        "    timeouts: {start: 20s, drain: 10s, stop: 5s}\n",
-        stage->app, stage->workload, kind->class, program, digest, args, stage->options.version,
-        stage->kind == STAGE_WEB ? "    http: {host: web.test, path: /, probe: /berth}\n" : "",
-        update, kind->resources, stage->cloud,
-        stage->options.restarts > 0 ? stage->options.restarts : 5);
+    strbuf_printf(&out,
+                  "app: %s\n"
+                  "namespace: default\n"
+                  "moves: off\n"
+                  "workloads:\n"
+                  "  - name: %s\n"
+                  "    handoff: %s\n"
+                  "    run: {driver: process, artifact: \"file:%s\", digest: \"%s\"%s,\n"
+                  "          env: {STAGE_VERSION: \"%" PRId64 "\"}}\n"
+                  "    contract: true\n"
+                  "    ready: {kind: contract}\n"
+                  "%s%s"
+                  "    resources: %s\n"
+                  "    require: {cloud: %s}\n"
+                  "    calls: 20/s\n"
+                  "    restarts: %d\n"
+                  "    timeouts: {start: 20s, drain: 10s, stop: 5s}\n",
+                  stage->app, stage->workload, stage->options.owner ? "exclusive" : kind->class,
+                  program, digest, args, stage->options.version,
+                  stage->kind == STAGE_WEB ? "    http: {host: web.test, path: /, probe: /berth}\n"
+                                           : "",
+                  update, kind->resources, stage->cloud,
+                  stage->options.restarts > 0 ? stage->options.restarts : 5);
     if (strbuf_error(&out, &err) < 0)
         fail_msg("%s", err.text);
     char *text = strdup(strbuf_text(&out));
@@ -337,6 +339,11 @@ static int web_argv(struct stage *stage, const char **argv, char text[8][64], ch
     }
     if (stage->options.fresh)
         argv[count++] = "--fresh";
+    if (stage->options.post_bytes > 0) {
+        str_format(text[4], sizeof text[4], "%" PRId64, stage->options.post_bytes);
+        argv[count++] = "--post-bytes";
+        argv[count++] = text[4];
+    }
     return count;
 }
 

@@ -25,6 +25,8 @@ struct stage_options {
     int64_t group_us;    /* what is due within so long is sent at once; 0: the client's own */
     int64_t timeout_ms;  /* until an HTTP request is lost; 0: the client's own */
     bool fresh;          /* http-load: a connection for each request */
+    bool owner;          /* web is an exclusive owner */
+    int64_t post_bytes;  /* http-load: every second request is a POST with such a body */
     bool no_ids;         /* web keeps no list of its requests: none is found to be done twice */
     int pages;           /* websockets beside it; 0: none */
     int64_t state_bytes; /* of the stateful one; 0: 4 MiB */

@@ -84,6 +84,37 @@ static void test_http_two_ingresses(void **state)
     http_moves(true, &(struct cluster_options){.ingress = {true, true}});
 }
 
+/* An owner behind the ingress: nobody serves in the middle of each of fifty handoffs, and whoever
+ * asks then waits in the ingress. No request is refused, lost, or carried out twice, and those of
+ * websockets come back by themselves. */
+static void test_http_owner(void **state)
+{
+    int status;
+    (void)state;
+    cluster_start(&cluster, &(struct cluster_options){.ingress = {true, false}});
+    stage_open(&stage, &cluster, STAGE_WEB, "gcp",
+               &(struct stage_options){.owner = true, .post_bytes = 40000, .pages = 5});
+    stage_ask(&stage);
+    there_and_back(50, 20);
+    json_t *line = stage_judge(&stage, &status);
+    print_message("sent %" PRId64 ", longest gap %" PRId64 " ms, p99 %" PRId64 " us\n",
+                  stage_number(line, "sent"), stage_number(line, "longest_gap_us") / US_PER_MS,
+                  stage_number(line, "p99_us"));
+    assert_int_equal(stage_number(line, "lost"), 0);
+    assert_int_equal(stage_number(line, "refused"), 0);
+    assert_int_equal(stage_number(line, "twice"), 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(json_array_size(json_object_get(line, "servers")), 51);
+    json_decref(line);
+    line = stage_judge_pages(&stage, &status);
+    assert_int_equal(stage_number(line, "lost"), 0);
+    assert_int_equal(stage_number(line, "closed_other"), 0);
+    assert_true(stage_number(line, "closed_1012") > 0);
+    json_decref(line);
+    stage_close(&stage);
+    cluster_no_orphans(&cluster);
+}
+
 static void owner_moves(enum stage_kind kind, const struct cluster_options *how)
 {
     int status;
@@ -159,6 +190,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_http, teardown),
         cmocka_unit_test_teardown(test_http_two_ingresses, teardown),
+        cmocka_unit_test_teardown(test_http_owner, teardown),
         cmocka_unit_test_teardown(test_exclusive, teardown),
         cmocka_unit_test_teardown(test_stateful, teardown),
         cmocka_unit_test_teardown(test_uneven_distance, teardown),

@@ -32,6 +32,11 @@ static void test_options(void **state)
         "http=0.0.0.0:80,slots=0",
         "http=0.0.0.0:80,slots=1025",
         "http=0.0.0.0:80,threads=65",
+        "http=0.0.0.0:80,hold=61",
+        "http=0.0.0.0:80,hold=-1",
+        "http=0.0.0.0:80,hold=5s",
+        "http=0.0.0.0:80,waiting=0",
+        "http=0.0.0.0:80,waiting=20001",
         "http=0.0.0.0:80,what=1",
     };
     struct ingress_options options;
@@ -47,6 +52,14 @@ static void test_options(void **state)
     assert_string_equal(options.https, "");
     assert_int_equal(options.slots, INGRESS_SLOTS);
     assert_int_equal(options.threads, 0);
+    assert_int_equal(options.hold_us, 5000000);
+    assert_int_equal(options.waiting, 10000);
+    assert_int_equal(ingress_options_parse("http=0.0.0.0:80,hold=0", &options, &err), 0);
+    assert_int_equal(options.hold_us, 0);
+    assert_int_equal(ingress_options_parse("http=0.0.0.0:80,hold=60,waiting=20000", &options, &err),
+                     0);
+    assert_int_equal(options.hold_us, 60000000);
+    assert_int_equal(options.waiting, 20000);
     assert_int_equal(ingress_options_parse("https=[0:0::1]:443,cert=/etc/site.pem,slots=1024,"
                                            "threads=2,haproxy=/opt/haproxy",
                                            &options, &err),
@@ -65,6 +78,7 @@ static void test_answers(void **state)
     struct answer_entry entry;
     struct answer_log log;
     int64_t pid;
+    int held;
     (void)state;
     assert_int_equal(answer_server("4 r12 1 web-1 127.0.0.1 2 4 200 200 0 1 0 0 0 0 0 0 - 9001 - 0 "
                                    "0 - - 0",
@@ -91,6 +105,11 @@ static void test_answers(void **state)
     assert_int_equal(entry.slot, 7);
     assert_int_equal(answer_entry("0x562b39e11440 shop.test/api/ 1024", &entry), 0);
     assert_int_equal(answer_entry("Unknown map identifier.", &entry), 0);
+    assert_int_equal(answer_held("0x562b39e11440 7 1", &held), 1);
+    assert_int_equal(held, 7);
+    assert_int_equal(answer_held("0x562b39e11440 1024 1", &held), 0);
+    assert_int_equal(answer_held("0x562b39e11440 -1 1", &held), 0);
+    assert_int_equal(answer_held("7 1", &held), 0);
     assert_int_equal(answer_pid("Pid: 9230", &pid), 1);
     assert_int_equal(pid, 9230);
     assert_int_equal(answer_pid("Pid: 1", &pid), 0);

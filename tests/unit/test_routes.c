@@ -13,16 +13,19 @@
 #include "tests/unit/core_fixture.h"
 
 #define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define WEB(name, http, replicas)                                                   \
+#define WEB_OF(handoff, name, http, replicas)                                       \
     "app: " name "\n"                                                               \
     "workloads:\n"                                                                  \
     "  - name: web\n"                                                               \
     "    contract: true\n"                                                          \
+    "    handoff: " handoff "\n"                                                    \
     "    replicas: " replicas "\n"                                                  \
     "    http: " http "\n"                                                          \
     "    run: {driver: process, artifact: 'file:/bin/web', digest: '" DIGEST "'}\n" \
     "    resources: {cpu: 200m, memory: 64MiB}\n"                                   \
     "    timeouts: {start: 10s, drain: 5s, stop: 5s}\n"
+
+#define WEB(name, http, replicas) WEB_OF("overlap", name, http, replicas)
 
 static const char *const at_edge[] = {"web", "edge/nyc", NULL};
 static const char *const at_gcp[] = {"web", "gcp/us-central1", NULL};
@@ -521,6 +524,102 @@ static void test_more_ingresses_than_are_served_say_so(void **state)
     tick(f);
 }
 
+/* ---- owners behind an ingress ---- */
+
+static void paused_is(struct test *t, bool paused)
+{
+    assert_int_equal(fixture_route(&t->f, t->in1, "web")->paused, paused);
+    assert_int_equal(fixture_route(&t->f, t->in2, "web")->paused, paused);
+}
+
+static void test_an_owner_freezes_when_every_ingress_holds(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    start(f, WEB_OF("exclusive", "shop", "{path: /}", "1"));
+    paused_is(t, false);
+    char old[LIMIT_ID_BYTES];
+    char fresh[LIMIT_ID_BYTES];
+    str_format(old, sizeof(old), "%s", fixture_serving(f, "web")->id);
+    f->fence_code = 1;
+    move(f);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_FREEZING);
+    str_format(fresh, sizeof(fresh), "%s", handoff_of(f)->to);
+    /* Both hold what comes; what was on its way gets to the owner before it is told. */
+    paused_is(t, true);
+    mode_is(t, old, ROUTE_DRAIN);
+    mode_is(t, fresh, ROUTE_PROBE);
+    assert_int_equal(f->verb_count[NODE_DRAIN], 0);
+    assert_true(handoff_of(f)->linger_us >= 20 * US_PER_MS);
+    fixture_run(f, handoff_of(f)->linger_us - 1000);
+    assert_int_equal(f->verb_count[NODE_DRAIN], 0);
+    fixture_run(f, 2000);
+    assert_int_equal(f->verb_count[NODE_DRAIN], 1);
+    assert_int_equal(f->told_while_served, 0);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_FENCING);
+    paused_is(t, true);
+    fixture_fenced(f, 0);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_HELD);
+    paused_is(t, false);
+    mode_is(t, fresh, ROUTE_SERVE);
+    f->fence_code = 0;
+    fixture_run(f, 5 * US_PER_S);
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+    paused_is(t, false);
+    mode_is(t, old, -1);
+}
+
+static void test_an_ingress_that_does_not_hold_sends_it_back(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    start(f, WEB_OF("stateful", "shop", "{path: /}", "1"));
+    char old[LIMIT_ID_BYTES];
+    str_format(old, sizeof(old), "%s", fixture_serving(f, "web")->id);
+    f->export_bytes[1] = 1000;
+    f->nodes[fixture_node(f, "edge")].unanswered = 1u << NODE_SNAPSHOT;
+    move(f);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_SHIPPING);
+    f->nodes[t->in2].unanswered = ROUTE_BIT;
+    f->nodes[fixture_node(f, "edge")].unanswered = 0;
+    fixture_run(f, 2 * US_PER_S); /* it is told again */
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_FREEZING);
+    fixture_run(f, 20 * US_PER_S);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_FREEZING);
+    assert_int_equal(f->verb_count[NODE_DRAIN], 0);
+    assert_string_equal(fixture_serving(f, "web")->id, old);
+    fixture_run(f, 15 * US_PER_S);
+    const struct core_handoff *ended = fixture_ended(f);
+    assert_int_equal(ended->state, HANDOFF_STATE_BACK);
+    assert_non_null(strstr(ended->text, "the ingress on in2 has not taken its route in time"));
+    assert_string_equal(fixture_serving(f, "web")->id, old);
+    assert_false(fixture_route(f, t->in1, "web")->paused);
+}
+
+/* A first owner, and one whose process has ended for good, are nobody's pause. */
+static void test_without_an_owner_to_come_nothing_waits(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    apply(f, WEB_OF("exclusive", "shop", "{path: /}", "1"));
+    fixture_run(f, 1100 * US_PER_MS);
+    f->nodes[fixture_node(f, "edge")].ignored = 1u << NODE_START;
+    fixture_plan(f, at_edge, INT64_MAX, 1000);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_STARTING);
+    paused_is(t, false);
+    f->nodes[fixture_node(f, "edge")].ignored = 0;
+    f->fence_code = 1;
+    fixture_run(f, 10 * US_PER_S);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_FENCING);
+    paused_is(t, true); /* it is ready, and owns in a moment */
+    f->fence_code = 0;
+    fixture_run(f, 3 * US_PER_S);
+    paused_is(t, false);
+    fixture_report(f, fixture_serving(f, "web"), INSTANCE_BACKOFF, "exit 1");
+    paused_is(t, false);
+    assert_null(fixture_serving(f, "web"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -542,6 +641,9 @@ int main(void)
         TEST(test_a_removal_waits_until_nobody_sends_to_it),
         TEST(test_an_image_keeps_what_ingresses_have_taken),
         TEST(test_more_ingresses_than_are_served_say_so),
+        TEST(test_an_owner_freezes_when_every_ingress_holds),
+        TEST(test_an_ingress_that_does_not_hold_sends_it_back),
+        TEST(test_without_an_owner_to_come_nothing_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

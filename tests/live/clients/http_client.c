@@ -152,14 +152,20 @@ static void connected(struct http_clients *clients, struct http_client *client)
 
 static void send_request(struct http_clients *clients, struct http_client *client)
 {
-    char text[1024];
+    static const char zeros[HTTP_CLIENT_POST_MAX];
+    char text[1024], length[64] = "";
+    bool posts = clients->post_bytes > 0 && client->id % 2 == 1;
+    size_t body_bytes = posts ? (size_t)clients->post_bytes : 0;
     set_state(clients, client, CLIENT_BUSY);
     client->left_bytes = -1;
+    if (posts)
+        str_format(length, sizeof length, "Content-Length: %zu\r\n", body_bytes);
     str_format(text, sizeof text,
-               "GET %.500s HTTP/1.1\r\nHost: %.200s\r\nRequest-Id: %s.%" PRId64 "\r\n%s\r\n",
-               clients->path, clients->host, clients->run, client->id,
-               clients->fresh ? "Connection: close\r\n" : "");
+               "%s %.500s HTTP/1.1\r\nHost: %.200s\r\nRequest-Id: %s.%" PRId64 "\r\n%s%s\r\n",
+               posts ? "POST" : "GET", clients->path, clients->host, clients->run, client->id,
+               length, clients->fresh ? "Connection: close\r\n" : "");
     if (!bytes_add(&client->out, text, strlen(text), sizeof text) ||
+        !bytes_add(&client->out, zeros, body_bytes, sizeof text + sizeof zeros) ||
         bytes_send(&client->out, client->fd) < 0) {
         drop(clients, client, LOSS_CLOSED);
         return;

@@ -36,6 +36,7 @@ struct run {
     int64_t timeout_ms;
     int64_t every_ms;
     int64_t group_us;
+    int64_t post_bytes;
     bool fresh;
     bool json;
     char host_of_url[256];
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
         {"--seconds", "how long", .number = &run.seconds},
         {"--connections", "kept alive at once", .number = &run.connections},
         {"--fresh", "a connection of its own for each request", .flag = &run.fresh},
+        {"--post-bytes", "every second request is a POST with so many", .number = &run.post_bytes},
         {"--timeout-ms", "an answer later than that is lost", .number = &run.timeout_ms},
         {"--every-ms", "between two lines", .number = &run.every_ms},
         {"--history", "FILE: every request, for a judge", .word = &run.history},
@@ -86,12 +88,17 @@ int main(int argc, char **argv)
                                    .epoll = -1,
                                    .fresh = run.fresh,
                                    .path = run.path,
+                                   .post_bytes = run.post_bytes,
                                    .timeout_us = run.timeout_ms * US_PER_MS,
                                    .count = (int)run.connections};
     if (run.rate < 1 || run.seconds < 1 || run.every_ms < 1 || run.connections < 1 ||
         run.connections > HTTP_CLIENT_CONNECTIONS_MAX) {
         fprintf(stderr, "http-load: --rate, --seconds, --every-ms from 1; --connections 1 to %d\n",
                 HTTP_CLIENT_CONNECTIONS_MAX);
+        return 2;
+    }
+    if (run.post_bytes < 0 || run.post_bytes > HTTP_CLIENT_POST_MAX) {
+        fprintf(stderr, "http-load: --post-bytes 0 to %d\n", HTTP_CLIENT_POST_MAX);
         return 2;
     }
     if (resolve(&run, &clients.address) < 0)

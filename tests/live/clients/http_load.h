@@ -22,6 +22,7 @@
 #define HTTP_CLIENT_ANSWER_MAX      (16 << 20)
 #define HTTP_CLIENT_RETRY_US        (10 * 1000) /* between two tries to connect */
 #define HTTP_CLIENT_SERVERS         64
+#define HTTP_CLIENT_POST_MAX        (64 << 10)
 
 enum http_client_state { CLIENT_CLOSED, CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_BUSY };
 
@@ -54,7 +55,8 @@ struct http_clients {
     const char *host;
     const char *path;
     char run[LIMIT_ID_BYTES];
-    bool fresh; /* a connection for each request */
+    bool fresh;         /* a connection for each request */
+    int64_t post_bytes; /* every second request is a POST with such a body; 0: all are GETs */
     int64_t timeout_us;
     int count;
     int epoll;
