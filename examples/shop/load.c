@@ -5,10 +5,12 @@
  * without an answer, and latencies.
  *
  *     shop-load --url nats://127.0.0.1:4222 --rate 200 --seconds 30 [--seed FILE] [--inbox PREFIX]
- *               [--subject svc.default.front] [--keys 100] [--keys-later 1000000] [--every-s 1]
+ *               [--subject svc.default.front] [--subjects 0] [--keys 100] [--keys-later 1000000]
+ * [--every-s 1]
  *               [--history FILE] [--timeout-ms 5000] [--group-us 200]
  *
- * Keys are drawn evenly from --keys of them; SIGUSR1 switches to --keys-later (a cache then
+ * With --subjects N request k goes to "<subject>.<k mod N>": N services, each its share of the
+ * rate. Keys are drawn evenly from --keys of them; SIGUSR1 switches to --keys-later (a cache then
  * misses). One JSON line every --every-s seconds, and one with "final":true at the end (SIGTERM and
  * SIGINT end it early). --history writes "<id> <sent_us> <answered_us or 0> <answers> <ok>" per
  * request, in wall time, for a checker to judge afterwards. What is due within --group-us is sent
@@ -49,6 +51,7 @@ struct load {
     const char *history_path;
     int64_t rate;
     int64_t seconds;
+    int64_t subjects;
     int64_t keys;
     int64_t keys_later;
     int64_t every_s;
@@ -167,6 +170,7 @@ static int read_options(struct load *load, int argc, char **argv)
                  {"--history", &load->history_path, NULL},
                  {"--rate", NULL, &load->rate},
                  {"--seconds", NULL, &load->seconds},
+                 {"--subjects", NULL, &load->subjects},
                  {"--keys", NULL, &load->keys},
                  {"--keys-later", NULL, &load->keys_later},
                  {"--every-s", NULL, &load->every_s},
@@ -269,16 +273,19 @@ static void send_one(struct load *load, uint64_t *random)
     int64_t keys = later ? load->keys_later : load->keys;
     int64_t id = load->request_count;
     char reply[320];
+    char subject[LIMIT_SUBJECT_BYTES];
     char body[64];
     str_format(reply, sizeof reply, "%s.%" PRId64, load->inbox, id);
     str_format(body, sizeof body, "%" PRId64 " k%" PRIu64, id,
                next_random(random) % (uint64_t)keys + (later ? UINT64_C(1) << 40 : 0));
+    str_format(subject, sizeof subject, "%s", load->subject);
+    if (load->subjects > 0)
+        str_format(subject, sizeof subject, "%.200s.%" PRId64, load->subject, id % load->subjects);
     pthread_mutex_lock(&load->lock);
     load->requests[id].sent_us = load->begun_wall_us + due_us(load, id);
     load->request_count++;
     pthread_mutex_unlock(&load->lock);
-    if (natsConnection_PublishRequestString(load->connection, load->subject, reply, body) !=
-        NATS_OK)
+    if (natsConnection_PublishRequestString(load->connection, subject, reply, body) != NATS_OK)
         fprintf(stderr, "shop-load: request %" PRId64 " could not be sent\n", id);
 }
 
