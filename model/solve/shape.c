@@ -1,0 +1,401 @@
+#include "model/solve/shape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A pair of parts with what is said about it. */
+struct pair_of_parts {
+    int a; /* a < b */
+    int b;
+    int edge; /* of the reduced problem; -1: only apart */
+    bool apart;
+};
+
+struct shaper {
+    const struct reduced *reduced;
+    struct arena *arena;
+    struct shape shape;
+    size_t *first;
+    struct pair_of_parts *pairs;
+    size_t pair_count;
+    bool varies; /* demands differ between the cells of a part */
+};
+
+static int no_memory(struct error *err);
+static int shape_parts(struct shaper *shaper, struct error *err);
+static int shape_rows(struct shaper *shaper, struct error *err);
+static int find_units(struct shaper *shaper, struct error *err);
+static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part,
+                        const int32_t **ret_cell, struct error *err);
+static int collect_pairs(struct shaper *shaper, struct error *err);
+static int shape_links(struct shaper *shaper, struct error *err);
+static int shape_link(struct shaper *shaper, const struct pair_of_parts *pair,
+                      struct grid_link *link, struct grid_table *table, struct error *err);
+static int64_t pair_cost(const struct reduced *reduced, const struct pair_of_parts *pair,
+                         int choice_a, int choice_b);
+static int64_t divisor(int64_t a, int64_t b);
+static int compare_pairs(const void *x, const void *y);
+
+int shape_build(const struct reduced *reduced, struct arena *arena, struct shape *ret_shape,
+                struct error *err)
+{
+    struct shaper shaper = {.reduced = reduced, .arena = arena};
+    struct grid *grid = &shaper.shape.grid;
+    grid->parts = reduced->parts;
+    grid->sites = reduced->sites;
+    grid->resources = RESOURCE_COUNT;
+    int rc = shape_parts(&shaper, err);
+    rc = rc == 0 ? shape_rows(&shaper, err) : rc;
+    rc = rc == 0 ? collect_pairs(&shaper, err) : rc;
+    rc = rc == 0 ? shape_links(&shaper, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    struct grid *strict = &shaper.shape.strict;
+    const int32_t *demand = strict->demand;
+    const int32_t *cell_demand = strict->cell_demand;
+    const int64_t *capacity = strict->capacity;
+    *strict = *grid;
+    if (!shaper.shape.exact) {
+        strict->demand = demand;
+        strict->cell_demand = cell_demand;
+        strict->capacity = capacity;
+    }
+    struct error refused = {0};
+    if (grid_check(grid, &refused) < 0) {
+        return error_set(err, ERR_UNSUPPORTED, 0, "%s", refused.text);
+    }
+    *ret_shape = shaper.shape;
+    return 0;
+}
+
+void shape_choice(const struct shape *shape, const int *cell, int *ret_choice)
+{
+    for (int part = 0; part < shape->grid.parts; part++) {
+        ret_choice[part] = shape->choice[shape->grid.first[part] + (size_t)cell[part]];
+    }
+}
+
+void shape_cells(const struct shape *shape, const int *choice, int *ret_cell)
+{
+    for (int part = 0; part < shape->grid.parts; part++) {
+        ret_cell[part] = -1;
+        for (int cell = 0; cell < grid_cells(&shape->grid, part); cell++) {
+            if (shape->choice[shape->grid.first[part] + (size_t)cell] == choice[part]) {
+                ret_cell[part] = cell;
+            }
+        }
+    }
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "no memory for the problem as a grid");
+}
+
+/* Cells, their sites and costs. A part's least cost is its base. */
+static int shape_parts(struct shaper *shaper, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    struct shape *shape = &shaper->shape;
+    size_t parts = (size_t)reduced->parts;
+    size_t cells = 0;
+    shaper->first = arena_array(shaper->arena, parts + 1, sizeof(size_t));
+    for (size_t part = 0; shaper->first != NULL && part < parts; part++) {
+        shaper->first[part] = cells;
+        cells += (size_t)reduced->open_count[part];
+        shaper->first[part + 1] = cells;
+    }
+    int64_t *base = arena_array(shaper->arena, parts + 1, sizeof(int64_t));
+    int64_t *unit = arena_array(shaper->arena, parts + 1, sizeof(int64_t));
+    uint32_t *cost = arena_array(shaper->arena, cells + 1, sizeof(uint32_t));
+    uint16_t *site = arena_array(shaper->arena, cells + 1, sizeof(uint16_t));
+    int *current = arena_array(shaper->arena, parts + 1, sizeof(int));
+    shape->choice = arena_array(shaper->arena, cells + 1, sizeof(int));
+    if (shaper->first == NULL || base == NULL || unit == NULL || cost == NULL || site == NULL ||
+        current == NULL || shape->choice == NULL) {
+        return no_memory(err);
+    }
+    for (int part = 0; part < reduced->parts; part++) {
+        int64_t least = INT64_MAX;
+        int64_t most = 0;
+        size_t at = shaper->first[part];
+        for (int choice = 0; choice < reduced->count[part]; choice++) {
+            size_t node = reduce_node(reduced, part, choice);
+            if (reduced->open[node]) {
+                shape->choice[at++] = choice;
+                least = reduced->node[node] < least ? reduced->node[node] : least;
+                most = reduced->node[node] > most ? reduced->node[node] : most;
+            }
+        }
+        base[part] = least;
+        unit[part] = (most - least) / (GRID_CLOSED - 1) + 1;
+        current[part] = -1;
+        for (at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
+            int choice = shape->choice[at];
+            int64_t above = reduced->node[reduce_node(reduced, part, choice)] - least;
+            cost[at] = (uint32_t)(above / unit[part]);
+            site[at] = (uint16_t)reduce_choice(reduced, part, choice)->site;
+            if (choice == reduced->problem->parts[part].current) {
+                current[part] = (int)(at - shaper->first[part]);
+            }
+        }
+    }
+    shape->constant = reduced->constant;
+    struct grid *grid = &shape->grid;
+    grid->first = shaper->first;
+    grid->site = site;
+    grid->base = base;
+    grid->unit = unit;
+    grid->cost = cost;
+    grid->current = current;
+    return 0;
+}
+
+static int64_t divisor(int64_t a, int64_t b)
+{
+    while (b != 0) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* ---- capacities and demands ---- */
+
+static int shape_rows(struct shaper *shaper, struct error *err)
+{
+    const struct problem *problem = shaper->reduced->problem;
+    struct shape *shape = &shaper->shape;
+    size_t rows = (size_t)shape->grid.sites * RESOURCE_COUNT;
+    int64_t *capacity = arena_array(shaper->arena, rows, sizeof(int64_t));
+    int64_t *strict = arena_array(shaper->arena, rows, sizeof(int64_t));
+    shape->rule = arena_array(shaper->arena, rows, sizeof(int));
+    if (capacity == NULL || strict == NULL || shape->rule == NULL) {
+        return no_memory(err);
+    }
+    int rc = find_units(shaper, err);
+    if (rc < 0) {
+        return rc;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        shape->rule[row] = -1;
+        capacity[row] = INT64_MAX;
+    }
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        if (rule->kind != RULE_CAPACITY) {
+            continue;
+        }
+        if (rule->capacity < 0) {
+            return error_set(err, ERR_UNSUPPORTED, 0, "%s: less than nothing", rule->text);
+        }
+        size_t row = (size_t)rule->site * RESOURCE_COUNT + (size_t)rule->resource;
+        int64_t units = rule->capacity / shape->unit[rule->resource];
+        if (shape->rule[row] < 0 || units < capacity[row]) {
+            capacity[row] = units;
+            shape->rule[row] = i;
+        }
+    }
+    memcpy(strict, capacity, rows * sizeof(int64_t));
+    shape->grid.capacity = capacity;
+    shape->strict.capacity = strict;
+    rc = shape_demand(shaper, false, &shape->grid.demand, &shape->grid.cell_demand, err);
+    if (rc == 0 && !shape->exact) {
+        rc = shape_demand(shaper, true, &shape->strict.demand, &shape->strict.cell_demand, err);
+    }
+    return rc;
+}
+
+/* The largest unit in which every demand is a whole number of at most 30 bits; where there is none,
+ * a larger one. */
+static int find_units(struct shaper *shaper, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    struct shape *shape = &shaper->shape;
+    (void)err;
+    shape->exact = true;
+    for (int r = 0; r < RESOURCE_COUNT; r++) {
+        int64_t common = 0;
+        int64_t most = 0;
+        for (int part = 0; part < reduced->parts; part++) {
+            int64_t seen = -1;
+            for (size_t at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
+                int64_t demand = reduce_choice(reduced, part, shape->choice[at])->demand[r];
+                common = divisor(common, demand);
+                most = demand > most ? demand : most;
+                shaper->varies = shaper->varies || (seen >= 0 && seen != demand);
+                seen = demand;
+            }
+        }
+        common = common == 0 ? 1 : common;
+        int64_t needed = most / ((1 << 30) - 1) + 1;
+        shape->unit[r] = common >= needed ? common : needed;
+        shape->exact = shape->exact && common >= needed;
+    }
+    return 0;
+}
+
+static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part,
+                        const int32_t **ret_cell, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    const struct shape *shape = &shaper->shape;
+    size_t parts = (size_t)reduced->parts;
+    size_t count = shaper->varies ? shaper->first[parts] : parts;
+    int32_t *demand = arena_array(shaper->arena, count * RESOURCE_COUNT + 1, sizeof(int32_t));
+    if (demand == NULL) {
+        return no_memory(err);
+    }
+    for (int part = 0; part < reduced->parts; part++) {
+        for (size_t at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
+            size_t out = (shaper->varies ? at : (size_t)part) * RESOURCE_COUNT;
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                int64_t whole = reduce_choice(reduced, part, shape->choice[at])->demand[r];
+                int64_t more = up ? shape->unit[r] - 1 : 0;
+                demand[out + (size_t)r] = (int32_t)((whole + more) / shape->unit[r]);
+            }
+        }
+    }
+    *(shaper->varies ? ret_cell : ret_part) = demand;
+    return 0;
+}
+
+/* ---- links ---- */
+
+static int collect_pairs(struct shaper *shaper, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    const struct problem *problem = reduced->problem;
+    size_t most = (size_t)reduced->edge_count;
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        if (rule->kind == RULE_APART && rule->part_count <= SHAPE_APART) {
+            most += (size_t)rule->part_count * (size_t)rule->part_count / 2;
+        }
+    }
+    struct pair_of_parts *pairs = arena_array(shaper->arena, most + 1, sizeof(*pairs));
+    if (pairs == NULL) {
+        return no_memory(err);
+    }
+    size_t count = 0;
+    for (int i = 0; i < reduced->edge_count; i++) {
+        if (!reduce_edge_is_idle(reduced, &reduced->edges[i])) {
+            pairs[count++] = (struct pair_of_parts){
+                .a = reduced->edges[i].a, .b = reduced->edges[i].b, .edge = i};
+        }
+    }
+    for (int i = 0; i < problem->rule_count; i++) {
+        const struct problem_rule *rule = &problem->rules[i];
+        bool taken = rule->kind == RULE_APART && rule->part_count <= SHAPE_APART;
+        for (int k = 1; taken && k < rule->part_count; k++) {
+            for (int j = 0; j < k; j++) {
+                int a = rule->parts[j];
+                int b = rule->parts[k];
+                if (a != b) {
+                    pairs[count++] = (struct pair_of_parts){
+                        .a = a < b ? a : b, .b = a < b ? b : a, .edge = -1, .apart = true};
+                }
+            }
+        }
+    }
+    qsort(pairs, count, sizeof(*pairs), compare_pairs);
+    for (size_t i = 0; i < count; i++) {
+        struct pair_of_parts *last = shaper->pair_count > 0 ? &pairs[shaper->pair_count - 1] : NULL;
+        if (last != NULL && last->a == pairs[i].a && last->b == pairs[i].b) {
+            last->edge = last->edge < 0 ? pairs[i].edge : last->edge;
+            last->apart = last->apart || pairs[i].apart;
+        } else {
+            pairs[shaper->pair_count++] = pairs[i];
+        }
+    }
+    shaper->pairs = pairs;
+    return 0;
+}
+
+static int compare_pairs(const void *x, const void *y)
+{
+    const struct pair_of_parts *p = x;
+    const struct pair_of_parts *q = y;
+    return p->a != q->a ? (p->a > q->a) - (p->a < q->a) : (p->b > q->b) - (p->b < q->b);
+}
+
+static int shape_links(struct shaper *shaper, struct error *err)
+{
+    struct grid *grid = &shaper->shape.grid;
+    size_t count = shaper->pair_count;
+    if (count > INT32_MAX) {
+        return error_set(err, ERR_UNSUPPORTED, 0, "too many pairs of parts");
+    }
+    struct grid_link *link = arena_array(shaper->arena, count + 1, sizeof(*link));
+    struct grid_table *table = arena_array(shaper->arena, count + 1, sizeof(*table));
+    if (link == NULL || table == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        int rc = shape_link(shaper, &shaper->pairs[i], &link[i], &table[i], err);
+        if (rc < 0) {
+            return rc;
+        }
+        link[i].table = (int)i;
+    }
+    grid->links = (int)count;
+    grid->link = link;
+    grid->tables = (int)count;
+    grid->table = table;
+    return 0;
+}
+
+static int shape_link(struct shaper *shaper, const struct pair_of_parts *pair,
+                      struct grid_link *link, struct grid_table *table, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    const int *choice_a = shaper->shape.choice + shaper->first[pair->a];
+    const int *choice_b = shaper->shape.choice + shaper->first[pair->b];
+    int rows = reduced->open_count[pair->a];
+    int columns = reduced->open_count[pair->b];
+    uint32_t *value =
+        arena_array(shaper->arena, (size_t)rows * (size_t)columns + 1, sizeof(uint32_t));
+    if (value == NULL) {
+        return no_memory(err);
+    }
+    int64_t least = INT64_MAX;
+    int64_t most = INT64_MIN;
+    for (int a = 0; a < rows; a++) {
+        for (int b = 0; b < columns; b++) {
+            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b]);
+            if (cost >= 0) {
+                least = cost < least ? cost : least;
+                most = cost > most ? cost : most;
+            }
+        }
+    }
+    bool none = most < least;
+    int64_t unit = none ? 1 : (most - least) / (GRID_CLOSED - 1) + 1;
+    for (int a = 0; a < rows; a++) {
+        for (int b = 0; b < columns; b++) {
+            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b]);
+            value[a * columns + b] = cost < 0 ? GRID_CLOSED : (uint32_t)((cost - least) / unit);
+        }
+    }
+    *link = (struct grid_link){.a = pair->a, .b = pair->b, .base = none ? 0 : least, .scale = unit};
+    *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
+    return 0;
+}
+
+/* -1: forbidden. */
+static int64_t pair_cost(const struct reduced *reduced, const struct pair_of_parts *pair,
+                         int choice_a, int choice_b)
+{
+    if (pair->apart && reduce_choice(reduced, pair->a, choice_a)->site ==
+                           reduce_choice(reduced, pair->b, choice_b)->site) {
+        return -1;
+    }
+    if (pair->edge < 0) {
+        return 0;
+    }
+    const struct edge *edge = &reduced->edges[pair->edge];
+    size_t cell = reduce_cell(reduced, edge, choice_a, choice_b);
+    return edge->open[cell] ? edge->cost[cell] : -1;
+}
