@@ -9,7 +9,7 @@
 
 /* "BRTM" in the file's header, so that another program's database is recognised as such. */
 #define ROLLUP_APPLICATION 0x4252544d
-#define ROLLUP_SCHEMA      1
+#define ROLLUP_SCHEMA      2
 #define ROLLUP_BUSY_MS     2000
 
 const char *const rollup_resolution_words[] = {"minute", "hour", "day", NULL};
@@ -26,11 +26,16 @@ static const char schema[] =
     "kind TEXT NOT NULL, UNIQUE(workload, app, namespace, site, segment, peer, kind));" ROWS(
         "minutes") ROWS("hours") ROWS("days") "CREATE TABLE mark(name TEXT PRIMARY KEY, at INTEGER "
                                               "NOT NULL, series INTEGER NOT NULL) WITHOUT ROWID;";
+/* Schema 1 had nothing of it: every cell was a row at once. */
+static const char schema_fresh[] =
+    "CREATE TABLE fresh(id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, "
+    "cells BLOB NOT NULL);";
 
 static int database_open(struct rollup *rollup, struct error *err);
 static int schema_ensure(struct rollup *rollup, struct error *err);
+static int schema_version(struct rollup *rollup, int64_t *ret_version, struct error *err);
 static int statements(struct rollup *rollup, struct error *err);
-static int write_cells(struct rollup *rollup, const struct rollup_cell *cells, int count,
+static int find_series(struct rollup *rollup, const struct rollup_cell *cells, int count,
                        int64_t *ret_left_out, struct error *err);
 static int series_of(struct rollup *rollup, const struct rollup_cell *cell, int64_t *ret_series,
                      struct error *err);
@@ -77,6 +82,8 @@ void rollup_close(struct rollup *rollup)
         sqlite3_finalize(rollup->add[i]);
     sqlite3_finalize(rollup->series_find);
     sqlite3_finalize(rollup->series_add);
+    sqlite3_finalize(rollup->fresh_add);
+    sqlite3_finalize(rollup->fresh_span);
     sqlite3_close(rollup->db);
     free(rollup);
 }
@@ -92,10 +99,9 @@ int rollup_write(struct rollup *rollup, const struct rollup_cell *cells, int cou
     int rc = rollup_run(rollup, "BEGIN IMMEDIATE", "begin a write", err);
     if (rc < 0)
         return rc;
-    /* Another handle may have merged since. */
-    rc = rollup_marks_read(rollup, err);
+    rc = find_series(rollup, cells, count, &left_out, err);
     if (rc == 0)
-        rc = write_cells(rollup, cells, count, &left_out, err);
+        rc = rollup_fresh_write(rollup, cells, count, err);
     if (rc == 0)
         rc = rollup_run(rollup, "COMMIT", "commit a write", err);
     if (rc == 0) {
@@ -111,32 +117,30 @@ int rollup_write(struct rollup *rollup, const struct rollup_cell *cells, int cou
     return rc;
 }
 
-static int write_cells(struct rollup *rollup, const struct rollup_cell *cells, int count,
+static int find_series(struct rollup *rollup, const struct rollup_cell *cells, int count,
                        int64_t *ret_left_out, struct error *err)
 {
     for (int i = 0; i < count; i++) {
-        const struct rollup_cell *cell = &cells[i];
-        int64_t series = *cell->series;
-        int rc = series == 0 ? series_of(rollup, cell, &series, err) : 0;
+        int rc = *cells[i].series == 0 ? series_of(rollup, &cells[i], cells[i].series, err) : 0;
         if (rc < 0)
             return rc;
-        if (series == 0) {
-            ++*ret_left_out;
-            continue;
-        }
-        *cell->series = series;
-        int64_t hour = rollup_floor(cell->minute, MINUTES_PER_HOUR);
-        int64_t day = rollup_floor(hour, HOURS_PER_DAY);
-        rc = add_row(rollup, ROLLUP_MINUTES, cell->minute, series, cell, err);
-        if (rc == 0 && rollup_merged(&rollup->marks[MARK_HOURS], hour, series)) {
-            rc = add_row(rollup, ROLLUP_HOURS, hour, series, cell, err);
-            if (rc == 0 && rollup_merged(&rollup->marks[MARK_DAYS], day, series))
-                rc = add_row(rollup, ROLLUP_DAYS, day, series, cell, err);
-        }
-        if (rc < 0)
-            return rc;
+        *ret_left_out += *cells[i].series == 0;
     }
     return 0;
+}
+
+int rollup_row_add(struct rollup *rollup, const struct rollup_cell *cell, struct error *err)
+{
+    int64_t series = *cell->series;
+    int64_t hour = rollup_floor(cell->minute, MINUTES_PER_HOUR);
+    int64_t day = rollup_floor(hour, HOURS_PER_DAY);
+    int rc = add_row(rollup, ROLLUP_MINUTES, cell->minute, series, cell, err);
+    if (rc == 0 && rollup_merged(&rollup->marks[MARK_HOURS], hour, series)) {
+        rc = add_row(rollup, ROLLUP_HOURS, hour, series, cell, err);
+        if (rc == 0 && rollup_merged(&rollup->marks[MARK_DAYS], day, series))
+            rc = add_row(rollup, ROLLUP_DAYS, day, series, cell, err);
+    }
+    return rc;
 }
 
 static int series_of(struct rollup *rollup, const struct rollup_cell *cell, int64_t *ret_series,
@@ -208,6 +212,36 @@ static int database_open(struct rollup *rollup, struct error *err)
 
 static int schema_ensure(struct rollup *rollup, struct error *err)
 {
+    int64_t version = 0;
+    int rc = schema_version(rollup, &version, err);
+    if (rc < 0 || version == ROLLUP_SCHEMA || (version > 0 && rollup->options.read_only))
+        return rc;
+    if (version == 0 && rollup->options.read_only)
+        return error_set(err, ERR_CORRUPT, 0, "'%s' is no database of rollups", rollup->path);
+    rc = rollup_run(rollup, "BEGIN IMMEDIATE", "begin its schema", err);
+    if (rc < 0)
+        return rc;
+    /* Another handle may have made it meanwhile. */
+    rc = schema_version(rollup, &version, err);
+    char marks[160];
+    str_format(marks, sizeof marks, "PRAGMA application_id=%d; PRAGMA user_version=%d",
+               ROLLUP_APPLICATION, ROLLUP_SCHEMA);
+    if (rc == 0 && version == 0)
+        rc = rollup_run(rollup, schema, "make its tables", err);
+    if (rc == 0 && version < ROLLUP_SCHEMA)
+        rc = rollup_run(rollup, schema_fresh, "make its tables", err);
+    if (rc == 0)
+        rc = rollup_run(rollup, marks, "mark it", err);
+    if (rc == 0)
+        rc = rollup_run(rollup, "COMMIT", "commit its schema", err);
+    if (rc < 0)
+        (void)sqlite3_exec(rollup->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+/* 0: it is empty. */
+static int schema_version(struct rollup *rollup, int64_t *ret_version, struct error *err)
+{
     int64_t application = 0;
     int64_t version = 0;
     bool null;
@@ -221,24 +255,10 @@ static int schema_ensure(struct rollup *rollup, struct error *err)
                          "the rollups '%s' have schema %" PRId64 ", newer than %d, which this "
                          "program knows; update it",
                          rollup->path, version, ROLLUP_SCHEMA);
-    if (application == ROLLUP_APPLICATION)
-        return 0;
-    if (application != 0 || version != 0 || rollup->options.read_only)
+    if (application != ROLLUP_APPLICATION && (application != 0 || version != 0))
         return error_set(err, ERR_CORRUPT, 0, "'%s' is no database of rollups", rollup->path);
-    rc = rollup_run(rollup, "BEGIN IMMEDIATE", "begin its schema", err);
-    if (rc < 0)
-        return rc;
-    char marks[160];
-    str_format(marks, sizeof marks, "PRAGMA application_id=%d; PRAGMA user_version=%d",
-               ROLLUP_APPLICATION, ROLLUP_SCHEMA);
-    rc = rollup_run(rollup, schema, "make its tables", err);
-    if (rc == 0)
-        rc = rollup_run(rollup, marks, "mark it", err);
-    if (rc == 0)
-        rc = rollup_run(rollup, "COMMIT", "commit its schema", err);
-    if (rc < 0)
-        (void)sqlite3_exec(rollup->db, "ROLLBACK", NULL, NULL, NULL);
-    return rc;
+    *ret_version = version;
+    return 0;
 }
 
 static int statements(struct rollup *rollup, struct error *err)
@@ -256,6 +276,12 @@ static int statements(struct rollup *rollup, struct error *err)
                             "INSERT INTO series(namespace, app, workload, segment, site, peer, "
                             "kind) VALUES(?, ?, ?, ?, ?, ?, ?)",
                             &rollup->series_add, err);
+    if (rc == 0)
+        rc = rollup_prepare(rollup, "INSERT INTO fresh(first, last, cells) VALUES(?, ?, ?)",
+                            &rollup->fresh_add, err);
+    if (rc == 0)
+        rc = rollup_prepare(rollup, "SELECT count(*), min(first), max(last) FROM fresh",
+                            &rollup->fresh_span, err);
     for (int i = 0; i < 3 && rc == 0; i++) {
         char sql[512];
         str_format(sql, sizeof sql,
@@ -286,6 +312,15 @@ int rollup_marks_read(struct rollup *rollup, struct error *err)
                                                         .series = sqlite3_column_int64(read, 2)};
     sqlite3_finalize(read);
     return step == SQLITE_DONE ? 0 : rollup_fail(rollup, "read its watermarks", err);
+}
+
+int rollup_has_fresh(struct rollup *rollup, bool *ret_has, struct error *err)
+{
+    int64_t version = 0;
+    int rc = schema_version(rollup, &version, err);
+    if (rc == 0)
+        *ret_has = version >= 2;
+    return rc;
 }
 
 bool rollup_merged(const struct rollup_mark *mark, int64_t at, int64_t series)

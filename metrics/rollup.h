@@ -7,6 +7,9 @@
  * rollup_compact, which also deletes what is past its retention, but nothing that has not been made
  * part of the next coarser rows.
  *
+ * What rollup_write adds is on disk when it returns, but not yet a row (rollup_fresh.c): those are
+ * made by rollup_compact when their minute is over. For a query there is no difference.
+ *
  * Every row is a sum that more can be added to. Which (minute, series) are part of their hour is
  * said by a watermark (hour, series) that moves in the transaction that adds them; a reading that
  * comes later than that, after a clock was set back, say, is added to the hour in the transaction
@@ -58,8 +61,8 @@ void rollup_close(struct rollup *rollup); /* NULL is accepted */
 /* Adds all cells, or none. Cells of series past series_max are left out and counted. */
 int rollup_write(struct rollup *rollup, const struct rollup_cell *cells, int count,
                  int64_t *ret_left_out, struct error *err) WARN_UNUSED;
-/* One small step: a few hundred series of an hour or a day, or a minute's rows deleted. Returns 1
- * when there is more to do, 0 when not. */
+/* One small step: some thousand fresh cells made rows, a few hundred series of an hour or a day, or
+ * a minute's rows deleted. Returns 1 when there is more to do, 0 when not. */
 int rollup_compact(struct rollup *rollup, int64_t now_us, struct error *err) WARN_UNUSED;
 
 enum rollup_resolution { ROLLUP_MINUTES, ROLLUP_HOURS, ROLLUP_DAYS };

@@ -1,5 +1,6 @@
 /*
- * rollup_compact: minutes become hours, hours days, and the old go; each step a small transaction.
+ * rollup_compact: what is fresh becomes minutes, minutes hours, hours days, and the old go; each
+ * step a small transaction.
  */
 #include <string.h>
 
@@ -50,7 +51,9 @@ static int step(struct rollup *rollup, int64_t now_us, struct error *err)
     /* As the database has them: merge looks ahead over empty steps, where late rows may come. */
     int64_t hours_done = rollup->marks[MARK_HOURS].at;
     int64_t days_done = rollup->marks[MARK_DAYS].at;
-    int rc = merge(rollup, MARK_HOURS, hour, err);
+    int rc = rollup_fresh_fold(rollup, now_us, err);
+    if (rc == 0)
+        rc = merge(rollup, MARK_HOURS, hour, err);
     /* A day is complete when the hours' watermark has left it; begun hours are not in it. */
     if (rc == 0 && hours_done != INT64_MIN)
         rc = merge(rollup, MARK_DAYS, rollup_floor(hours_done, HOURS_PER_DAY), err);

@@ -8,8 +8,9 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-#define MINUTE_US   (60 * US_PER_S)
-#define WRITE_CELLS 4096 /* of one transaction */
+#define MINUTE_US      (60 * US_PER_S)
+#define WRITE_CELLS    4096 /* of one transaction */
+#define WRITES_COMPACT 64
 
 struct accumulator {
     int64_t count; /* 0: nothing */
@@ -402,6 +403,8 @@ static void *run(void *context)
 {
     struct rollup_feed *feed = context;
     bool compacting = false;
+    int64_t compacted = INT64_MIN; /* the minute in which nothing was left to compact */
+    int writes = 0;
     pthread_mutex_lock(&feed->lock);
     while (!feed->ending) {
         struct timespec retry = in_us(feed->options.retry_us);
@@ -419,11 +422,14 @@ static void *run(void *context)
         bool well = true;
         if (write) {
             well = write_batch(feed, &err);
-            compacting = well;
+            /* What is due becomes so with the minute, unless a clock stands still. */
+            compacting =
+                well && (compact_us / MINUTE_US != compacted || ++writes % WRITES_COMPACT == 0);
         } else {
             int more = rollup_compact(feed->rollup, compact_us, &err);
             compacting = more > 0;
             well = more >= 0;
+            compacted = more == 0 ? compact_us / MINUTE_US : INT64_MIN;
         }
         pthread_mutex_lock(&feed->lock);
         /* A compaction that failed is tried again after the next write. */

@@ -1,5 +1,5 @@
 /*
- * rollup_query: rows of one resolution, made of what is merged and what is not yet.
+ * rollup_query: rows of one resolution, made of what is merged, what is not yet, and what is fresh.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +13,24 @@
     "WHERE at + 1 < ?2) SELECT r.at, r.count, r.sum, r.min, r.max, r.sketch FROM steps CROSS " \
     "JOIN %s r ON r.at = steps.at AND r.series = ?3"
 
+/* Of a row. */
+struct part {
+    int64_t from_us;
+    int64_t count;
+    int64_t sum;
+    int64_t min;
+    int64_t max;
+    const void *sketch; /* NULL: none */
+    size_t sketch_bytes;
+};
+
 struct query {
     struct rollup *rollup;
     sqlite3_stmt *rows[3];
     int64_t first[3]; /* the steps that the tables have at all */
     int64_t end[3];
+    struct fresh fresh; /* by series, and each by minute */
+    int fresh_at;       /* the next of the series at hand, or of those after it */
     int64_t from_us;
     int64_t to_us;
     enum rollup_resolution resolution;
@@ -37,7 +50,8 @@ static int begin(struct query *query);
 static int of_filter(struct query *query, const struct rollup_filter *filter);
 static int of_series(struct query *query, int64_t series);
 static int of_table(struct query *query, int table, int64_t series, int64_t from_us, int64_t to_us);
-static int take(struct query *query, sqlite3_stmt *rows, int64_t from_us);
+static int take_fresh(struct query *query, int64_t series, int64_t before_us);
+static int take(struct query *query, const struct part *part);
 static void emit(struct query *query);
 
 int rollup_query(struct rollup *rollup, const struct rollup_filter *filter, int64_t from_us,
@@ -56,6 +70,12 @@ int rollup_query(struct rollup *rollup, const struct rollup_filter *filter, int6
     if (rc < 0)
         return rc;
     rc = rollup_marks_read(rollup, err);
+    bool has_fresh = false;
+    if (rc == 0)
+        rc = rollup_has_fresh(rollup, &has_fresh, err);
+    if (rc == 0 && has_fresh)
+        rc = rollup_fresh_read(rollup, &query.fresh, err);
+    rollup_fresh_sort(&query.fresh);
     if (rc == 0)
         rc = begin(&query);
     if (rc == 0)
@@ -63,6 +83,7 @@ int rollup_query(struct rollup *rollup, const struct rollup_filter *filter, int6
     for (int i = 0; i < 3; i++)
         sqlite3_finalize(query.rows[i]);
     sketch_done(&query.sketch);
+    rollup_fresh_done(&query.fresh);
     (void)sqlite3_exec(rollup->db, "ROLLBACK", NULL, NULL, NULL); /* it only read */
     return rc;
 }
@@ -165,6 +186,8 @@ static int of_series(struct query *query, int64_t series)
         }
     }
     if (rc == 0)
+        rc = take_fresh(query, series, query->to_us);
+    if (rc == 0)
         emit(query);
     return rc;
 }
@@ -185,46 +208,85 @@ static int of_table(struct query *query, int table, int64_t series, int64_t from
     sqlite3_bind_int64(rows, 3, series);
     int rc = 0;
     int step = SQLITE_DONE;
-    while (rc == 0 && !query->ended && (step = sqlite3_step(rows)) == SQLITE_ROW)
-        rc = take(query, rows, sqlite3_column_int64(rows, 0) * unit);
+    while (rc == 0 && !query->ended && (step = sqlite3_step(rows)) == SQLITE_ROW) {
+        struct part part = {.from_us = sqlite3_column_int64(rows, 0) * unit,
+                            .count = sqlite3_column_int64(rows, 1),
+                            .sum = sqlite3_column_int64(rows, 2),
+                            .min = sqlite3_column_int64(rows, 3),
+                            .max = sqlite3_column_int64(rows, 4)};
+        if (sqlite3_column_type(rows, 5) != SQLITE_NULL) {
+            part.sketch = sqlite3_column_blob(rows, 5);
+            part.sketch_bytes = (size_t)sqlite3_column_bytes(rows, 5);
+            if (part.sketch == NULL)
+                part.sketch = ""; /* of no bytes: damaged */
+        }
+        rc = take_fresh(query, series, part.from_us);
+        if (rc == 0)
+            rc = take(query, &part);
+    }
     if (rc == 0 && !query->ended && step != SQLITE_DONE)
         rc = rollup_fail(query->rollup, "read its rows", query->err);
     sqlite3_reset(rows);
     return rc;
 }
 
-/* Adds a row to the one that it is part of, or begins the next. */
-static int take(struct query *query, sqlite3_stmt *rows, int64_t from_us)
+/* Those of the series' fresh cells that are of an instant before this one, and not yet taken. */
+static int take_fresh(struct query *query, int64_t series, int64_t before_us)
+{
+    const struct fresh *fresh = &query->fresh;
+    int rc = 0;
+    for (; query->fresh_at < fresh->count && rc == 0 && !query->ended; query->fresh_at++) {
+        const struct fresh_cell *cell = &fresh->cells[query->fresh_at];
+        int64_t at_us = cell->minute * MINUTE_US;
+        if (cell->series > series || (cell->series == series && at_us >= before_us))
+            break;
+        if (cell->series < series || at_us < query->from_us)
+            continue; /* of one that the filter leaves out, or out of the range */
+        struct part part = {.from_us = at_us,
+                            .count = cell->count,
+                            .sum = cell->sum,
+                            .min = cell->min,
+                            .max = cell->max};
+        int sketch = cell->sketch;
+        do {
+            if (sketch >= 0) {
+                part.sketch = fresh->sketches[sketch].bytes;
+                part.sketch_bytes = fresh->sketches[sketch].count;
+                sketch = fresh->sketches[sketch].next;
+            }
+            rc = take(query, &part);
+            part.count = part.sum = 0; /* the other sketches come with nothing more */
+        } while (sketch >= 0 && rc == 0 && !query->ended);
+    }
+    return rc;
+}
+
+/* Adds a part to the row that it is of, or begins the next. */
+static int take(struct query *query, const struct part *part)
 {
     struct rollup_row *row = &query->row;
     int64_t unit = unit_us[query->resolution];
-    int64_t at_us = rollup_floor(from_us, unit) * unit;
+    int64_t at_us = rollup_floor(part->from_us, unit) * unit;
     if (query->any && row->from_us != at_us)
         emit(query);
     if (query->ended)
         return 0;
-    int64_t min = sqlite3_column_int64(rows, 3);
-    int64_t max = sqlite3_column_int64(rows, 4);
     if (!query->any) {
         row->from_us = at_us;
         row->count = row->sum = 0;
-        row->min = min;
-        row->max = max;
+        row->min = part->min;
+        row->max = part->max;
         row->sketch = NULL;
         query->any = true;
     }
-    if (__builtin_add_overflow(row->count, sqlite3_column_int64(rows, 1), &row->count))
-        row->count = INT64_MAX;
-    if (__builtin_add_overflow(row->sum, sqlite3_column_int64(rows, 2), &row->sum))
-        row->sum = INT64_MAX;
-    row->min = min < row->min ? min : row->min;
-    row->max = max > row->max ? max : row->max;
-    if (sqlite3_column_type(rows, 5) == SQLITE_NULL)
+    row->count = rollup_add(row->count, part->count);
+    row->sum = rollup_add(row->sum, part->sum);
+    row->min = part->min < row->min ? part->min : row->min;
+    row->max = part->max > row->max ? part->max : row->max;
+    if (part->sketch == NULL)
         return 0;
     row->sketch = &query->sketch;
-    const void *blob = sqlite3_column_blob(rows, 5);
-    int rc =
-        sketch_merge_blob(&query->sketch, blob, (size_t)sqlite3_column_bytes(rows, 5), query->err);
+    int rc = sketch_merge_blob(&query->sketch, part->sketch, part->sketch_bytes, query->err);
     return rc < 0 ? error_prefix(query->err, "the rollups '%s'", query->rollup->path) : 0;
 }
 

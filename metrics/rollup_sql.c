@@ -12,19 +12,11 @@ struct merging {
     bool broken;
 };
 
-static int64_t add(int64_t a, int64_t b)
-{
-    int64_t sum;
-    if (!__builtin_add_overflow(a, b, &sum))
-        return sum;
-    return a > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static void add_two(sqlite3_context *context, int count, sqlite3_value **values)
 {
     (void)count;
-    sqlite3_result_int64(context,
-                         add(sqlite3_value_int64(values[0]), sqlite3_value_int64(values[1])));
+    sqlite3_result_int64(
+        context, rollup_add(sqlite3_value_int64(values[0]), sqlite3_value_int64(values[1])));
 }
 
 static void sum_step(sqlite3_context *context, int count, sqlite3_value **values)
@@ -32,7 +24,7 @@ static void sum_step(sqlite3_context *context, int count, sqlite3_value **values
     (void)count;
     int64_t *sum = sqlite3_aggregate_context(context, sizeof *sum);
     if (sum != NULL)
-        *sum = add(*sum, sqlite3_value_int64(values[0]));
+        *sum = rollup_add(*sum, sqlite3_value_int64(values[0]));
 }
 
 static void sum_final(sqlite3_context *context)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/varint.h"
 #include "metrics/sketch.h"
 
 #define BLOB_VERSION 1
@@ -16,15 +17,7 @@ struct used {
     int32_t offset;
 };
 
-struct reader {
-    const uint8_t *at;
-    const uint8_t *end;
-    bool broken;
-};
-
 static struct used used_of(const struct sketch *sketch);
-static void put(uint8_t **at, uint64_t value);
-static uint64_t get(struct reader *reader);
 static int merge_checked(struct sketch *into, const struct message_sketch *told, const char *what,
                          struct error *err);
 
@@ -54,12 +47,12 @@ size_t sketch_to_blob(const struct sketch *sketch, uint8_t out[SKETCH_BLOB_BYTES
     uint8_t *at = out;
     *at++ = BLOB_VERSION;
     *at++ = (uint8_t)sketch->coarser;
-    put(&at, (uint64_t)(used.offset + 1)); /* the least index is -1 */
-    put(&at, used.count);
-    put(&at, sketch->zero_count);
-    put(&at, (uint64_t)(sketch->sum < most ? sketch->sum : most));
+    varint_put(&at, (uint64_t)(used.offset + 1)); /* the least index is -1 */
+    varint_put(&at, used.count);
+    varint_put(&at, sketch->zero_count);
+    varint_put(&at, (uint64_t)(sketch->sum < most ? sketch->sum : most));
     for (uint32_t i = 0; i < used.count;) {
-        put(&at, used.counts[i]);
+        varint_put(&at, used.counts[i]);
         if (used.counts[i++] > 0)
             continue;
         uint32_t run = 1;
@@ -67,7 +60,7 @@ size_t sketch_to_blob(const struct sketch *sketch, uint8_t out[SKETCH_BLOB_BYTES
             run++;
             i++;
         }
-        put(&at, run);
+        varint_put(&at, run);
     }
     return (size_t)(at - out);
 }
@@ -75,29 +68,29 @@ size_t sketch_to_blob(const struct sketch *sketch, uint8_t out[SKETCH_BLOB_BYTES
 int sketch_merge_blob(struct sketch *into, const uint8_t *blob, size_t bytes, struct error *err)
 {
     int64_t counts[LIMIT_SKETCH_BUCKETS] = {0};
-    struct reader reader = {0};
+    struct varint_reader reader = {0};
     struct message_sketch told = {.counts = counts};
     if (bytes < 2 || blob[0] != BLOB_VERSION || blob[1] > SKETCH_SCALE_MAX - SKETCH_SCALE_MIN)
         return error_set(err, ERR_CORRUPT, 0, "the sketch is none of version %d", BLOB_VERSION);
     told.scale = SKETCH_SCALE_MAX - blob[1];
     reader.at = blob + 2;
     reader.end = blob + bytes;
-    uint64_t offset = get(&reader);
-    uint64_t count = get(&reader);
-    uint64_t zeros = get(&reader);
-    uint64_t sum = get(&reader);
+    uint64_t offset = varint_get(&reader);
+    uint64_t count = varint_get(&reader);
+    uint64_t zeros = varint_get(&reader);
+    uint64_t sum = varint_get(&reader);
     uint64_t total = zeros;
     if (offset > INDEX_MAX + 1 || count > LIMIT_SKETCH_BUCKETS || zeros > INT64_MAX ||
         sum > INT64_MAX)
         reader.broken = true;
     for (uint64_t i = 0; i < count && !reader.broken;) {
-        uint64_t one = get(&reader);
+        uint64_t one = varint_get(&reader);
         if (one > INT64_MAX || total + one > INT64_MAX) {
             reader.broken = true;
             break;
         }
         total += one;
-        uint64_t run = one == 0 ? get(&reader) : 1;
+        uint64_t run = one == 0 ? varint_get(&reader) : 1;
         if (run == 0 || run > count - i) {
             reader.broken = true;
             break;
@@ -174,28 +167,6 @@ static struct used used_of(const struct sketch *sketch)
     return (struct used){.counts = sketch->counts + low,
                          .count = high - low,
                          .offset = sketch->offset + (int32_t)low};
-}
-
-static void put(uint8_t **at, uint64_t value)
-{
-    while (value >= 128) {
-        *(*at)++ = (uint8_t)(value | 128);
-        value >>= 7;
-    }
-    *(*at)++ = (uint8_t)value;
-}
-
-static uint64_t get(struct reader *reader)
-{
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64 && reader->at < reader->end; shift += 7) {
-        uint8_t byte = *reader->at++;
-        value |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128)
-            return value;
-    }
-    reader->broken = true;
-    return 0;
 }
 
 /* Through a sketch of its own, so that a refused one leaves no trace and a scale that is finer or

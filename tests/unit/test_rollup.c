@@ -324,6 +324,178 @@ static void test_what_is_no_rollup_is_left_alone(void **state)
     sqlite3_close(other);
 }
 
+/* By another connection; of a query the first number, else 0. */
+static int64_t sql(const char *statement)
+{
+    sqlite3 *other = NULL;
+    sqlite3_stmt *prepared = NULL;
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(other, statement, -1, &prepared, NULL), SQLITE_OK);
+    int step = sqlite3_step(prepared);
+    assert_true(step == SQLITE_ROW || step == SQLITE_DONE);
+    int64_t number = step == SQLITE_ROW ? sqlite3_column_int64(prepared, 0) : 0;
+    assert_int_equal(sqlite3_finalize(prepared), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    return number;
+}
+
+/* What is written becomes rows when its minute is over, all that came of it at once; who asks
+ * before sees the same. */
+static void test_a_minute_becomes_rows_once(void **state)
+{
+    (void)state;
+    struct rollup *rollup = open_it(NULL);
+    struct error err = {0};
+    memset(ids, 0, sizeof ids);
+    int64_t now_us = BEGIN + 5 * MINUTE;
+    for (int i = 0; i < 12; i++)
+        write_one(rollup, i % 2, now_us + i * SECOND, 10 + i);
+    write_one(rollup, 0, now_us - MINUTE, 7);
+    for (int folded = 0; folded < 3; folded++) {
+        for (int resolution = ROLLUP_MINUTES; resolution <= ROLLUP_DAYS; resolution++) {
+            struct sums web =
+                query(rollup, "web", 0, INT64_MAX, (enum rollup_resolution)resolution);
+            assert_int_equal(web.rows, resolution == ROLLUP_MINUTES ? 2 : 1);
+            assert_int_equal(web.count, 7);
+            assert_int_equal(web.sketched, 7);
+            assert_int_equal(web.sum, 10 + 12 + 14 + 16 + 18 + 20 + 7);
+            assert_int_equal(web.min, 7);
+            assert_int_equal(web.max, 20);
+        }
+        struct sums of_minute = query(rollup, NULL, now_us, now_us + MINUTE, ROLLUP_MINUTES);
+        assert_int_equal(of_minute.rows, 2);
+        assert_int_equal(of_minute.count, 12);
+        assert_int_equal(query(rollup, NULL, now_us + 1, INT64_MAX, ROLLUP_MINUTES).rows, 0);
+        assert_int_equal(sql("SELECT count(*) FROM minutes"), folded == 0   ? 0
+                                                              : folded == 1 ? 1
+                                                                            : 3);
+        assert_int_equal(sql("SELECT count(*) FROM fresh"), folded == 0 ? 13 : folded == 1 ? 1 : 0);
+        compact_all(rollup, now_us + folded * MINUTE);
+    }
+    assert_int_equal(rollup_compact(rollup, now_us + 2 * MINUTE, &err), 0);
+    rollup_close(rollup);
+}
+
+/* In a minute that does not end (a clock that stands) blobs are added up all the same; and of many
+ * series each step makes some rows. */
+static void test_many_blobs_and_many_cells(void **state)
+{
+    (void)state;
+    enum { SERIES = 5000, WRITES = 600 };
+    struct rollup *rollup = open_it(NULL);
+    struct error err = {0};
+    memset(ids, 0, sizeof ids);
+    for (int i = 0; i < WRITES; i++) {
+        write_one(rollup, i % WORKLOADS, BEGIN + 7, i);
+        assert_true(rollup_compact(rollup, BEGIN + 8, &err) >= 0);
+        assert_in_range(sql("SELECT count(*) FROM fresh"), 1, 257);
+    }
+    assert_int_equal(sql("SELECT count(*) FROM minutes"), 0);
+    struct rollup_cell *cells = calloc(SERIES, sizeof *cells);
+    struct metrics_key *keys = calloc(SERIES, sizeof *keys);
+    int64_t *series = calloc(SERIES, sizeof *series);
+    char(*workloads)[LIMIT_NAME_BYTES] = calloc(SERIES, sizeof *workloads);
+    for (int i = 0; i < SERIES; i++) {
+        str_format(workloads[i], sizeof workloads[i], "w%d", i);
+        keys[i] = (struct metrics_key){"default", "shop", workloads[i], "", "edge/nyc", ""};
+        cells[i] = (struct rollup_cell){.key = &keys[i],
+                                        .kind = SAMPLE_HITS,
+                                        .series = &series[i],
+                                        .minute = BEGIN / MINUTE - i % 3,
+                                        .count = 2,
+                                        .sum = INT64_MAX / 2 - i,
+                                        .min = INT64_MIN,
+                                        .max = INT64_MAX};
+    }
+    for (int i = 0; i < 2; i++) {
+        int64_t left_out = -1;
+        assert_int_equal(rollup_write(rollup, cells, SERIES, &left_out, &err), 0);
+        assert_int_equal(left_out, 0);
+    }
+    int steps = 0;
+    while (rollup_compact(rollup, BEGIN + MINUTE, &err) > 0)
+        steps++;
+    assert_int_equal(steps, 2);
+    assert_int_equal(sql("SELECT count(*) FROM fresh"), 0);
+    assert_int_equal(sql("SELECT count(*) FROM minutes"), SERIES + WORKLOADS);
+    for (int i = 0; i < SERIES; i += 1234) {
+        struct sums sums = query(rollup, workloads[i], 0, INT64_MAX, ROLLUP_MINUTES);
+        assert_int_equal(sums.rows, 1);
+        assert_int_equal(sums.last_us, BEGIN - i % 3 * MINUTE);
+        assert_int_equal(sums.sum, 2 * (INT64_MAX / 2 - i));
+        assert_int_equal(sums.count, 4);
+        assert_true(sums.min == INT64_MIN && sums.max == INT64_MAX);
+    }
+    struct sums all = {0};
+    for (int i = 0; i < WORKLOADS; i++) {
+        struct sums one = query(rollup, names[i], 0, INT64_MAX, ROLLUP_MINUTES);
+        all.sum += one.sum;
+        all.sketched += one.sketched;
+    }
+    assert_int_equal(all.sum, WRITES * (WRITES - 1) / 2);
+    assert_int_equal(all.sketched, WRITES);
+    rollup_close(rollup);
+    free(cells);
+    free(keys);
+    free(series);
+    free(workloads);
+}
+
+/* A database of schema 1, as earlier programs made it, is read as it is and taken on. */
+static void test_the_schema_before_is_taken_on(void **state)
+{
+    (void)state;
+    static const char *const made[] = {
+        "PRAGMA journal_mode=WAL",
+        ("CREATE TABLE series(id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, app TEXT NOT NULL, "
+         "workload TEXT NOT NULL, segment TEXT NOT NULL, site TEXT NOT NULL, peer TEXT NOT NULL, "
+         "kind TEXT NOT NULL, UNIQUE(workload, app, namespace, site, segment, peer, kind))"),
+        ("CREATE TABLE minutes(at INTEGER NOT NULL, series INTEGER NOT NULL, count INTEGER NOT "
+         "NULL, sum INTEGER NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL, sketch BLOB, "
+         "PRIMARY KEY(at, series)) WITHOUT ROWID"),
+        ("CREATE TABLE hours(at INTEGER NOT NULL, series INTEGER NOT NULL, count INTEGER NOT "
+         "NULL, sum INTEGER NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL, sketch BLOB, "
+         "PRIMARY KEY(at, series)) WITHOUT ROWID"),
+        ("CREATE TABLE days(at INTEGER NOT NULL, series INTEGER NOT NULL, count INTEGER NOT "
+         "NULL, sum INTEGER NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL, sketch BLOB, "
+         "PRIMARY KEY(at, series)) WITHOUT ROWID"),
+        ("CREATE TABLE mark(name TEXT PRIMARY KEY, at INTEGER NOT NULL, series INTEGER NOT NULL) "
+         "WITHOUT ROWID"),
+        "INSERT INTO series VALUES(1, 'default', 'shop', 'web', '', 'edge/nyc', '', 'latency_us')",
+        "INSERT INTO hours VALUES(480000, 1, 60, 600, 10, 10, NULL)",
+        "INSERT INTO minutes VALUES(28800000, 1, 60, 600, 10, 10, NULL)",
+        "INSERT INTO minutes VALUES(28800060, 1, 1, 5, 5, 5, NULL)",
+        "INSERT INTO mark VALUES('hours', 480001, 0)",
+        "PRAGMA application_id=1112691789",
+        "PRAGMA user_version=1",
+    };
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        (void)sql(made[i]);
+    struct rollup_options reader = {.read_only = true};
+    struct rollup *rollup = open_it(&reader);
+    struct sums sums = query(rollup, "web", 0, INT64_MAX, ROLLUP_HOURS);
+    assert_int_equal(sums.rows, 2);
+    assert_int_equal(sums.sum, 605);
+    assert_int_equal(sql("PRAGMA user_version"), 1); /* a reader changes nothing */
+    memset(ids, 0, sizeof ids);
+    struct rollup *writer = open_it(NULL);
+    assert_int_equal(sql("PRAGMA user_version"), 2);
+    write_one(writer, 0, BEGIN, 7); /* of the hour that is merged */
+    write_one(writer, 0, BEGIN + HOUR, 3);
+    assert_int_equal(ids[0], 1);
+    for (int folded = 0; folded < 2; folded++) {
+        sums = query(rollup, "web", 0, INT64_MAX, ROLLUP_HOURS); /* the reader is still there */
+        assert_int_equal(sums.rows, 2);
+        assert_int_equal(sums.sum, 615);
+        assert_int_equal(sums.count, 63);
+        assert_int_equal(query(writer, "web", 0, INT64_MAX, ROLLUP_DAYS).sum, 615);
+        assert_int_equal(query(writer, "web", 0, BEGIN + HOUR, ROLLUP_HOURS).sum, 607);
+        compact_all(writer, BEGIN + DAY);
+    }
+    rollup_close(rollup);
+    rollup_close(writer);
+}
+
 /* A sketch that a disk damaged fails what reads it, with a name, and nothing else. */
 static void test_a_damaged_sketch_is_said(void **state)
 {
@@ -332,11 +504,8 @@ static void test_a_damaged_sketch_is_said(void **state)
     struct error err = {0};
     memset(ids, 0, sizeof ids);
     write_one(rollup, 0, BEGIN, 10);
-    sqlite3 *other = NULL;
-    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "UPDATE minutes SET sketch=x'0102'", NULL, NULL, NULL),
-                     SQLITE_OK);
-    sqlite3_close(other);
+    assert_int_equal(rollup_compact(rollup, BEGIN + MINUTE, &err), 1);
+    (void)sql("UPDATE minutes SET sketch=x'0102'");
     struct sums sums = {0};
     struct rollup_filter filter = {.kind = -1};
     assert_true(rollup_query(rollup, &filter, 0, INT64_MAX, ROLLUP_MINUTES, sum_up, &sums, &err) <
@@ -344,6 +513,37 @@ static void test_a_damaged_sketch_is_said(void **state)
     assert_non_null(strstr(err.text, "damaged"));
     assert_true(rollup_compact(rollup, BEGIN + 3 * DAY, &err) < 0);
     assert_non_null(strstr(err.text, "damaged"));
+    rollup_close(rollup);
+}
+
+/* So do fresh cells, of which nothing is lost by that: what can be read again goes on. */
+static void test_damaged_fresh_cells_are_said(void **state)
+{
+    (void)state;
+    struct rollup *rollup = open_it(NULL);
+    struct error err = {0};
+    memset(ids, 0, sizeof ids);
+    write_one(rollup, 0, BEGIN, 10);
+    write_one(rollup, 1, BEGIN, 10);
+    static const char *const damages[] = {"x''", "x'02'", "x'0108'", "x'010101'", "x'01000000'"};
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        char statement[128];
+        str_format(statement, sizeof statement,
+                   "INSERT INTO fresh(id, first, last, cells) VALUES(99, 0, 0, %s)", damages[i]);
+        (void)sql(statement);
+        struct sums sums = {0};
+        struct rollup_filter filter = {.kind = -1};
+        assert_int_equal(
+            rollup_query(rollup, &filter, 0, INT64_MAX, ROLLUP_MINUTES, sum_up, &sums, &err),
+            ERR_CORRUPT);
+        assert_non_null(strstr(err.text, "metrics.db"));
+        assert_int_equal(rollup_compact(rollup, BEGIN + DAY, &err), ERR_CORRUPT);
+        assert_non_null(strstr(err.text, "metrics.db"));
+        assert_int_equal(sql("SELECT count(*) FROM fresh"), 3);
+        (void)sql("DELETE FROM fresh WHERE id=99");
+    }
+    compact_all(rollup, BEGIN + DAY);
+    assert_int_equal(query(rollup, NULL, 0, INT64_MAX, ROLLUP_DAYS).sum, 20);
     rollup_close(rollup);
 }
 
@@ -535,7 +735,11 @@ int main(void)
         TEST(test_what_is_old_goes),
         TEST(test_series_have_a_limit),
         TEST(test_what_is_no_rollup_is_left_alone),
+        TEST(test_a_minute_becomes_rows_once),
+        TEST(test_many_blobs_and_many_cells),
+        TEST(test_the_schema_before_is_taken_on),
         TEST(test_a_damaged_sketch_is_said),
+        TEST(test_damaged_fresh_cells_are_said),
         TEST(test_a_kill_loses_and_doubles_nothing),
         TEST(test_a_feed_makes_rows),
         TEST(test_a_full_disk_stops_nothing),
