@@ -227,6 +227,12 @@ struct core_effect {
             int replica;
             char instance[LIMIT_ID_BYTES]; /* the new owner */
             struct epoch owner;
+            /* It may leave while the event that led to it is still being recorded. The freeze is on
+             * record, and the event says that the old owner has frozen: there is nothing of it that
+             * the higher epoch could refuse. Should the event be lost, what is on record leads to a
+             * higher epoch (a later term), or by the same one to the same copy; or it finds the key
+             * higher than it thought, and overtakes it. Nobody is told before the next event. */
+            bool at_once;
         } fence;
         struct {
             uint64_t judge;

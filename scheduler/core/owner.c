@@ -12,8 +12,9 @@
 static enum core_route_word quiet(struct handoff_step *step);
 static bool froze(struct handoff_step *step, struct core_instance *owner);
 static bool only_forward(const struct handoff_step *step);
-static void fence_begin(struct handoff_step *step);
-static void fence_send(struct core *core, const struct core_handoff *handoff);
+static bool may_fence_at_once(const struct handoff_step *step);
+static void fence_begin(struct handoff_step *step, bool at_once);
+static void fence_send(struct core *core, const struct core_handoff *handoff, bool at_once);
 static bool fence_wait(struct handoff_step *step, const struct core_instance *next);
 static void grant(struct handoff_step *step, struct core_instance *next);
 static bool granted(struct handoff_step *step, const struct core_instance *next);
@@ -258,7 +259,7 @@ static bool owns_again(struct handoff_step *step)
         return true;
     if (handoff->owner.n == 0) {
         core_commands_drop_handoff(step->core, handoff->id);
-        fence_begin(step);
+        fence_begin(step, false);
         return false;
     }
     if (epoch_compare(from->owner, handoff->owner) != 0) {
@@ -275,22 +276,32 @@ static bool owns_again(struct handoff_step *step)
 
 void core_owner_fence(struct handoff_step *step)
 {
+    bool at_once = may_fence_at_once(step);
     core_commands_drop_handoff(step->core, step->handoff->id);
     core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_FENCING, CORE_FENCE_US);
-    fence_begin(step);
+    fence_begin(step, at_once);
 }
 
-static void fence_begin(struct handoff_step *step)
+/* See core_effect.fence.at_once. The freeze is of an earlier event, and of an earlier batch of
+ * them: its DRAIN has left, since it was obeyed. */
+static bool may_fence_at_once(const struct handoff_step *step)
+{
+    const struct core_handoff *handoff = step->handoff;
+    return handoff->state == HANDOFF_STATE_FREEZING && step->from != NULL && step->from->frozen &&
+           handoff->entered[HANDOFF_STATE_FREEZING].us < step->core->state.now.us;
+}
+
+static void fence_begin(struct handoff_step *step, bool at_once)
 {
     struct core *core = step->core;
     step->handoff->owner = (struct epoch){core->state.epoch.term, core_next(core)};
     step->handoff->fenced = false;
     step->handoff->deadline.us = core->state.now.us + CORE_FENCE_US;
-    fence_send(core, step->handoff);
+    fence_send(core, step->handoff, at_once);
 }
 
 /* One that finds no room among the effects is sent with the next repetition. */
-static void fence_send(struct core *core, const struct core_handoff *handoff)
+static void fence_send(struct core *core, const struct core_handoff *handoff, bool at_once)
 {
     struct core_effect *effect = core_emit(core, CORE_FENCE);
     if (effect == NULL)
@@ -303,6 +314,7 @@ static void fence_send(struct core *core, const struct core_handoff *handoff)
     CORE_SET(effect->fence.instance,
              handoff->state == HANDOFF_STATE_RETURNING ? handoff->from : handoff->to);
     effect->fence.owner = handoff->owner;
+    effect->fence.at_once = at_once;
 }
 
 /* True when the epoch is where resources look and nobody else may own any more. */
@@ -312,7 +324,7 @@ static bool fence_wait(struct handoff_step *step, const struct core_instance *ne
     if (core_step_due(step)) {
         handoff->deadline.us = step->core->state.now.us + CORE_FENCE_US;
         if (!handoff->fenced)
-            fence_send(step->core, handoff);
+            fence_send(step->core, handoff, false);
     }
 #ifdef BERTH_PLANT_SKIP_FENCE
     return is_clear(step->core, next); /* the fault that tests/fault must find */
@@ -390,7 +402,7 @@ static void outdated(struct core *core, struct core_handoff *handoff)
 {
     struct handoff_step step = {.core = core, .handoff = handoff};
     core_commands_drop_handoff(core, handoff->id);
-    fence_begin(&step);
+    fence_begin(&step, false);
 }
 
 void core_owner_failed(struct core *core, struct core_handoff *handoff,
@@ -422,7 +434,7 @@ void core_owners_renew(struct core *core)
         if (handoff->id[0] == 0 || handoff->owner.n == 0 || handoff->fenced)
             continue;
         handoff->deadline.us = core->state.now.us + CORE_FENCE_US;
-        fence_send(core, handoff);
+        fence_send(core, handoff, false);
     }
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -27,6 +29,13 @@
  * this long before an append is refused. */
 #define JOURNAL_BUSY_MS 2000
 
+/* The log is copied into the database when it has so many pages (of 4096 bytes and a head); and in
+ * an append when nobody found the time. */
+#define JOURNAL_LOG_PAGES     1000
+#define JOURNAL_LOG_PAGES_MAX 4000
+#define JOURNAL_LOG_BYTES     (INT64_C(6) << 20) /* reserved: what a busy time adds, included */
+#define JOURNAL_ROOM          20                 /* so many times that must be free */
+
 struct journal {
     char path[LIMIT_PATH_BYTES];
     int lock_fd;
@@ -34,7 +43,9 @@ struct journal {
     sqlite3_stmt *insert;
     uint64_t term;
     uint64_t last;
-    bool signed_; /* the table of writers says that this version appends */
+    bool signed_;  /* the table of writers says that this version appends */
+    int log_pages; /* in the log, after the last commit */
+    int log_pages_max;
 };
 
 static int lock_take(struct journal *journal, struct error *err);
@@ -52,6 +63,8 @@ static int visit_row(struct journal *journal, sqlite3_stmt *row, uint64_t seq_ex
                      journal_visitor *visitor, void *context, struct error *err);
 static uint64_t record_sum(const struct journal_record *record);
 static int run(struct journal *journal, const char *sql, const char *what, struct error *err);
+static int on_commit(void *context, sqlite3 *db, const char *name, int pages);
+static int log_lengthen(const struct journal *journal);
 static int read_number(struct journal *journal, const char *sql, int64_t *ret_value,
                        struct error *err);
 static int fail(struct journal *journal, const char *what, struct error *err);
@@ -73,6 +86,7 @@ int journal_open(const char *path, struct journal **ret_journal, uint64_t *ret_t
     if (journal == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the journal");
     journal->lock_fd = -1;
+    journal->log_pages_max = JOURNAL_LOG_PAGES;
     if (str_copy(journal->path, sizeof(journal->path), path) < 0)
         return error_set(err, ERR_LIMIT, 0, "the journal's path '%.64s...' is longer than %d bytes",
                          path, LIMIT_PATH_BYTES - 1);
@@ -104,6 +118,26 @@ void journal_close(struct journal *journal)
     if (journal->lock_fd >= 0)
         close(journal->lock_fd);
     free(journal);
+}
+
+void journal_reserve(struct journal *journal)
+{
+    struct error err;
+    journal->log_pages_max = JOURNAL_LOG_PAGES_MAX;
+    /* A tool of SQLite's may be writing: only who holds the log's lock knows where it ends. */
+    if (run(journal, "BEGIN IMMEDIATE", "reserve room", &err) < 0)
+        return;
+    (void)!log_lengthen(journal);
+    (void)sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+void journal_tidy(struct journal *journal)
+{
+    if (journal->log_pages < JOURNAL_LOG_PAGES)
+        return;
+    /* What a reader holds back is copied the next time. */
+    (void)sqlite3_wal_checkpoint_v2(journal->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    journal->log_pages = 0;
 }
 
 int journal_raise(struct journal *journal, uint64_t *ret_term, struct error *err)
@@ -315,6 +349,7 @@ static int database_open(struct journal *journal, struct error *err)
         return fail(journal, "open", err);
     (void)sqlite3_extended_result_codes(journal->db, 1);
     (void)sqlite3_busy_timeout(journal->db, JOURNAL_BUSY_MS);
+    (void)sqlite3_wal_hook(journal->db, on_commit, journal);
     CLEANUP(cleanup_statement) sqlite3_stmt *mode = NULL;
     if (sqlite3_prepare_v2(journal->db, "PRAGMA journal_mode=WAL", -1, &mode, NULL) != SQLITE_OK ||
         sqlite3_step(mode) != SQLITE_ROW)
@@ -326,6 +361,41 @@ static int database_open(struct journal *journal, struct error *err)
                          "needs 'wal'; put it on a local file system",
                          journal->path, got == NULL ? "none" : got);
     return run(journal, "PRAGMA synchronous=FULL", "set synchronous", err);
+}
+
+/* SQLite's own choice would be an append, whenever the log has become long. */
+static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct journal *journal = context;
+    journal->log_pages = pages;
+    if (pages >= journal->log_pages_max)
+        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
+}
+
+/* With zeros behind its end: SQLite takes a frame for one only by its head's sum. Closing this
+ * descriptor gives up no lock of SQLite's: those are on the database and on the index of the log.
+ */
+static int log_lengthen(const struct journal *journal)
+{
+    static const char zeros[1 << 16];
+    char path[LIMIT_PATH_BYTES + 8];
+    struct statvfs disk;
+    struct stat log;
+    str_format(path, sizeof(path), "%s-wal", journal->path);
+    CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &log) < 0 || fstatvfs(fd, &disk) < 0 ||
+        (int64_t)(disk.f_bavail * disk.f_frsize) < JOURNAL_ROOM * JOURNAL_LOG_BYTES)
+        return ERR_IO;
+    for (int64_t at = log.st_size; at < JOURNAL_LOG_BYTES;) {
+        int64_t left = JOURNAL_LOG_BYTES - at;
+        ssize_t written =
+            pwrite(fd, zeros, left < (int64_t)sizeof(zeros) ? (size_t)left : sizeof(zeros), at);
+        if (written <= 0)
+            return ERR_IO;
+        at += written;
+    }
+    return fsync(fd) < 0 ? ERR_IO : 0;
 }
 
 static int schema_ensure(struct journal *journal, struct error *err)

@@ -43,6 +43,14 @@ int journal_raise(struct journal *journal, uint64_t *ret_term, struct error *err
 /* Appends all or nothing; records[i].seq and .term are set here. */
 int journal_append(struct journal *journal, struct journal_record *records, int count,
                    struct error *err) WARN_UNUSED;
+/* Makes the log's file so long at once that commits overwrite what is there: to lengthen it for
+ * each costs a commit of the file system's own journal beside ours. Where the disk has little room
+ * it is left as it is. From then on the caller has the log copied into the database by
+ * journal_tidy. */
+void journal_reserve(struct journal *journal);
+/* Copies the log into the database once it is long: tens of milliseconds, at a time that the caller
+ * chooses. Left undone for too long it is done by an append. */
+void journal_tidy(struct journal *journal);
 int journal_snapshot(struct journal *journal, uint64_t seq, const void *bytes, size_t count,
                      struct error *err) WARN_UNUSED;
 /* The newest snapshot of a record before `below`; *ret_bytes malloc'd, NULL and seq 0 when there is

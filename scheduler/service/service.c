@@ -51,6 +51,7 @@ static void tell_bus_trouble(struct service *service);
 static void read_signals(struct service *service);
 static void tick(struct service *service);
 static int sleep_ms(const struct service *service);
+static int64_t events_wait_us(const struct service *service);
 
 static void cleanup_service(struct service **service)
 {
@@ -82,6 +83,7 @@ int service_run(struct service *service, struct error *err)
         if (rc < 0)
             return rc;
     }
+    service_events_send(service);
     /* A clean stop: the next start, of this version or a newer one, has nothing to replay. */
     if (!service->refusing)
         service_snapshot_take(service);
@@ -211,6 +213,7 @@ static int open_record(struct service *service, const struct service_options *op
         rc = service_replay(service, err);
     if (rc < 0)
         return rc;
+    journal_reserve(service->journal);
     service->event_sent = service->event_count; /* by the process before */
     /* Not behind what the journal has seen, even when the wall clock was set back meanwhile; and
      * always going on from there. */
@@ -353,7 +356,24 @@ static int serve(struct service *service, struct error *err)
     if (service_ledger_deadline_us(service) <= service_now(service).us)
         service_ledger_accrue(service);
     tick(service);
-    return service_round(service, err);
+    int rc = service_round(service, err);
+    /* What can wait does, while nobody owns. */
+    bool pauses = service_pauses(service);
+    if (!pauses)
+        journal_tidy(service->journal);
+    if (!pauses || events_wait_us(service) == 0)
+        service_events_send(service);
+    return rc;
+}
+
+/* Until the events that have not left must; -1: there are none, or no connection to send them on.
+ */
+static int64_t events_wait_us(const struct service *service)
+{
+    if (service->event_sent == service->event_count || !bus_connected(service->bus))
+        return -1;
+    int64_t left_us = service->events_due.us - clock_mono_now().us;
+    return left_us > 0 ? left_us : 0;
 }
 
 /* What happened beside the handlers: messages lost to a full queue (reports among them are found
@@ -413,6 +433,7 @@ static int sleep_ms(const struct service *service)
         http_ms < 0 ? -1 : http_ms * US_PER_MS,
         bus_timeout_us(service->bus),
         solver_timeout_us(service->solver),
+        events_wait_us(service),
         service->refusing ? service->refusing_retry.us - clock_mono_now().us : -1,
     };
     for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++)

@@ -202,10 +202,13 @@ static void probe_destroy(struct service_probe *probe)
     free(probe);
 }
 
+/* It leaves at the turn's end, behind what nodes and resources are told. */
 static void send_event(struct service *service, const struct core_effect *effect, uint64_t seq)
 {
     struct message_event event = effect->publish;
     event.seq = seq;
+    if (service->event_sent == service->event_count)
+        service->events_due.us = clock_mono_now().us + SERVICE_EVENTS_US;
     service_event_keep(service, &event);
     count(&service->counts, &event);
     log_event(LOG_INFO, event.name,
@@ -213,7 +216,6 @@ static void send_event(struct service *service, const struct core_effect *effect
               "text=\"%s\"",
               seq, event.namespace_, event.app, event.workload, event.handoff, event.instance,
               event.node, event.state, event.text);
-    service_events_send(service);
 }
 
 static void count(struct service_counts *counts, const struct message_event *event)
@@ -248,6 +250,7 @@ void service_events_send(struct service *service)
         if (publish_event(service, &service->events[service->event_sent % SERVICE_EVENTS_KEPT],
                           &err) < 0) {
             log_event(LOG_DEBUG, "event.wait", "reason=\"%s\"", err.text);
+            service->events_due.us = clock_mono_now().us + SERVICE_EVENTS_US;
             return;
         }
         service->event_sent++;

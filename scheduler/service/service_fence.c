@@ -84,6 +84,19 @@ void service_fence(struct service *service, const struct core_effect *effect)
         fence_read(fence);
 }
 
+bool service_pauses(const struct service *service)
+{
+    const struct core_state *state = core_state(service->core);
+    for (int i = 0; i < state->handoff_count; i++) {
+        enum handoff_state at = state->handoffs[i].state;
+        if (state->handoffs[i].id[0] != 0 &&
+            (at == HANDOFF_STATE_FREEZING || at == HANDOFF_STATE_FENCING ||
+             at == HANDOFF_STATE_GRANTING))
+            return true;
+    }
+    return false;
+}
+
 void service_fences_done(struct service *service)
 {
     while (service->fences != NULL)

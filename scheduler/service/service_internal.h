@@ -34,7 +34,8 @@
 #include "scheduler/service/service.h"
 #include "scheduler/service/service_http.h"
 
-#define SERVICE_EVENTS_KEPT 4096 /* published events in memory, for `berth events` */
+#define SERVICE_EVENTS_KEPT 4096             /* published events in memory, for `berth events` */
+#define SERVICE_EVENTS_US   (20 * US_PER_MS) /* how long they may wait while nobody owns */
 #define SERVICE_REPLIES_KEPT \
     1024 /* answers to changes, so that a repeated request gets the first */
 #define SERVICE_PENDING_MAX      1024 /* requests without an answer yet */
@@ -156,7 +157,8 @@ struct service {
     uint64_t answer_count;
     struct message_event *events; /* a ring of SERVICE_EVENTS_KEPT */
     uint64_t event_count;
-    uint64_t event_sent; /* to the stream; the others wait for a connection */
+    uint64_t event_sent;    /* to the stream; the others wait for a connection, or a quieter time */
+    struct mono events_due; /* when they are sent all the same */
     struct service_job *jobs;
     struct service_probe *probes;
     struct service_fence *fences; /* under way */
@@ -215,6 +217,8 @@ void service_event_keep(struct service *service, const struct message_event *eve
 int service_owners_open(struct service *service, struct error *err) WARN_UNUSED;
 /* Writes the owner's epoch where resources look; a CORE_FENCED follows when it is known. */
 void service_fence(struct service *service, const struct core_effect *effect);
+/* True while some owner's handoff is between the freeze and the grant. */
+bool service_pauses(const struct service *service);
 void service_fences_done(struct service *service);
 
 /* service_streams.c */

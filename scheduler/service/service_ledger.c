@@ -77,7 +77,7 @@ void service_ledger_accrue(struct service *service)
     struct error err;
     int rc = charge(service, from_us, now_us, &err);
     ledger_accrued(service->ledger, now_us);
-    if (rc == 0 && now_us >= service->ledger_flush_us) {
+    if (rc == 0 && now_us >= service->ledger_flush_us && !service_pauses(service)) {
         rc = ledger_flush(service->ledger, &err);
         service->ledger_flush_us = now_us + ACCRUE_US;
         tell_meters(service, now_us);

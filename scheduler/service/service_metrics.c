@@ -121,7 +121,8 @@ static void sink_add_sketch(void *context, int row, const struct message_sketch 
 void service_metrics_collect(struct service *service)
 {
     int64_t now_us = service_now(service).us;
-    rollups_flush(service, now_us);
+    if (!service_pauses(service))
+        rollups_flush(service, now_us);
     /* What is told once must not be told to nobody. */
     if (service->refusing || now_us < service->metrics_at_us)
         return;
@@ -144,8 +145,9 @@ void service_metrics_collect(struct service *service)
 
 int64_t service_metrics_deadline_us(const struct service *service)
 {
-    int64_t flush_us =
-        service->rollups == NULL ? INT64_MAX : rollup_feed_deadline_us(service->rollups);
+    int64_t flush_us = service->rollups == NULL || service_pauses(service)
+                           ? INT64_MAX
+                           : rollup_feed_deadline_us(service->rollups);
     int64_t metrics_us = service->refusing ? INT64_MAX : service->metrics_at_us;
     return flush_us < metrics_us ? flush_us : metrics_us;
 }

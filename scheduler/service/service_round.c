@@ -18,6 +18,7 @@ static int step_all(struct service *service, struct journal_record *records,
                     struct service_out **ret_outs, struct error *err);
 static int record_make(struct service *service, const struct core_event *event,
                        struct journal_record *ret_record, struct error *err);
+static void send_fences(struct service *service, const struct service_out *outs);
 static void send_all(struct service *service, const struct service_out *outs,
                      const struct journal_record *records);
 static int begin_refusing(struct service *service, const struct error *why, struct error *err);
@@ -65,8 +66,10 @@ int service_round(struct service *service, struct error *err)
     int rc = records == NULL
                  ? error_set(&why, ERR_NO_MEMORY, 0, "no memory for a round of %d", count)
                  : step_all(service, records, &outs, &why);
-    if (rc == 0)
+    if (rc == 0) {
+        send_fences(service, outs);
         rc = journal_append(service->journal, records, count, &why);
+    }
     if (rc < 0)
         return begin_refusing(service, &why, err);
     send_all(service, outs, records);
@@ -169,6 +172,15 @@ static int record_make(struct service *service, const struct core_event *event,
     return 0;
 }
 
+/* The one effect that may leave before its event is on record (see core_effect.fence.at_once): the
+ * store writes the key while the journal syncs. Its answer is handled in a later round. */
+static void send_fences(struct service *service, const struct service_out *outs)
+{
+    for (const struct service_out *out = outs; out != NULL; out = out->next)
+        if (out->effect->kind == CORE_FENCE && out->effect->fence.at_once)
+            service_fence(service, out->effect);
+}
+
 /* What is submitted meanwhile (a solver that cannot be asked) belongs to the next round; it has no
  * arrays, since the arena goes with this one. */
 static void send_all(struct service *service, const struct service_out *outs,
@@ -186,7 +198,7 @@ static void send_all(struct service *service, const struct service_out *outs,
             answer.version = out->effect->reply.version;
             memcpy(answer.text, out->effect->reply.text, sizeof(answer.text));
             service_answer(service, &answer);
-        } else {
+        } else if (out->effect->kind != CORE_FENCE || !out->effect->fence.at_once) {
             service_out_send(service, out, records[out->record].seq);
         }
     }
@@ -202,6 +214,7 @@ static void send_all(struct service *service, const struct service_out *outs,
  * says: go back to that. */
 static int begin_refusing(struct service *service, const struct error *why, struct error *err)
 {
+    service_events_send(service); /* those that are on record */
     log_event(LOG_ERROR, "journal.refuse", "events=%d reason=\"%s\"", service->waiting_count,
               why->text);
     struct error told;

@@ -89,7 +89,9 @@ void service_snapshot_take(struct service *service)
 
 void service_snapshot_due(struct service *service)
 {
-    if (journal_last(service->journal) - service->snapshot_tried >= service->snapshot_records)
+    uint64_t since = journal_last(service->journal) - service->snapshot_tried;
+    bool late = since >= 2 * service->snapshot_records;
+    if (since >= service->snapshot_records && (late || !service_pauses(service)))
         service_snapshot_take(service);
 }
 

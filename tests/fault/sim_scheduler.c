@@ -18,6 +18,7 @@
 #define IMAGE_EVERY 256
 #define IMAGE_KEEP  32 /* records replayed at least, so that a restart tests replay as well */
 
+static bool leaves_at_once(const struct core_effect *effect);
 static void append(struct sim *sim, const struct core_event *event);
 static void sync_journal(struct sim *sim);
 static void lose_power(struct sim *sim);
@@ -96,7 +97,8 @@ void sim_scheduler_crash(struct sim *sim, bool power, int64_t away_us)
         sim->scheduler_life;
 }
 
-/* One step as production makes it: append, sync, step, then the effects one by one. */
+/* One step as production makes it: append, step, what may leave at once, sync, then the other
+ * effects one by one. */
 void sim_scheduler_take(struct sim *sim, struct core_event *event)
 {
     event->at.us = sim_scheduler_us(sim);
@@ -106,12 +108,15 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
         return;
     }
     append(sim, event);
+    core_step(sim->core, &sim->journal[sim->journal_count - 1], sim->effects);
+    for (int i = 0; i < sim->effects->count; i++)
+        if (leaves_at_once(&sim->effects->list[i]))
+            deliver(sim, &sim->effects->list[i]);
     if (sim_point(sim, "scheduler before sync of", word)) {
         sim_scheduler_crash(sim, true, RESTART_US);
         return;
     }
     sync_journal(sim);
-    core_step(sim->core, &sim->journal[sim->journal_count - 1], sim->effects);
     int every = sim->options.hash_every;
     if (every == 0 || sim->journal_count % every == 0)
         sim->hashes[sim->journal_count - 1] = core_hash(sim->core);
@@ -124,6 +129,8 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
     sim_check_step(sim);
     for (int i = 0; i < sim->effects->count; i++) {
         const struct core_effect *effect = &sim->effects->list[i];
+        if (leaves_at_once(effect))
+            continue;
         deliver(sim, effect);
         /* What is only told to people is not worth a crash of its own. */
         if (effect->kind == CORE_PUBLISH)
@@ -136,6 +143,11 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
         }
     }
     keep_image(sim);
+}
+
+static bool leaves_at_once(const struct core_effect *effect)
+{
+    return effect->kind == CORE_FENCE && effect->fence.at_once;
 }
 
 static void append(struct sim *sim, const struct core_event *event)

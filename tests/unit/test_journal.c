@@ -245,6 +245,55 @@ static void a_killed_writer_loses_nothing_acknowledged(void **state)
     journal_close(journal);
 }
 
+static int64_t log_bytes(const struct fixture *fixture)
+{
+    struct stat log;
+    char path[320];
+    str_format(path, sizeof(path), "%s-wal", fixture->path);
+    assert_int_equal(stat(path, &log), 0);
+    return (int64_t)log.st_size;
+}
+
+/* What was reserved is overwritten, is no record, and is read over after a crash. */
+static void a_reserved_log_grows_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err = {0};
+    uint64_t term = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct journal *journal = opened(fixture->path, &term);
+        (void)append(journal, 3, &err);
+        int64_t before = log_bytes(fixture);
+        journal_reserve(journal);
+        int64_t bytes = log_bytes(fixture);
+        bool grew = bytes > before + (1 << 20);
+        for (int i = 0; i < 40; i++)
+            if (append(journal, 1, &err) < 0)
+                _exit(1);
+        _exit(grew && log_bytes(fixture) == bytes ? 0 : 2); /* as if it was killed */
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    struct journal *journal = opened(fixture->path, &term);
+    assert_int_equal(replayed(journal, 0).count, 43);
+    journal_reserve(journal);
+    int64_t bytes = log_bytes(fixture);
+    /* Far more than it has room for, in all: it begins anew whenever it has been copied. */
+    for (int i = 0; i < 3000; i++) {
+        assert_int_equal(append(journal, 1, &err), 0);
+        journal_tidy(journal);
+    }
+    assert_int_equal(log_bytes(fixture), bytes);
+    assert_int_equal(replayed(journal, 0).count, 3043);
+    journal_close(journal);
+    journal = opened(fixture->path, &term);
+    assert_int_equal(replayed(journal, 0).count, 3043);
+    journal_close(journal);
+}
+
 /* No more bytes may be written to any file: what ENOSPC does, without a disk of our own. */
 static void a_refused_append_leaves_no_half(void **state)
 {
@@ -504,6 +553,7 @@ int main(void)
         TEST(a_holder_may_raise_the_term),
         TEST(a_second_holder_is_refused),
         TEST(a_killed_writer_loses_nothing_acknowledged),
+        TEST(a_reserved_log_grows_no_more),
         TEST(a_refused_append_leaves_no_half),
         TEST(a_file_that_is_no_journal_is_refused),
         TEST(damage_is_named_with_its_record),

@@ -79,6 +79,42 @@ static void owner(struct bench *bench, enum spec_class class)
     assert_int_equal(state_of(bench), INSTANCE_READY);
 }
 
+static int place_of(const struct bench *bench, enum node_effect_kind kind)
+{
+    for (int i = 0; i < bench->effects->count; i++)
+        if (bench->effects->list[i].kind == kind)
+            return i;
+    fail_msg("no effect %d", (int)kind);
+    return -1;
+}
+
+/* What somebody waits for in a pause goes first, and nothing that it rests on behind it. */
+static void test_order_in_a_pause(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order(bench, NODE_DRAIN);
+    assert_int_equal(place_of(bench, NODE_FX_PERSIST), 0); /* the epoch, before it is obeyed */
+    assert_int_equal(place_of(bench, NODE_FX_SAY), 1);
+    assert_true(place_of(bench, NODE_FX_ANSWER) > 1);
+    assert_true(place_of(bench, NODE_FX_REPORT) > 1);
+    says_more(bench, SAID_FROZEN, 0, "seq=12");
+    assert_int_equal(place_of(bench, NODE_FX_REPORT), 0);
+    assert_int_equal(bench->effects->list[0].report.instance.state, INSTANCE_HELD);
+    assert_int_equal(place_of(bench, NODE_FX_PERSIST), 1);
+    resume(bench, "seq=12");
+    assert_int_equal(place_of(bench, NODE_FX_PERSIST), 0);
+    assert_true(place_of(bench, NODE_FX_LEASE) < place_of(bench, NODE_FX_SAY));
+    assert_true(place_of(bench, NODE_FX_SAY) < place_of(bench, NODE_FX_ANSWER));
+    says(bench, SAID_OWNED); /* that it owns is a record before it is told */
+    assert_int_equal(place_of(bench, NODE_FX_PERSIST), 0);
+    assert_true(place_of(bench, NODE_FX_REPORT) > 0);
+    /* One that gives up by itself was not asked to: no record says that it would be asked again. */
+    says_more(bench, SAID_FROZEN, 0, "seq=13");
+    assert_int_equal(place_of(bench, NODE_FX_PERSIST), 0);
+    assert_true(place_of(bench, NODE_FX_REPORT) > 0);
+}
+
 static void test_ready_is_standby(void **state)
 {
     struct bench *bench = *state;
@@ -750,6 +786,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_ready_is_standby),
         TEST(test_granted_by_the_commands_epoch),
+        TEST(test_order_in_a_pause),
         TEST(test_frozen_hands_over),
         TEST(test_a_freeze_is_never_assumed),
         TEST(test_could_not_own_starts_again),

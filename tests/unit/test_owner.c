@@ -44,6 +44,54 @@ static void test_a_move_freezes_fences_and_grants(void **state)
     assert_int_equal(f->fence_count, 2);
 }
 
+static bool step_to(struct fixture *f, enum handoff_state wanted)
+{
+    for (int i = 0; i < 1000; i++) {
+        const struct core_handoff *handoff = fixture_handoff(f, "source");
+        if (handoff != NULL && handoff->state == wanted)
+            return true;
+        fixture_run(f, 10 * US_PER_MS);
+    }
+    return false;
+}
+
+/* The key may be written while the report of the freeze is recorded, and in no other case. */
+static void test_only_a_recorded_freeze_fences_at_once(void **state)
+{
+    struct fixture *f = *state;
+    assert_false(f->fence.fence.at_once); /* the first start's */
+    f->fence_code = 1;                    /* without an answer */
+    node_at(f, "gcp")->ignored = 1u << NODE_DRAIN;
+    begin_move(f);
+    assert_true(step_to(f, HANDOFF_STATE_FREEZING));
+    node_at(f, "gcp")->ignored = 0;
+    assert_true(step_to(f, HANDOFF_STATE_FENCING));
+    assert_true(f->fence.fence.at_once);
+    struct epoch first = f->fence.fence.owner;
+    run(f, 2 * US_PER_S); /* asked again, when all is on record */
+    assert_false(f->fence.fence.at_once);
+    assert_int_equal(epoch_compare(f->fence.fence.owner, first), 0);
+    /* Overtaken: by another epoch, in its own time. */
+    f->fence_stored = (struct epoch){9, 5};
+    fixture_fenced(f, ERR_STALE);
+    assert_int_equal(f->fence.fence.owner.term, 9);
+    assert_false(f->fence.fence.at_once);
+    f->fence_code = 0;
+    settles_at(f, "aws");
+}
+
+static void test_a_lost_owner_is_fenced_by_the_record_only(void **state)
+{
+    struct fixture *f = *state;
+    f->fence_code = 1;
+    node_at(f, "gcp")->ignored = 1u << NODE_DRAIN;
+    begin_move(f);
+    assert_true(step_to(f, HANDOFF_STATE_FREEZING));
+    fixture_lose(f, fixture_node(f, "gcp")); /* it may serve on, and its loss be forgotten */
+    assert_true(step_to(f, HANDOFF_STATE_FENCING));
+    assert_false(f->fence.fence.at_once);
+}
+
 static void test_nobody_owns_before_the_epoch_is_written(void **state)
 {
     struct fixture *f = *state;
@@ -668,6 +716,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_first_start, exclusive),
         CASE(test_a_move_freezes_fences_and_grants, exclusive),
+        CASE(test_only_a_recorded_freeze_fences_at_once, exclusive),
+        CASE(test_a_lost_owner_is_fenced_by_the_record_only, exclusive),
         CASE(test_nobody_owns_before_the_epoch_is_written, exclusive),
         CASE(test_a_higher_stored_epoch_is_overtaken, exclusive),
         CASE(test_the_answer_of_another_epoch_says_nothing, exclusive),

@@ -11,6 +11,8 @@
 
 static void begin_judging(struct node *node, struct node_instance *instance);
 static void begin_stopping(struct node *node, struct node_instance *instance);
+static void emit_report(struct node *node, struct node_instance *instance);
+static void emit_words(struct node *node, struct node_instance *instance, unsigned *work);
 static void emit_say(struct node *node, struct node_instance *instance);
 static void lose_state(struct node_instance *instance);
 static void fail(struct node_instance *instance, int code, const char *text);
@@ -478,20 +480,20 @@ void instance_flush(struct node *node, struct node_instance *instance,
     const char *id = instance->record.instance;
     unsigned work = instance->work;
     instance->work = 0;
+    bool tell = (work & WORK_TELL) != 0 && (work & WORK_REPORT) != 0 && answer == NULL;
+    if (tell)
+        emit_report(node, instance);
     if ((work & WORK_PERSIST) != 0) {
         instance->order = ++node->order;
         node_emit(node, NODE_FX_PERSIST, id)->record = instance->record;
     }
+    /* Who freezes or is to own is told before anybody is answered: others wait for it. */
+    if ((work & WORK_CLEAR) == 0 && owner_is(instance))
+        emit_words(node, instance, &work);
     if (answer != NULL)
         node_emit(node, NODE_FX_ANSWER, id)->answer = *answer;
-    if ((work & WORK_REPORT) != 0) {
-        struct message_report *report = &node_emit(node, NODE_FX_REPORT, id)->report;
-        memcpy(report->node, node->name, sizeof(report->node));
-        memcpy(report->boot_id, node->boot_id, sizeof(report->boot_id));
-        report->seq = ++node->seq;
-        report->boot_us = node->now;
-        instance_describe(instance, &report->instance);
-    }
+    if ((work & WORK_REPORT) != 0 && !tell)
+        emit_report(node, instance);
     if ((work & WORK_FETCH) != 0)
         node_emit(node, NODE_FX_FETCH, id)->spec = &instance->record.spec;
     if ((work & WORK_CLEAR) != 0) {
@@ -500,10 +502,7 @@ void instance_flush(struct node *node, struct node_instance *instance,
     }
     if ((work & WORK_SPAWN) != 0)
         node_emit(node, NODE_FX_SPAWN, id)->spec = &instance->record.spec;
-    if ((work & WORK_LEASE) != 0)
-        node_emit(node, NODE_FX_LEASE, id)->lease.until_us = instance->lease_until;
-    if ((work & WORK_SAY) != 0)
-        emit_say(node, instance);
+    emit_words(node, instance, &work);
     if ((work & WORK_TERM) != 0)
         node_emit(node, NODE_FX_TERM, id);
     if ((work & WORK_JUDGE) != 0)
@@ -527,6 +526,27 @@ void instance_flush(struct node *node, struct node_instance *instance,
         struct node_effect *effect = node_emit(node, NODE_FX_DROP, id);
         memcpy(effect->file.path, instance->drop, sizeof(effect->file.path));
     }
+}
+
+static void emit_report(struct node *node, struct node_instance *instance)
+{
+    struct message_report *report =
+        &node_emit(node, NODE_FX_REPORT, instance->record.instance)->report;
+    memcpy(report->node, node->name, sizeof(report->node));
+    memcpy(report->boot_id, node->boot_id, sizeof(report->boot_id));
+    report->seq = ++node->seq;
+    report->boot_us = node->now;
+    instance_describe(instance, &report->instance);
+}
+
+static void emit_words(struct node *node, struct node_instance *instance, unsigned *work)
+{
+    if ((*work & WORK_LEASE) != 0)
+        node_emit(node, NODE_FX_LEASE, instance->record.instance)->lease.until_us =
+            instance->lease_until;
+    if ((*work & WORK_SAY) != 0)
+        emit_say(node, instance);
+    *work &= ~((unsigned)WORK_LEASE | (unsigned)WORK_SAY);
 }
 
 static void emit_say(struct node *node, struct node_instance *instance)

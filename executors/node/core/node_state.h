@@ -47,6 +47,7 @@ enum node_todo {
     WORK_GET = 1 << 11,
     WORK_DROP = 1 << 12,
     WORK_BEAT = 1 << 13,
+    WORK_TELL = 1 << 14, /* its REPORT is true whatever becomes of the record: it goes first */
 };
 
 /* What a stateful copy, or the node for it, is doing with its state. One at a time: what is asked

@@ -522,6 +522,10 @@ static void frozen(struct node *node, struct node_instance *instance, const char
     disown(instance);
     instance->freeze_at = instance->lease_until = NODE_NEVER;
     if (!asked || record->asked == 0) {
+        /* Without a record of it the next agent has it freeze again: it stays frozen, and its shim
+         * knows what it handed over. */
+        if (asked)
+            instance->work |= WORK_TELL;
         become_held(instance, instance->lease_over ? "lease ended" : by_itself ? "gave up" : "");
         return;
     }
