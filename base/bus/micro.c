@@ -11,7 +11,8 @@
 
 #define ENDPOINTS_MAX 64
 #define QUEUE_GROUP   "q"
-#define DISCOVERY     9 /* PING, INFO, STATS, each for all, for the name, for the id */
+#define INBOXES       "_INBOX." /* the asker chooses where; not where it may not write itself */
+#define DISCOVERY     9         /* PING, INFO, STATS, each for all, for the name, for the id */
 
 struct endpoint {
     struct micro *micro;
@@ -226,7 +227,7 @@ static void answer_discovery(struct micro *micro, const struct bus_message *mess
 {
     char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
     struct error ignored;
-    if (text != NULL && message->reply[0] != 0)
+    if (text != NULL && str_starts(message->reply, INBOXES))
         (void)!bus_publish(micro->bus, message->reply, NULL, text, strlen(text), &ignored);
     free(text);
     json_decref(body);
@@ -241,12 +242,13 @@ static void on_request(void *context, const struct bus_message *message)
     for (int i = 0; open == NULL && i < LIMIT_COMMANDS; i++)
         if (micro->requests[i].token == 0)
             open = &micro->requests[i];
-    if (open == NULL || message->reply[0] == 0 ||
+    if (open == NULL || !str_starts(message->reply, INBOXES) ||
         str_copy(open->reply, sizeof(open->reply), message->reply) < 0) {
         /* Nothing that could be answered: it counts as an error, the asker's time runs out. */
         endpoint->errors++;
         str_format(endpoint->last_error, sizeof(endpoint->last_error), "%s",
-                   open == NULL ? "too many requests are unanswered" : "a request without reply");
+                   open == NULL ? "too many requests are unanswered"
+                                : "a request without an inbox");
         return;
     }
     open->token = ++micro->last_token;

@@ -103,16 +103,22 @@ void proof_begin(const struct proof_link *link, struct strbuf *text)
 void proof_end(const struct proof_link *link, const char *subject, uint64_t stamp,
                struct strbuf *text)
 {
-    if (!link->proven || strbuf_error(text, NULL) < 0)
+    if (strbuf_error(text, NULL) == 0)
+        proof_seal(link, subject, stamp, text->text, text->bytes);
+}
+
+void proof_seal(const struct proof_link *link, const char *subject, uint64_t stamp, char *message,
+                size_t bytes)
+{
+    if (!link->proven)
         return;
-    BERTH_ASSERT(text->bytes >= PROOF_BYTES, "a text of %zu bytes has no room for a proof",
-                 text->bytes);
-    uint8_t *frame = (uint8_t *)text->text;
+    BERTH_ASSERT(bytes >= PROOF_BYTES, "a text of %zu bytes has no room for a proof", bytes);
+    uint8_t *frame = (uint8_t *)message;
     frame[0] = PROOF_MARK;
     frame[1] = VERSION;
     for (int i = 0; i < 8; i++)
         frame[STAMP_AT + i] = (uint8_t)(stamp >> (56 - 8 * i));
-    tag_make(link->out, subject, frame + STAMP_AT, frame + PROOF_BYTES, text->bytes - PROOF_BYTES,
+    tag_make(link->out, subject, frame + STAMP_AT, frame + PROOF_BYTES, bytes - PROOF_BYTES,
              frame + TAG_AT);
 }
 

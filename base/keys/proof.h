@@ -78,6 +78,9 @@ void proof_catch_up(struct proof_link *link, uint64_t stamp);
 void proof_begin(const struct proof_link *link, struct strbuf *text);
 void proof_end(const struct proof_link *link, const char *subject, uint64_t stamp,
                struct strbuf *text);
+/* The frame alone: its room are the first PROOF_BYTES of `message`. */
+void proof_seal(const struct proof_link *link, const char *subject, uint64_t stamp, char *message,
+                size_t bytes);
 
 /* True: the message was written by the other end, for this subject. Its body is what follows
  * PROOF_BYTES, or all of it when the link has no keys (then *ret_stamp is 0). */

@@ -227,6 +227,7 @@ static const struct wire_field message_beat_fields[] = {
     WIRE_FIELD_I64(message_beat, boot_us, 0, 0, INT64_MAX),
     WIRE_FIELD_U64(message_beat, seq, OPT),
     WIRE_FIELD_I32(message_beat, instance_count, OPT, 0, INT_MAX),
+    WIRE_FIELD_U64(message_beat, refused, OPT),
 };
 SHAPE(message_beat_shape, "node.beat", message_beat);
 

@@ -1,8 +1,9 @@
 /*
  * messages: every message between scheduler, nodes and tools, as plain structs with their shapes.
  *
- * Subjects (base/bus/subjects.h) say who may send what; a node name inside a payload is only
- * compared with the subject's, never believed. Every command carries {id, epoch, not_after} and is
+ * Subjects (base/bus/subjects.h) say who may send what, and a proof (base/keys/proof.h) before each
+ * message who sent it; a node name inside a payload is only compared with the subject's, never
+ * believed. Every command carries {id, epoch, not_after} and is
  * idempotent by id; a missing answer means unknown. All strings are terminated; times in
  * microseconds; `boot_us` are on the CLOCK_BOOTTIME of the machine whose boot_id stands beside.
  */
@@ -276,6 +277,7 @@ struct message_beat {
     int64_t boot_us;
     uint64_t seq; /* of the last report */
     int instance_count;
+    uint64_t refused; /* messages to this agent that did not prove to be the scheduler's, or new */
 };
 extern const struct wire_shape message_beat_shape;
 

@@ -246,7 +246,17 @@ static int open_bus(struct agent *agent, struct error *err)
                                  .connect_retry = true,
                                  .on_state = on_state,
                                  .context = agent};
-    int rc = bus_open(&wanted, &agent->bus, err);
+    int rc = options->seed[0] == 0
+                 ? 0
+                 : proof_link_open_user("node", options->name, options->seed,
+                                        options->scheduler_key, &agent->link, err);
+    if (rc < 0)
+        return error_prefix(err, "option --scheduler-key");
+    if (!agent->link.proven)
+        log_event(LOG_WARN, "proof.none",
+                  "text=\"without --seed nothing proves who sends commands: whoever can reach the "
+                  "server can\"");
+    rc = bus_open(&wanted, &agent->bus, err);
     if (rc < 0)
         return rc;
     subject_node(options->name, "cmd", subject);
@@ -301,11 +311,23 @@ static void on_state(void *context, bool connected)
 }
 
 /* On the node's subject come commands, and an answer that asks "who are you?". */
-static void on_command(void *context, const struct bus_message *message)
+static void on_command(void *context, const struct bus_message *outer)
 {
     struct agent *agent = context;
     char type[LIMIT_NAME_BYTES];
     struct error err;
+    struct bus_message inner;
+    const struct bus_message *message = &inner;
+    uint64_t stamp = 0;
+    if (!publish_check(agent, outer, &inner, &stamp))
+        return;
+    if (agent->link.proven && stamp <= agent->seen) {
+        publish_refused(agent, outer->subject, "said before");
+        if (str_starts(outer->reply, "_INBOX."))
+            publish_seen(agent, outer->reply);
+        return;
+    }
+    agent->seen = stamp;
     if (wire_type_of(message->data, message->bytes, type, sizeof(type), &err) < 0) {
         log_event(LOG_WARN, "command.damaged", "reason=\"%s\"", err.text);
         return;
@@ -344,7 +366,7 @@ static void take_command(struct agent *agent, const struct bus_message *message)
     struct message_answer answer = {.code = rc};
     str_format(answer.node, sizeof(answer.node), "%s", agent->options.name);
     str_format(answer.text, sizeof(answer.text), "%.250s", err.text);
-    publish(agent, agent->reply, NULL, &message_answer_shape, &answer);
+    publish_answer(agent, agent->reply, &answer);
 }
 
 static void on_echo(void *context, const struct bus_message *message)
@@ -477,9 +499,9 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         return;
     case NODE_FX_ANSWER:
         if (gateway_reply(agent, effect->answer.id, subject))
-            publish(agent, subject, NULL, &message_answer_shape, &effect->answer);
+            publish_answer(agent, subject, &effect->answer);
         else if (agent->reply[0] != 0)
-            publish(agent, agent->reply, NULL, &message_answer_shape, &effect->answer);
+            publish_answer(agent, agent->reply, &effect->answer);
         return;
     case NODE_FX_REPORT:
         report(agent, effect);
@@ -510,7 +532,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         return;
     case NODE_FX_PROBED:
         subject_node(agent->options.name, "probed", subject);
-        publish(agent, subject, NULL, &message_probed_shape, &effect->probed);
+        publish_proven(agent, subject, &message_probed_shape, &effect->probed);
         return;
     case NODE_FX_SHIP:
     case NODE_FX_GET:
@@ -535,7 +557,7 @@ static void report(struct agent *agent, const struct node_effect *effect)
               effect->instance, instance_state_words[effect->report.instance.state],
               effect->report.instance.restarts, effect->report.instance.detail);
     subject_node(agent->options.name, "report", subject);
-    publish(agent, subject, NULL, &message_report_shape, &effect->report);
+    publish_proven(agent, subject, &message_report_shape, &effect->report);
 }
 
 static void fail(struct agent *agent, const char *what, const struct error *err)

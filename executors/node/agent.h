@@ -8,8 +8,8 @@
  *
  * Divided by meaning: agent.c (loop, events, effects), slots.c (shims: start, adopt, talk, clear),
  * judge.c (readiness, liveness), owners.c (what owners are told, their state and their leases),
- * ports.c (where http workloads listen), probes.c (probes and round trips), publish.c (messages),
- * gateway.c (the ingress), courier.c, fetch.c, store.c.
+ * ports.c (where http workloads listen), probes.c (probes and round trips), publish.c (messages,
+ * and what proves them), gateway.c (the ingress), courier.c, fetch.c, store.c.
  * One thread; nats.c's threads only fill the bus's queue.
  */
 #pragma once
@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #include "base/bus/bus.h"
+#include "base/keys/proof.h"
 #include "executors/drivers/process/cgroup.h"
 #include "executors/drivers/process/lines.h"
 #include "executors/node/core/node_core.h"
@@ -132,6 +133,11 @@ struct agent {
     struct bus *bus;
     struct bus_subscription *commands;
     struct bus_subscription *echoes;
+    struct proof_link link; /* to the scheduler */
+    uint64_t seen;          /* the last stamp of what it said on our subject */
+    uint64_t refused;       /* messages that are not the scheduler's, or not new */
+    uint64_t refused_untold;
+    int64_t refused_told_us;
     struct courier *courier;
     struct ingress *ingress;       /* NULL: this node is none */
     struct gateway_reply *replies; /* AGENT_ROUTES: of routes under way */
@@ -259,8 +265,22 @@ struct node_log {
 };
 extern const struct wire_shape node_log_shape;
 
+/* Not proven, for people: logs. */
 void publish(struct agent *agent, const char *subject, const char *reply,
              const struct wire_shape *shape, const void *message);
+/* To the scheduler, with our proof. */
+void publish_proven(struct agent *agent, const char *subject, const struct wire_shape *shape,
+                    const void *message);
+/* The answer to a command, at an inbox. */
+void publish_answer(struct agent *agent, const char *reply, const struct message_answer *answer);
+/* Whether the scheduler wrote it, for this subject; what it did not is counted and logged.
+ * *ret_inner is the message without its frame. */
+bool publish_check(struct agent *agent, const struct bus_message *message,
+                   struct bus_message *ret_inner, uint64_t *ret_stamp) WARN_UNUSED;
+void publish_refused(struct agent *agent, const char *subject, const char *why);
+/* The answer to a command that was said before, or by a scheduler whose clock went back: where it
+ * goes on. */
+void publish_seen(struct agent *agent, const char *reply);
 void publish_hello(struct agent *agent, const struct message_hello *hello);
 void publish_beat(struct agent *agent);
 void publish_metrics(struct agent *agent); /* the instances here, and what the ingress saw */

@@ -23,6 +23,8 @@ const char node_usage[] =
     "  --url URL               the NATS server, e.g. nats://127.0.0.1:4222\n"
     "  --state DIR             its folder: records, artifacts, the workloads' folders\n"
     "  --seed FILE             this node's nkey seed (mode 0600)\n"
+    "  --scheduler-key FILE    the scheduler's public key (default: scheduler.pub beside the "
+    "seed)\n"
     "  --workload-seed NS=FILE nkey seed of the workloads of namespace NS (repeatable)\n"
     "  --mcpu N                CPU offered, in thousandths of a core (default: all cores)\n"
     "  --memory SIZE           memory offered, e.g. 2GiB (default: all)\n"
@@ -114,6 +116,7 @@ static int set(struct node_options *options, const char *name, const char *value
         {"site", options->site, sizeof(options->site)},
         {"url", options->url, sizeof(options->url)},
         {"seed", options->seed, sizeof(options->seed)},
+        {"scheduler-key", options->scheduler_key, sizeof(options->scheduler_key)},
         {"state", options->state, sizeof(options->state)},
         {"shim", options->shim, sizeof(options->shim)},
         {"cgroup", options->cgroup, sizeof(options->cgroup)},
@@ -279,6 +282,9 @@ static int check(struct node_options *options, struct error *err)
         return error_prefix(err, "option --ingress");
     if (options->seed[0] != 0 && access(options->seed, R_OK) < 0)
         return error_set(err, ERR_NOT_FOUND, errno, "option --seed: file '%.200s'", options->seed);
+    if (options->scheduler_key[0] != 0 && options->seed[0] == 0)
+        return error_set(err, ERR_INVALID, 0,
+                         "option --scheduler-key needs --seed: a proof is made of both keys");
     if (options->inbox[0] == 0)
         subject_inbox("n", options->name, options->inbox);
     return 0;

@@ -23,6 +23,7 @@ struct node_options {
     char site[LIMIT_REF_BYTES];
     char url[LIMIT_PATH_BYTES];
     char seed[LIMIT_PATH_BYTES];
+    char scheduler_key[LIMIT_PATH_BYTES]; /* "": PROOF_SCHEDULER_FILE beside the seed */
     char state[LIMIT_PATH_BYTES];
     char shim[LIMIT_PATH_BYTES]; /* "" : beside berth-node */
     char cgroup[LIMIT_NAME_BYTES];

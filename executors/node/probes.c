@@ -70,7 +70,9 @@ void trips_ask(struct agent *agent)
 void trips_echo(struct agent *agent, const struct bus_message *message)
 {
     struct error err;
-    if (message->reply[0] == 0)
+    /* Where the answer goes is the asker's choice, and what it says too: only to an inbox, or we
+     * would say it in our name. */
+    if (!str_starts(message->reply, "_INBOX."))
         return;
     if (bus_publish(agent->bus, message->reply, NULL, message->data, message->bytes, &err) < 0)
         log_event(LOG_DEBUG, "echo.unsent", "reason=\"%s\"", err.text);

@@ -18,6 +18,10 @@ struct asked_beat {
     int64_t sent_us;
 };
 
+static int seal(struct agent *agent, const char *subject, const struct wire_shape *shape,
+                const void *message, struct strbuf *text, struct error *err);
+static void answer_send(struct agent *agent, const char *reply,
+                        const struct message_answer *answer);
 static void hello_answered(void *context, const struct bus_message *message);
 static void beat_answered(void *context, const struct bus_message *message);
 static void sample(struct message_batch *batch, const struct slot *slot, int kind, int64_t value);
@@ -52,6 +56,56 @@ void publish(struct agent *agent, const char *subject, const char *reply,
     strbuf_done(&text);
 }
 
+void publish_proven(struct agent *agent, const char *subject, const struct wire_shape *shape,
+                    const void *message)
+{
+    struct strbuf text;
+    struct error err;
+    int rc = seal(agent, subject, shape, message, &text, &err);
+    if (rc == 0)
+        rc = bus_publish(agent->bus, subject, NULL, text.text, text.bytes, &err);
+    if (rc < 0)
+        log_event(LOG_DEBUG, "publish.dropped", "subject=%s reason=\"%s\"", subject, err.text);
+    strbuf_done(&text);
+}
+
+void publish_answer(struct agent *agent, const char *reply, const struct message_answer *answer)
+{
+    answer_send(agent, reply, answer);
+}
+
+void publish_seen(struct agent *agent, const char *reply)
+{
+    answer_send(agent, reply, NULL);
+}
+
+bool publish_check(struct agent *agent, const struct bus_message *message,
+                   struct bus_message *ret_inner, uint64_t *ret_stamp)
+{
+    *ret_inner = *message;
+    if (!proof_check(&agent->link, message->subject, message->data, message->bytes, ret_stamp)) {
+        publish_refused(agent, message->subject, "not the scheduler's");
+        return false;
+    }
+    ret_inner->data += proof_bytes(&agent->link);
+    ret_inner->bytes -= proof_bytes(&agent->link);
+    return true;
+}
+
+/* Whoever sends them chooses how many there are: one line a second; each beat tells the number. */
+void publish_refused(struct agent *agent, const char *subject, const char *why)
+{
+    int64_t now_us = clock_mono_now().us;
+    agent->refused++;
+    agent->refused_untold++;
+    if (agent->refused_told_us != 0 && now_us - agent->refused_told_us < US_PER_S)
+        return;
+    log_event(LOG_WARN, "message.unproven", "count=%" PRIu64 " subject=%.200s reason=\"%s\"",
+              agent->refused_untold, subject, why);
+    agent->refused_told_us = now_us;
+    agent->refused_untold = 0;
+}
+
 void publish_hello(struct agent *agent, const struct message_hello *hello)
 {
     struct message_hello full = *hello;
@@ -77,10 +131,8 @@ void publish_hello(struct agent *agent, const struct message_hello *hello)
     }
     struct strbuf text;
     struct error err;
-    strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_hello_shape, &full, &text);
     subject_node(agent->options.name, "hello", subject);
-    int rc = strbuf_error(&text, &err);
+    int rc = seal(agent, subject, &message_hello_shape, &full, &text, &err);
     if (rc == 0)
         rc = bus_request(agent->bus, subject, text.text, text.bytes, AGENT_HELLO_US, hello_answered,
                          agent, &err);
@@ -95,20 +147,19 @@ void publish_beat(struct agent *agent)
     char subject[LIMIT_SUBJECT_BYTES];
     struct message_beat beat = {.boot_us = clock_boot_now().us,
                                 .seq = agent->seq,
-                                .instance_count = node_record_count(agent->node)};
+                                .instance_count = node_record_count(agent->node),
+                                .refused = agent->refused};
     memcpy(beat.node, agent->options.name, sizeof(beat.node));
     memcpy(beat.boot_id, agent->boot_id, sizeof(beat.boot_id));
     subject_node(agent->options.name, "beat", subject);
     if (!node_wants_answers(agent->node)) {
-        publish(agent, subject, NULL, &message_beat_shape, &beat);
+        publish_proven(agent, subject, &message_beat_shape, &beat);
         return;
     }
     struct strbuf text;
     struct error err;
     struct asked_beat *asked = malloc(sizeof(*asked));
-    strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_beat_shape, &beat, &text);
-    int rc = strbuf_error(&text, &err);
+    int rc = seal(agent, subject, &message_beat_shape, &beat, &text, &err);
     if (asked == NULL)
         rc = error_set(&err, ERR_NO_MEMORY, 0, "no memory for a beat");
     if (rc == 0) {
@@ -175,7 +226,9 @@ void publish_batch(struct agent *agent, const struct message_batch *batch)
     struct error err;
     subject_metrics(agent->options.name, subject);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&agent->link, &text);
     wire_pack(&message_batch_shape, batch, &text);
+    proof_end(&agent->link, subject, proof_next(&agent->link), &text);
     int rc = strbuf_error(&text, &err);
     if (rc == 0)
         rc = bus_publish(agent->bus, subject, NULL, text.text, text.bytes, &err);
@@ -203,15 +256,53 @@ void publish_log(struct agent *agent, const struct slot *slot, int stream, const
     publish(agent, subject, NULL, &node_log_shape, &log);
 }
 
+/* The message as it leaves; `text` is the caller's to end in any case. */
+static int seal(struct agent *agent, const char *subject, const struct wire_shape *shape,
+                const void *message, struct strbuf *text, struct error *err)
+{
+    strbuf_init(text, LIMIT_WIRE_BYTES);
+    proof_begin(&agent->link, text);
+    wire_encode(shape, message, text);
+    proof_end(&agent->link, subject, proof_next(&agent->link), text);
+    return strbuf_error(text, err);
+}
+
+/* NULL: no words, only the stamp. Where it goes was the scheduler's choice, by its proof. */
+static void answer_send(struct agent *agent, const char *reply, const struct message_answer *answer)
+{
+    struct strbuf text;
+    struct error err;
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&agent->link, &text);
+    if (answer != NULL)
+        wire_encode(&message_answer_shape, answer, &text);
+    proof_end(&agent->link, reply, agent->seen, &text);
+    int rc = strbuf_error(&text, &err);
+    if (rc == 0)
+        rc = bus_publish(agent->bus, reply, NULL, text.text, text.bytes, &err);
+    if (rc < 0)
+        log_event(LOG_DEBUG, "publish.dropped", "subject=%s reason=\"%s\"", reply, err.text);
+    strbuf_done(&text);
+}
+
 static void hello_answered(void *context, const struct bus_message *message)
 {
     struct agent *agent = context;
     struct message_answer answer;
-    if (message->status != 0)
+    struct bus_message inner;
+    uint64_t stamp = 0;
+    if (message->status != 0 || !publish_check(agent, message, &inner, &stamp))
         return; /* nobody there yet: said again at hello_at */
+    proof_catch_up(&agent->link, stamp);
+    if (agent->link.proven && inner.bytes == 0) {
+        /* Our clock is behind what the scheduler has seen of us: from here on it is not. */
+        log_event(LOG_INFO, "hello.again", "node=%s", agent->options.name);
+        agent->hello_at = clock_boot_now().us;
+        return;
+    }
     struct error err;
-    if (wire_decode(&message_answer_shape, message->data, message->bytes, 0, &agent->message,
-                    &answer, &err) < 0) {
+    if (wire_decode(&message_answer_shape, inner.data, inner.bytes, 0, &agent->message, &answer,
+                    &err) < 0) {
         log_event(LOG_WARN, "hello.answer", "reason=\"%s\"", err.text);
     } else if (answer.code != 0) {
         log_event(LOG_WARN, "hello.refused", "code=%s text=\"%s\"", error_name(answer.code),
@@ -229,10 +320,15 @@ static void beat_answered(void *context, const struct bus_message *message)
     struct agent *agent = asked.agent;
     struct message_answer answer;
     struct error err;
+    struct bus_message inner;
+    uint64_t stamp = 0;
     free(context);
-    if (message->status != 0)
+    if (message->status != 0 || !publish_check(agent, message, &inner, &stamp))
         return; /* nobody is there: the leases run */
-    int rc = wire_decode(&message_answer_shape, message->data, message->bytes, 0, &agent->message,
+    proof_catch_up(&agent->link, stamp);
+    if (agent->link.proven && inner.bytes == 0)
+        return; /* the next beat is new to it */
+    int rc = wire_decode(&message_answer_shape, inner.data, inner.bytes, 0, &agent->message,
                          &answer, &err);
     arena_reset(&agent->message);
     if (rc < 0) {

@@ -170,9 +170,15 @@ static int open_bus(struct probe *probe, struct error *err)
                                   .connect_retry = !probe->once,
                                   .on_state = on_state,
                                   .context = probe};
-    int rc = bus_open(&options, &probe->bus, err);
+    int rc = 0;
+    if (options.seed_path != NULL)
+        rc = proof_link_open_user("probe", config->name, options.seed_path, "", &probe->to.link,
+                                  err);
     if (rc == 0)
-        rc = publisher_create(config, publisher_to_bus, probe->bus, &probe->publisher, err);
+        rc = bus_open(&options, &probe->bus, err);
+    probe->to.bus = probe->bus;
+    if (rc == 0)
+        rc = publisher_create(config, publisher_to_bus, &probe->to, &probe->publisher, err);
     return rc;
 }
 

@@ -23,6 +23,7 @@ struct probe {
     struct latency *latency;
     struct receiver *receiver; /* NULL: does not listen */
     struct bus *bus;           /* NULL: publishes nothing */
+    struct publisher_bus to;   /* the same, with the probe's proof */
     struct publisher *publisher;
     int epoll_fd;
     int signal_fd;

@@ -56,7 +56,19 @@ void publisher_destroy(struct publisher *publisher)
 int publisher_to_bus(void *context, const char *subject, const char *text, size_t bytes,
                      struct error *err)
 {
-    return bus_publish(context, subject, NULL, text, bytes, err);
+    struct publisher_bus *to = context;
+    struct strbuf sealed;
+    if (!to->link.proven)
+        return bus_publish(to->bus, subject, NULL, text, bytes, err);
+    strbuf_init(&sealed, LIMIT_WIRE_BYTES);
+    proof_begin(&to->link, &sealed);
+    strbuf_append(&sealed, text, bytes);
+    proof_end(&to->link, subject, proof_next(&to->link), &sealed);
+    int rc = strbuf_error(&sealed, err);
+    if (rc == 0)
+        rc = bus_publish(to->bus, subject, NULL, sealed.text, sealed.bytes, err);
+    strbuf_done(&sealed);
+    return rc;
 }
 
 int publisher_flush(struct publisher *publisher, struct ingest *ingest, struct latency *latency,

@@ -12,6 +12,7 @@
 #include "base/bus/bus.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/keys/proof.h"
 #include "metrics/probe/config.h"
 #include "metrics/probe/ingest.h"
 #include "metrics/probe/latency.h"
@@ -33,7 +34,11 @@ typedef int publisher_sink(void *context, const char *subject, const char *text,
 int publisher_create(const struct probe_config *config, publisher_sink *sink, void *context,
                      struct publisher **ret_publisher, struct error *err) WARN_UNUSED;
 void publisher_destroy(struct publisher *publisher);
-/* A publisher_sink whose context is a bus. */
+/* A publisher_sink whose context is a publisher_bus: batches leave with the probe's proof. */
+struct publisher_bus {
+    struct bus *bus;
+    struct proof_link link;
+};
 int publisher_to_bus(void *context, const char *subject, const char *text, size_t bytes,
                      struct error *err);
 

@@ -4,7 +4,9 @@
  *
  * A change carries an id of its own, so a request whose answer was lost is sent again under the
  * same id and done once. While nobody answers (a scheduler that restarts) it is tried again for a
- * few seconds. Any body that is no JSON is an error. One thread.
+ * few seconds. Requests prove that they are the operator's when the scheduler's public key lies
+ * beside the operator's seed; without it they can read and change nothing. Any body that is no JSON
+ * is an error. One thread.
  */
 #pragma once
 
@@ -12,12 +14,14 @@
 
 #include "base/bus/bus.h"
 #include "base/error.h"
+#include "base/keys/proof.h"
 #include "base/wire/messages.h"
 #include "scheduler/cli/cli.h"
 #include "scheduler/cli/reference.h"
 
 struct client {
     struct bus *bus;
+    struct proof_link link;
     int64_t timeout_us;
     char url[LIMIT_PATH_BYTES];
     char folder[LIMIT_PATH_BYTES]; /* "" when --url was given */

@@ -9,6 +9,7 @@ struct scheduler_options {
     const char *solver;
     const char *name;
     const char *metrics;
+    const char *keys;
     bool log_json;
 };
 
@@ -24,6 +25,9 @@ static const struct option_row rows[] = {
      offsetof(struct scheduler_options, solver), 0, 0},
     {"name", 0, OPTION_TEXT, "NAME", "name of its user on the bus (default: scheduler)",
      offsetof(struct scheduler_options, name), 0, 0},
+    {"keys", 0, OPTION_TEXT, "DIR",
+     "folder of the public keys of nodes, probes and operators (default: the seed's)",
+     offsetof(struct scheduler_options, keys), 0, 0},
     {"metrics", 0, OPTION_TEXT, "ADDRESS:PORT",
      "serve its own metrics there for Prometheus, as in 127.0.0.1:9464",
      offsetof(struct scheduler_options, metrics), 0, 0},
@@ -59,6 +63,7 @@ static int run_scheduler(struct cli *cli, void *options, const struct option_wor
         .world_path = given->world,
         .name = given->name,
         .metrics_address = given->metrics,
+        .keys_dir = given->keys,
     };
     int rc = 0;
     if (cli->common.dir != NULL && given->state == NULL) {

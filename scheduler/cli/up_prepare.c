@@ -13,7 +13,7 @@
 
 #include "base/arena.h"
 #include "base/doc.h"
-#include "base/keys/keys.h"
+#include "base/keys/proof.h"
 #include "model/world.h"
 #include "scheduler/cli/document.h"
 #include "scheduler/cli/find_dir.h"
@@ -404,6 +404,15 @@ static int add_user(struct up *up, enum server_role role, const char *name, cons
     int rc = folder_path(up->folder, file, up->key_paths[up->user_count], err);
     if (rc == 0)
         rc = nkey_file_ensure(up->key_paths[up->user_count], user->public_key, err);
+    /* Between the scheduler and these, messages prove who wrote them (base/keys/proof.h). */
+    bool proves = role == SERVER_SCHEDULER || role == SERVER_NODE || role == SERVER_PROBE ||
+                  role == SERVER_OPERATOR;
+    char public_path[LIMIT_PATH_BYTES];
+    str_format(file, sizeof(file), "keys/%s.pub", key_name);
+    if (rc == 0 && proves)
+        rc = folder_path(up->folder, file, public_path, err);
+    if (rc == 0 && proves)
+        rc = proof_publish(up->key_paths[up->user_count], public_path, err);
     if (rc == 0)
         up->user_count++;
     return rc;

@@ -103,7 +103,9 @@ void service_close(struct service *service)
     solver_close(service->solver);
     service_jobs_done(service);
     service_probes_done(service);
+    service_asked_done(service);
     service_fences_done(service);
+    service_proof_close(service);
     service_judges_done(service);
 #ifdef SERVICE_METRICS
     service_metrics_close(service);
@@ -176,6 +178,8 @@ static int open_parts(struct service *service, const struct service_options *opt
                          &service->solver, err);
     if (rc == 0)
         rc = watch(service, solver_fd(service->solver), err);
+    if (rc == 0)
+        rc = service_proof_open(service, options, err);
     if (rc == 0)
         rc = open_bus(service, options, err);
     if (rc == 0 && liveness_create(&service->liveness) < 0)

@@ -25,7 +25,8 @@ struct service;
 struct service_options {
     const char *state_dir; /* journal.db lives there */
     const char *nats_url;
-    const char *seed_path;     /* nkey seed of the scheduler user */
+    const char *seed_path;     /* nkey seed of the scheduler user; NULL: a server without users */
+    const char *keys_dir;      /* public keys of nodes, probes, operators; NULL: beside the seed */
     const char *solver_path;   /* NULL: beside the program */
     const char *world_path;    /* applied at start when the journal has no world yet; NULL: none */
     uint64_t snapshot_records; /* between two snapshots; 0: 10,000 */

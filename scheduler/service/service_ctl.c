@@ -24,15 +24,16 @@ static const struct verb {
     const char *name;
     verb_handler *handler; /* or: */
     verb_body *body;
+    bool changes; /* only for who proves to be an operator */
 } verbs[] = {
-    {"info", verb_info, NULL},           {"apply", verb_apply, NULL},
-    {"delete", verb_delete, NULL},       {"retag", verb_retag, NULL},
-    {"move", verb_move, NULL},           {"plan", verb_plan, NULL},
-    {"events", verb_events, NULL},       {"suggest", verb_suggest, NULL},
-    {"explain", NULL, body_explain},     {"get", NULL, service_get},
-    {"cost", NULL, service_cost},        {"ledger", NULL, service_ledger},
-    {"prepare", service_prepare, NULL},  {"operate", verb_operate, NULL},
-    {"operation", verb_operation, NULL}, {"cordon", verb_cordon, NULL},
+    {"info", verb_info, NULL, false},          {"apply", verb_apply, NULL, true},
+    {"delete", verb_delete, NULL, true},       {"retag", verb_retag, NULL, true},
+    {"move", verb_move, NULL, true},           {"plan", verb_plan, NULL, false},
+    {"events", verb_events, NULL, false},      {"suggest", verb_suggest, NULL, false},
+    {"explain", NULL, body_explain, false},    {"get", NULL, service_get, false},
+    {"cost", NULL, service_cost, false},       {"ledger", NULL, service_ledger, false},
+    {"prepare", service_prepare, NULL, false}, {"operate", verb_operate, NULL, true},
+    {"operation", verb_operation, NULL, true}, {"cordon", verb_cordon, NULL, true},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -181,15 +182,25 @@ static void on_request(void *context, uint64_t token, const struct bus_message *
         service_respond(service, token, "", ERR_UNSUPPORTED, "there is no such verb", 0, "");
         return;
     }
-    rc = wire_decode(&message_request_shape, message->data, message->bytes, 0, &service->round,
-                     &request, &err);
+    struct bus_message inner;
+    bool proven = false;
+    rc = service_proof_operator(service, message, &inner, &proven, &err);
+    if (rc == 0)
+        rc = wire_decode(&message_request_shape, inner.data, inner.bytes, 0, &service->round,
+                         &request, &err);
     if (rc < 0) {
         service_respond(service, token, "", rc, err.text, 0, "");
         return;
     }
-    rc = request.id[0] == 0   ? error_set(&err, ERR_INVALID, 0,
+    rc = verb->changes && !proven
+             ? error_set(&err, ERR_DENIED, 0,
+                         "'%s' changes something, and the request does not prove who wrote it: put "
+                         "the scheduler's public key, " PROOF_SCHEDULER_FILE
+                         ", beside the operator's key file",
+                         verb->name)
+         : request.id[0] == 0 ? error_set(&err, ERR_INVALID, 0,
                                           "id is empty: a request needs one of its own, so that it "
-                                            "can be repeated without being done twice")
+                                          "can be repeated without being done twice")
          : verb->body != NULL ? respond_body(service, token, &request, verb->body, &err)
                               : verb->handler(service, token, &request, &err);
     if (rc < 0)

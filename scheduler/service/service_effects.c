@@ -17,7 +17,17 @@ struct service_probe {
     struct mono sent;
 };
 
+/* A command that waits for its answer: whose answer it is to be. */
+struct service_asked {
+    struct service_asked *next;
+    struct service_asked *before;
+    struct service *service;
+    char node[LIMIT_NAME_BYTES];
+};
+
 static void send_command(struct service *service, const struct service_out *out);
+static struct service_asked *asked_make(struct service *service, const char *node);
+static void asked_end(struct service_asked *asked);
 static void on_answer(void *context, const struct bus_message *message);
 static void send_probe(struct service *service, const struct core_effect *effect);
 static void probe_next(struct service_probe *probe);
@@ -43,9 +53,11 @@ struct service_out *service_out_make(struct service *service, const struct core_
     /* The arrays are the core's and change with its next step: the text is made now. */
     struct strbuf text;
     strbuf_init(&text, LIMIT_WIRE_BYTES);
+    service_proof_begin(service, &text);
     wire_encode(&message_command_shape, &effect->command.message, &text);
     if (strbuf_error(&text, NULL) == 0)
-        out->text = arena_strdup(&service->round, strbuf_text(&text));
+        out->text = arena_copy(&service->round, strbuf_text(&text), text.bytes);
+    out->bytes = text.bytes;
     strbuf_done(&text);
     copy->command.message.spec.args = NULL;
     copy->command.message.spec.env = NULL;
@@ -104,23 +116,39 @@ static void send_command(struct service *service, const struct service_out *out)
               node_verb_words[command->verb], command->instance, command->epoch.term,
               command->epoch.n);
     /* What cannot be sent now is not kept: the core sends what has no answer again. */
-    if (bus_request(service->bus, subject, out->text, strlen(out->text), SERVICE_ANSWER_US,
-                    on_answer, service, &err) < 0)
+    struct service_asked *asked = asked_make(service, node);
+    int rc = asked == NULL
+                 ? error_set(&err, ERR_NO_MEMORY, 0, "no memory for a command")
+                 : service_proof_seal(service, node, subject, false, out->text, out->bytes, &err);
+    if (rc == 0)
+        rc = bus_request(service->bus, subject, out->text, out->bytes, SERVICE_ANSWER_US, on_answer,
+                         asked, &err);
+    if (rc < 0) {
+        asked_end(asked);
         log_event(LOG_WARN, "command.unsent", "id=%s node=%s reason=\"%s\"", command->id, node,
                   err.text);
+    }
 }
 
 /* No answer in time, or nobody there, says nothing about what the node did: it is ignored here, and
  * the core repeats the command until reports or liveness tell. */
 static void on_answer(void *context, const struct bus_message *message)
 {
-    struct service *service = context;
-    if (message->status != 0)
-        return;
+    struct service_asked *asked = context;
+    struct service *service = asked->service;
+    struct bus_message inner;
     struct core_event event = {.kind = CORE_ANSWER};
     struct error err;
-    if (wire_decode(&message_answer_shape, message->data, message->bytes, 0, &service->round,
-                    &event.answer, &err) < 0) {
+    char node[LIMIT_NAME_BYTES];
+    memcpy(node, asked->node, sizeof(node));
+    asked_end(asked);
+    if (message->status != 0 || !service_proof_answered(service, node, message, &inner))
+        return;
+    int rc = wire_decode(&message_answer_shape, inner.data, inner.bytes, 0, &service->round,
+                         &event.answer, &err);
+    if (rc == 0 && !str_equal(event.answer.node, node))
+        rc = error_set(&err, ERR_DENIED, 0, "node %s was asked", node);
+    if (rc < 0) {
         log_event(LOG_WARN, "answer.refused", "reason=\"%s\"", err.text);
         return;
     }
@@ -128,6 +156,40 @@ static void on_answer(void *context, const struct bus_message *message)
         log_event(LOG_INFO, "command.refused", "id=%s node=%s code=%s text=\"%s\"", event.answer.id,
                   event.answer.node, error_name(event.answer.code), event.answer.text);
     (void)service_submit(service, &event); /* without memory: as if it had not come */
+}
+
+void service_asked_done(struct service *service)
+{
+    while (service->asked != NULL)
+        asked_end(service->asked);
+}
+
+static struct service_asked *asked_make(struct service *service, const char *node)
+{
+    struct service_asked *asked = calloc(1, sizeof(*asked));
+    if (asked == NULL)
+        return NULL;
+    asked->service = service;
+    str_format(asked->node, sizeof(asked->node), "%s", node);
+    asked->next = service->asked;
+    if (asked->next != NULL)
+        asked->next->before = asked;
+    service->asked = asked;
+    return asked;
+}
+
+/* NULL is accepted. */
+static void asked_end(struct service_asked *asked)
+{
+    if (asked == NULL)
+        return;
+    if (asked->next != NULL)
+        asked->next->before = asked->before;
+    if (asked->before != NULL)
+        asked->before->next = asked->next;
+    else
+        asked->service->asked = asked->next;
+    free(asked);
 }
 
 static void send_probe(struct service *service, const struct core_effect *effect)

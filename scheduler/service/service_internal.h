@@ -21,6 +21,7 @@
 #include "base/bus/micro.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/keys/proof.h"
 #include "base/str.h"
 #include "base/wire/messages.h"
 #include "metrics/metrics.h"
@@ -84,12 +85,16 @@ struct service_counts {
     uint64_t moves_unchecked;
     uint64_t moves_held;
     uint64_t plans_made;
+    uint64_t unproven; /* messages that did not prove their sender */
+    uint64_t replayed; /* that did, and had been said before */
 };
 
 struct service_job;
 struct service_probe;
 struct service_fence;
 struct service_fence_known;
+struct service_peer;
+struct service_asked;
 struct rollup_feed;
 struct judges;
 
@@ -165,6 +170,17 @@ struct service {
     struct service_fence_known *fences_known;
     struct judges *judges; /* NULL: nobody was judged yet */
     uint64_t job_last;
+
+    bool proven; /* messages prove who wrote them; not on a server without users */
+    char seed_path[LIMIT_PATH_BYTES];
+    char keys_dir[LIMIT_PATH_BYTES]; /* with its last '/' */
+    struct service_peer *peers;      /* a table of peer_capacity places */
+    int peer_count;
+    int peer_capacity;
+    uint64_t proof_since; /* no stamp below counts */
+    struct mono refused_told;
+    uint64_t refused_untold;
+    struct service_asked *asked; /* commands that wait for an answer */
 };
 
 /* ---- service.c ---- */
@@ -203,7 +219,8 @@ struct service_out {
     struct service_out *next;
     int record;                       /* whose effect it is */
     const struct core_effect *effect; /* COMMAND: without its arrays */
-    const char *text;                 /* COMMAND: the encoded message */
+    char *text;                       /* COMMAND: the encoded message, with room for its proof */
+    size_t bytes;
 };
 /* Copies what the core will overwrite in its next step, into the round's arena; NULL: no memory. */
 struct service_out *service_out_make(struct service *service, const struct core_effect *effect,
@@ -212,6 +229,53 @@ void service_out_send(struct service *service, const struct service_out *out, ui
 void service_probes_done(struct service *service);
 void service_events_send(struct service *service);
 void service_event_keep(struct service *service, const struct message_event *event);
+
+/* Commands whose answer is not waited for any more. */
+void service_asked_done(struct service *service);
+
+/* ---- service_proof.c ---- */
+/* Of which kind a message of a user is: of each, stamps grow. */
+enum service_seen {
+    SERVICE_SEEN_HELLO,
+    SERVICE_SEEN_BEAT,
+    SERVICE_SEEN_REPORT,
+    SERVICE_SEEN_PROBED,
+    SERVICE_SEEN_METRICS,
+    SERVICE_SEEN
+};
+enum service_proof { SERVICE_PROVEN, SERVICE_UNPROVEN, SERVICE_REPLAYED };
+int service_proof_open(struct service *service, const struct service_options *options,
+                       struct error *err) WARN_UNUSED;
+void service_proof_close(struct service *service);
+/* Whether the message is of that user and new; what is not is counted and logged. *ret_inner is
+ * the message without its frame. */
+enum service_proof service_proof(struct service *service, const char *kind, const char *name,
+                                 enum service_seen what, const struct bus_message *message,
+                                 struct bus_message *ret_inner) WARN_UNUSED;
+/* The same of the node in the message's subject. *ret_ask: it is the node's word, but of earlier,
+ * and the node should be asked for a hello, in whose answer it learns how to go on. */
+bool service_proof_node(struct service *service, enum service_seen what,
+                        const struct bus_message *message, struct bus_message *ret_inner,
+                        bool *ret_ask) WARN_UNUSED;
+/* Room for the frame in an empty text; the frame, when the message is written and leaves. */
+void service_proof_begin(const struct service *service, struct strbuf *text);
+int service_proof_seal(struct service *service, const char *node, const char *subject, bool answer,
+                       char *message, size_t bytes, struct error *err) WARN_UNUSED;
+/* Seals an answer to a node and sends it, to an inbox only. */
+int service_proof_answer(struct service *service, const char *node, const char *reply,
+                         struct strbuf *text, struct error *err) WARN_UNUSED;
+/* Whether the message is that node's answer to a request, with something in it. */
+bool service_proof_answered(struct service *service, const char *node,
+                            const struct bus_message *message,
+                            struct bus_message *ret_inner) WARN_UNUSED;
+/* A control request: *ret_proven when it has an operator's proof, also when none is asked for. An
+ * error when it has one that does not hold. */
+int service_proof_operator(struct service *service, const struct bus_message *message,
+                           struct bus_message *ret_inner, bool *ret_proven,
+                           struct error *err) WARN_UNUSED;
+/* How many messages a node has refused, by its own word. */
+void service_proof_told(struct service *service, const char *node, uint64_t refused);
+uint64_t service_proof_refused_at(struct service *service, const char *node);
 
 /* ---- service_fence.c ---- */
 int service_owners_open(struct service *service, struct error *err) WARN_UNUSED;

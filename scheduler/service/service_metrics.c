@@ -163,19 +163,23 @@ static void on_probe_batch(void *context, const struct bus_message *message)
 }
 
 /* The site of a node is what its hello said, checked by the core, not what the batch claims; that
- * it is a probe is what its subject says, which no node may publish to. */
+ * it is a probe is what its subject says, for which no node can make a proof. */
 static void on_batch(struct service *service, const struct bus_message *message, bool probe)
 {
     struct message_batch batch;
     struct error err;
     char name[LIMIT_NAME_BYTES];
-    if (message_batch_decode(message->data, message->bytes, &service->round, &batch, &err) < 0) {
+    struct bus_message inner;
+    if (subject_token(message->subject, 3, name, sizeof(name)) < 0 || !name_is_valid(name) ||
+        service_proof(service, probe ? "probe" : "node", name, SERVICE_SEEN_METRICS, message,
+                      &inner) != SERVICE_PROVEN)
+        return;
+    if (message_batch_decode(inner.data, inner.bytes, &service->round, &batch, &err) < 0) {
         log_event(LOG_WARN, "message.refused", "subject=%s reason=\"%s\"", message->subject,
                   err.text);
         return;
     }
-    if (subject_token(message->subject, 3, name, sizeof(name)) < 0 ||
-        !str_equal(name, batch.node)) {
+    if (!str_equal(name, batch.node)) {
         log_event(LOG_WARN, "message.foreign", "subject=%s node=\"%s\"", message->subject,
                   batch.node);
         return;

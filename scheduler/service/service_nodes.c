@@ -9,11 +9,13 @@ static void on_hello(void *context, const struct bus_message *message);
 static void on_beat(void *context, const struct bus_message *message);
 static void on_report(void *context, const struct bus_message *message);
 static void on_probed(void *context, const struct bus_message *message);
-static bool take(struct service *service, const struct wire_shape *shape,
+static bool take(struct service *service, enum service_seen what, const struct wire_shape *shape,
                  const struct bus_message *message, void *ret_message);
 static bool from(const struct bus_message *message, const char *node);
 static void answer(struct service *service, const char *reply, const char *id, const char *node,
                    int code, const char *text);
+static void answer_write(struct service *service, const char *id, const char *node, int code,
+                         const char *text, struct strbuf *out);
 static bool is_up(const struct service *service, const char *node);
 static void ask(struct service *service, const char *node, const char *reply);
 static int64_t timeout_us(const struct service *service);
@@ -90,7 +92,7 @@ static void on_hello(void *context, const struct bus_message *message)
 {
     struct service *service = context;
     struct core_event event = {.kind = CORE_HELLO};
-    if (!take(service, &message_hello_shape, message, &event.hello) ||
+    if (!take(service, SERVICE_SEEN_HELLO, &message_hello_shape, message, &event.hello) ||
         !from(message, event.hello.node))
         return;
     const struct message_hello *hello = &event.hello;
@@ -112,8 +114,10 @@ static void on_beat(void *context, const struct bus_message *message)
 {
     struct service *service = context;
     struct message_beat beat;
-    if (!take(service, &message_beat_shape, message, &beat) || !from(message, beat.node))
+    if (!take(service, SERVICE_SEEN_BEAT, &message_beat_shape, message, &beat) ||
+        !from(message, beat.node))
         return;
+    service_proof_told(service, beat.node, beat.refused);
     if (liveness_beat(service->liveness, &beat, service_now(service)) && !service->refusing)
         ask(service, beat.node, message->reply);
     else if (message->reply[0] != 0 && !service->refusing && is_up(service, beat.node))
@@ -124,7 +128,7 @@ static void on_report(void *context, const struct bus_message *message)
 {
     struct service *service = context;
     struct core_event event = {.kind = CORE_REPORT};
-    if (!take(service, &message_report_shape, message, &event.report) ||
+    if (!take(service, SERVICE_SEEN_REPORT, &message_report_shape, message, &event.report) ||
         !from(message, event.report.node) || service->refusing)
         return;
     const struct message_report *report = &event.report;
@@ -139,25 +143,31 @@ static void on_probed(void *context, const struct bus_message *message)
 {
     struct service *service = context;
     struct core_event event = {.kind = CORE_PROBED};
-    if (!take(service, &message_probed_shape, message, &event.probed) ||
+    if (!take(service, SERVICE_SEEN_PROBED, &message_probed_shape, message, &event.probed) ||
         !from(message, event.probed.node))
         return;
     (void)service_submit(service, &event); /* without memory: the core probes again */
 }
 
-static bool take(struct service *service, const struct wire_shape *shape,
+static bool take(struct service *service, enum service_seen what, const struct wire_shape *shape,
                  const struct bus_message *message, void *ret_message)
 {
     struct error err;
-    if (wire_decode(shape, message->data, message->bytes, 0, &service->round, ret_message, &err) ==
-        0)
+    struct bus_message inner;
+    bool ask_it = false;
+    if (!service_proof_node(service, what, message, &inner, &ask_it)) {
+        char name[LIMIT_NAME_BYTES];
+        if (ask_it && subject_token(message->subject, 3, name, sizeof(name)) == 0)
+            ask(service, name, "");
+        return false;
+    }
+    if (wire_decode(shape, inner.data, inner.bytes, 0, &service->round, ret_message, &err) == 0)
         return true;
     log_event(LOG_WARN, "message.refused", "subject=%s reason=\"%s\"", message->subject, err.text);
     return false;
 }
 
-/* The server lets a node publish only below its own name: the subject is believed, a payload that
- * says otherwise is refused. */
+/* The subject is what the proof was made for: a payload that says otherwise is refused. */
 static bool from(const struct bus_message *message, const char *node)
 {
     char name[LIMIT_NAME_BYTES];
@@ -173,18 +183,24 @@ static void answer(struct service *service, const char *reply, const char *id, c
 {
     if (reply[0] == 0)
         return;
+    struct strbuf out;
+    struct error err;
+    answer_write(service, id, node, code, text, &out);
+    if (service_proof_answer(service, node, reply, &out, &err) < 0)
+        log_event(LOG_WARN, "answer.unsent", "node=%s reason=\"%s\"", node, err.text);
+    strbuf_done(&out);
+}
+
+static void answer_write(struct service *service, const char *id, const char *node, int code,
+                         const char *text, struct strbuf *out)
+{
     struct message_answer message = {.code = code, .epoch = core_state(service->core)->epoch};
     str_format(message.id, sizeof(message.id), "%s", id);
     str_format(message.node, sizeof(message.node), "%s", node);
     service_cut(message.text, text);
-    struct strbuf out;
-    strbuf_init(&out, LIMIT_WIRE_BYTES);
-    wire_encode(&message_answer_shape, &message, &out);
-    struct error err;
-    if (strbuf_error(&out, NULL) == 0 &&
-        bus_publish(service->bus, reply, NULL, strbuf_text(&out), out.bytes, &err) < 0)
-        log_event(LOG_WARN, "answer.unsent", "node=%s reason=\"%s\"", node, err.text);
-    strbuf_done(&out);
+    strbuf_init(out, LIMIT_WIRE_BYTES);
+    service_proof_begin(service, out);
+    wire_encode(&message_answer_shape, &message, out);
 }
 
 /* Also for the core: one that it takes for lost may have been replaced, whatever it beats. */
@@ -200,10 +216,25 @@ static bool is_up(const struct service *service, const char *node)
 /* "Who are you?": to the beat's reply subject, or else as a message on the node's commands. */
 static void ask(struct service *service, const char *node, const char *reply)
 {
-    char subject[LIMIT_SUBJECT_BYTES];
-    subject_node(node, "cmd", subject);
+    static const char say[] = "say hello";
     log_event(LOG_DEBUG, "node.ask", "node=%s", node);
-    answer(service, reply[0] != 0 ? reply : subject, "hello", node, ERR_NOT_FOUND, "say hello");
+    if (reply[0] != 0) {
+        answer(service, reply, "hello", node, ERR_NOT_FOUND, say);
+        return;
+    }
+    char subject[LIMIT_SUBJECT_BYTES];
+    struct strbuf out;
+    struct error err;
+    subject_node(node, "cmd", subject);
+    answer_write(service, "hello", node, ERR_NOT_FOUND, say, &out);
+    int rc = strbuf_error(&out, &err);
+    if (rc == 0)
+        rc = service_proof_seal(service, node, subject, false, out.text, out.bytes, &err);
+    if (rc == 0)
+        rc = bus_publish(service->bus, subject, NULL, out.text, out.bytes, &err);
+    if (rc < 0)
+        log_event(LOG_WARN, "ask.unsent", "node=%s reason=\"%s\"", node, err.text);
+    strbuf_done(&out);
 }
 
 static int64_t timeout_us(const struct service *service)

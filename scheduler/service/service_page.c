@@ -68,6 +68,9 @@ static void write_self(struct page *page)
     put(page, service->refusing ? 1 : 0, 0, NULL);
     counter(page, "berth_bus_dropped_messages", NULL, "Messages lost to a full queue.");
     put(page, (int64_t)bus_stats(service->bus).dropped, 0, NULL);
+    counter(page, "berth_refused_messages", NULL, "Messages that prove no sender, or are old.");
+    PUT(page, (int64_t)service->counts.unproven, {"reason", "unproven"});
+    PUT(page, (int64_t)service->counts.replayed, {"reason", "replayed"});
     counter(page, "berth_metrics_refused_samples", NULL, "Samples that were not believed.");
     put(page, (int64_t)metrics_refused(service->metrics).count, 0, NULL);
     gauge(page, "berth_solving", NULL, "1 while a solve is under way.");
@@ -89,6 +92,10 @@ static void write_state(struct page *page)
     for (int i = 0; i < state->node_count; i++)
         PUT(page, state->nodes[i].up ? 1 : 0, {"node", state->nodes[i].name},
             {"site", state->nodes[i].site});
+    counter(page, "berth_node_refused_messages", NULL, "Messages that a node's agent refused.");
+    for (int i = 0; i < state->node_count; i++)
+        PUT(page, (int64_t)service_proof_refused_at(page->service, state->nodes[i].name),
+            {"node", state->nodes[i].name});
     gauge(page, "berth_instance_state", NULL, "1 for the state that an instance is in.");
     for (int i = 0; i < state->instance_count; i++) {
         const struct core_instance *instance = &state->instances[i];

@@ -409,7 +409,24 @@ static void users_make(struct cluster *cluster)
         cluster_user_seed(cluster, i, seed);
         if (nkey_file_ensure(seed, cluster->users[i].public_key, &err) < 0)
             fail_msg("%s", err.text);
+        static const char *const prefixes[CLUSTER_USERS] = {[CLUSTER_USER_SCHEDULER] = "",
+                                                            [CLUSTER_USER_GCP] = "node-",
+                                                            [CLUSTER_USER_AWS] = "node-",
+                                                            [CLUSTER_USER_OPERATOR] = "operator-"};
+        char public_path[800];
+        if (prefixes[i] == NULL)
+            continue;
+        str_format(public_path, sizeof(public_path), "%s/%s%s.pub", cluster->hub.folder,
+                   prefixes[i], cluster->users[i].name);
+        if (proof_publish(seed, public_path, &err) < 0)
+            fail_msg("%s", err.text);
     }
+    struct error err = {0};
+    char seed[700];
+    cluster_user_seed(cluster, CLUSTER_USER_OPERATOR, seed);
+    if (proof_link_open_user("operator", cluster->users[CLUSTER_USER_OPERATOR].name, seed, "",
+                             &cluster->operator_link, &err) < 0)
+        fail_msg("%s", err.text);
 }
 
 /* Two sites of one price, so that only rules move anything; distances are as the proxy makes them.

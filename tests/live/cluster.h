@@ -18,6 +18,7 @@
 
 #include "base/bus/bus.h"
 #include "base/bus/server_config.h"
+#include "base/keys/proof.h"
 #include "tests/live/netns.h"
 #include "tests/live/server.h"
 
@@ -73,6 +74,7 @@ struct cluster {
     int proxy_port;
     struct netns netns; /* .pid 0: the proxy is the distance */
     struct bus *operator_bus;
+    struct proof_link operator_link;
     char load_history[700];
 };
 

@@ -54,8 +54,10 @@ int cluster_control_try(struct cluster *cluster, const char *verb,
     struct arena arena;
     strbuf_init(&out, LIMIT_WIRE_BYTES);
     arena_init(&arena, (size_t)16 << 20);
-    wire_encode(&message_request_shape, &message, &out);
     subject_ctl(verb, subject);
+    proof_begin(&cluster->operator_link, &out);
+    wire_encode(&message_request_shape, &message, &out);
+    proof_end(&cluster->operator_link, subject, proof_next(&cluster->operator_link), &out);
     CLEANUP(cleanup_free) char *data = NULL;
     size_t bytes = 0;
     struct message_reply reply = {0};

@@ -69,7 +69,9 @@ void publish(struct node *node, const char *subject, const struct wire_shape *sh
     struct strbuf text;
     struct error err;
     strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&node->link, &text);
     wire_encode(shape, message, &text);
+    proof_end(&node->link, subject, proof_next(&node->link), &text);
     assert_int_equal(strbuf_error(&text, NULL), 0);
     /* While the server is away nothing is sent: as for any node. */
     (void)!bus_publish(node->bus, subject, NULL, strbuf_text(&text), text.bytes, &err);
@@ -177,16 +179,19 @@ static void on_command(void *context, const struct bus_message *message)
     struct arena arena;
     if (node->silent || message->status != 0)
         return;
-    assert_int_equal(wire_type_of(message->data, message->bytes, type, sizeof(type), &err), 0);
+    uint64_t stamp = 0;
+    assert_true(proof_check(&node->link, message->subject, message->data, message->bytes, &stamp));
+    const char *data = message->data + PROOF_BYTES;
+    size_t bytes = message->bytes - PROOF_BYTES;
+    assert_int_equal(wire_type_of(data, bytes, type, sizeof(type), &err), 0);
     if (strcmp(type, "node.answer") == 0) { /* who are you? */
         say_hello(node);
         return;
     }
     arena_init(&arena, (size_t)8 << 20);
     struct message_command command;
-    if (wire_decode(&message_command_shape, message->data, message->bytes, 0, &arena, &command,
-                    &err) < 0)
-        fail_msg("%s: %s", err.text, message->data);
+    if (wire_decode(&message_command_shape, data, bytes, 0, &arena, &command, &err) < 0)
+        fail_msg("%s: %s", err.text, data);
     node->commands++;
     struct message_answer answer = {.epoch = command.epoch};
     memcpy(answer.id, command.id, sizeof(answer.id));
@@ -317,8 +322,10 @@ json_t *try_ctl(struct fixture *fixture, const char *verb, struct message_reques
     if (request.id[0] == 0)
         str_format(request.id, sizeof(request.id), "t%d-%" PRIu64, (int)getpid(), ++fixture->ids);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_request_shape, &request, &text);
     subject_ctl(verb, subject);
+    proof_begin(&fixture->link, &text);
+    wire_encode(&message_request_shape, &request, &text);
+    proof_end(&fixture->link, subject, proof_next(&fixture->link), &text);
     int rc = bus_call(fixture->client, subject, strbuf_text(&text), text.bytes, 10 * US_PER_S,
                       &data, &bytes, &err);
     strbuf_done(&text);
@@ -456,6 +463,21 @@ static void add_user(struct fixture *fixture, struct server_user *user, enum ser
     str_format(path, sizeof(path), "%s/%s.nk", fixture->server.folder, name);
     if (nkey_file_ensure(path, user->public_key, &err) < 0)
         fail_msg("%s", err.text);
+    char public_path[720];
+    str_format(public_path, sizeof(public_path), "%s/%s%s.pub", fixture->server.folder,
+               role == SERVER_NODE ? "node-" : "", name);
+    if (proof_publish(path, public_path, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void prove_as(struct fixture *fixture, const char *kind, const char *name,
+                     struct proof_link *ret_link)
+{
+    char seed[700];
+    struct error err = {0};
+    str_format(seed, sizeof(seed), "%s/%s.nk", fixture->server.folder, name);
+    if (proof_link_open_user(kind, name, seed, "", ret_link, &err) < 0)
+        fail_msg("%s", err.text);
 }
 
 static struct bus *connect_as(struct fixture *fixture, const struct server_user *user)
@@ -545,10 +567,12 @@ int fixture_setup(void **state, const char *tmpfs_size)
         str_format(node->name, sizeof(node->name), "n%d", i + 1);
         str_format(node->site, sizeof(node->site), "%s", sites[i]);
         node->bus = connect_as(fixture, &users[3 + i]);
+        prove_as(fixture, "node", node->name, &node->link);
         subject_node(node->name, "cmd", subject);
         subscribe(node->bus, subject, on_command, node);
     }
     fixture->client = connect_as(fixture, &users[1]);
+    prove_as(fixture, "operator", "operator", &fixture->link);
     fixture->workloads = connect_as(fixture, &users[2]);
     subscribe(fixture->workloads, "berth.v1.at.default.>", on_at, fixture);
     await_scheduler(fixture);

@@ -12,6 +12,7 @@
 
 #include "base/bus/bus.h"
 #include "base/clock.h"
+#include "base/keys/proof.h"
 #include "base/wire/messages.h"
 #include "scheduler/service/service.h"
 #include "tests/live/server.h"
@@ -28,6 +29,7 @@ struct fixture;
 struct node {
     struct fixture *fixture;
     struct bus *bus;
+    struct proof_link link;
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
     uint64_t seq;
@@ -46,6 +48,7 @@ struct fixture {
     bool mounted; /* a tmpfs at `state` */
     pid_t scheduler;
     struct bus *client;
+    struct proof_link link; /* the client's */
     struct bus *workloads;
     struct node nodes[2];
     int64_t beat_us;

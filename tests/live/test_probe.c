@@ -23,7 +23,7 @@
 #include "base/bus/server_config.h"
 #include "base/bus/subjects.h"
 #include "base/clock.h"
-#include "base/keys/keys.h"
+#include "base/keys/proof.h"
 #include "base/str.h"
 #include "base/wire/messages.h"
 #include "tests/live/probe_targets.h"
@@ -57,6 +57,7 @@ static struct seen list[SEEN_MAX];
 static int count;
 static int batches;
 static int sketches;
+static struct proof_link link_to_probe;
 static pid_t probe_pid;
 static int otlp_port;
 static struct error err;
@@ -91,7 +92,11 @@ static void on_batch(void *context, const struct bus_message *message)
     struct message_batch batch;
     assert_string_equal(message->subject, "berth.v1.probe.p1.metrics");
     arena_init(&arena, 64 << 20);
-    must(wire_decode(&message_batch_shape, message->data, message->bytes, 0, &arena, &batch, &err));
+    uint64_t stamp = 0;
+    assert_true(
+        proof_check(&link_to_probe, message->subject, message->data, message->bytes, &stamp));
+    must(wire_decode(&message_batch_shape, message->data + PROOF_BYTES,
+                     message->bytes - PROOF_BYTES, 0, &arena, &batch, &err));
     assert_string_equal(batch.node, "p1");
     assert_string_equal(batch.site, "edge/nyc");
     batches++;
@@ -196,7 +201,16 @@ static int setup(void **state)
         char path[700];
         str_format(path, sizeof(path), "%s/%s.seed", server.folder, users[i].name);
         must(nkey_file_ensure(path, users[i].public_key, &err));
+        char public_path[700];
+        str_format(public_path, sizeof(public_path), "%s/%s.pub", server.folder,
+                   users[i].role == SERVER_SCHEDULER ? "scheduler" : users[i].name);
+        must(proof_publish(path, public_path, &err));
     }
+    char seed[700];
+    str_format(seed, sizeof(seed), "%s/%s.seed", server.folder, users[SCHEDULER].name);
+    must(proof_link_open(
+        &(struct proof_options){PROOF_AT_SCHEDULER, "probe", "p1", seed, users[PROBE].public_key},
+        &link_to_probe, &err));
     struct server_config config = {
         .server_name = "t", .port = server.port, .users = users, .user_count = USERS};
     strbuf_init(&text, 1 << 20);

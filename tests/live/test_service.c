@@ -118,6 +118,8 @@ static void a_retag_is_planned_carried_out_and_explained(void **state)
     apply_app(fixture);
     await_item(fixture, "instances", "node", "n1", "state", "ready");
     await_item(fixture, "apps", "name", "shop", NULL, NULL);
+    /* A retag in the middle of the first start would end that one instead of draining it. */
+    await_item(fixture, "handoffs", "to_site", "gcp/us-central1", "state", "done");
 
     struct message_request dry = retag_to("aws");
     str_format(dry.kind, sizeof(dry.kind), "retag");

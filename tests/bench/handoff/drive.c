@@ -57,6 +57,17 @@ void drive_open(struct drive *drive, struct cluster *cluster, bool direct, const
         *line = (struct drive_line){.drive = drive, .node = i};
         line->bus = cluster_connect(cluster, CLUSTER_USER_SCHEDULER,
                                     at_leaf ? cluster->leaf.url : cluster->hub.url);
+        char seed[700];
+        cluster_user_seed(cluster, CLUSTER_USER_SCHEDULER, seed);
+        if (proof_link_open(
+                &(struct proof_options){.at = PROOF_AT_SCHEDULER,
+                                        .kind = "node",
+                                        .name = cluster->nodes[i].name,
+                                        .seed_path = seed,
+                                        .peer_public =
+                                            cluster->users[CLUSTER_USER_GCP + i].public_key},
+                &line->link, &err) < 0)
+            fail_msg("%s", err.text);
         /* A beat says as well as a hello that the node is there and takes commands. */
         if (bus_subscribe(line->bus, SUBJECT_NODE_BEAT, NULL, on_beat, line, NULL, &err) < 0 ||
             bus_subscribe(line->bus, SUBJECT_NODE_REPORT, NULL, on_report, line, NULL, &err) < 0)
@@ -224,12 +235,15 @@ static void command(struct drive *drive, enum node_verb verb, int instance)
                        drive->args[message.spec.arg_count]);
     }
     struct strbuf text;
-    strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_command_shape, &message, &text);
-    struct question question = {.drive = drive};
+    struct drive_line *line = &drive->lines[drive->instances[instance].node];
     subject_node(node_of(drive, instance), "cmd", subject);
+    strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&line->link, &text);
+    wire_encode(&message_command_shape, &message, &text);
+    proof_end(&line->link, subject, proof_next(&line->link), &text);
+    struct question question = {.drive = drive};
     drive->waiting++;
-    struct bus *bus = drive->lines[drive->instances[instance].node].bus;
+    struct bus *bus = line->bus;
     if (bus_request(bus, subject, strbuf_text(&text), text.bytes, ANSWER_US, on_answer, &question,
                     &err) < 0)
         fail_msg("%s", err.text);
@@ -280,8 +294,8 @@ static void on_report(void *context, const struct bus_message *message)
     if (!is_own(line, message))
         return;
     arena_init(&arena, (size_t)4 << 20);
-    if (wire_decode(&message_report_shape, message->data, message->bytes, 0, &arena, &report,
-                    &err) < 0)
+    if (wire_decode(&message_report_shape, message->data + PROOF_BYTES,
+                    message->bytes - PROOF_BYTES, 0, &arena, &report, &err) < 0)
         fail_msg("a report: %s", err.text);
     take(line->drive, &report.instance);
     arena_done(&arena);
@@ -311,8 +325,8 @@ static void on_answer(void *context, const struct bus_message *message)
     struct message_answer answer;
     struct arena arena;
     arena_init(&arena, (size_t)4 << 20);
-    if (wire_decode(&message_answer_shape, message->data, message->bytes, 0, &arena, &answer,
-                    &err) < 0)
+    if (wire_decode(&message_answer_shape, message->data + PROOF_BYTES,
+                    message->bytes - PROOF_BYTES, 0, &arena, &answer, &err) < 0)
         fail_msg("an answer: %s", err.text);
     question->right = answer.code == 0;
     if (answer.code != 0)

@@ -27,6 +27,7 @@ struct drive_instance {
 struct drive_line {
     struct drive *drive;
     struct bus *bus; /* at the server that the commands enter by */
+    struct proof_link link;
     int node;
     bool hello;
 };

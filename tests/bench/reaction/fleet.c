@@ -39,14 +39,16 @@ static void obey(struct fleet *fleet, struct fleet_node *node,
                  const struct message_command *command);
 static void report(struct fleet *fleet, struct fleet_node *node, struct fleet_copy *copy,
                    enum instance_state state);
+static void prove_as(struct fleet *fleet, const char *kind, const char *name, const char *file,
+                     struct proof_link *ret_link);
 static void say_hello(struct fleet *fleet, struct fleet_node *node);
 static void say_beat(struct fleet *fleet, struct fleet_node *node);
 static void say_batch(struct fleet *fleet, struct fleet_node *node);
 static struct fleet_copy *copy_of(struct fleet_node *node, const struct message_command *command);
 static int64_t rate_of(const struct fleet *fleet, const struct message_instance *instance);
 static int app_of(const struct message_instance *instance);
-static void publish(struct fleet *fleet, const char *subject, const struct wire_shape *shape,
-                    const void *message);
+static void publish(struct fleet *fleet, struct fleet_node *node, const char *subject,
+                    const struct wire_shape *shape, const void *message);
 
 void fleet_begin(struct fleet *fleet, int apps, int64_t quiet_us)
 {
@@ -62,13 +64,16 @@ void fleet_begin(struct fleet *fleet, int apps, int64_t quiet_us)
     str_format(seed, sizeof(seed), "%s/scheduler.nk", fleet->server.folder);
     str_format(world, sizeof(world), "%s/world.yaml", fleet->server.folder);
     str_format(fleet->log, sizeof(fleet->log), "%s/log", fleet->server.folder);
-    if (nkey_file_ensure(seed, key, &err) < 0)
+    char public_path[720];
+    str_format(public_path, sizeof(public_path), "%s/scheduler.pub", fleet->server.folder);
+    if (nkey_file_ensure(seed, key, &err) < 0 || proof_publish(seed, public_path, &err) < 0)
         fail_msg("%s", err.text);
     FILE *file = fopen(world, "w");
     assert_non_null(file);
     write_world(file);
     assert_int_equal(fclose(file), 0);
-    struct bus_options options = {.url = fleet->server.url, .name = "bench"};
+    struct bus_options options = {
+        .url = fleet->server.url, .name = "bench", .inbox_prefix = "_INBOX.o.operator"};
     if (bus_open(&options, &fleet->bus, &err) < 0 ||
         bus_subscribe(fleet->bus, "berth.v1.node.*.cmd", NULL, on_command, fleet, NULL, &err) < 0 ||
         bus_subscribe(fleet->bus, "berth.v1.at.>", NULL, on_at, fleet, NULL, &err) < 0 ||
@@ -77,7 +82,10 @@ void fleet_begin(struct fleet *fleet, int apps, int64_t quiet_us)
     for (int i = 0; i < FLEET_SITES; i++) {
         str_format(fleet->nodes[i].name, LIMIT_NAME_BYTES, "n%d", i);
         str_format(fleet->nodes[i].site, LIMIT_REF_BYTES, "p%d/r%d", i % 4, i);
+        str_format(key, sizeof(key), "node-%s", fleet->nodes[i].name);
+        prove_as(fleet, "node", fleet->nodes[i].name, key, &fleet->nodes[i].link);
     }
+    prove_as(fleet, "operator", "operator", "operator", &fleet->link);
     start_scheduler(fleet, seed, world);
     json_decref(fleet_ctl(fleet, "info", (struct message_request){0}));
     for (int i = 0; i < FLEET_SITES; i++)
@@ -169,8 +177,10 @@ json_t *fleet_ctl(struct fleet *fleet, const char *verb, struct message_request 
     int64_t until_us = clock_mono_now().us + 60 * US_PER_S;
     str_format(request.id, sizeof(request.id), "b%d-%" PRIu64, (int)getpid(), ++fleet->ids);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
-    wire_encode(&message_request_shape, &request, &text);
     subject_ctl(verb, subject);
+    proof_begin(&fleet->link, &text);
+    wire_encode(&message_request_shape, &request, &text);
+    proof_end(&fleet->link, subject, proof_next(&fleet->link), &text);
     json_t *body = NULL;
     while (body == NULL) {
         char *data = NULL;
@@ -278,6 +288,22 @@ static void write_app(int app, char *out, size_t capacity)
     }
 }
 
+/* A key of its own, of which the scheduler gets to know the public half. */
+static void prove_as(struct fleet *fleet, const char *kind, const char *name, const char *file,
+                     struct proof_link *ret_link)
+{
+    char seed[700];
+    char public_path[720];
+    char public_key[NKEY_TEXT_BYTES];
+    struct error err = {0};
+    str_format(seed, sizeof(seed), "%s/%s", fleet->server.folder, file);
+    str_format(public_path, sizeof(public_path), "%s.pub", seed);
+    if (nkey_file_ensure(seed, public_key, &err) < 0 ||
+        proof_publish(seed, public_path, &err) < 0 ||
+        proof_link_open_user(kind, name, seed, "", ret_link, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 static void start_scheduler(struct fleet *fleet, const char *seed, const char *world)
 {
     char state[700];
@@ -313,15 +339,16 @@ static void on_command(void *context, const struct bus_message *message)
     assert_int_equal(str_to_i64(name + 1, &index), 0);
     assert_true(index >= 0 && index < FLEET_SITES);
     struct fleet_node *node = &fleet->nodes[index];
-    assert_int_equal(wire_type_of(message->data, message->bytes, type, sizeof(type), &err), 0);
+    const char *data = message->data + PROOF_BYTES;
+    size_t bytes = message->bytes - PROOF_BYTES;
+    assert_int_equal(wire_type_of(data, bytes, type, sizeof(type), &err), 0);
     if (str_equal(type, "node.answer")) { /* who are you? */
         say_hello(fleet, node);
         return;
     }
     arena_init(&arena, (size_t)8 << 20);
-    if (wire_decode(&message_command_shape, message->data, message->bytes, 0, &arena, &command,
-                    &err) < 0)
-        fail_msg("%s: %s", err.text, message->data);
+    if (wire_decode(&message_command_shape, data, bytes, 0, &arena, &command, &err) < 0)
+        fail_msg("%s: %s", err.text, data);
     fleet->any_us = now_us;
     if (command.verb == NODE_STAGE || command.verb == NODE_START) {
         fleet->commands++;
@@ -332,7 +359,7 @@ static void on_command(void *context, const struct bus_message *message)
     struct message_answer answer = {.epoch = command.epoch};
     memcpy(answer.id, command.id, sizeof(answer.id));
     memcpy(answer.node, node->name, sizeof(answer.node));
-    publish(fleet, message->reply, &message_answer_shape, &answer);
+    publish(fleet, node, message->reply, &message_answer_shape, &answer);
     obey(fleet, node, &command);
     arena_done(&arena);
 }
@@ -358,7 +385,7 @@ static void obey(struct fleet *fleet, struct fleet_node *node,
         memcpy(probed.id, command->id, sizeof(probed.id));
         memcpy(probed.instance, command->instance, sizeof(probed.instance));
         subject_node(node->name, "probed", subject);
-        publish(fleet, subject, &message_probed_shape, &probed);
+        publish(fleet, node, subject, &message_probed_shape, &probed);
         return;
     }
     struct fleet_copy *copy = copy_of(node, command);
@@ -418,7 +445,7 @@ static void report(struct fleet *fleet, struct fleet_node *node, struct fleet_co
                                      .instance = copy->instance};
     memcpy(message.node, node->name, sizeof(message.node));
     subject_node(node->name, "report", subject);
-    publish(fleet, subject, &message_report_shape, &message);
+    publish(fleet, node, subject, &message_report_shape, &message);
 }
 
 static void say_hello(struct fleet *fleet, struct fleet_node *node)
@@ -441,7 +468,7 @@ static void say_hello(struct fleet *fleet, struct fleet_node *node)
     memcpy(hello.node, node->name, sizeof(hello.node));
     memcpy(hello.site, node->site, sizeof(hello.site));
     subject_node(node->name, "hello", subject);
-    publish(fleet, subject, &message_hello_shape, &hello);
+    publish(fleet, node, subject, &message_hello_shape, &hello);
 }
 
 static void say_beat(struct fleet *fleet, struct fleet_node *node)
@@ -453,7 +480,7 @@ static void say_beat(struct fleet *fleet, struct fleet_node *node)
                                 .instance_count = node->copy_count};
     memcpy(beat.node, node->name, sizeof(beat.node));
     subject_node(node->name, "beat", subject);
-    publish(fleet, subject, &message_beat_shape, &beat);
+    publish(fleet, node, subject, &message_beat_shape, &beat);
 }
 
 /* Requests, CPU time and memory of every instance, packed as nodes pack them. */
@@ -491,7 +518,9 @@ static void say_batch(struct fleet *fleet, struct fleet_node *node)
     struct error err = {0};
     subject_metrics(node->name, subject);
     strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&node->link, &text);
     wire_pack(&message_batch_shape, &batch, &text);
+    proof_end(&node->link, subject, proof_next(&node->link), &text);
     if (strbuf_error(&text, &err) < 0 ||
         bus_publish(fleet->bus, subject, NULL, strbuf_text(&text), text.bytes, &err) < 0)
         fail_msg("%s", err.text);
@@ -515,13 +544,15 @@ static int app_of(const struct message_instance *instance)
     return (int)app;
 }
 
-static void publish(struct fleet *fleet, const char *subject, const struct wire_shape *shape,
-                    const void *message)
+static void publish(struct fleet *fleet, struct fleet_node *node, const char *subject,
+                    const struct wire_shape *shape, const void *message)
 {
     struct strbuf text;
     struct error err = {0};
     strbuf_init(&text, LIMIT_WIRE_BYTES);
+    proof_begin(&node->link, &text);
     wire_encode(shape, message, &text);
+    proof_end(&node->link, subject, proof_next(&node->link), &text);
     if (strbuf_error(&text, &err) < 0 ||
         bus_publish(fleet->bus, subject, NULL, strbuf_text(&text), text.bytes, &err) < 0)
         fail_msg("%s", err.text);

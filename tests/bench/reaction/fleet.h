@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/bus/bus.h"
+#include "base/keys/proof.h"
 #include "base/limits.h"
 #include "base/wire/messages.h"
 #include "tests/live/server.h"
@@ -42,6 +43,7 @@ struct fleet_copy {
 struct fleet_node {
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
+    struct proof_link link;
     uint64_t seq;
     uint64_t batch;
     struct fleet_copy copies[LIMIT_NODE_INSTANCES];
@@ -52,6 +54,7 @@ struct fleet {
     struct test_server server;
     pid_t scheduler;
     struct bus *bus;
+    struct proof_link link; /* the operator's */
     struct fleet_node nodes[FLEET_SITES];
     int apps;
     bool hot[FLEET_APPS_MAX]; /* the app's leaf has FLEET_HOT_CPS */

@@ -230,7 +230,8 @@ static void bench(void **state)
     assert_int_equal(keys_init(&err), 0);
     assert_int_equal(bus_open(&bus_options, &bus, &err), 0);
     assert_int_equal(ingest_create(&ingest_options, &ingest, &err), 0);
-    assert_int_equal(publisher_create(&config, publisher_to_bus, bus, &publisher, &err), 0);
+    struct publisher_bus to = {.bus = bus};
+    assert_int_equal(publisher_create(&config, publisher_to_bus, &to, &publisher, &err), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(web_create(TARGETS, &webs[i], &err), 0);
     for (int i = 0; i < CONCURRENCY; i++) {

@@ -47,8 +47,11 @@ async function main() {
 
     const refused = await ask(nc, 'apply', { document: 'app: x\nworkloadz: []\n' });
     assert.ok(refused.reply.code < 0);
-    assert.match(refused.reply.text, /did you mean "workloads"/);
+    assert.match(refused.reply.text, /does not prove who wrote it/);
     assert.ok(refused.headers.get('Nats-Service-Error'));
+    const wrong = await ask(nc, 'plan', { document: 'app: x\nworkloadz: []\n' });
+    assert.ok(wrong.reply.code < 0);
+    assert.match(wrong.reply.text, /did you mean "workloads"/);
 
     const stats = await collect(await client.stats('berth'));
     const get = stats[0].endpoints.find((endpoint) => endpoint.name === 'get');
