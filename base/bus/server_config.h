@@ -11,6 +11,9 @@
  * JetStream's API is granted by exact subject, stream by stream. JetStream syncs each message
  * before it acknowledges.
  *
+ * JetStream asks nobody: what a node or an operator may store, it may have delivered to any subject
+ * of BERTH. Therefore these messages prove their sender themselves (base/keys/proof.h).
+ *
  * Each SERVER_LOG user has an account of its own, LOG_<namespace>, with JetStream in it: a log that
  * the workloads of that namespace write and replay. It cannot be in BERTH, however exact its
  * subjects: JetStream answers a request, acknowledges a message and delivers a stream to whatever
