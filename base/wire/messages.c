@@ -176,6 +176,7 @@ static const struct wire_field message_instance_fields[] = {
     WIRE_FIELD_STR(message_instance, detail, OPT),
     WIRE_FIELD_STR(message_instance, endpoint, OPT),
     WIRE_FIELD_I32(message_instance, round, OPT, 0, INT_MAX),
+    WIRE_FIELD_I32(message_instance, doing, OPT, 0, INT_MAX),
     WIRE_FIELD_STRUCT(message_instance, object, OPT, &message_object_shape),
     WIRE_FIELD_TEXT(message_instance, handed, OPT, LIMIT_HANDED_BYTES),
 };

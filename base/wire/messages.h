@@ -217,6 +217,7 @@ struct message_instance {
     char detail[LIMIT_TEXT_BYTES];
     char endpoint[LIMIT_NAME_BYTES]; /* "address:port" of an http one; "": none */
     int round;                       /* last exported or imported */
+    int doing;                       /* the round that is being exported or imported; 0: none */
     struct message_object object;    /* what that round exported; digest "": nothing */
     const char *handed;              /* HELD after a freeze: the owner's own few bytes of state, as
                                       * text without blanks; NULL or "": none */

@@ -42,6 +42,8 @@ void core_on_hello(struct core *core, const struct core_event *event)
     node_learn(core, node, hello, rebooted);
     raise_epoch(core, node, hello->epoch);
     node_reconcile(core, node, hello);
+    for (int i = 0; i < hello->instance_count; i++)
+        core_ship_heard(core, node->name, &hello->instances[i]);
     core_routes_hello(core, node->name);
     core_commands_renew(core, node->name);
     core->diff = true;

@@ -426,6 +426,10 @@ bool core_owner_reclaim(struct core *core, struct core_instance *instance);
 /* ---- ship.c: state that moves with its owner ---- */
 void core_ship_begin(struct handoff_step *step);
 bool core_ship(struct handoff_step *step); /* the visit of SHIPPING */
+/* A hello: a round that was asked of the instance and is neither under way nor done there is lost
+ * with the agent that had it. One that was to be imported is asked for again, one that was to be
+ * exported sends the handoff back. */
+void core_ship_heard(struct core *core, const char *node, const struct message_instance *said);
 /* What the frozen owner exported last is imported; true when it is, or there was nothing. */
 bool core_ship_last(struct handoff_step *step);
 

@@ -88,3 +88,39 @@ static bool imported(struct handoff_step *step)
     step->handoff->shipped_bytes += from->object.bytes;
     return true;
 }
+
+void core_ship_heard(struct core *core, const char *node, const struct message_instance *said)
+{
+    struct core_instance *instance = core_instance_find(core, said->instance, node);
+    struct core_handoff *handoff =
+        instance == NULL ? NULL : core_handoff_find(core, instance->handoff);
+    if (handoff == NULL || handoff->round == 0 || said->doing == handoff->round ||
+        said->round == handoff->round || core_instance_is_settled(instance) ||
+        (handoff->state != HANDOFF_STATE_SHIPPING && handoff->state != HANDOFF_STATE_FREEZING))
+        return;
+    struct core_command *command = NULL;
+    do {
+        command = core_command_next(core, instance->id, command);
+    } while (command != NULL &&
+             ((command->verb != NODE_SNAPSHOT && command->verb != NODE_RESTORE) ||
+              !(command->taken || epoch_compare(said->epoch, command->epoch) >= 0)));
+    if (command == NULL)
+        return; /* not asked for, or asked again until it is taken */
+    /* The object is still there, and a round may be taken in twice. */
+    if (command->verb == NODE_RESTORE) {
+        core_command_drop(core, command);
+        return;
+    }
+    struct handoff_step step = {.core = core, .handoff = handoff};
+    step.from = core_handoff_instance(core, handoff, handoff->from);
+    step.to = core_handoff_instance(core, handoff, handoff->to);
+    step.placed =
+        core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &step.place);
+    if (step.from != instance || handoff->state != HANDOFF_STATE_SHIPPING)
+        return;
+    /* What was to be in it is in no later one, and the new copy has those before it: the next try
+     * begins with everything, and with a new copy. */
+    char text[LIMIT_TEXT_BYTES];
+    CORE_TEXT(text, "round %d of its state was lost with the agent of %s", handoff->round, node);
+    (void)core_step_fail(&step, text);
+}

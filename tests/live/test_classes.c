@@ -355,6 +355,39 @@ static void test_replay_kills(void **state)
     kills(&replaying, states, 3);
 }
 
+/* The agent of the owner is killed while its owner exports a round, and started again: it says that
+ * it has no such round any more, and the move ends by that word and not by the round's time. */
+static void test_a_lost_round(void **state)
+{
+    static const struct owner_class slow = {
+        "stateful", "kvstate", "[--bytes, 8MiB, --slow-export-ms, 4000]", false, "state-load",
+        "200",      10};
+    char before[LIMIT_ID_BYTES];
+    (void)state;
+    begin(&slow);
+    cluster_handoff_newest(&cluster, before);
+    cluster_retag(&cluster, "aws");
+    int64_t until_us = clock_mono_now().us + CLUSTER_WAIT_US;
+    for (bool shipping = false; !shipping;) {
+        assert_true(clock_mono_now().us < until_us);
+        json_t *handoff = cluster_handoff(&cluster, before);
+        shipping = handoff != NULL &&
+                   str_equal(json_string_value(json_object_get(handoff, "state")), "shipping");
+        json_decref(handoff);
+    }
+    cluster_pause(500 * US_PER_MS); /* the round is asked for by then: an export takes 4 s */
+    cluster_kill(&cluster.nodes[CLUSTER_GCP].pid);
+    cluster_node_start(&cluster, CLUSTER_GCP);
+    json_t *ended = cluster_handoff_ended(&cluster, before);
+    assert_string_equal(json_string_value(json_object_get(ended, "state")), "back");
+    assert_string_equal(json_string_value(json_object_get(ended, "text")),
+                        "round 1 of its state was lost with the agent of gcp");
+    json_decref(ended);
+    cluster_settled(&cluster, "aws/us-east-1");
+    client_reaches(figure("answered") + 25);
+    end(2);
+}
+
 /* The owner's agent is killed and stays away. Nobody can freeze its owner; the lease ends it, and
  * only then another one owns. */
 static void agent_stays_away(const struct owner_class *class)
@@ -397,6 +430,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_stateful_moves, teardown),
         cmocka_unit_test_teardown(test_exclusive_kills, teardown),
         cmocka_unit_test_teardown(test_stateful_kills, teardown),
+        cmocka_unit_test_teardown(test_a_lost_round, teardown),
         cmocka_unit_test_teardown(test_agent_stays_away, teardown),
         cmocka_unit_test_teardown(test_replay_moves, teardown),
         cmocka_unit_test_teardown(test_replay_kills, teardown),

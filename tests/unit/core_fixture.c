@@ -173,6 +173,7 @@ void fixture_hello(struct fixture *fixture, int index)
         said->epoch = instance->epoch;
         memcpy(said->endpoint, instance->endpoint, sizeof(instance->endpoint));
         said->round = instance->round;
+        said->doing = instance->doing;
         said->object = instance->object;
         said->handed = instance->handed;
     }

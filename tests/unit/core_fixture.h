@@ -28,6 +28,7 @@ struct fixture_instance {
     int class_;                      /* enum spec_class */
     int64_t lease_us;
     int round; /* exported or imported last */
+    int doing; /* as its node says at hello */
     struct message_object object;
     char handed[LIMIT_NAME_BYTES]; /* by the last freeze; "": it gives nothing */
     char got[LIMIT_NAME_BYTES];    /* with the last RESUME */

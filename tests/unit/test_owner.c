@@ -627,6 +627,60 @@ static void test_a_node_that_cannot_ship_says_so(void **state)
 }
 
 /* A long export is neither asked for again nor taken for an earlier handoff's. */
+/* The agent that exported a round was started again: the word of it is enough, no time passes. */
+static void test_a_round_lost_with_its_agent_goes_back_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture_node *gcp = node_at(f, "gcp");
+    gcp->ignored = 1u << NODE_SNAPSHOT;
+    begin_move(f);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    /* One that only connected again still exports. */
+    fixture_serving(f, "source")->doing = 1;
+    fixture_hello(f, fixture_node(f, "gcp"));
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    assert_int_equal(f->verb_count[NODE_SNAPSHOT], 1);
+    fixture_serving(f, "source")->doing = 0;
+    fixture_hello(f, fixture_node(f, "gcp"));
+    const struct core_handoff *ended = fixture_ended(f);
+    assert_int_equal(ended->state, HANDOFF_STATE_BACK);
+    assert_string_equal(ended->text, "round 1 of its state was lost with the agent of gcp");
+    assert_string_equal(owner_at(f), "gcp");
+    assert_int_equal(f->verb_count[NODE_DRAIN], 0);
+    assert_int_equal(f->fence_count, 1);
+    settles_at(f, "aws");
+}
+
+/* What was not taken by the agent before is simply asked of the next one. */
+static void test_a_round_that_was_not_asked_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    node_at(f, "gcp")->unanswered = 1u << NODE_SNAPSHOT;
+    begin_move(f);
+    fixture_hello(f, fixture_node(f, "gcp"));
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    settles_at(f, "aws");
+    assert_false(went_back(f));
+}
+
+static void test_an_import_lost_with_its_agent_is_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    node_at(f, "aws")->ignored = 1u << NODE_RESTORE;
+    begin_move(f);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_SHIPPING);
+    assert_int_equal(f->verb_count[NODE_RESTORE], 1);
+    struct epoch first = f->last[NODE_RESTORE].epoch;
+    node_at(f, "aws")->ignored = 0;
+    fixture_hello(f, fixture_node(f, "aws"));
+    /* All rounds follow within the same instant. */
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_HELD);
+    assert_true(epoch_compare(f->last[NODE_RESTORE].epoch, first) > 0);
+    assert_string_equal(owner_at(f), "aws");
+    settles_at(f, "aws");
+    assert_false(went_back(f));
+}
+
 static void test_a_long_export_is_waited_for(void **state)
 {
     struct fixture *f = *state;
@@ -748,6 +802,9 @@ int main(void)
         CASE(test_no_change_needs_no_way, stateful),
         CASE(test_a_failed_round_interrupts_nobody, stateful),
         CASE(test_a_node_that_cannot_ship_says_so, stateful),
+        CASE(test_a_round_lost_with_its_agent_goes_back_at_once, stateful),
+        CASE(test_a_round_that_was_not_asked_is_not_lost, stateful),
+        CASE(test_an_import_lost_with_its_agent_is_asked_for_again, stateful),
         CASE(test_a_long_export_is_waited_for, stateful),
         CASE(test_the_last_state_is_not_shipped, stateful),
         CASE(test_no_way_back_once_it_owns, stateful),

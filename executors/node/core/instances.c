@@ -594,6 +594,7 @@ void instance_describe(const struct node_instance *instance, struct message_inst
     memcpy(ret_message->detail, record->detail, sizeof(record->detail));
     memcpy(ret_message->endpoint, record->endpoint, sizeof(record->endpoint));
     ret_message->round = record->round;
+    ret_message->doing = instance->task_round;
     ret_message->object = record->object;
     if (record->state == INSTANCE_HELD)
         ret_message->handed = record->handed;
