@@ -1,6 +1,4 @@
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "scheduler/cli/client.h"
@@ -9,24 +7,21 @@
 #include "scheduler/cli/plan.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
+#include "scheduler/cli/terminal.h"
 #include "scheduler/cli/wait.h"
 
 #define WAIT_DEFAULT_US (5 * 60 * US_PER_S)
 
 struct apply_options {
     const char *file;
-    int64_t plan_version;
-    int64_t wait_timeout_us;
-    bool wait;
+    struct wait_options after;
     bool yes;
     bool upload;
 };
 
 struct change_options {           /* of delete, retag and move */
     struct operate_options place; /* move */
-    int64_t plan_version;
-    int64_t wait_timeout_us;
-    bool wait;
+    struct wait_options after;
 };
 
 static int run_apply(struct cli *cli, void *options, const struct option_words *words,
@@ -49,13 +44,7 @@ static const struct option_row apply_rows[] = {
     {"file", 'f', OPTION_TEXT, "FILE",
      "the app or world document, YAML or JSON; - for standard input",
      offsetof(struct apply_options, file), 0, 0},
-    {"plan-version", 0, OPTION_INT, "N",
-     "only if the state is still the one that `berth plan` was made from",
-     offsetof(struct apply_options, plan_version), 1, INT64_MAX},
-    {"wait", 'w', OPTION_FLAG, NULL, "follow the handoffs until everything runs as asked",
-     offsetof(struct apply_options, wait), 0, 0},
-    {"wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)",
-     offsetof(struct apply_options, wait_timeout_us), 0, 0},
+    WAIT_ROWS(struct apply_options, after, "plan"),
     {"upload", 0, OPTION_FLAG, NULL,
      "put file: artifacts into the object store, so that nodes elsewhere can fetch them",
      offsetof(struct apply_options, upload), 0, 0},
@@ -64,13 +53,7 @@ static const struct option_row apply_rows[] = {
 };
 
 static const struct option_row change_rows[] = {
-    {"plan-version", 0, OPTION_INT, "N",
-     "only if the state is still the one that `berth plan` was made from",
-     offsetof(struct change_options, plan_version), 1, INT64_MAX},
-    {"wait", 'w', OPTION_FLAG, NULL, "follow the handoffs until everything runs as asked",
-     offsetof(struct change_options, wait), 0, 0},
-    {"wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)",
-     offsetof(struct change_options, wait_timeout_us), 0, 0},
+    WAIT_ROWS(struct change_options, after, "plan"),
 };
 
 const struct command command_apply = {
@@ -133,22 +116,8 @@ static const struct option_row move_rows[] = {
     {"from", 0, OPTION_TEXT, "PLACE",
      "move all that runs at this provider, site or tag (key=value), in the best order",
      offsetof(struct change_options, place.from), 0, 0},
-    {"at-once", 0, OPTION_INT, "N",
-     "with --from: moves under way at once (default: the world's policy.moves)",
-     offsetof(struct change_options, place.at_once), 1, 1024},
-    {"dry-run", 'n', OPTION_FLAG, NULL, "with --from: show the steps, and change nothing",
-     offsetof(struct change_options, place.dry_run), 0, 0},
-    {"yes", 'y', OPTION_FLAG, NULL, "with --from: do not ask first (on a terminal)",
-     offsetof(struct change_options, place.yes), 0, 0},
-    {"no-wait", 0, OPTION_FLAG, NULL, "with --from: do not follow it to its end",
-     offsetof(struct change_options, place.no_wait), 0, 0},
-    {"plan-version", 0, OPTION_INT, "N",
-     "only if the state is still the one that `berth suggest` was made from",
-     offsetof(struct change_options, plan_version), 1, INT64_MAX},
-    {"wait", 'w', OPTION_FLAG, NULL, "follow the handoffs until everything runs as asked",
-     offsetof(struct change_options, wait), 0, 0},
-    {"wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)",
-     offsetof(struct change_options, wait_timeout_us), 0, 0},
+    OPERATE_ROWS(struct change_options, place., "with --from: "),
+    WAIT_ROWS(struct change_options, after, "suggest"),
 };
 
 const struct command command_move = {
@@ -202,12 +171,12 @@ static int run_move(struct cli *cli, void *options, const struct option_words *w
     struct message_request request;
     client_request_init(&request, &reference);
     request.document = given->place.to;
-    request.version = (uint64_t)given->plan_version;
-    struct wait wait = {.reference = reference, .timeout_us = given->wait_timeout_us};
+    request.version = (uint64_t)given->after.plan_version;
+    struct wait wait = {.reference = reference, .timeout_us = given->after.timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 3];
     str_format(sentence, sizeof(sentence), "%s/%s/%s: moves to %.140s", reference.namespace_,
                reference.app, reference.workload, given->place.to);
-    return change(cli, client, "move", &request, &wait, given->wait, sentence, err);
+    return change(cli, client, "move", &request, &wait, given->after.wait, sentence, err);
 }
 
 static int run_apply(struct cli *cli, void *options, const struct option_words *words,
@@ -226,11 +195,10 @@ static int run_apply(struct cli *cli, void *options, const struct option_words *
         rc = document_read(given->file, given->upload ? client->bus : NULL, &document, err);
     if (rc < 0)
         return rc;
-    uint64_t version = (uint64_t)given->plan_version;
+    uint64_t version = (uint64_t)given->after.plan_version;
     if (client == NULL)
         rc = client_open(cli, &client, err);
-    if (rc == 0 && !given->yes && version == 0 && !document.is_world && !cli->common.json &&
-        isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1)
+    if (rc == 0 && !given->yes && version == 0 && !document.is_world && terminal_asks(cli))
         rc = confirm(cli, client, &document, &version, err);
     if (rc < 0) {
         document_done(&document);
@@ -240,7 +208,7 @@ static int run_apply(struct cli *cli, void *options, const struct option_words *
     client_request_init(&request, NULL);
     request.document = strbuf_text(&document.text);
     request.version = version;
-    struct wait wait = {.timeout_us = given->wait_timeout_us};
+    struct wait wait = {.timeout_us = given->after.timeout_us};
     if (!document.is_world) {
         memcpy(wait.reference.namespace_, document.namespace_, LIMIT_NAME_BYTES);
         memcpy(wait.reference.app, document.name, LIMIT_NAME_BYTES);
@@ -249,7 +217,7 @@ static int run_apply(struct cli *cli, void *options, const struct option_words *
     str_format(sentence, sizeof(sentence), "%s %s%s%s accepted",
                document.is_world ? "world" : "app", document.namespace_,
                document.is_world ? "" : "/", document.name);
-    rc = change(cli, client, "apply", &request, &wait, given->wait, sentence, err);
+    rc = change(cli, client, "apply", &request, &wait, given->after.wait, sentence, err);
     document_done(&document);
     return rc;
 }
@@ -268,12 +236,13 @@ static int run_delete(struct cli *cli, void *options, const struct option_words 
         return rc;
     struct message_request request;
     client_request_init(&request, &reference);
-    request.version = (uint64_t)given->plan_version;
-    struct wait wait = {.reference = reference, .gone = true, .timeout_us = given->wait_timeout_us};
+    request.version = (uint64_t)given->after.plan_version;
+    struct wait wait = {
+        .reference = reference, .gone = true, .timeout_us = given->after.timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 2];
     str_format(sentence, sizeof(sentence), "app %s/%s is being deleted", reference.namespace_,
                reference.app);
-    return change(cli, client, "delete", &request, &wait, given->wait, sentence, err);
+    return change(cli, client, "delete", &request, &wait, given->after.wait, sentence, err);
 }
 
 static int run_retag(struct cli *cli, void *options, const struct option_words *words,
@@ -295,13 +264,13 @@ static int run_retag(struct cli *cli, void *options, const struct option_words *
     client_request_init(&request, &reference);
     memcpy(request.key, tag.key, sizeof(request.key));
     memcpy(request.value, tag.value, sizeof(request.value));
-    request.version = (uint64_t)given->plan_version;
-    struct wait wait = {.reference = reference, .tag = tag, .timeout_us = given->wait_timeout_us};
+    request.version = (uint64_t)given->after.plan_version;
+    struct wait wait = {.reference = reference, .tag = tag, .timeout_us = given->after.timeout_us};
     char sentence[LIMIT_TEXT_BYTES * 3];
     str_format(sentence, sizeof(sentence), "%s/%s/%s: %s %s%s%s", reference.namespace_,
                reference.app, reference.workload, tag.value[0] == 0 ? "no longer needs" : "needs",
                tag.key, tag.value[0] == 0 ? "" : "=", tag.value);
-    return change(cli, client, "retag", &request, &wait, given->wait, sentence, err);
+    return change(cli, client, "retag", &request, &wait, given->after.wait, sentence, err);
 }
 
 /* On a terminal: the plan, and a question. What is then applied is that plan or nothing. */
@@ -326,12 +295,7 @@ static int confirm(struct cli *cli, struct client *client, const struct document
         rc = cli_print(&out, err);
     strbuf_done(&out);
     client_reply_done(&reply);
-    char answer[16] = "y";
-    if (rc == 0 && asks && fgets(answer, sizeof(answer), stdin) == NULL)
-        answer[0] = 0;
-    if (rc == 0 && answer[0] != 'y' && answer[0] != 'Y')
-        return error_set(err, ERR_DENIED, 0, "not applied: the answer was not y");
-    return rc;
+    return rc == 0 && asks ? terminal_confirm("not applied", err) : rc;
 }
 
 static int change(struct cli *cli, struct client *client, const char *verb,

@@ -1,9 +1,6 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/bus/subjects.h"
@@ -11,6 +8,7 @@
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
+#include "scheduler/cli/terminal.h"
 
 #define MESSAGES_MAX 256
 
@@ -45,7 +43,6 @@ static int print_event(const struct follow *follow, const json_t *event, struct 
 static void on_event(void *context, const struct bus_message *message);
 static void on_log(void *context, const struct bus_message *message);
 static int print_log(const struct follow *follow, const json_t *line, struct error *err);
-static int take_signals(struct follow *follow, struct error *err);
 static int loop(struct follow *follow, bool events, struct error *err);
 static bool wanted(const struct reference *reference, const json_t *event);
 
@@ -101,7 +98,7 @@ static int run_events(struct cli *cli, void *options, const struct option_words 
     struct follow follow = {.cli = cli, .last = (uint64_t)given->since, .err = err};
     int rc = words->count == 0 ? 0 : reference_any(words->items[0], &follow.reference, err);
     if (rc == 0 && given->follow)
-        rc = take_signals(&follow, err);
+        rc = terminal_signals(&follow.signals, err);
     CLEANUP(cleanup_client) struct client *client = NULL;
     if (rc == 0)
         rc = client_open(cli, &client, err);
@@ -128,7 +125,7 @@ static int run_logs(struct cli *cli, void *options, const struct option_words *w
     struct follow follow = {.cli = cli, .err = err};
     int rc = reference_any(words->items[0], &follow.reference, err);
     if (rc == 0)
-        rc = take_signals(&follow, err);
+        rc = terminal_signals(&follow.signals, err);
     CLEANUP(cleanup_client) struct client *client = NULL;
     if (rc == 0)
         rc = client_open(cli, &client, err);
@@ -274,27 +271,13 @@ static int print_log(const struct follow *follow, const json_t *line, struct err
     return rc;
 }
 
-/* Before NATS starts its threads, which would otherwise be ended by a signal on our behalf. */
-static int take_signals(struct follow *follow, struct error *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    follow->signals = sigprocmask(SIG_BLOCK, &set, NULL) < 0
-                          ? -1
-                          : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return follow->signals < 0 ? error_set(err, ERR_IO, errno, "watch signals") : 0;
-}
-
 /* Until Ctrl-C, or output that nobody reads any more. */
 static int loop(struct follow *follow, bool events, struct error *err)
 {
     CLEANUP(cleanup_close) int signals = follow->signals;
     uint64_t reconnects = bus_stats(follow->client->bus).reconnects;
     for (;;) {
-        struct signalfd_siginfo info;
-        if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (terminal_signalled(signals))
             return 0;
         /* Before the first message of the new connection: what came meanwhile is behind `last`. */
         uint64_t now = bus_stats(follow->client->bus).reconnects;

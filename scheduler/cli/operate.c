@@ -5,18 +5,15 @@
  */
 #include "scheduler/cli/operate.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
+#include "scheduler/cli/terminal.h"
 
 #define POLL_US (100 * US_PER_MS)
 
@@ -50,7 +47,6 @@ static int prepare(struct client *client, const struct operate_options *options,
                    struct error *err);
 static int show_plan(struct cli *cli, const struct client_reply *reply, bool asks,
                      struct error *err);
-static int confirm(struct error *err);
 static int begin(struct client *client, const json_t *plan, const char *text,
                  char ret_id[LIMIT_ID_BYTES], struct error *err);
 static int follow_operation(struct follow *follow, const char *id, struct error *err);
@@ -65,7 +61,6 @@ static int call_cordon(struct client *client, const char *kind, const char *name
 static int watch_node(struct cli *cli, struct client *client, const char *node, struct error *err);
 static int kind_of(struct client *client, const char *name, const char **ret_kind,
                    struct error *err);
-static int take_signals(int *ret_signals, struct error *err);
 static int say(const struct cli *cli, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -73,14 +68,7 @@ static const struct option_row evacuate_rows[] = {
     {"to", 0, OPTION_TEXT, "PLACE",
      "a provider, a site or a tag (key=value); default: wherever it costs least",
      offsetof(struct operate_options, to), 0, 0},
-    {"at-once", 0, OPTION_INT, "N", "moves under way at once (default: the world's policy.moves)",
-     offsetof(struct operate_options, at_once), 1, 1024},
-    {"dry-run", 'n', OPTION_FLAG, NULL, "show the steps, their order and cost, and change nothing",
-     offsetof(struct operate_options, dry_run), 0, 0},
-    {"yes", 'y', OPTION_FLAG, NULL, "do not ask first (on a terminal)",
-     offsetof(struct operate_options, yes), 0, 0},
-    {"no-wait", 0, OPTION_FLAG, NULL, "do not follow it to its end",
-     offsetof(struct operate_options, no_wait), 0, 0},
+    OPERATE_ROWS(struct operate_options, , ""),
 };
 
 const struct command command_evacuate = {
@@ -193,7 +181,7 @@ int operate_run(struct cli *cli, const struct operate_options *options,
 {
     CLEANUP(cleanup_close) int signals = -1;
     bool follows = !options->dry_run && !options->no_wait;
-    int rc = follows ? take_signals(&signals, err) : 0;
+    int rc = follows ? terminal_signals(&signals, err) : 0;
     struct follow follow = {.cli = cli, .signals = signals};
     CLEANUP(cleanup_client) struct client *client = NULL;
     struct client_reply reply = {.json = NULL};
@@ -205,12 +193,11 @@ int operate_run(struct cli *cli, const struct operate_options *options,
         return rc;
     follow.client = client;
     bool any = json_array_size(json_object_get(reply.json, "steps")) > 0;
-    bool asks = !options->yes && !options->dry_run && !cli->common.json &&
-                isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+    bool asks = !options->yes && !options->dry_run && terminal_asks(cli);
     if (!cli->common.json || options->dry_run)
         rc = show_plan(cli, &reply, asks, err);
     if (rc == 0 && asks && !options->dry_run)
-        rc = confirm(err);
+        rc = terminal_confirm("nothing was changed", err);
     char id[LIMIT_ID_BYTES] = "";
     char text[LIMIT_TEXT_BYTES];
     str_format(text, sizeof(text), "%s%s%.60s from %.60s%s%.60s", cordon ? "evacuate" : "move ",
@@ -342,14 +329,6 @@ int operate_write(const json_t *json, bool color, struct strbuf *out, struct err
     return rc;
 }
 
-static int confirm(struct error *err)
-{
-    char answer[16];
-    if (fgets(answer, sizeof(answer), stdin) == NULL || (answer[0] != 'y' && answer[0] != 'Y'))
-        return error_set(err, ERR_DENIED, 0, "nothing was changed: the answer was not y");
-    return 0;
-}
-
 /* Exactly what was shown: its steps in their order, if the state is still the one it was made from.
  */
 static int begin(struct client *client, const json_t *plan, const char *text,
@@ -396,9 +375,7 @@ static int follow_operation(struct follow *follow, const char *id, struct error 
     int rc = say(follow->cli, err, "operation %s\n", id);
     while (rc == 0 && !over) {
         rc = look(follow, id, &over, &code, err);
-        struct signalfd_siginfo info;
-        if (rc == 0 && !over && follow->signals >= 0 &&
-            read(follow->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (rc == 0 && !over && terminal_signalled(follow->signals))
             rc = interrupted(follow, id, err);
         if (rc == 0 && !over)
             nanosleep(&(struct timespec){.tv_nsec = POLL_US * 1000}, NULL);
@@ -659,19 +636,6 @@ static int kind_of(struct client *client, const char *name, const char **ret_kin
 }
 
 /* ---- shared ---- */
-
-/* Before NATS starts its threads, which would otherwise be ended by a signal on our behalf. */
-static int take_signals(int *ret_signals, struct error *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    *ret_signals = sigprocmask(SIG_BLOCK, &set, NULL) < 0
-                       ? -1
-                       : signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return *ret_signals < 0 ? error_set(err, ERR_IO, errno, "watch signals") : 0;
-}
 
 /* Nothing with --json: there the last answer is the output. */
 static int say(const struct cli *cli, struct error *err, const char *format, ...)

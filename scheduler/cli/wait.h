@@ -23,6 +23,37 @@ struct wait {
     json_t *handoffs; /* of this wait, as last seen; wait_done releases it */
 };
 
+/* What a command that changes something is told of it. */
+struct wait_options {
+    int64_t plan_version;
+    int64_t timeout_us;
+    bool wait;
+};
+
+/* Their rows, in a table of options of `type`, whose member `at` is a struct wait_options; `by` is
+ * the command that shows a plan. */
+#define WAIT_ROWS(type, at, by)                                                            \
+    {"plan-version",                                                                       \
+     0,                                                                                    \
+     OPTION_INT,                                                                           \
+     "N",                                                                                  \
+     "only if the state is still the one that `berth " by "` was made from",               \
+     offsetof(type, at.plan_version),                                                      \
+     1,                                                                                    \
+     INT64_MAX},                                                                           \
+        {"wait",                                                                           \
+         'w',                                                                              \
+         OPTION_FLAG,                                                                      \
+         NULL,                                                                             \
+         "follow the handoffs until everything runs as asked",                             \
+         offsetof(type, at.wait),                                                          \
+         0,                                                                                \
+         0},                                                                               \
+    {                                                                                      \
+        "wait-timeout", 0, OPTION_DURATION, "TIME", "how long --wait waits (default: 5m)", \
+            offsetof(type, at.timeout_us), 0, 0                                            \
+    }
+
 /* Before the change is sent: remembers what is old. */
 int wait_begin(struct wait *wait, struct client *client, struct error *err) WARN_UNUSED;
 /* After it was accepted. */

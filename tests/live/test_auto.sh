@@ -3,63 +3,19 @@
 # measured hit ratio falls and the service moves by itself, is judged afterwards and stays; quiet
 # hours, an app that only wants suggestions, and dearer prices; what counted bytes cost, tier by
 # tier. Waits poll for a condition with a generous limit.
-set -euo pipefail
-
-bin=$(cd "${1:?usage: test_auto.sh BIN SCRATCH}" && pwd)
-source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BERTH_NATS_SERVER=${BERTH_NATS_SERVER:-$("$source/script/nats-server")}
-export BERTH_NATS_SERVER
-work=$(mktemp -d "${2:?usage: test_auto.sh BIN SCRATCH}/auto.XXXXXX")
-export BERTH_DIR=$work/berth HOME=$work TMPDIR=$work NO_COLOR=1
-cd "$work"
-
-load=''
-step=''
-clean_up() {
-    local status=$?
-    trap - EXIT
-    [ -z "$load" ] || kill "$load" 2>/dev/null || true
-    if [ "$status" -ne 0 ]; then
-        printf 'test_auto: failed; %s\n' "$step"
-        "$bin/berth" get decisions -o wide 2>&1 | tail -n 20 || true
-        "$bin/berth" events 2>&1 | tail -n 30 || true
-    fi
-    "$bin/berth" down >/dev/null 2>&1 || true
-    wait 2>/dev/null || true
-    [ "$status" -eq 0 ] || tail -n 15 "$BERTH_DIR"/log/*.log 2>/dev/null || true
-    rm -rf "$work"
-    exit "$status"
+# shellcheck source=tests/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+live_begin "$@"
+say_why() {
+    "$bin/berth" get decisions -o wide 2>&1 | tail -n 20
+    "$bin/berth" events 2>&1 | tail -n 30
 }
-trap clean_up EXIT
 
-fail() { printf 'test_auto: %s: %s\n' "$step" "$*"; exit 1; }
-
-# run STATUS COMMAND...: the exit status is that one; $out has what it said.
-run() {
-    local wanted=$1 status=0
-    shift
-    step="berth $*"
-    out=$("$bin/berth" "$@" 2>&1 </dev/null) || status=$?
-    [ "$status" -eq "$wanted" ] || fail "ended with $status, wanted $wanted: $out"
-}
-says() {
-    local text
-    for text in "$@"; do
-        grep -qF -- "$text" <<<"$out" || fail "does not say '$text' but: $out"
-    done
-}
-says_not() { ! grep -qF -- "$1" <<<"$out" || fail "says '$1': $out"; }
-
-# until_true WHAT COMMAND...: at most two minutes.
-until_true() {
-    local i
+# wait_for WHAT COMMAND...: until it is true.
+wait_for() {
     step=$1
     shift
-    for ((i = 0; i < 480; i++)); do
-        if "$@"; then return 0; fi
-        sleep 0.25
-    done
-    fail 'did not come true within two minutes'
+    until_true "$@"
 }
 
 # item KIND TEXT...: some item of `berth get KIND` has all of the texts.
@@ -168,16 +124,16 @@ step='load'
 url=$(sed -n 's/^  "url": "\(.*\)",$/\1/p' "$BERTH_DIR/berth.json")
 "$bin/shop-load" --url "$url" --seed "$BERTH_DIR/keys/client-default" --inbox _INBOX.c.default \
     --rate 150 --seconds 900 --keys 5 --history history.txt >load.json 2>load.err &
-load=$!
-until_true 'the first answers' grep -q '"answered":[1-9]' load.json
-until_true 'a measured hit ratio' item estimates '"kind":"hit' '"workload":"inference"'
+background=$!
+wait_for 'the first answers' grep -q '"answered":[1-9]' load.json
+wait_for 'a measured hit ratio' item estimates '"kind":"hit' '"workload":"inference"'
 run 0 get handoffs shop --json
 says_not saving
 item apps '"name":"inference"' '"site":"edge/nyc"' || fail "is not there: $("$bin/berth" get apps)"
 
 # ---- the hit ratio falls: it moves by itself, since that pays ----
-kill -USR1 "$load"
-until_true "inference's own move" at inference saving
+kill -USR1 "$background"
+wait_for "inference's own move" at inference saving
 item apps '"name":"inference"' '"site":"gcp/us-central1"' ||
     fail "is not there: $("$bin/berth" get apps)"
 run 0 explain shop/inference
@@ -190,7 +146,7 @@ grep -qF '"reason":"saving"' <<<"$decision" || fail "its first taken decision is
 grep -Eq '"score_saving":"[0-9.]*[1-9]' <<<"$decision" || fail "no saving predicted: $decision"
 
 # ---- and is judged by what it has saved ----
-until_true 'the check' event move.checked 'shop/inference'
+wait_for 'the check' event move.checked 'shop/inference'
 run 0 get decisions shop/inference --json
 says '"checked_at_us":' '"score_realised":"' '"bill_realised":"'
 run 0 explain shop/inference
@@ -205,7 +161,7 @@ two_tiers() {
         grep -F gcp-out <<<"$out" | grep -qF '"price":"0.12"' &&
         grep -F gcp-out <<<"$out" | grep -qF '"price":"0.11"'
 }
-until_true "bytes past a tier's border" two_tiers
+wait_for "bytes past a tier's border" two_tiers
 says '"item":"gcp-out"' '"workload":"source"' '"item":"edge-transit"'
 run 0 cost --by term
 says 'egress' 'datacentre' 'edge'
@@ -220,7 +176,7 @@ world dearer.yaml 0.09
 run 2 prices diff live dearer.yaml
 says 'azure/eastus' 'price.cpu' 'default/bulk/task' 'default/calm/task' '+$'
 run 0 apply -f quiet.yaml
-until_true 'held for the hours' event move.held 'bulk/task'
+wait_for 'held for the hours' event move.held 'bulk/task'
 run 0 explain bulk/task
 says 'is at azure/eastus' 'quiet hours until'
 run 2 suggest bulk
@@ -231,10 +187,10 @@ says_not saving
 # ---- without the hours, one moves and one suggests ----
 run 0 apply -f dearer.yaml
 bulk_moved() { "$bin/berth" get apps bulk 2>/dev/null | grep -F aws/us-east-1 | grep -qF 1/1; }
-until_true "bulk's own move" bulk_moved
+wait_for "bulk's own move" bulk_moved
 run 0 get decisions bulk/task --json
 says '"reason":"saving"'
-until_true "bulk's check" event move.checked 'bulk/task'
+wait_for "bulk's check" event move.checked 'bulk/task'
 run 0 get apps calm
 says 'azure/eastus' '1/1'
 run 2 suggest
@@ -272,10 +228,10 @@ says 'berth_workload_site{namespace="default",app="bulk",workload="task",site="a
 
 # ---- nobody has noticed ----
 step='the outside client'
-kill -TERM "$load"
+kill -TERM "$background"
 status=0
-wait "$load" || status=$?
-load=''
+wait "$background" || status=$?
+background=''
 [ "$status" -eq 0 ] || fail "ended with $status: $(tail -n 1 load.json) $(cat load.err)"
 for word in '"final":true' '"refused":0,' '"lost":0,' '"duplicated":0,'; do
     tail -n 1 load.json | grep -qF "$word" || fail "no $word in $(tail -n 1 load.json)"

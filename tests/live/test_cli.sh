@@ -2,59 +2,12 @@
 # test_cli.sh BIN SCRATCH: the whole of Berth by its command line, with the real programs: up, plan,
 # apply, get, retag, explain, events, delete, down; what is refused; and that nothing is left
 # running or written outside the folder. Waits are the program's own, or poll with a generous limit.
-set -euo pipefail
+# shellcheck source=tests/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+live_begin "$@"
+dir=$BERTH_DIR
+unset BERTH_DIR # each command says --dir, until it is exported below
 
-bin=$(cd "${1:?usage: test_cli.sh BIN SCRATCH}" && pwd)
-source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BERTH_NATS_SERVER=${BERTH_NATS_SERVER:-$("$source/script/nats-server")}
-export BERTH_NATS_SERVER
-work=$(mktemp -d "${2:?usage: test_cli.sh BIN SCRATCH}/cli.XXXXXX")
-dir=$work/berth
-mkdir "$work/home" "$work/tmp" "$work/here"
-export HOME=$work/home TMPDIR=$work/tmp NO_COLOR=1
-unset BERTH_DIR
-cd "$work/here"
-
-foreground=''
-clean_up() {
-    local status=$?
-    [ -z "$foreground" ] || kill "$foreground" 2>/dev/null || true
-    "$bin/berth" down --dir "$dir" >/dev/null 2>&1 || true
-    if [ "$status" -ne 0 ]; then
-        tail -n 20 "$dir"/log/*.log 2>/dev/null || true
-        printf 'test_cli: failed; %s\n' "${step:-}"
-    fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-fail() { printf 'test_cli: %s: %s\n' "$step" "$*"; exit 1; }
-
-# run STATUS COMMAND...: the exit status is that one; $out has what it said.
-run() {
-    local wanted=$1 status=0
-    shift
-    step="berth $*"
-    out=$("$bin/berth" "$@" 2>&1 </dev/null) || status=$?
-    [ "$status" -eq "$wanted" ] || fail "ended with $status, wanted $wanted: $out"
-}
-says() {
-    local text
-    for text in "$@"; do
-        grep -qF -- "$text" <<<"$out" || fail "does not say '$text' but: $out"
-    done
-}
-says_not() { ! grep -qF -- "$1" <<<"$out" || fail "says '$1': $out"; }
-
-# until_true COMMAND...: at most a minute.
-until_true() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        if "$@"; then return 0; fi
-        sleep 0.1
-    done
-    fail "never came true: $*"
-}
 gone() { ! kill -0 "$1" 2>/dev/null; }
 pid_of() {
     sed -n "/\"name\": \"$1\"/{n;s/.*: \([0-9]*\),*/\1/p}" "$dir/berth.json" | tail -n 1
@@ -304,15 +257,15 @@ run 0 __complete 2 berth explain one/
 # ---- events and logs, followed ----
 step='berth events -f'
 "$bin/berth" events -f --json >events.out 2>&1 </dev/null &
-foreground=$!
+background=$!
 until_true grep -q app.retagged events.out
 run 0 retag one/source cloud=gcp --wait --json
 says '"state":"done"'
 until_true grep -q '"state":"done","text":"took' events.out
-kill "$foreground"
+kill "$background"
 step='berth events -f, ended'
-wait "$foreground" || fail "ended with $?: $(cat events.out)"
-foreground=''
+wait "$background" || fail "ended with $?: $(cat events.out)"
+background=''
 [ "$(sort events.out | uniq -d | wc -l)" -eq 0 ] || fail "an event came twice: $(sort events.out |
     uniq -d)"
 
@@ -364,24 +317,24 @@ key=$(sha256sum "$dir/keys/operator")
 step='berth up, again'
 "$bin/berth" up --free-ports --leaf far --node e1=edge/nyc --node g1=gcp/us-central1 \
     --node a1=aws/us-east-1,leaf=far >up.out 2>&1 </dev/null &
-foreground=$!
+background=$!
 until_true grep -q 'Ctrl-C here stops everything' up.out
 [ "$key" = "$(sha256sum "$dir/keys/operator")" ] || fail 'the keys are other ones'
 app_is_ready() { "$bin/berth" get apps 2>/dev/null | grep -q '1/1'; }
 until_true app_is_ready
-kill -INT "$foreground"
-wait "$foreground" || fail "ended with $?: $(cat up.out)"
-foreground=''
+kill -INT "$background"
+wait "$background" || fail "ended with $?: $(cat up.out)"
+background=''
 until_true is_quiet
 
 # ---- SIGKILL of `up` leaves nothing either ----
 step='berth up, killed'
 "$bin/berth" up --free-ports --node g1=gcp/us-central1 >up.out 2>&1 </dev/null &
-foreground=$!
+background=$!
 until_true grep -q 'Ctrl-C here stops everything' up.out
-kill -9 "$foreground"
-wait "$foreground" 2>/dev/null || true
-foreground=''
+kill -9 "$background"
+wait "$background" 2>/dev/null || true
+background=''
 until_true is_quiet
 
 # ---- nothing outside ----

@@ -2,44 +2,10 @@
 # test_operate.sh BIN SCRATCH: moves of many at once by the command line, with the real programs:
 # `move --from`, `evacuate` shown, carried out, interrupted, undone; `drain` of a node; what is
 # refused. Waits are the program's own, or poll with a generous limit.
-set -euo pipefail
+# shellcheck source=tests/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+live_begin "$@"
 
-bin=$(cd "${1:?usage: test_operate.sh BIN SCRATCH}" && pwd)
-source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BERTH_NATS_SERVER=${BERTH_NATS_SERVER:-$("$source/script/nats-server")}
-export BERTH_NATS_SERVER
-work=$(mktemp -d "${2:?usage: test_operate.sh BIN SCRATCH}/operate.XXXXXX")
-export BERTH_DIR=$work/berth HOME=$work NO_COLOR=1
-cd "$work"
-
-background=''
-clean_up() {
-    local status=$?
-    [ -z "$background" ] || kill "$background" 2>/dev/null || true
-    "$bin/berth" down --dir "$BERTH_DIR" >/dev/null 2>&1 || true
-    if [ "$status" -ne 0 ]; then
-        tail -n 20 "$BERTH_DIR"/log/*.log 2>/dev/null || true
-        printf 'test_operate: failed; %s\n' "${step:-}"
-    fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-fail() { printf 'test_operate: %s: %s\n' "$step" "$*"; exit 1; }
-# run STATUS COMMAND...: the exit status is that one; $out has what it said.
-run() {
-    local wanted=$1 status=0
-    shift
-    step="berth $*"
-    out=$("$bin/berth" "$@" 2>&1 </dev/null) || status=$?
-    [ "$status" -eq "$wanted" ] || fail "ended with $status, wanted $wanted: $out"
-}
-says() {
-    local text
-    for text in "$@"; do
-        grep -qF -- "$text" <<<"$out" || fail "does not say '$text' but: $out"
-    done
-}
 # at SITE: how many instances are ready there.
 at() {
     "$bin/berth" get instances | awk -v site="$1" '$4 == site && $5 == "ready"' | wc -l
