@@ -3,16 +3,13 @@
  * answered and, at the end, by the ledger that the owner wrote to. See --help.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/keys/keys.h"
 #include "base/str.h"
-#include "tests/live/clients/asking.h"
-#include "tests/live/clients/options.h"
-#include "tests/live/clients/owners.h"
+#include "tests/live/clients/owner_client.h"
 
 #define LEDGER_TIMEOUT_US (5 * US_PER_S)
 #define ANSWER_BYTES      65536
@@ -26,22 +23,9 @@ static const char about[] =
     "none of these but pauses; 1 one of them; 2 it could not be run.";
 
 struct load {
-    const char *url;
-    const char *seed;
-    const char *inbox;
-    const char *subject;
+    struct owner_client client;
     const char *ledger;
-    const char *history;
-    int64_t rate;
-    int64_t seconds;
-    int64_t every_ms;
-    int64_t retry_us;
-    int64_t silence_ms;
-    int64_t patience_ms;
-    bool json;
     char run[LIMIT_ID_BYTES];
-    struct asking asking;
-    struct owners owners;
     int64_t *numbers; /* of each request: what was acknowledged; 0: nothing */
     uint8_t *written; /* of each request: how often the ledger has it */
     bool *kept;       /* of each request: the ledger has it by the number that was acknowledged */
@@ -55,9 +39,6 @@ struct load {
     int64_t conflicts_before;
 };
 
-static volatile int ended;
-
-static int read_options(struct load *load, int argc, char **argv);
 static void make(void *context, int64_t number, char *out, size_t capacity);
 static bool take(void *context, int64_t number, int64_t sent_us, const char *data, int bytes);
 static void line(void *context);
@@ -66,94 +47,51 @@ static int ledger_status(struct load *load, int64_t *ret_count, int64_t *ret_fen
                          int64_t *ret_conflicts, struct error *err);
 static int judge_ledger(struct load *load, struct error *err);
 static int judge_line(struct load *load, char *text, int64_t wanted, struct berth_epoch *before);
-static void on_signal(int number);
 
 int main(int argc, char **argv)
 {
-    static struct load load = {.url = "nats://127.0.0.1:4222",
-                               .inbox = "_INBOX",
-                               .subject = "svc.default.counter",
-                               .ledger = "svc.default.ledger",
-                               .rate = 200,
-                               .seconds = 10,
-                               .every_ms = 1000,
-                               .retry_us = 500,
-                               .silence_ms = 250,
-                               .patience_ms = 30000};
-    int rc = read_options(&load, argc, argv);
+    static struct load load = {
+        .client = {OWNER_CLIENT_USUAL, .subject = "svc.default.counter", .rate = 200},
+        .ledger = "svc.default.ledger"};
+    struct owner_client *client = &load.client;
+    const struct client_option own[] = {
+        {"--ledger", "the subject of its ledger", .word = &load.ledger}, {0}};
+    int rc = owner_client_options(client, argc, argv, about, own);
     if (rc != 0)
         return rc < 0 ? 2 : 0;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
     struct error err = {0};
-    load.asking.subject = load.subject;
-    load.asking.make = make;
-    load.asking.take = take;
-    load.asking.context = &load;
-    load.asking.rate = load.rate;
-    load.asking.most = load.rate * load.seconds;
-    load.asking.retry_us = load.retry_us;
-    load.asking.silence_us = load.silence_ms * US_PER_MS;
-    load.asking.patience_us = load.patience_ms * US_PER_MS;
-    struct nats_client_options way = {
-        .url = load.url, .seed_path = load.seed, .inbox_prefix = load.inbox};
-    load.numbers = calloc((size_t)load.asking.most, sizeof *load.numbers);
-    load.written = calloc((size_t)load.asking.most, 1);
-    load.kept = calloc((size_t)load.asking.most, sizeof *load.kept);
-    rc = asking_open(&load.asking, &way, &err);
+    struct asking *asking = &client->asking;
+    asking->make = make;
+    asking->take = take;
+    asking->context = &load;
+    load.numbers = calloc((size_t)asking->most, sizeof *load.numbers);
+    load.written = calloc((size_t)asking->most, 1);
+    load.kept = calloc((size_t)asking->most, sizeof *load.kept);
+    rc = owner_client_open(client, &err);
     id_random(load.run);
     load.run[10] = 0;
     if (rc == 0)
         rc = ledger_status(&load, &load.begin, &load.fenced_before, &load.conflicts_before, &err);
     if (rc == 0 && (load.numbers == NULL || load.written == NULL || load.kept == NULL))
-        rc = error_set(&err, ERR_NO_MEMORY, 0, "%" PRId64 " requests", load.asking.most);
+        rc = error_set(&err, ERR_NO_MEMORY, 0, "%" PRId64 " requests", asking->most);
     if (rc == 0) {
-        asking_run(&load.asking, &ended, load.every_ms * US_PER_MS, line);
+        owner_client_run(client, line);
         rc = judge_ledger(&load, &err);
     }
-    if (rc == 0 && load.history != NULL)
-        rc = judge_history(&load.asking.judge, load.history, &err);
+    if (rc == 0)
+        rc = owner_client_history(client, &err);
     if (rc < 0) {
         fprintf(stderr, "owner-load: %s\n", err.text);
         return 2;
     }
     print(&load, true);
-    int64_t wrong = load.lost + load.twice + load.disorder + load.owners.at_once +
-                    load.owners.too_many + load.asking.judge.refused +
-                    judge_waiting(&load.asking.judge);
-    asking_close(&load.asking);
+    int64_t wrong =
+        load.lost + load.twice + load.disorder + asking->judge.refused + owner_client_wrong(client);
+    owner_client_close(client);
     free(load.numbers);
     free(load.written);
     free(load.kept);
     return wrong == 0 ? 0 : 1;
-}
-
-static int read_options(struct load *load, int argc, char **argv)
-{
-    const struct client_option options[] = {
-        {"--url", "of NATS", .word = &load->url},
-        {"--seed", "FILE of the user's nkey seed", .word = &load->seed},
-        {"--inbox", "where this user may hear answers", .word = &load->inbox},
-        {"--subject", "of the owner", .word = &load->subject},
-        {"--ledger", "the subject of its ledger", .word = &load->ledger},
-        {"--rate", "requests a second", .number = &load->rate},
-        {"--seconds", "how long", .number = &load->seconds},
-        {"--every-ms", "between two lines", .number = &load->every_ms},
-        {"--retry-us", "until asked again after a refusal", .number = &load->retry_us},
-        {"--silence-ms", "until asked again after nothing", .number = &load->silence_ms},
-        {"--patience-ms", "until an unanswered request is given up", .number = &load->patience_ms},
-        {"--history", "FILE: every request, for a judge", .word = &load->history},
-        {0}};
-    int rc = client_options(argc, argv, about, options, &load->json);
-    if (rc == 0 && (load->rate < 1 || load->seconds < 1 || load->every_ms < 1 ||
-                    load->rate > JUDGE_REQUESTS_MAX / load->seconds)) {
-        fprintf(stderr,
-                "owner-load: --rate, --seconds and --every-ms from 1, at most %d requests\n",
-                JUDGE_REQUESTS_MAX);
-        rc = -1;
-    }
-    return rc;
 }
 
 static void make(void *context, int64_t number, char *out, size_t capacity)
@@ -182,7 +120,8 @@ static bool take(void *context, int64_t number, int64_t sent_us, const char *dat
         berth_epoch_parse(by, &epoch) < 0)
         return false;
     load->numbers[number] = got;
-    (void)owners_answer(&load->owners, epoch, instance, sent_us, clock_mono_now().us); /* counted */
+    (void)owners_answer(&load->client.owners, epoch, instance, sent_us,
+                        clock_mono_now().us); /* counted */
     return true;
 }
 
@@ -193,31 +132,18 @@ static void line(void *context)
 
 static void print(struct load *load, bool final)
 {
-    struct asking *asking = &load->asking;
-    if (load->json) {
-        printf("{");
-        judge_json(&asking->judge, final, stdout);
-        printf(",\"again_refused\":%" PRId64 ",\"again_nobody\":%" PRId64
-               ",\"again_silent\":%" PRId64 ",\"lost_writes\":%" PRId64
-               ",\"written_twice\":%" PRId64 ",\"epochs_down\":%" PRId64 ",\"fenced\":%" PRId64
-               ",\"conflicts\":%" PRId64 ",",
-               asking->again_refused, asking->again_nobody, asking->again_silent, load->lost,
-               load->twice, load->disorder, load->fenced, load->conflicts);
-        owners_json(&load->owners, stdout);
-        printf("}\n");
-    } else {
-        judge_text(&asking->judge, final, stdout);
-        printf("  owners %d  longest pause %.2f ms", load->owners.count,
-               (double)owners_longest_us(&load->owners) / 1e3);
-        if (final)
-            printf("\n    acknowledged writes lost %" PRId64 ", written twice %" PRId64
-                   ", two owners at once %" PRId64 ", epochs that went down %" PRId64
-                   ", fenced %" PRId64 ", conflicts %" PRId64,
-                   load->lost, load->twice, load->owners.at_once, load->disorder, load->fenced,
-                   load->conflicts);
-        printf("\n");
-    }
-    fflush(stdout);
+    owner_client_line_begin(&load->client, final);
+    if (load->client.json)
+        printf(",\"lost_writes\":%" PRId64 ",\"written_twice\":%" PRId64 ",\"epochs_down\":%" PRId64
+               ",\"fenced\":%" PRId64 ",\"conflicts\":%" PRId64,
+               load->lost, load->twice, load->disorder, load->fenced, load->conflicts);
+    else if (final)
+        printf("\n    acknowledged writes lost %" PRId64 ", written twice %" PRId64
+               ", two owners at once %" PRId64 ", epochs that went down %" PRId64
+               ", fenced %" PRId64 ", conflicts %" PRId64,
+               load->lost, load->twice, load->client.owners.at_once, load->disorder, load->fenced,
+               load->conflicts);
+    owner_client_line_end(&load->client);
 }
 
 /* ---- the ledger ---- */
@@ -227,8 +153,8 @@ static int ledger_status(struct load *load, int64_t *ret_count, int64_t *ret_fen
 {
     char text[256];
     char *rest = NULL;
-    int rc = nats_client_call(&load->asking.client, load->ledger, "status", LEDGER_TIMEOUT_US, text,
-                              sizeof text, err);
+    int rc = nats_client_call(&load->client.asking.client, load->ledger, "status",
+                              LEDGER_TIMEOUT_US, text, sizeof text, err);
     if (rc < 0)
         return rc;
     const char *count = strtok_r(text, " ", &rest);
@@ -255,8 +181,8 @@ static int judge_ledger(struct load *load, struct error *err)
     while (next <= count) {
         char request[64], *rest = NULL;
         str_format(request, sizeof request, "read %" PRId64 " 400", next);
-        rc = nats_client_call(&load->asking.client, load->ledger, request, LEDGER_TIMEOUT_US, text,
-                              sizeof text, err);
+        rc = nats_client_call(&load->client.asking.client, load->ledger, request, LEDGER_TIMEOUT_US,
+                              text, sizeof text, err);
         if (rc < 0)
             return rc;
         char *entry = strtok_r(text, "\n", &rest);
@@ -268,7 +194,7 @@ static int judge_ledger(struct load *load, struct error *err)
                 return error_set(err, ERR_INVALID, 0, "%s, number %" PRId64 ": no entry",
                                  load->ledger, next);
     }
-    for (int64_t i = 0; i < load->asking.judge.sent; i++) {
+    for (int64_t i = 0; i < load->client.asking.judge.sent; i++) {
         load->lost += load->numbers[i] != 0 && !load->kept[i];
         load->twice += load->written[i] > 1;
     }
@@ -291,16 +217,11 @@ static int judge_line(struct load *load, char *text, int64_t wanted, struct bert
     load->disorder += berth_epoch_compare(epoch, *before) < 0;
     *before = epoch;
     if (strncmp(whose, load->run, run_bytes) != 0 || whose[run_bytes] != '.' ||
-        str_to_i64(whose + run_bytes + 1, &id) < 0 || id < 0 || id >= load->asking.judge.sent)
+        str_to_i64(whose + run_bytes + 1, &id) < 0 || id < 0 ||
+        id >= load->client.asking.judge.sent)
         return 0; /* of another run */
     if (load->written[id] < UINT8_MAX)
         load->written[id]++;
     load->kept[id] = load->kept[id] || load->numbers[id] == number;
     return 0;
-}
-
-static void on_signal(int number)
-{
-    (void)number;
-    ended = 1;
 }

@@ -3,17 +3,15 @@
  * answered: what was acknowledged is what a later get finds. See --help.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "tests/live/clients/asking.h"
-#include "tests/live/clients/options.h"
-#include "tests/live/clients/owners.h"
+#include "tests/live/clients/owner_client.h"
 
-#define GET_EVERY 4    /* of a key's requests, the fourth is a get */
+#define GET_EVERY 4 /* of a key's requests, the fourth is a get */
+#define KEYS_MAX  1000000
 #define PAGE_KEYS 1024 /* the first of so many is the store's own */
 
 static const char about[] =
@@ -34,31 +32,15 @@ struct key {
 };
 
 struct load {
-    const char *url;
-    const char *seed;
-    const char *inbox;
-    const char *subject;
-    const char *history;
-    int64_t rate;
-    int64_t seconds;
+    struct owner_client client;
     int64_t keys;
-    int64_t every_ms;
-    int64_t retry_us;
-    int64_t silence_ms;
-    int64_t patience_ms;
-    bool json;
     uint64_t base; /* versions of this run are above */
-    struct asking asking;
-    struct owners owners;
     struct key *list;
     int64_t lost;    /* gets that found an older version than was acknowledged */
     int64_t unknown; /* gets that found one that nobody has put */
     int64_t errors;
 };
 
-static volatile int ended;
-
-static int read_options(struct load *load, int argc, char **argv);
 static bool may(void *context, int64_t number);
 static void make(void *context, int64_t number, char *out, size_t capacity);
 static bool take(void *context, int64_t number, int64_t sent_us, const char *data, int bytes);
@@ -69,89 +51,48 @@ static void line(void *context);
 static void print(struct load *load, bool final);
 static int64_t place_of(int64_t index);
 static bool is_get(const struct load *load, int64_t number);
-static void on_signal(int number);
 
 int main(int argc, char **argv)
 {
-    static struct load load = {.url = "nats://127.0.0.1:4222",
-                               .inbox = "_INBOX",
-                               .subject = "svc.default.state",
-                               .rate = 500,
-                               .seconds = 10,
-                               .keys = 100,
-                               .every_ms = 1000,
-                               .retry_us = 500,
-                               .silence_ms = 250,
-                               .patience_ms = 30000};
-    int rc = read_options(&load, argc, argv);
+    static struct load load = {
+        .client = {OWNER_CLIENT_USUAL, .subject = "svc.default.state", .rate = 500}, .keys = 100};
+    struct owner_client *client = &load.client;
+    const struct client_option own[] = {
+        {"--keys", "that are put and got, in turns", .number = &load.keys}, {0}};
+    int rc = owner_client_options(client, argc, argv, about, own);
     if (rc != 0)
         return rc < 0 ? 2 : 0;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    if (load.keys < 1 || load.keys > KEYS_MAX) {
+        fprintf(stderr, "state-load: --keys: 1 to %d\n", KEYS_MAX);
+        return 2;
+    }
     struct error err = {0};
+    struct asking *asking = &client->asking;
     load.base = (uint64_t)clock_wall_now().us; /* above every earlier run's */
-    load.asking.subject = load.subject;
-    load.asking.make = make;
-    load.asking.may = may;
-    load.asking.take = take;
-    load.asking.gave_up = gave_up;
-    load.asking.context = &load;
-    load.asking.rate = load.rate;
-    load.asking.most = load.rate * load.seconds;
-    load.asking.retry_us = load.retry_us;
-    load.asking.silence_us = load.silence_ms * US_PER_MS;
-    load.asking.patience_us = load.patience_ms * US_PER_MS;
-    struct nats_client_options way = {
-        .url = load.url, .seed_path = load.seed, .inbox_prefix = load.inbox};
+    asking->make = make;
+    asking->may = may;
+    asking->take = take;
+    asking->gave_up = gave_up;
+    asking->context = &load;
     load.list = calloc((size_t)load.keys, sizeof *load.list);
-    rc = asking_open(&load.asking, &way, &err);
+    rc = owner_client_open(client, &err);
     if (rc == 0 && load.list == NULL)
         rc = error_set(&err, ERR_NO_MEMORY, 0, "%" PRId64 " keys", load.keys);
     if (rc == 0) {
-        asking_run(&load.asking, &ended, load.every_ms * US_PER_MS, line);
+        owner_client_run(client, line);
         rc = get_all(&load, &err);
     }
-    if (rc == 0 && load.history != NULL)
-        rc = judge_history(&load.asking.judge, load.history, &err);
+    if (rc == 0)
+        rc = owner_client_history(client, &err);
     if (rc < 0) {
         fprintf(stderr, "state-load: %s\n", err.text);
         return 2;
     }
     print(&load, true);
-    int64_t wrong = load.lost + load.unknown + load.errors + load.owners.at_once +
-                    load.owners.too_many + judge_waiting(&load.asking.judge);
-    asking_close(&load.asking);
+    int64_t wrong = load.lost + load.unknown + load.errors + owner_client_wrong(client);
+    owner_client_close(client);
     free(load.list);
     return wrong == 0 ? 0 : 1;
-}
-
-static int read_options(struct load *load, int argc, char **argv)
-{
-    const struct client_option options[] = {
-        {"--url", "of NATS", .word = &load->url},
-        {"--seed", "FILE of the user's nkey seed", .word = &load->seed},
-        {"--inbox", "where this user may hear answers", .word = &load->inbox},
-        {"--subject", "of the owner", .word = &load->subject},
-        {"--rate", "requests a second", .number = &load->rate},
-        {"--seconds", "how long", .number = &load->seconds},
-        {"--keys", "that are put and got, in turns", .number = &load->keys},
-        {"--every-ms", "between two lines", .number = &load->every_ms},
-        {"--retry-us", "until asked again after a refusal", .number = &load->retry_us},
-        {"--silence-ms", "until asked again after nothing", .number = &load->silence_ms},
-        {"--patience-ms", "until an unanswered request is given up", .number = &load->patience_ms},
-        {"--history", "FILE: every request, for a judge", .word = &load->history},
-        {0}};
-    int rc = client_options(argc, argv, about, options, &load->json);
-    if (rc == 0 && (load->rate < 1 || load->seconds < 1 || load->every_ms < 1 || load->keys < 1 ||
-                    load->keys > 1000000 || load->rate > JUDGE_REQUESTS_MAX / load->seconds)) {
-        fprintf(stderr,
-                "state-load: --rate, --seconds, --every-ms and --keys from 1, at most 1000000 keys "
-                "and %d requests\n",
-                JUDGE_REQUESTS_MAX);
-        rc = -1;
-    }
-    return rc;
 }
 
 static bool may(void *context, int64_t number)
@@ -224,7 +165,8 @@ static bool judge_text_of(struct load *load, int64_t index, char *text, int64_t 
     load->unknown += new;
     if (version > key->acked && !new)
         key->acked = version;
-    (void)owners_answer(&load->owners, epoch, instance, sent_us, clock_mono_now().us); /* counted */
+    (void)owners_answer(&load->client.owners, epoch, instance, sent_us,
+                        clock_mono_now().us); /* counted */
     return !old && !new;
 }
 
@@ -238,11 +180,11 @@ static int get_all(struct load *load, struct error *err)
         str_format(request, sizeof request, "get %" PRId64, place_of(i));
         int64_t sent_us = clock_mono_now().us;
         int rc = ERR_TIMEOUT;
-        while (rc < 0 && clock_mono_now().us - sent_us < load->patience_ms * US_PER_MS) {
-            rc = nats_client_call(&load->asking.client, load->subject, request,
-                                  load->silence_ms * US_PER_MS, text, sizeof text, err);
+        while (rc < 0 && clock_mono_now().us - sent_us < load->client.patience_ms * US_PER_MS) {
+            rc = nats_client_call(&load->client.asking.client, load->client.subject, request,
+                                  load->client.silence_ms * US_PER_MS, text, sizeof text, err);
             if (rc == 0 && !str_starts(text, "ok ") && !str_starts(text, "error "))
-                rc = error_set(err, ERR_UNAVAILABLE, 0, "%s: %s", load->subject, text);
+                rc = error_set(err, ERR_UNAVAILABLE, 0, "%s: %s", load->client.subject, text);
         }
         if (rc < 0)
             return rc;
@@ -258,28 +200,15 @@ static void line(void *context)
 
 static void print(struct load *load, bool final)
 {
-    struct asking *asking = &load->asking;
-    if (load->json) {
-        printf("{");
-        judge_json(&asking->judge, final, stdout);
-        printf(",\"again_refused\":%" PRId64 ",\"again_nobody\":%" PRId64
-               ",\"again_silent\":%" PRId64 ",\"lost_writes\":%" PRId64
-               ",\"unknown_versions\":%" PRId64 ",\"errors\":%" PRId64 ",",
-               asking->again_refused, asking->again_nobody, asking->again_silent, load->lost,
-               load->unknown, load->errors);
-        owners_json(&load->owners, stdout);
-        printf("}\n");
-    } else {
-        judge_text(&asking->judge, final, stdout);
-        printf("  owners %d  longest pause %.2f ms", load->owners.count,
-               (double)owners_longest_us(&load->owners) / 1e3);
-        if (final)
-            printf("\n    acknowledged writes lost %" PRId64 ", unknown versions %" PRId64
-                   ", errors %" PRId64 ", two owners at once %" PRId64,
-                   load->lost, load->unknown, load->errors, load->owners.at_once);
-        printf("\n");
-    }
-    fflush(stdout);
+    owner_client_line_begin(&load->client, final);
+    if (load->client.json)
+        printf(",\"lost_writes\":%" PRId64 ",\"unknown_versions\":%" PRId64 ",\"errors\":%" PRId64,
+               load->lost, load->unknown, load->errors);
+    else if (final)
+        printf("\n    acknowledged writes lost %" PRId64 ", unknown versions %" PRId64
+               ", errors %" PRId64 ", two owners at once %" PRId64,
+               load->lost, load->unknown, load->errors, load->client.owners.at_once);
+    owner_client_line_end(&load->client);
 }
 
 /* Keys lie one after the other, as those of a busy table do, but for the store's own. */
@@ -291,10 +220,4 @@ static int64_t place_of(int64_t index)
 static bool is_get(const struct load *load, int64_t number)
 {
     return number / load->keys % GET_EVERY == GET_EVERY - 1;
-}
-
-static void on_signal(int number)
-{
-    (void)number;
-    ended = 1;
 }
