@@ -34,13 +34,14 @@
 #define SLOT_CLEAR_MAX_US  (10 * US_PER_S) /* then it is said that something is left */
 #define AGENT_BEAT_US      (1 * US_PER_S)
 #define AGENT_BEAT_ANSWER_US \
-    (10 * US_PER_S)                     /* a late answer still renews, from when it was asked */
-#define AGENT_HELLO_US   (2 * US_PER_S) /* a hello without answer is said again */
-#define AGENT_ADOPT_MS   5000           /* a shim that does not answer an agent's start in time */
-#define JUDGE_BYTES      512
-#define FETCH_TEXT_BYTES 1024
-#define AGENT_PROBES     64
-#define AGENT_ROUTES     512 /* routes without an answer yet */
+    (10 * US_PER_S)                         /* a late answer still renews, from when it was asked */
+#define AGENT_HELLO_US       (2 * US_PER_S) /* a hello without answer is said again */
+#define AGENT_HELLO_AGAIN_US (50 * US_PER_MS) /* one that only had an old stamp */
+#define AGENT_ADOPT_MS       5000 /* a shim that does not answer an agent's start in time */
+#define JUDGE_BYTES          512
+#define FETCH_TEXT_BYTES     1024
+#define AGENT_PROBES         64
+#define AGENT_ROUTES         512 /* routes without an answer yet */
 
 enum watch {
     WATCH_BUS,

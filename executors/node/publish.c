@@ -297,7 +297,7 @@ static void hello_answered(void *context, const struct bus_message *message)
     if (agent->link.proven && inner.bytes == 0) {
         /* Our clock is behind what the scheduler has seen of us: from here on it is not. */
         log_event(LOG_INFO, "hello.again", "node=%s", agent->options.name);
-        agent->hello_at = clock_boot_now().us;
+        agent->hello_at = clock_boot_now().us + AGENT_HELLO_AGAIN_US;
         return;
     }
     struct error err;

@@ -443,6 +443,27 @@ static void a_change_needs_an_operator_s_proof(void **state)
     json_decref(body);
 }
 
+/* Its key's file decides, at once: gone, it is nobody; back, it is heard again. */
+static void a_key_that_is_taken_away_ends_its_say(void **state)
+{
+    (void)state;
+    char path[700], away[720];
+    str_format(path, sizeof(path), "%s/node-aws.pub", cluster.hub.folder);
+    str_format(away, sizeof(away), "%s.away", path);
+    int64_t before = figure(UNPROVEN);
+    assert_int_equal(rename(path, away), 0);
+    counted(UNPROVEN, before, 3);
+    assert_int_equal(rename(away, path), 0);
+    cluster_nodes_wait(&cluster, CLUSTER_NODES);
+    /* Its beats and metrics come each second: a while in which none is refused comes. */
+    int64_t until_us = clock_mono_now().us + CLUSTER_WAIT_US;
+    do {
+        assert_true(clock_mono_now().us < until_us);
+        before = figure(UNPROVEN);
+        cluster_pause(3 * US_PER_S);
+    } while (figure(UNPROVEN) > before);
+}
+
 /* After all of it the cluster does its work. */
 static void the_honest_ones_go_on(void **state)
 {
@@ -464,6 +485,7 @@ int main(void)
         cmocka_unit_test(an_echo_says_nothing_in_its_node_s_name),
         cmocka_unit_test(an_old_word_is_not_taken_and_a_late_clock_recovers),
         cmocka_unit_test(a_change_needs_an_operator_s_proof),
+        cmocka_unit_test(a_key_that_is_taken_away_ends_its_say),
         cmocka_unit_test(the_honest_ones_go_on),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
