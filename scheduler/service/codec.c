@@ -68,7 +68,6 @@ struct document_event {
 #define HEAD(s, prefix)                                                      \
     WORD(s, prefix kind, "kind", kind_words), I64(s, prefix at.us, "at_us"), \
         STR(s, prefix request, "request")
-#define NO_PREFIX
 
 static const struct wire_field head_fields[] = {HEAD(core_event, NO_PREFIX)};
 static const SHAPE(head_shape, "core.event", core_event, head_fields);
@@ -88,9 +87,7 @@ static const SHAPE(document_shape, "core.event", document_event, document_fields
 
 static const struct wire_field target_fields[] = {
     HEAD(core_event, NO_PREFIX),
-    STR(core_event, target.namespace_, "namespace"),
-    STR(core_event, target.app, "app"),
-    STR(core_event, target.workload, "workload"),
+    WHOSE(core_event, target.),
     STR(core_event, target.key, "key"),
     STR(core_event, target.value, "value"),
     U64(core_event, target.version, "version"),
@@ -98,9 +95,10 @@ static const struct wire_field target_fields[] = {
 static const SHAPE(target_shape, "core.event", core_event, target_fields);
 
 static const struct wire_field move_fields[] = {
-    HEAD(core_event, NO_PREFIX),        STR(core_event, move.namespace_, "namespace"),
-    STR(core_event, move.app, "app"),   STR(core_event, move.workload, "workload"),
-    STR(core_event, move.site, "site"), U64(core_event, move.version, "version"),
+    HEAD(core_event, NO_PREFIX),
+    WHOSE(core_event, move.),
+    STR(core_event, move.site, "site"),
+    U64(core_event, move.version, "version"),
 };
 static const SHAPE(move_shape, "core.event", core_event, move_fields);
 
@@ -136,9 +134,7 @@ static const SHAPE(probed_shape, "core.event", core_event, probed_fields);
 
 static const struct wire_field estimate_fields[] = {
     WORD(estimate, kind, "kind", codec_estimate_words),
-    STR(estimate, namespace_, "namespace"),
-    STR(estimate, app, "app"),
-    STR(estimate, workload, "workload"),
+    WHOSE(estimate, NO_PREFIX),
     STR(estimate, site, "site"),
     STR(estimate, peer, "peer"),
     I64(estimate, value, "value"),
@@ -156,9 +152,7 @@ static const struct wire_field estimates_fields[] = {
 static const SHAPE(estimates_shape, "core.event", core_event, estimates_fields);
 
 static const struct wire_field choice_fields[] = {
-    STR(core_plan_choice, namespace_, "namespace"),
-    STR(core_plan_choice, app, "app"),
-    STR(core_plan_choice, workload, "workload"),
+    WHOSE(core_plan_choice, NO_PREFIX),
     STR(core_plan_choice, site, "site"),
     I32(core_plan_choice, variant, "variant"),
     STR(core_plan_choice, lead, "lead"),
@@ -189,9 +183,7 @@ static const SHAPE(plan_shape, "core.event", core_event, plan_fields);
 
 static const struct wire_field checked_fields[] = {
     HEAD(core_event, NO_PREFIX),
-    STR(core_event, checked.namespace_, "namespace"),
-    STR(core_event, checked.app, "app"),
-    STR(core_event, checked.workload, "workload"),
+    WHOSE(core_event, checked.),
     U64(core_event, checked.check, "check"),
     FLAG(core_event, checked.known, "known"),
     I64(core_event, checked.score_saving_nusd, "score_saving_nusd"),
@@ -236,9 +228,7 @@ static const struct wire_field cordon_fields[] = {
 static const SHAPE(cordon_shape, "core.event", core_event, cordon_fields);
 
 static const struct wire_field step_fields[] = {
-    STR(core_operation_step, namespace_, "namespace"),
-    STR(core_operation_step, app, "app"),
-    STR(core_operation_step, workload, "workload"),
+    WHOSE(core_operation_step, NO_PREFIX),
     STR(core_operation_step, from_site, "from_site"),
     I32(core_operation_step, from_variant, "from_variant"),
     STR(core_operation_step, to_site, "to_site"),
@@ -303,9 +293,10 @@ static const struct wire_field publish_fields[] = {
 static const SHAPE(publish_shape, "core.effect", core_effect, publish_fields);
 
 static const struct wire_field check_fields[] = {
-    WORD(core_effect, kind, "kind", effect_words),   U64(core_effect, check.check, "check"),
-    STR(core_effect, check.namespace_, "namespace"), STR(core_effect, check.app, "app"),
-    STR(core_effect, check.workload, "workload"),    STR(core_effect, check.site, "site"),
+    WORD(core_effect, kind, "kind", effect_words),
+    U64(core_effect, check.check, "check"),
+    WHOSE(core_effect, check.),
+    STR(core_effect, check.site, "site"),
     I32(core_effect, check.variant, "variant"),
 };
 static const SHAPE(check_shape, "core.effect", core_effect, check_fields);
@@ -313,9 +304,7 @@ static const SHAPE(check_shape, "core.effect", core_effect, check_fields);
 static const struct wire_field fence_fields[] = {
     WORD(core_effect, kind, "kind", effect_words),
     STR(core_effect, fence.handoff, "handoff"),
-    STR(core_effect, fence.namespace_, "namespace"),
-    STR(core_effect, fence.app, "app"),
-    STR(core_effect, fence.workload, "workload"),
+    WHOSE(core_effect, fence.),
     I32(core_effect, fence.replica, "replica"),
     STR(core_effect, fence.instance, "instance"),
     PART(core_effect, fence.owner, "owner", &epoch_shape),
@@ -323,14 +312,9 @@ static const struct wire_field fence_fields[] = {
 static const SHAPE(fence_shape, "core.effect", core_effect, fence_fields);
 
 static const struct wire_field judge_fields[] = {
-    WORD(core_effect, kind, "kind", effect_words),
-    U64(core_effect, judge.judge, "judge"),
-    STR(core_effect, judge.handoff, "handoff"),
-    STR(core_effect, judge.namespace_, "namespace"),
-    STR(core_effect, judge.app, "app"),
-    STR(core_effect, judge.workload, "workload"),
-    STR(core_effect, judge.from, "from"),
-    STR(core_effect, judge.to, "to"),
+    WORD(core_effect, kind, "kind", effect_words), U64(core_effect, judge.judge, "judge"),
+    STR(core_effect, judge.handoff, "handoff"),    WHOSE(core_effect, judge.),
+    STR(core_effect, judge.from, "from"),          STR(core_effect, judge.to, "to"),
     I64(core_effect, judge.since.us, "since_us"),
 };
 static const SHAPE(judge_shape, "core.effect", core_effect, judge_fields);

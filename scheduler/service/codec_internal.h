@@ -41,6 +41,10 @@
     {                                                          \
         .name = (n), .kind = WIRE_ENUM, .words = (w), AT(s, m) \
     }
+#define WORD_OPT(s, m, n, w)                                                 \
+    {                                                                        \
+        .name = (n), .kind = WIRE_ENUM, .flags = OPT, .words = (w), AT(s, m) \
+    }
 #define PART(s, m, n, sh)                                         \
     {                                                             \
         .name = (n), .kind = WIRE_STRUCT, .shape = (sh), AT(s, m) \
@@ -51,6 +55,13 @@
         .offset = offsetof(struct s, m), .size = sizeof(*((struct s *)0)->m),        \
         .count_offset = offsetof(struct s, counter)                                  \
     }
+/* Several rows that always stand together. A prefix is that of a member ("move."), or nothing. */
+#define NO_PREFIX
+#define WHOSE(s, prefix)                                               \
+    STR(s, prefix namespace_, "namespace"), STR(s, prefix app, "app"), \
+        STR(s, prefix workload, "workload")
+#define EPOCH(s, m, word) U64(s, m.term, word "_term"), U64(s, m.n, word "_n")
+#define ROOM(s, m)        I64(s, m[RESOURCE_CPU], "mcpu"), I64(s, m[RESOURCE_MEMORY], "memory_bytes")
 #define SHAPE(variable, type_name, s, table)                \
     struct wire_shape variable = {.type = (type_name),      \
                                   .version = 1,             \
