@@ -4,11 +4,9 @@
 #include <string.h>
 
 #include "model/solve/dual_climb.h"
-#include "model/solve/dual_internal.h"
+#include "model/solve/dual_tree.h"
 
-#define PRICE_MAX    1e100
-#define SWEEPS_USUAL 200
-#define GAP_USUAL    1e-9
+#define PRICE_MAX 1e100
 
 static int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
                       struct error *err);
@@ -25,7 +23,7 @@ int dual_solve(const struct grid *grid, const struct dual_options *options, stru
         return rc;
     }
     size_t rows = (size_t)grid->sites * (size_t)grid->resources;
-    struct dual_result result = {.possible = true, .part = -1};
+    struct dual_result result = {.possible = true, .part = -1, .fits = true};
     result.price = arena_array(arena, rows + 1, sizeof(double));
     result.choice = arena_array(arena, (size_t)grid->parts + 1, sizeof(int));
     if (result.price == NULL || result.choice == NULL) {
@@ -74,10 +72,6 @@ static int dual_begin(const struct grid *grid, int threads, struct arena *arena,
 {
     memset(dual, 0, sizeof(*dual));
     dual->grid = grid;
-    if (grid->links > 0) {
-        return error_set(err, ERR_UNSUPPORTED, 0, "prices for apps of linked parts: %d links",
-                         grid->links);
-    }
     arena_init(&dual->work, arena->bytes_max - arena->bytes_used);
     dual->work.fail_after = arena->fail_after;
     dual->rows = (size_t)grid->sites * (size_t)grid->resources;
@@ -90,7 +84,11 @@ static int dual_begin(const struct grid *grid, int threads, struct arena *arena,
         dual->cells_max = cells > dual->cells_max ? cells : dual->cells_max;
     }
     dual->pool = dual_pool_create(threads, &dual->work);
-    return dual->pool == NULL ? dual_no_memory(err) : dual_least_init(dual, err);
+    if (dual->pool == NULL) {
+        return dual_no_memory(err);
+    }
+    int rc = dual_plan(grid, &dual->work, &dual->tree, err);
+    return rc == 0 ? dual_least_init(dual, err) : rc;
 }
 
 static void dual_end(struct dual *dual, struct arena *arena)

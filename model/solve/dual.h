@@ -39,6 +39,7 @@ struct dual_options {
 struct dual_result {
     bool possible; /* false: some part, or app, has no assignment left even without capacity */
     int part;      /* of such an app; else -1 */
+    bool fits;     /* false: the bound exceeds what any assignment costs: none keeps the rows */
     double bound;  /* L(price), proven */
     double *price; /* [site * resources + r] >= 0 */
     int *choice;   /* [part] the minimiser of L at `price`: cheap, need not keep capacity */

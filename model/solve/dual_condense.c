@@ -4,6 +4,8 @@
 #include <string.h>
 
 /* Bins of ratios: the upper 12 bits below the sign of a float, which order as the floats do. */
+/* A box is never smaller: ties would make it nothing. */
+#define REACH_MIN   1e-9
 #define BINS        4096
 #define BIN_SHIFT   19
 #define SHARE_LEAST 1e-12
@@ -32,33 +34,68 @@ double dual_reach(const float *ratio, int units, int most)
             uint32_t bits = bin << BIN_SHIFT;
             float reach;
             memcpy(&reach, &bits, sizeof(reach));
-            return (double)reach;
+            return fmax((double)reach, REACH_MIN);
         }
     }
     return INFINITY;
 }
 
-int dual_condensed_init(struct dual_condensed *condensed, size_t n, int units, int columns,
-                        int takes, struct arena *arena, struct error *err)
+int dual_condensed_init(struct dual_condensed *condensed, size_t n, struct arena *arena,
+                        struct error *err)
 {
-    condensed->unit = arena_array(arena, (size_t)units + 1, sizeof(int));
-    condensed->first = arena_array(arena, (size_t)units + 1, sizeof(int));
-    condensed->cost = arena_array(arena, (size_t)columns + 1, sizeof(double));
-    condensed->value = arena_array(arena, (size_t)columns + 1, sizeof(double));
-    condensed->begin = arena_array(arena, (size_t)columns + 1, sizeof(int));
-    condensed->row = arena_array(arena, (size_t)takes + 1, sizeof(int));
-    condensed->amount = arena_array(arena, (size_t)takes + 1, sizeof(double));
+    double reach = condensed->reach;
+    *condensed = (struct dual_condensed){.reach = reach, .arena = arena};
     condensed->room = arena_array(arena, n + 1, sizeof(double));
     condensed->from = arena_array(arena, n + 1, sizeof(double));
     condensed->to = arena_array(arena, n + 1, sizeof(double));
-    bool full = condensed->unit == NULL || condensed->first == NULL || condensed->cost == NULL ||
-                condensed->value == NULL || condensed->begin == NULL || condensed->row == NULL ||
-                condensed->amount == NULL || condensed->room == NULL || condensed->from == NULL ||
-                condensed->to == NULL;
-    condensed->units = 0;
-    condensed->columns = 0;
-    condensed->takes = 0;
+    bool full = condensed->room == NULL || condensed->from == NULL || condensed->to == NULL ||
+                !dual_condensed_reserve(condensed, 1, 1, 1);
     return full ? dual_no_memory(err) : 0;
+}
+
+static void *larger(struct arena *arena, const void *from, int used, int room, size_t each)
+{
+    void *to = arena_array(arena, (size_t)room, each);
+    if (to != NULL && used > 0) {
+        memcpy(to, from, (size_t)used * each);
+    }
+    return to;
+}
+
+static int room_for(int room, int used, int more)
+{
+    return used + more + 1 <= room ? room : 2 * (used + more) + 64;
+}
+
+bool dual_condensed_reserve(struct dual_condensed *condensed, int units, int columns, int takes)
+{
+    struct dual_condensed *c = condensed;
+    struct arena *arena = c->arena;
+    int room = room_for(c->units_room, c->units, units);
+    bool done = true;
+    if (room > c->units_room) {
+        c->unit = larger(arena, c->unit, c->units, room, sizeof(int));
+        c->first = larger(arena, c->first, c->first == NULL ? 0 : c->units + 1, room, sizeof(int));
+        done = c->unit != NULL && c->first != NULL;
+        c->units_room = room;
+    }
+    room = room_for(c->columns_room, c->columns, columns);
+    if (done && room > c->columns_room) {
+        c->cost = larger(arena, c->cost, c->columns, room, sizeof(double));
+        c->value = larger(arena, c->value, 0, room, sizeof(double));
+        c->begin =
+            larger(arena, c->begin, c->begin == NULL ? 0 : c->columns + 1, room, sizeof(int));
+        done = c->cost != NULL && c->value != NULL && c->begin != NULL;
+        c->columns_room = room;
+    }
+    room = room_for(c->takes_room, c->takes, takes);
+    if (done && room > c->takes_room) {
+        c->row = larger(arena, c->row, c->takes, room, sizeof(int));
+        c->amount = larger(arena, c->amount, c->takes, room, sizeof(double));
+        done = c->row != NULL && c->amount != NULL;
+        c->takes_room = room;
+    }
+    return done;
 }
 
 void dual_condensed_box(const struct dual *dual, const double *scaled,
@@ -135,8 +172,8 @@ int dual_condense_again(const struct dual *dual, const struct dual_condensed *fr
 {
     float *ratio = arena_array(arena, (size_t)from->units + 1, sizeof(float));
     struct dual_condensed to = {0};
-    if (ratio == NULL || dual_condensed_init(&to, dual->n, from->units, from->columns, from->takes,
-                                             arena, err) < 0) {
+    if (ratio == NULL || dual_condensed_init(&to, dual->n, arena, err) < 0 ||
+        !dual_condensed_reserve(&to, from->units, from->columns, from->takes)) {
         return dual_no_memory(err);
     }
     int best = 0;
@@ -152,7 +189,7 @@ int dual_condense_again(const struct dual *dual, const struct dual_condensed *fr
     memcpy(to.room, from->room, dual->n * sizeof(double));
     for (int unit = 0; unit < from->units; unit++) {
         double least = values_at(from, unit, v, from->value, &best);
-        if ((double)ratio[unit] < to.reach) {
+        if ((double)ratio[unit] < to.reach && to.units < 2 * most) {
             copy_unit(from, unit, least, 2 * to.reach * size_of(from, unit), &to);
             continue;
         }
@@ -161,6 +198,10 @@ int dual_condense_again(const struct dual *dual, const struct dual_condensed *fr
         }
     }
     dual_condensed_box(dual, scaled, &to);
+    for (size_t k = 0; k < dual->n; k++) { /* no further than the box it came from */
+        to.from[k] = fmax(to.from[k], fmin(from->from[k] - v[k], 0));
+        to.to[k] = fmin(to.to[k], fmax(from->to[k] - v[k], 0));
+    }
     *ret_to = to;
     return 0;
 }

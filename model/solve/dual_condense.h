@@ -31,14 +31,22 @@ struct dual_condensed {
     double *from;   /* [n] -reach, or minus the price there */
     double *to;     /* [n] reach; 0 where there is no limit */
     double *value;  /* [columns] scratch */
+    struct arena *arena;
+    int units_room;
+    int columns_room;
+    int takes_room;
 };
 
 /* The `most` units, about, whose decision the least change of prices turns. ratio[unit]: the change
  * of scaled prices that does. */
 double dual_reach(const float *ratio, int units, int most);
 
-int dual_condensed_init(struct dual_condensed *condensed, size_t n, int units, int columns,
-                        int takes, struct arena *arena, struct error *err) WARN_UNUSED;
+/* Empty, with its reach; the box and the room are still to be set. */
+int dual_condensed_init(struct dual_condensed *condensed, size_t n, struct arena *arena,
+                        struct error *err) WARN_UNUSED;
+/* Makes room for so many more; false: no memory. */
+bool dual_condensed_reserve(struct dual_condensed *condensed, int units, int columns,
+                            int takes) WARN_UNUSED;
 /* Sets the box around scaled prices. */
 void dual_condensed_box(const struct dual *dual, const double *scaled,
                         struct dual_condensed *condensed);

@@ -59,15 +59,28 @@ struct dual_lane {
     int64_t *load; /* [rows] */
     int stuck;     /* a part without an open cell, or -1 */
 
+    double dearest; /* sums of its parts, for dual_scale_init */
+    double spread;
+
+    /* Those of apps (dual_tree.h). */
+    double *scratch; /* [tree->scratch] */
+    double *sum;     /* [tree->near_cells] */
+    double *row;     /* [tree->near_cells] */
+    int *cell;       /* [tree->app_parts_max] */
+
     /* The smoothed sweeps'. */
-    float *soft;  /* [cells_max, padded] */
-    int *kept;    /* [cells_max, padded] cells of a part with a share */
-    double *part; /* [n] of one unit's mean load */
+    float *soft;   /* [cells_max, padded] */
+    int *kept;     /* [cells_max, padded; n] cells of a part with a share; rows */
+    double *drawn; /* [n * DUAL_DRAWS] */
+    double *part;  /* [n] of one unit's mean load */
     struct dual_point point;
 };
 
+struct dual_tree;
+
 struct dual {
     const struct grid *grid;
+    struct dual_tree *tree;
     struct arena work; /* freed when the call ends */
     struct dual_pool *pool;
     size_t rows;
@@ -88,6 +101,8 @@ struct dual {
     double unit;                   /* costs are divided by it */
     double mean[LIMIT_RESOURCES];  /* demands are */
     double total[LIMIT_RESOURCES]; /* of the demands, scaled */
+    double dearest;                /* no assignment costs more, in the grid's unit */
+    double spread;                 /* nor, scaled, so much more than all least costs */
     float *soft_by;                /* [resources * stride] */
     int lanes;                     /* that have a curve of their own */
 };
@@ -99,8 +114,8 @@ struct dual_least {
     int64_t *load; /* [rows] of the minimiser; lives until the next one */
 };
 
-/* dual_least.c. choice may be NULL; so may ratio[part], by how much scaled prices must change until
- * they turn the part's choice (dual_near.h). */
+/* dual_least.c. choice may be NULL; so may ratio[unit], by how much scaled prices must change until
+ * they turn the choice of a single part, or, beyond those, of an app (dual_near.h). */
 int dual_least_init(struct dual *dual, struct error *err) WARN_UNUSED;
 void dual_least_run(struct dual *dual, const double *price, int *choice, float *ratio,
                     struct dual_least *ret_least);
@@ -110,6 +125,7 @@ void dual_turn(struct dual *dual, const double *price); /* fills `by` */
 double dual_fill(const struct dual *dual, int part, double *value);
 
 /* dual_scale.c */
+int32_t dual_most(const struct grid *grid, int part, int resource); /* that a part demands */
 int dual_scale_init(struct dual *dual, struct error *err) WARN_UNUSED;
 void dual_scale_in(const struct dual *dual, const double *price, double *scaled);
 void dual_scale_out(const struct dual *dual, const double *scaled, double *price);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "model/solve/dual_near.h"
+#include "model/solve/dual_tree.h"
 
 struct least_run {
     struct dual *dual;
@@ -11,7 +12,10 @@ struct least_run {
 };
 
 static void least_lane(void *context, int lane);
-static void least_single(const struct least_run *run, struct dual_lane *lane, int part);
+static void least_single(const struct least_run *run, struct dual_lane *lane, int index);
+static void least_app(const struct least_run *run, struct dual_lane *lane, int app);
+static void take(const struct least_run *run, struct dual_lane *lane, int part, int cell);
+static bool app_lane_init(struct dual *dual, struct dual_lane *lane);
 static double least_of(const struct dual *dual, size_t cells, double *value);
 static double bound_of(const struct dual *dual, const double *price, double least, __int128 base);
 
@@ -24,7 +28,8 @@ int dual_least_init(struct dual *dual, struct error *err)
     for (int lane = 0; lane < DUAL_LANES && !full; lane++) {
         dual->lane[lane].value = arena_array(&dual->work, cells, sizeof(double));
         dual->lane[lane].load = arena_array(&dual->work, dual->rows + 1, sizeof(int64_t));
-        full = dual->lane[lane].value == NULL || dual->lane[lane].load == NULL;
+        full = dual->lane[lane].value == NULL || dual->lane[lane].load == NULL ||
+               !app_lane_init(dual, &dual->lane[lane]);
     }
     return full ? dual_no_memory(err) : 0;
 }
@@ -37,7 +42,7 @@ void dual_least_run(struct dual *dual, const double *price, int *choice, float *
     dual_pool_run(dual->pool, least_lane, &run);
     dual->sweeps += 1;
     struct dual_sum least = {0};
-    __int128 base = 0;
+    __int128 base = dual->tree->base;
     int64_t *load = dual->lane[0].load;
     ret_least->stuck = -1;
     for (int i = 0; i < DUAL_LANES; i++) {
@@ -77,7 +82,7 @@ static double bound_of(const struct dual *dual, const double *price, double leas
         dual_add(&paid, price[row] * (double)grid->capacity[row]);
     }
     double capacity = paid.sum + paid.lost;
-    double steps = grid->resources + 3;
+    double steps = grid->resources + 3 + dual->tree->rounding;
     double off = (steps + 6) * least + 4 * fabs((double)base) + 8 * capacity;
     double margin = DUAL_ROUND * 1.01 * off + DBL_MIN;
     return least + (double)base - capacity - margin;
@@ -88,17 +93,22 @@ static void least_lane(void *context, int index)
     struct least_run *run = context;
     struct dual *dual = run->dual;
     struct dual_lane *lane = &dual->lane[index];
-    size_t parts = (size_t)dual->grid->parts;
+    const struct dual_tree *tree = dual->tree;
     lane->least = (struct dual_sum){0};
     lane->base = 0;
     lane->stuck = -1;
     for (size_t row = 0; row < dual->rows; row++) {
         lane->load[row] = 0;
     }
-    int from = (int)dual_lane_from(parts, index);
-    int to = (int)dual_lane_from(parts, index + 1);
-    for (int part = from; part < to; part++) {
-        least_single(run, lane, part);
+    int from = (int)dual_lane_from((size_t)tree->singles, index);
+    int to = (int)dual_lane_from((size_t)tree->singles, index + 1);
+    for (int i = from; i < to; i++) {
+        least_single(run, lane, i);
+    }
+    from = (int)dual_lane_from((size_t)tree->apps, index);
+    to = (int)dual_lane_from((size_t)tree->apps, index + 1);
+    for (int app = from; app < to; app++) {
+        least_app(run, lane, app);
     }
 }
 
@@ -199,16 +209,16 @@ double dual_fill(const struct dual *dual, int part, double *value)
     return fill_plain(dual->grid, dual->by, dual->stride, part, value);
 }
 
-static void least_single(const struct least_run *run, struct dual_lane *lane, int part)
+static void least_single(const struct least_run *run, struct dual_lane *lane, int index)
 {
     const struct dual *dual = run->dual;
     const struct grid *grid = dual->grid;
-    int *choice = run->choice;
+    int part = dual->tree->single != NULL ? dual->tree->single[index] : index;
     double least = dual_fill(dual, part, lane->value);
     if (least == INFINITY) {
         lane->stuck = lane->stuck < 0 ? part : lane->stuck;
-        if (choice != NULL) {
-            choice[part] = 0;
+        if (run->choice != NULL) {
+            run->choice[part] = 0;
         }
         return;
     }
@@ -222,18 +232,64 @@ static void least_single(const struct least_run *run, struct dual_lane *lane, in
         }
     }
     dual_add(&lane->least, least);
+    take(run, lane, part, cell);
+    if (run->ratio != NULL) {
+        lane->value[cell] = INFINITY;
+        double second = least_of(dual, (size_t)grid_cells(grid, part), lane->value);
+        run->ratio[index] = dual_ratio(dual, part, second - least);
+    }
+}
+
+static void take(const struct least_run *run, struct dual_lane *lane, int part, int cell)
+{
+    const struct grid *grid = run->dual->grid;
     lane->base += grid->base != NULL ? grid->base[part] : 0;
     const int32_t *demand = grid_demand(grid, part, cell);
     int64_t *load = lane->load + (size_t)grid_site(grid, part, cell) * (size_t)grid->resources;
     for (int r = 0; r < grid->resources; r++) {
         load[r] += demand[r];
     }
-    if (choice != NULL) {
-        choice[part] = cell;
+    if (run->choice != NULL) {
+        run->choice[part] = cell;
     }
-    if (run->ratio != NULL) {
-        lane->value[cell] = INFINITY;
-        double second = least_of(dual, (size_t)grid_cells(grid, part), lane->value);
-        run->ratio[part] = dual_ratio(dual, part, second - least);
+}
+
+static void least_app(const struct least_run *run, struct dual_lane *lane, int app)
+{
+    struct dual *dual = run->dual;
+    const struct dual_tree *tree = dual->tree;
+    struct dual_app_run at = {.dual = dual,
+                              .tree = tree,
+                              .app = app,
+                              .scratch = lane->scratch,
+                              .sum = lane->sum,
+                              .row = lane->row,
+                              .cell = lane->cell};
+    double least = dual_app_least(&at);
+    int first = tree->first[app];
+    if (!(least < INFINITY)) {
+        lane->stuck = lane->stuck < 0 ? tree->step[first].part : lane->stuck;
+        for (int i = first; i < tree->first[app + 1] && run->choice != NULL; i++) {
+            run->choice[tree->step[i].part] = 0;
+        }
+        return;
     }
+    dual_add(&lane->least, least);
+    dual_app_choose(&at, run->ratio != NULL ? &run->ratio[tree->singles + app] : NULL);
+    for (int i = first; i < tree->first[app + 1]; i++) {
+        if (tree->step[i].own) {
+            take(run, lane, tree->step[i].part, lane->cell[i - first]);
+        }
+    }
+}
+
+static bool app_lane_init(struct dual *dual, struct dual_lane *lane)
+{
+    const struct dual_tree *tree = dual->tree;
+    size_t cells = (size_t)tree->near_cells + 1;
+    lane->scratch = arena_array(&dual->work, tree->scratch + DUAL_PAD, sizeof(double));
+    lane->sum = arena_array(&dual->work, cells, sizeof(double));
+    lane->row = arena_array(&dual->work, cells, sizeof(double));
+    lane->cell = arena_array(&dual->work, (size_t)tree->app_parts_max + 1, sizeof(int));
+    return lane->scratch != NULL && lane->sum != NULL && lane->row != NULL && lane->cell != NULL;
 }

@@ -8,6 +8,8 @@
 #define REACH     32.0 /* temperatures that a price may move where there is no curvature */
 #define TURNED    0.5  /* of the slope that a step began with, negative: it went too far */
 #define SHORTENED 3
+#define SINGULAR  1e-14 /* of the largest pivot: what is left of one is rounding */
+#define HELD      1e150 /* as good as no step */
 
 static double *allocate(struct arena *arena, size_t count);
 static void direction(struct dual_newton *newton, const struct dual_point *point);
@@ -64,6 +66,9 @@ void dual_newton_run(struct dual_newton *newton)
         }
         memcpy(newton->price, newton->next, bytes);
         value_of(newton, newton->price, &point);
+        if (newton->halt != NULL && newton->halt(newton->context)) {
+            return;
+        }
     }
 }
 
@@ -144,16 +149,19 @@ static void direction(struct dual_newton *newton, const struct dual_point *point
  * that the inner loop runs along a row of the upper half's mirror. */
 static bool factor(double *matrix, size_t n)
 {
+    double most = 0;
     for (size_t k = 0; k < n; k++) {
         double *row = matrix + k * n;
+        most = row[k] > most ? row[k] : most;
         for (size_t j = k + 1; j < n; j++) {
             row[j] = matrix[j * n + k]; /* the mirror: upper half, contiguous */
         }
     }
     for (size_t k = 0; k < n; k++) {
         double *pivot = matrix + k * n;
-        double root = pivot[k] > 0 ? sqrt(pivot[k]) : 1e150;
-        double over = 1 / root;
+        bool sound = pivot[k] > SINGULAR * most;
+        double root = sound ? sqrt(pivot[k]) : HELD;
+        double over = sound ? 1 / root : 0;
         pivot[k] = root;
         for (size_t j = k + 1; j < n; j++) {
             pivot[j] *= over;

@@ -19,6 +19,7 @@ struct dual_newton {
     const double *from; /* [n] the box, */
     const double *to;   /* [n] from <= to */
     dual_evaluate *evaluate;
+    bool (*halt)(void *context); /* asked after every step; may be NULL */
     void *context;
     double heat; /* where it starts; where it ended */
     double heat_min;

@@ -1,12 +1,13 @@
 /* Units in which a placement problem's costs and demands are about 1, and the rows that matter. */
 #include <math.h>
 
-#include "model/solve/dual_internal.h"
+#include "model/solve/dual_tree.h"
 
 /* Parts looked at for the mean spread of costs. */
 #define SPREAD_PARTS 4096
 
 static void lows_lane(void *context, int lane);
+static void dearest_of(struct dual *dual);
 static int slots_make(struct dual *dual, struct error *err);
 static double spread_of(const struct dual *dual);
 
@@ -19,6 +20,7 @@ int dual_scale_init(struct dual *dual, struct error *err)
     }
     dual_pool_run(dual->pool, lows_lane, dual);
     dual->unit = spread_of(dual);
+    dearest_of(dual);
     return slots_make(dual, err);
 }
 
@@ -53,15 +55,58 @@ static void lows_lane(void *context, int index)
     const struct grid *grid = dual->grid;
     int from = (int)dual_lane_from((size_t)grid->parts, index);
     int to = (int)dual_lane_from((size_t)grid->parts, index + 1);
+    struct dual_lane *lane = &dual->lane[index];
+    lane->dearest = 0;
+    lane->spread = 0;
     for (int part = from; part < to; part++) {
         const uint32_t *cost = grid->cost + grid_first(grid, part);
         int cells = grid_cells(grid, part);
         uint32_t low = GRID_CLOSED;
+        uint32_t high = 0;
         for (int c = 0; c < cells; c++) {
+            uint32_t open = cost[c] == GRID_CLOSED ? 0 : cost[c];
             low = cost[c] < low ? cost[c] : low;
+            high = open > high ? open : high;
         }
+        double unit = grid->unit != NULL ? (double)grid->unit[part] : 1;
+        lane->dearest += unit * high + (grid->base != NULL ? (double)grid->base[part] : 0);
+        lane->spread += low < GRID_CLOSED ? unit * (high - low) : 0;
         dual->low[part] = low;
     }
+}
+
+/* Rounded up generously: what is above it is above every assignment. */
+static void dearest_of(struct dual *dual)
+{
+    const struct grid *grid = dual->grid;
+    double most = 0; /* the sum of magnitudes */
+    for (int i = 0; i < DUAL_LANES; i++) {
+        dual->dearest += dual->lane[i].dearest;
+        dual->spread += dual->lane[i].spread;
+    }
+    for (int i = 0; i < grid->links; i++) {
+        const struct grid_link *link = &grid->link[i];
+        double pair = fabs((double)link->scale) * dual->tree->dearest[link->table];
+        dual->dearest += (double)link->base + (link->scale > 0 ? pair : 0);
+        dual->spread += pair;
+        most += fabs((double)link->base) + pair;
+    }
+    for (int part = 0; part < grid->parts && grid->base != NULL; part++) {
+        most += fabs((double)grid->base[part]);
+    }
+    dual->dearest += 1e-9 * (most + fabs(dual->dearest)) + 1;
+    dual->spread /= dual->unit;
+}
+
+int32_t dual_most(const struct grid *grid, int part, int resource)
+{
+    int cells = grid->cell_demand != NULL ? grid_cells(grid, part) : 1;
+    int32_t most = 0;
+    for (int c = 0; c < cells; c++) {
+        int32_t demand = grid_demand(grid, part, c)[resource];
+        most = demand > most ? demand : most;
+    }
+    return most;
 }
 
 /* How much dearer than its least a part's mean cell is, on average. */
@@ -93,14 +138,8 @@ static int slots_make(struct dual *dual, struct error *err)
     const struct grid *grid = dual->grid;
     int resources = grid->resources;
     for (int part = 0; part < grid->parts; part++) {
-        int cells = grid->cell_demand != NULL ? grid_cells(grid, part) : 1;
         for (int r = 0; r < resources; r++) {
-            int32_t most = 0;
-            for (int c = 0; c < cells; c++) {
-                int32_t demand = grid_demand(grid, part, c)[r];
-                most = demand > most ? demand : most;
-            }
-            dual->total[r] += most;
+            dual->total[r] += dual_most(grid, part, r);
         }
     }
     dual->site_of = arena_array(&dual->work, (size_t)grid->sites, sizeof(int));

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/solve/dual_internal.h"
+#include "model/solve/dual_exp.h"
+#include "model/solve/dual_soft.h"
 
 /* A share below this is none. */
 #define SHARE_MIN 1e-6f
@@ -74,11 +75,19 @@ static void sweep_lane(void *context, int index)
     }
     struct dual_lane *lane = &dual->lane[index];
     dual_point_clear(&lane->point, dual->n);
-    int64_t count = (dual->grid->parts + run->step - 1) / run->step;
+    const struct dual_tree *tree = dual->tree;
+    int64_t count = (tree->singles + run->step - 1) / run->step;
     int64_t from = count * index / dual->lanes;
     int64_t to = count * (index + 1) / dual->lanes;
     for (int64_t i = from; i < to; i++) {
-        sweep_part(dual, lane, (int)(i * run->step), run->heat);
+        int64_t at = i * run->step;
+        sweep_part(dual, lane, tree->single != NULL ? tree->single[at] : (int)at, run->heat);
+    }
+    count = (tree->apps + run->step - 1) / run->step;
+    from = count * index / dual->lanes;
+    to = count * (index + 1) / dual->lanes;
+    for (int64_t i = from; i < to; i++) {
+        dual_soft_app(dual, lane, (int)(i * run->step), run->heat);
     }
 }
 
@@ -86,28 +95,6 @@ static void sweep_lane(void *context, int index)
 DUAL_INLINE float to_float(uint32_t value)
 {
     return (float)(int32_t)(value >> 16) * 65536.0f + (float)(int32_t)(value & 0xffffu);
-}
-
-/* exp of what is 0 or below, to about 2e-7 relative; 0 below -80. */
-DUAL_INLINE float soft_exp(float x)
-{
-    float at = x < -80.0f ? -80.0f : x;
-    float turn = at * 1.44269504f + 12582912.0f; /* rounds to a whole number in the low bits */
-    int32_t bits;
-    memcpy(&bits, &turn, sizeof(bits));
-    float whole = turn - 12582912.0f;
-    float rest = (at - whole * 0.693359375f) + whole * 2.12194440e-4f;
-    float sum = 1.9875691500e-4f;
-    sum = sum * rest + 1.3981999507e-3f;
-    sum = sum * rest + 8.3334519073e-3f;
-    sum = sum * rest + 4.1665795894e-2f;
-    sum = sum * rest + 1.6666665459e-1f;
-    sum = sum * rest + 5.0000001201e-1f;
-    sum = sum * (rest * rest) + (rest + 1.0f);
-    int32_t scale_bits = (bits - 0x4b400000 + 127) << 23;
-    float scale;
-    memcpy(&scale, &scale_bits, sizeof(scale));
-    return x < -80.0f ? 0.0f : sum * scale;
 }
 
 /* Each cell's scaled cost above the part's least at no prices, and the least of it. */
@@ -172,7 +159,7 @@ DUAL_INLINE int soften(const struct dual *dual, int part, float heat, float *val
     for (size_t c = 0; c < cells; c += DUAL_PAD) {
         float share[DUAL_PAD];
         for (size_t k = 0; k < DUAL_PAD; k++) {
-            share[k] = soft_exp((least - value[c + k]) * cold);
+            share[k] = dual_exp((least - value[c + k]) * cold);
         }
         float sum[4] = {0};
         for (size_t k = 0; k < DUAL_PAD; k++) {
@@ -192,6 +179,23 @@ DUAL_INLINE int soften(const struct dual *dual, int part, float heat, float *val
     *ret_least = least;
     *ret_whole = whole;
     return count;
+}
+
+#if defined(DUAL_WIDE)
+DUAL_WIDE static float fill_wide(const struct dual *dual, int part, float *value)
+{
+    return fill_soft(dual, part, value);
+}
+#endif
+
+float dual_soft_fill(const struct dual *dual, int part, float *value)
+{
+#if defined(DUAL_WIDE)
+    if (dual->wide) {
+        return fill_wide(dual, part, value);
+    }
+#endif
+    return fill_soft(dual, part, value);
 }
 
 #if defined(DUAL_WIDE)

@@ -1,0 +1,275 @@
+/* Apps of linked parts in double precision: the least sum, the assignment that has it. */
+#include "model/solve/dual_tree.h"
+
+#include <math.h>
+
+#include "model/solve/dual_near.h"
+
+static const double *source_row(const struct dual_app_run *run, const struct dual_step *step,
+                                const struct dual_source *source, const int *near,
+                                double *ret_times);
+static double combine(const struct dual_app_run *run, const struct dual_step *step,
+                      const int *near);
+static void leave(const struct dual_app_run *run, const struct dual_step *step);
+
+/* Sets near[] to the next combination of cells, the last part's fastest; false: that was all. */
+static bool turn(const struct dual_app_run *run, const struct dual_step *step, int *near)
+{
+    for (int i = step->near_count - 1; i >= 0; i--) {
+        if (++near[i] < grid_cells(run->dual->grid, run->tree->step[step->near[i]].part)) {
+            return true;
+        }
+        near[i] = 0;
+    }
+    return false;
+}
+
+double dual_app_least(struct dual_app_run *run)
+{
+    const struct dual_tree *tree = run->tree;
+    int from = tree->first[run->app];
+    int to = tree->first[run->app + 1];
+    for (int index = from; index < to; index++) {
+        const struct dual_step *step = &tree->step[index];
+        double *value = run->scratch + step->value_at;
+        size_t cells = (size_t)grid_cells(run->dual->grid, step->part);
+        if (step->own) {
+            (void)dual_fill(run->dual, step->part, value);
+        } else {
+            for (size_t c = 0; c < cells; c++) {
+                value[c] = 0;
+            }
+        }
+        for (size_t c = cells; c < cells + DUAL_PAD; c++) {
+            value[c] = INFINITY;
+        }
+    }
+    double sum = 0;
+    for (int index = from; index < to; index++) {
+        const struct dual_step *step = &tree->step[index];
+        if (step->near_count > 0) {
+            leave(run, step);
+        } else {
+            sum += combine(run, step, NULL);
+        }
+    }
+    return sum;
+}
+
+/* The table that a step leaves; where that is over one part, it is added to the part's own. */
+static void leave(const struct dual_app_run *run, const struct dual_step *step)
+{
+    int near[DUAL_NEAR_MAX] = {0};
+    double *out = run->scratch + step->out_at;
+    size_t at = 0;
+    do {
+        out[at++] = combine(run, step, near);
+    } while (turn(run, step, near));
+    if (step->near_count == 1) {
+        double *value = run->scratch + run->tree->step[step->consumer].value_at;
+        for (size_t c = 0; c < at; c++) {
+            value[c] += out[c];
+        }
+    }
+}
+
+void dual_app_choose(struct dual_app_run *run, float *ret_ratio)
+{
+    const struct dual_tree *tree = run->tree;
+    const struct grid *grid = run->dual->grid;
+    int from = tree->first[run->app];
+    float ratio = 1e30f;
+    for (int index = tree->first[run->app + 1] - 1; index >= from; index--) {
+        const struct dual_step *step = &tree->step[index];
+        double least = dual_app_sum(run, index);
+        int cells = grid_cells(grid, step->part);
+        int current = grid->current != NULL ? grid->current[step->part] : -1;
+        int cell = current >= 0 && run->sum[current] <= least ? current : 0;
+        while (cell + 1 < cells && run->sum[cell] > least) {
+            cell++;
+        }
+        run->cell[index - from] = cell;
+        double second = INFINITY;
+        for (int c = 0; c < cells; c++) {
+            second = c != cell && run->sum[c] < second ? run->sum[c] : second;
+        }
+        float own = ret_ratio != NULL ? dual_ratio(run->dual, step->part, second - least) : 0;
+        ratio = own < ratio ? own : ratio;
+    }
+    if (ret_ratio != NULL) {
+        *ret_ratio = ratio;
+    }
+}
+
+double dual_app_sum(struct dual_app_run *run, int index)
+{
+    const struct dual_step *step = &run->tree->step[index];
+    int near[DUAL_NEAR_MAX];
+    for (int i = 0; i < step->near_count; i++) {
+        near[i] = run->cell[step->near[i] - run->tree->first[run->app]];
+    }
+    return combine(run, step, near);
+}
+
+DUAL_INLINE double combine_inline(double *sum, const double *value, const double *row, double times,
+                                  size_t cells)
+{
+    double least[8];
+    for (size_t k = 0; k < 8; k++) {
+        least[k] = INFINITY;
+    }
+    for (size_t c = 0; c < cells; c += 8) {
+        for (size_t k = 0; k < 8; k++) {
+            double all = value[c + k] + times * row[c + k];
+            sum[c + k] = all;
+            least[k] = all < least[k] ? all : least[k];
+        }
+    }
+    for (size_t k = 0; k < 4; k++) {
+        least[k] = least[k + 4] < least[k] ? least[k + 4] : least[k];
+    }
+    least[0] = least[2] < least[0] ? least[2] : least[0];
+    least[1] = least[3] < least[1] ? least[3] : least[1];
+    return least[1] < least[0] ? least[1] : least[0];
+}
+
+#if defined(DUAL_WIDE)
+DUAL_WIDE static double combine_wide(double *sum, const double *value, const double *row,
+                                     double times, size_t cells)
+{
+    return combine_inline(sum, value, row, times, cells);
+}
+#endif
+
+static double combine_plain(double *sum, const double *value, const double *row, double times,
+                            size_t cells)
+{
+    return combine_inline(sum, value, row, times, cells);
+}
+
+/* Fills run->sum with what each cell of the step's part costs beside near cells; the least. */
+static double combine(const struct dual_app_run *run, const struct dual_step *step, const int *near)
+{
+    const struct dual *dual = run->dual;
+    size_t cells = (size_t)grid_cells(dual->grid, step->part);
+    const double *value = run->scratch + step->value_at;
+    double least = INFINITY;
+    for (int i = 0; i < step->source_count || i == 0; i++) {
+        double times = 0;
+        const double *row = run->tree->zero;
+        if (i < step->source_count) {
+            row = source_row(run, step, &run->tree->source[step->source_first + i], near, &times);
+        }
+#if defined(DUAL_WIDE)
+        if (dual->wide) {
+            least = combine_wide(run->sum, value, row, times, cells);
+        } else
+#endif
+        {
+            least = combine_plain(run->sum, value, row, times, cells);
+        }
+        value = run->sum;
+    }
+    return least;
+}
+
+static const double *source_row(const struct dual_app_run *run, const struct dual_step *step,
+                                const struct dual_source *source, const int *near,
+                                double *ret_times)
+{
+    const struct dual_tree *tree = run->tree;
+    const struct grid *grid = run->dual->grid;
+    if (source->link >= 0) {
+        int other = tree->step[step->near[source->place[0]]].part;
+        return dual_source_exact(run->dual, source, step->part, other, near[source->place[0]],
+                                 run->row, ret_times);
+    }
+    const struct dual_step *table = &tree->step[source->step];
+    size_t at = 0;
+    for (int k = 0; k + 1 < table->near_count; k++) {
+        at = at * (size_t)grid_cells(grid, tree->step[table->near[k]].part) +
+             (size_t)near[source->place[k]];
+    }
+    *ret_times = 1;
+    return run->scratch + table->out_at + at * (size_t)grid_cells(grid, step->part);
+}
+
+/* A pair's value as links of its scale's sign count it, from the table itself. */
+static double pair_of(const struct dual *dual, const struct dual_source *source, int part,
+                      int other, int own, int cell)
+{
+    const struct grid *grid = dual->grid;
+    const struct grid_link *link = &grid->link[source->link];
+    (void)part;
+    (void)other;
+    uint32_t value =
+        source->flip ? grid_link_raw(grid, link, cell, own) : grid_link_raw(grid, link, own, cell);
+    if (value == GRID_CLOSED) {
+        return INFINITY;
+    }
+    if (link->scale == 0) {
+        return 0;
+    }
+    return link->scale > 0 ? (double)value : (double)(dual->tree->dearest[link->table] - value);
+}
+
+const double *dual_source_exact(const struct dual *dual, const struct dual_source *source, int part,
+                                int other, int cell, double *row, double *ret_times)
+{
+    const struct grid *grid = dual->grid;
+    const struct grid_link *link = &grid->link[source->link];
+    int sign = (link->scale > 0) - (link->scale < 0);
+    const struct dual_pairs *pairs = &dual->tree->pairs[link->table][sign + 1];
+    *ret_times = sign == 0 ? 1 : fabs((double)link->scale);
+    int cells = grid_cells(grid, part);
+    if (pairs->exact == NULL) {
+        for (int c = 0; c < cells; c++) {
+            row[c] = pair_of(dual, source, part, other, c, cell);
+        }
+        return row;
+    }
+    const double *from = (source->flip ? pairs->exact : pairs->exact_flip) +
+                         (size_t)grid_site(grid, other, cell) * dual->stride;
+    if (grid->site == NULL) {
+        return from;
+    }
+    const uint16_t *site = grid->site + grid_first(grid, part);
+    for (int c = 0; c < cells; c++) {
+        row[c] = from[site[c]];
+    }
+    return row;
+}
+
+const float *dual_source_soft(const struct dual *dual, const struct dual_source *source, int part,
+                              int other, int cell, float *row, float *ret_times)
+{
+    const struct grid *grid = dual->grid;
+    const struct grid_link *link = &grid->link[source->link];
+    int sign = (link->scale > 0) - (link->scale < 0);
+    const struct dual_pairs *pairs = &dual->tree->pairs[link->table][sign + 1];
+    *ret_times = sign == 0 ? 1 : (float)(fabs((double)link->scale) / dual->unit);
+    int cells = grid_cells(grid, part);
+    if (pairs->soft == NULL) {
+        for (int c = 0; c < cells; c++) {
+            double value = pair_of(dual, source, part, other, c, cell);
+            row[c] = value < INFINITY ? (float)value : 1e30f;
+        }
+        for (int c = cells; c < cells + DUAL_PAD; c++) {
+            row[c] = 0;
+        }
+        return row;
+    }
+    const float *from = (source->flip ? pairs->soft : pairs->soft_flip) +
+                        (size_t)grid_site(grid, other, cell) * dual->stride;
+    if (grid->site == NULL) {
+        return from;
+    }
+    const uint16_t *site = grid->site + grid_first(grid, part);
+    for (int c = 0; c < cells; c++) {
+        row[c] = from[site[c]];
+    }
+    for (int c = cells; c < cells + DUAL_PAD; c++) {
+        row[c] = 0;
+    }
+    return row;
+}

@@ -1,0 +1,252 @@
+/* Bounds against every assignment of small grids, of every shape that a grid may have; prices
+ * against GLPK's on small ones without links. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <glpk.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/solve/dual.h"
+#include "tests/property/grid_gen.h"
+#include "tests/property/problem_gen.h"
+
+#define ARENA_BYTES ((size_t)256 << 20)
+#define PARTS_MAX   7
+
+/* A grid of few parts, with everything that a grid may have drawn by chance. */
+struct small {
+    struct grid grid;
+    size_t first[PARTS_MAX + 1];
+    uint16_t site[64];
+    int64_t base[PARTS_MAX];
+    int64_t unit[PARTS_MAX];
+    uint32_t cost[64];
+    int32_t demand[64 * 2];
+    int64_t capacity[8];
+    struct grid_link link[PARTS_MAX * PARTS_MAX];
+    struct grid_table table[PARTS_MAX * PARTS_MAX];
+    uint32_t value[PARTS_MAX * PARTS_MAX * 16];
+    int current[PARTS_MAX];
+};
+
+static void small_cells(struct small *small, struct gen_random *random)
+{
+    struct grid *grid = &small->grid;
+    bool free = gen_chance(random, 50);
+    size_t cells = 0;
+    for (int part = 0; part < grid->parts; part++) {
+        small->first[part] = cells;
+        cells += free ? 1 + gen_below(random, 4) : (size_t)grid->sites;
+    }
+    small->first[grid->parts] = cells;
+    for (size_t i = 0; i < cells; i++) {
+        small->site[i] = (uint16_t)gen_below(random, (uint64_t)grid->sites);
+        small->cost[i] = gen_chance(random, 10) ? GRID_CLOSED : (uint32_t)gen_below(random, 1000);
+        small->cost[i] = gen_chance(random, 2) ? GRID_CLOSED - 1 : small->cost[i];
+    }
+    for (size_t i = 0; i < cells * (size_t)grid->resources; i++) {
+        small->demand[i] = (int32_t)gen_below(random, 10);
+    }
+    grid->first = free ? small->first : NULL;
+    grid->site = free ? small->site : NULL;
+    grid->cost = small->cost;
+    grid->demand = small->demand;
+    grid->cell_demand = gen_chance(random, 30) ? small->demand : NULL;
+    for (int part = 0; part < grid->parts; part++) {
+        small->base[part] = (int64_t)gen_below(random, 2000) - 1000;
+        small->unit[part] = 1 + (int64_t)gen_below(random, 5);
+        small->current[part] = (int)gen_below(random, (uint64_t)grid_cells(grid, part) + 1) - 1;
+    }
+    grid->base = gen_chance(random, 50) ? small->base : NULL;
+    grid->unit = gen_chance(random, 50) ? small->unit : NULL;
+    grid->current = gen_chance(random, 50) ? small->current : NULL;
+    for (int row = 0; row < grid->sites * grid->resources; row++) {
+        small->capacity[row] = gen_chance(random, 20) ? INT64_MAX : (int64_t)gen_below(random, 40);
+    }
+    grid->capacity = small->capacity;
+}
+
+static void small_links(struct small *small, struct gen_random *random, int percent)
+{
+    struct grid *grid = &small->grid;
+    for (int b = 1; b < grid->parts; b++) {
+        for (int a = 0; a < b; a++) {
+            if (!gen_chance(random, percent)) {
+                continue;
+            }
+            bool flip = gen_chance(random, 50);
+            int i = grid->links;
+            struct grid_link *link = &small->link[i];
+            *link = (struct grid_link){.a = flip ? b : a, .b = flip ? a : b, .table = i};
+            link->base = (int64_t)gen_below(random, 200) - 100;
+            link->scale = gen_chance(random, 10) ? 0 : (int64_t)gen_below(random, 9) - 3;
+            struct grid_table *table = &small->table[i];
+            table->by_site = gen_chance(random, 60);
+            table->rows = table->by_site ? grid->sites : grid_cells(grid, link->a);
+            table->columns = table->by_site ? grid->sites : grid_cells(grid, link->b);
+            uint32_t *value = small->value + (size_t)i * 16;
+            for (int k = 0; k < table->rows * table->columns; k++) {
+                value[k] = gen_chance(random, 10) ? GRID_CLOSED : (uint32_t)gen_below(random, 300);
+            }
+            table->value = value;
+            grid->links++;
+        }
+    }
+    grid->tables = grid->links;
+    grid->link = small->link;
+    grid->table = small->table;
+}
+
+static void small_gen(struct small *small, uint64_t seed, int links_percent)
+{
+    struct gen_random random;
+    gen_seed(&random, seed);
+    memset(small, 0, sizeof(*small));
+    small->grid.parts = 1 + (int)gen_below(&random, PARTS_MAX);
+    small->grid.sites = 1 + (int)gen_below(&random, 4);
+    small->grid.resources = (int)gen_below(&random, 3);
+    small_cells(small, &random);
+    if (links_percent > 0) {
+        small_links(small, &random, links_percent);
+    }
+}
+
+static bool next(const struct grid *grid, int *choice)
+{
+    for (int part = 0; part < grid->parts; part++) {
+        if (++choice[part] < grid_cells(grid, part)) {
+            return true;
+        }
+        choice[part] = 0;
+    }
+    return false;
+}
+
+/* The least of all assignments: with capacities; and without them but with prices. */
+struct best {
+    bool possible; /* some assignment has no closed cell or pair */
+    bool found;    /* and keeps the capacities */
+    int64_t cost;
+    double priced;
+};
+
+static struct best brute(const struct grid *grid, const double *price)
+{
+    struct best best = {.priced = INFINITY};
+    int choice[PARTS_MAX] = {0};
+    int64_t load[8];
+    static const int64_t none[8];
+    do {
+        struct grid open = *grid;
+        int64_t unlimited[8];
+        for (int i = 0; i < 8; i++) {
+            unlimited[i] = INT64_MAX;
+        }
+        open.capacity = unlimited;
+        if (grid_broken(&open, none, choice) > 0) {
+            continue;
+        }
+        best.possible = true;
+        grid_load_of(grid, choice, load);
+        int64_t cost = grid_cost_of(grid, choice);
+        double priced = (double)cost;
+        for (int row = 0; row < grid->sites * grid->resources; row++) {
+            priced += price[row] * ((double)load[row] - (double)grid->capacity[row]);
+        }
+        best.priced = priced < best.priced ? priced : best.priced;
+        if (grid_broken(grid, load, choice) == 0 && (!best.found || cost < best.cost)) {
+            best.found = true;
+            best.cost = cost;
+        }
+    } while (next(grid, choice));
+    return best;
+}
+
+/* Parts and links so few that every app is added up exactly: the bound at any prices is the least
+ * priced sum, but for rounding that is never upward. */
+static void bound_at_any_prices(void **state)
+{
+    (void)state;
+    static struct small small;
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        small_gen(&small, seed, (int)(seed % 4) * 30);
+        const struct grid *grid = &small.grid;
+        struct error err = {0};
+        assert_int_equal(grid_check(grid, &err), 0);
+        struct gen_random random;
+        gen_seed(&random, seed + 1000000);
+        double price[8] = {0};
+        for (int row = 0; row < 8; row++) {
+            price[row] = gen_chance(&random, 50) && small.capacity[row] < INT64_MAX
+                             ? (double)gen_below(&random, 100000) / 777
+                             : 0;
+        }
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        int choice[PARTS_MAX] = {0};
+        double bound;
+        assert_int_equal(dual_bound(grid, price, 1, &arena, choice, &bound, &err), 0);
+        struct best best = brute(grid, price);
+        assert_true(best.possible == (bound < INFINITY));
+        if (best.possible) {
+            /* Sums of a few terms below 1e11 in double precision. */
+            assert_true(bound <= best.priced + 1e-15 * fabs(best.priced));
+            assert_true(bound >= best.priced - 1e-3);
+            assert_true(!best.found || bound <= (double)best.cost);
+            double priced = (double)grid_cost_of(grid, choice);
+            int64_t load[8];
+            grid_load_of(grid, choice, load);
+            for (int row = 0; row < grid->sites * grid->resources; row++) {
+                priced += price[row] * ((double)load[row] - (double)small.capacity[row]);
+            }
+            assert_true(fabs(priced - best.priced) < 1e-3);
+        }
+        arena_done(&arena);
+    }
+}
+
+/* Whatever dual_solve finds is below the optimum, is what dual_bound says of its prices, and is no
+ * worse than no prices at all. */
+static void solved_below_the_optimum(void **state)
+{
+    (void)state;
+    static struct small small;
+    for (uint64_t seed = 1; seed <= 1500; seed++) {
+        small_gen(&small, seed, (int)(seed % 4) * 30);
+        const struct grid *grid = &small.grid;
+        struct error err = {0};
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        struct dual_options options = {.threads = 1};
+        struct dual_result result;
+        assert_int_equal(dual_solve(grid, &options, &arena, &result, &err), 0);
+        static const double none[8];
+        struct best best = brute(grid, none);
+        assert_true(best.possible == result.possible);
+        if (best.possible) {
+            double bound;
+            double start;
+            assert_int_equal(dual_bound(grid, result.price, 1, &arena, NULL, &bound, &err), 0);
+            assert_int_equal(dual_bound(grid, none, 1, &arena, NULL, &start, &err), 0);
+            assert_true(bound == result.bound);
+            assert_true(bound >= start - 1e-12 * (1 + fabs(start)));
+            assert_true(result.fits || !best.found);
+            assert_true(!best.found || result.bound <= (double)best.cost);
+        }
+        arena_done(&arena);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bound_at_any_prices),
+        cmocka_unit_test(solved_below_the_optimum),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
