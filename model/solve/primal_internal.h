@@ -1,0 +1,143 @@
+/*
+ * primal_internal: the core of a grid that primal.h searches. Included by model/solve/primal*.c
+ * only.
+ *
+ * At the dual's prices most parts have one cell that is far cheaper than their others; what has to
+ * be decided are the few thousand changes that cost next to nothing. The core lists them: its size
+ * goes with the sites, not with the parts, so that a million parts are searched in a cache's worth
+ * of memory. A move changes one part, or several linked ones (the answer of an app to a change),
+ * and is listed with what it costs from the base; in any other state its cost is computed anew.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "model/solve/primal.h"
+
+#define PRIMAL_THREADS 2 /* as many chains, on however many threads */
+
+/* Where a part may be; w is cost + price * demand of its own, above the same at its base. */
+struct primal_place {
+    double w;
+    int cell;
+    int site;
+    int32_t demand[LIMIT_RESOURCES];
+};
+
+struct primal_step {
+    int active;
+    struct primal_place to;
+};
+
+struct primal_move {
+    double rise; /* of w and links, from the base */
+    int first;   /* step */
+    int count;
+};
+
+struct primal_near {
+    int other;
+    int link;
+};
+
+/* Moves by site, in each list the ones that rise least first. */
+struct primal_index {
+    int *first; /* [site + 1] */
+    int *move;
+};
+
+/* The problem and what is derived from it once. */
+struct primal {
+    const struct grid *grid;
+    const struct dual_result *dual;
+    const struct primal_options *options;
+    struct arena *arena;
+    struct error *err;
+    int threads; /* 1 to PRIMAL_THREADS */
+    size_t rows;
+    double *price;  /* [row]; 0 where there is no limit */
+    double *by_row; /* [r * sites + site] the same, for sweeps */
+    double *heavy;  /* [row] what a unit over capacity costs */
+    int apps;
+    int *app_first;   /* [app + 1]; NULL without links: every part is its own app */
+    int *app_part;    /* the apps' parts, one app after the other */
+    int app_most;     /* parts of one app */
+    size_t app_cells; /* cells of one app */
+    int *place_of;    /* [part] its place in its app */
+    int *near_first;  /* [part + 1] */
+    struct primal_near *near; /* other: a part of the grid */
+    _Atomic bool stop;        /* the caller wants no more */
+};
+
+struct primal_core {
+    const struct primal *primal;
+    const int *choice; /* [part] the base */
+    int64_t cost;      /* of the base */
+    int parts;         /* active */
+    int *part;         /* [active] */
+    struct primal_place *base;
+    int *near_first; /* [active + 1]; NULL without links */
+    struct primal_near *near; /* other: active */
+    int moves; /* in order of rise */
+    struct primal_move *move;
+    struct primal_step *step;
+    int steps_most; /* of one move */
+    struct primal_index out;
+    struct primal_index in;
+    int64_t *slack; /* [row] capacity - load of the base */
+    double idle;    /* the price of that */
+};
+
+/* Fills choice[] with the cheapest cells at the dual's prices, app by app. */
+int primal_cheapest(struct primal *primal, int *choice) WARN_UNUSED;
+/* The core around `choice` of about `moves` moves. */
+int primal_core_build(struct primal *primal, int *choice, int moves,
+                      struct primal_core *ret_core) WARN_UNUSED;
+/* fn(context, block, worker) for each block, worker w of n taking blocks w, w + n, ... */
+void primal_blocks(int threads, int blocks, void (*fn)(void *context, int block, int worker),
+                   void *context);
+
+/* One annealing run over a core. */
+struct primal_chain;
+
+struct primal_chain_options {
+    uint64_t seed;
+    double trials;
+    double hot;    /* moves per site that the first temperature would leave open */
+    double cold;   /* and the last one */
+    double target; /* a cost that need not be improved on */
+    bool speaks;   /* calls the progress function: one of the chains, in the caller's thread */
+};
+
+/* Takes all memory that the run needs: an arena is for one thread. */
+int primal_chain_create(const struct primal_core *core, const struct primal_chain_options *options,
+                        struct primal_chain **ret_chain) WARN_UNUSED;
+void primal_chain_run(struct primal_chain *chain);
+/* The cheapest assignment met that keeps all is put over the core's choice[]; false: there was
+ * none, and it is what the chain ended with. */
+bool primal_chain_best(const struct primal_chain *chain, int *choice);
+double primal_chain_trials(const struct primal_chain *chain);
+
+/* Cost at the prices, without links; closed cells: INFINITY. */
+double primal_weight(const struct primal *primal, int part, int cell);
+
+/* All but w. */
+static inline void primal_place_at(const struct grid *grid, int part, int cell,
+                                   struct primal_place *place)
+{
+    const int32_t *demand = grid_demand(grid, part, cell);
+    place->cell = cell;
+    place->site = grid_site(grid, part, cell);
+    for (int r = 0; r < grid->resources; r++) {
+        place->demand[r] = demand[r];
+    }
+}
+
+/* What one link costs; closed pairs count in *closed. */
+static inline double primal_link_cost(const struct grid *grid, const struct grid_link *link,
+                                      int cell_a, int cell_b, int *closed)
+{
+    uint32_t value = grid_link_raw(grid, link, cell_a, cell_b);
+    *closed += value == GRID_CLOSED;
+    return (double)link->base + (double)link->scale * (double)value;
+}

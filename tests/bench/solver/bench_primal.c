@@ -1,0 +1,268 @@
+/*
+ * bench_primal: what the search on reduced costs adds to a proven bound, on generated grids.
+ *
+ *     bench_primal [--only NAME] [--threads N] [--moves N] [--seed N] [--gap G] [--prices DIR]
+ *
+ * Per instance a row of the whole way (dual, then primal) and one of the baseline in the same run:
+ * a greedy of the Kubernetes kind, which takes the parts in order and gives each to the site with
+ * room that scores best: its own cost and its links to what is placed already. With --prices the
+ * dual's prices are kept in DIR and used again, so that the search can be timed alone.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "model/solve/primal.h"
+#include "tests/property/grid_gen.h"
+
+struct instance {
+    const char *name;
+    struct grid_shape shape;
+    double gap_must;
+    double gap_moonshot;
+};
+
+#define SINGLE(n, s, seed_, percent, discrete_) \
+    {.seed = seed_,                             \
+     .parts = n,                                \
+     .sites = s,                                \
+     .resources = 3,                            \
+     .app_parts = 1,                            \
+     .capacity_percent = percent,               \
+     .closed_percent = 20,                      \
+     .discrete = discrete_}
+#define TREES(n, s, seed_, chords)  \
+    {.seed = seed_,                 \
+     .parts = n,                    \
+     .sites = s,                    \
+     .resources = 3,                \
+     .app_parts = 8,                \
+     .chord_percent = chords,       \
+     .capacity_percent = 115,       \
+     .closed_percent = 20}
+
+static const struct instance instances[] = {
+    {"single-1k", SINGLE(1000, 20, 1, 115, false), 1e-3, 3e-4},
+    {"single-10k", SINGLE(10000, 50, 1, 115, false), 2e-4, 5e-5},
+    {"single-100k", SINGLE(100000, 100, 1, 115, false), 2e-5, 1e-5},
+    {"trees-1k", TREES(1000, 20, 1, 0), 4e-3, 1e-3},
+    {"trees-10k", TREES(10000, 20, 1, 0), 4e-4, 1e-4},
+    {"trees-100k", TREES(100000, 30, 1, 0), 1e-4, 2e-5},
+    {"cycles-10k", TREES(10000, 60, 1, 40), 1e-3, 1e-4},
+    {"single-1M", SINGLE(1000000, 100, 1, 115, false), 1e-5, 1e-6},
+    {"tight-1M", SINGLE(1000000, 100, 2, 105, true), 1e-5, 1e-6},
+};
+
+struct settings {
+    const char *only;
+    const char *prices;
+    int threads;
+    double moves;
+    double gap;
+    uint64_t seed;
+};
+
+static bool run(const struct instance *instance, const struct settings *settings);
+static bool prices(const struct instance *instance, const struct settings *settings,
+                   const struct grid *grid, struct arena *arena, struct dual_result *ret_dual);
+static int greedy(const struct grid *grid, struct arena *arena, int *choice);
+static double cpu_seconds(void);
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.threads = 2, .seed = 1};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const char *value = argv[i + 1];
+        if (strcmp(argv[i], "--only") == 0) {
+            settings.only = value;
+        } else if (strcmp(argv[i], "--prices") == 0) {
+            settings.prices = value;
+        } else if (strcmp(argv[i], "--threads") == 0) {
+            settings.threads = (int)strtol(value, NULL, 10);
+        } else if (strcmp(argv[i], "--moves") == 0) {
+            settings.moves = strtod(value, NULL);
+        } else if (strcmp(argv[i], "--gap") == 0) {
+            settings.gap = strtod(value, NULL);
+        } else if (strcmp(argv[i], "--seed") == 0) {
+            settings.seed = strtoull(value, NULL, 10);
+        } else {
+            fprintf(stderr, "bench_primal: unknown option %s\n", argv[i]);
+            return 1;
+        }
+    }
+    printf("%-12s %-7s %18s %18s %9s %6s %7s %7s %7s %9s %5s\n", "instance", "who", "cost", "bound",
+           "gap", "goal", "s", "cpu s", "dual s", "moves", "MB");
+    bool good = true;
+    for (size_t i = 0; i < sizeof(instances) / sizeof(instances[0]); i++) {
+        if (settings.only == NULL || strstr(instances[i].name, settings.only) != NULL) {
+            good = run(&instances[i], &settings) && good;
+        }
+    }
+    return good ? 0 : 1;
+}
+
+static bool run(const struct instance *instance, const struct settings *settings)
+{
+    struct arena arena;
+    struct arena work;
+    arena_init(&arena, (size_t)2 << 30);
+    arena_init(&work, (size_t)2 << 30);
+    struct grid grid;
+    struct dual_result dual;
+    struct primal_result primal;
+    struct error err = {0};
+    bool good = grid_gen(&instance->shape, &arena, &grid) && grid_check(&grid, &err) == 0;
+    double start = (double)clock_mono_now().us;
+    double cpu = cpu_seconds();
+    good = good && prices(instance, settings, &grid, &work, &dual);
+    double dual_end = (double)clock_mono_now().us;
+    struct primal_options options = {.threads = settings->threads,
+                                     .seed = settings->seed,
+                                     .moves_max = settings->moves,
+                                     .gap = settings->gap};
+    if (!good || primal_solve(&grid, &dual, &options, &work, &primal, &err) < 0) {
+        printf("%-12s failed: %s\n", instance->name, err.text);
+        arena_done(&work);
+        arena_done(&arena);
+        return false;
+    }
+    double end = (double)clock_mono_now().us;
+    cpu = cpu_seconds() - cpu;
+    double gap = ((double)primal.cost - dual.bound) / fabs(dual.bound);
+    const char *goal = gap <= instance->gap_moonshot ? "moon"
+                       : gap <= instance->gap_must   ? "must"
+                                                     : "-";
+    int64_t *load = arena_array(&work, (size_t)grid.sites * 4, sizeof(int64_t));
+    if (load != NULL && primal.found) {
+        grid_load_of(&grid, primal.choice, load);
+        good = grid_broken(&grid, load, primal.choice) == 0 &&
+               grid_cost_of(&grid, primal.choice) == primal.cost;
+    }
+    printf("%-12s %-7s %18" PRId64 " %18.1f %9.2e %6s %7.2f %7.2f %7.2f %9.2e %5.0f%s\n",
+           instance->name, "berth", primal.cost, dual.bound, gap, primal.found ? goal : "none",
+           (end - start) / 1e6, cpu, (dual_end - start) / 1e6, primal.moves,
+           (double)(arena.bytes_used + work.bytes_used) / 1e6, good ? "" : " WRONG");
+    int *choice = arena_array(&work, (size_t)grid.parts, sizeof(int));
+    start = (double)clock_mono_now().us;
+    int left = choice != NULL ? greedy(&grid, &work, choice) : -1;
+    end = (double)clock_mono_now().us;
+    if (left == 0) {
+        int64_t cost = grid_cost_of(&grid, choice);
+        printf("%-12s %-7s %18" PRId64 " %18.1f %9.2e %6s %7.2f\n", instance->name, "greedy", cost,
+               dual.bound, ((double)cost - dual.bound) / fabs(dual.bound), "", (end - start) / 1e6);
+    } else {
+        printf("%-12s %-7s leaves %d parts without room (%.2f s)\n", instance->name, "greedy", left,
+               (end - start) / 1e6);
+    }
+    fflush(stdout);
+    arena_done(&work);
+    arena_done(&arena);
+    return good;
+}
+
+static bool prices(const struct instance *instance, const struct settings *settings,
+                   const struct grid *grid, struct arena *arena, struct dual_result *ret_dual)
+{
+    struct error err = {0};
+    struct dual_options options = {.threads = settings->threads, .sweeps_max = getenv("SW") ? strtod(getenv("SW"), NULL) : 0};
+    size_t rows = (size_t)grid->sites * (size_t)grid->resources;
+    double *kept = arena_array(arena, rows, sizeof(double));
+    char path[256];
+    FILE *file = NULL;
+    if (settings->prices != NULL && kept != NULL) {
+        str_format(path, sizeof(path), "%s/%s", settings->prices, instance->name);
+        file = fopen(path, "rb");
+    }
+    if (file != NULL) {
+        bool read = fread(kept, sizeof(double), rows, file) == rows;
+        (void)fclose(file);
+        *ret_dual = (struct dual_result){.possible = true, .part = -1, .price = kept};
+        ret_dual->choice = arena_array(arena, (size_t)grid->parts, sizeof(int));
+        return read && dual_bound(grid, kept, settings->threads, arena, ret_dual->choice,
+                                  &ret_dual->bound, &err) == 0;
+    }
+    if (dual_solve(grid, &options, arena, ret_dual, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", instance->name, err.text);
+        return false;
+    }
+    file = settings->prices != NULL ? fopen(path, "wb") : NULL;
+    if (file != NULL) {
+        (void)fwrite(ret_dual->price, sizeof(double), rows, file);
+        (void)fclose(file);
+    }
+    return true;
+}
+
+/* Returns how many parts no site had room for. */
+static int greedy(const struct grid *grid, struct arena *arena, int *choice)
+{
+    size_t resources = (size_t)grid->resources;
+    int64_t *free_row = arena_array(arena, (size_t)grid->sites * resources, sizeof(int64_t));
+    int *first = arena_array(arena, (size_t)grid->parts + 2, sizeof(int));
+    int *near = arena_array(arena, (size_t)grid->links + 1, sizeof(int));
+    if (free_row == NULL || first == NULL || near == NULL) {
+        return -1;
+    }
+    memcpy(free_row, grid->capacity, (size_t)grid->sites * resources * sizeof(int64_t));
+    for (int i = 0; i < grid->links; i++) {
+        const struct grid_link *link = &grid->link[i];
+        first[(link->a > link->b ? link->a : link->b) + 2]++;
+    }
+    for (int part = 0; part < grid->parts; part++) {
+        first[part + 2] += first[part + 1];
+    }
+    for (int i = 0; i < grid->links; i++) {
+        const struct grid_link *link = &grid->link[i];
+        near[first[(link->a > link->b ? link->a : link->b) + 1]++] = i;
+    }
+    int left = 0;
+    for (int part = 0; part < grid->parts; part++) {
+        int best = -1;
+        int64_t least = INT64_MAX;
+        for (int cell = 0; cell < grid_cells(grid, part); cell++) {
+            const int32_t *demand = grid_demand(grid, part, cell);
+            const int64_t *room = free_row + (size_t)grid_site(grid, part, cell) * resources;
+            bool fits = grid_cost_raw(grid, part, cell) != GRID_CLOSED;
+            for (size_t r = 0; r < resources; r++) {
+                fits = fits && demand[r] <= room[r];
+            }
+            if (!fits) {
+                continue;
+            }
+            int64_t cost = grid_cost(grid, part, cell);
+            for (int k = first[part]; k < first[part + 1]; k++) {
+                const struct grid_link *link = &grid->link[near[k]];
+                int a = link->a == part ? cell : choice[link->a];
+                int b = link->b == part ? cell : choice[link->b];
+                if (a >= 0 && b >= 0) {
+                    cost += link->scale * (int64_t)grid_link_raw(grid, link, a, b);
+                }
+            }
+            if (cost < least) {
+                least = cost;
+                best = cell;
+            }
+        }
+        choice[part] = best;
+        left += best < 0;
+        for (size_t r = 0; r < resources && best >= 0; r++) {
+            free_row[(size_t)grid_site(grid, part, best) * resources + r] -=
+                grid_demand(grid, part, best)[r];
+        }
+    }
+    return left;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+           (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
