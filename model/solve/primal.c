@@ -3,13 +3,39 @@
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "model/solve/primal_internal.h"
 
-double param[16]={3,30,400,15,1.0,1,1,1,1,4};
+/* Always as many chains, on however many threads. */
+#define CHAINS         2
+#define ROUNDS         1
+#define ROUNDS_UNFOUND 3
+#define HARSHER        8
+/* Moves in the core; measured: fewer starve the chains, more dilute them. */
+#define MOVES_PER_SITE  400
+#define TRIALS_PER_MOVE 2000
+#define TRIALS_USUAL    4e7
+/* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
+#define PROVEN_GAP 1e-9
 
+struct search {
+    struct primal *primal;
+    int *base;
+    int *trial;
+    int64_t *load;
+    struct primal_result best;
+};
+
+static int check_options(const struct primal_options *options, struct error *err);
+static int search_begin(struct search *search);
+static int search_round(struct search *search, int round);
+static void run_chain(void *context, int block, int worker);
+static bool keeps_all(struct search *search, const int *choice);
+static void consider(struct search *search, const int *choice);
+static double good_cost(const struct primal *primal);
+static bool is_worth(const struct search *search, int round);
+static void go_home(struct search *search);
+static int64_t primal_change(const struct primal *primal, const int *choice, int part, int cell);
 static int prepare(struct primal *primal);
 static int prepare_apps(struct primal *primal);
 
@@ -53,86 +79,227 @@ void primal_blocks(int threads, int blocks, void (*fn)(void *context, int block,
     }
 }
 
-static int no_memory(const struct primal *primal)
-{
-    return error_set(primal->err, ERR_NO_MEMORY, 0, "no memory to search %d parts at %d sites",
-                     primal->grid->parts, primal->grid->sites);
-}
-
-static void run_chain(void *context, int block, int worker)
-{
-    (void)worker;
-    struct primal_chain **chains = context;
-    primal_chain_run(chains[block]);
-}
-
 int primal_solve(const struct grid *grid, const struct dual_result *dual,
                  const struct primal_options *options, struct arena *arena,
                  struct primal_result *ret_result, struct error *err)
 {
-    struct primal primal = {
-        .grid = grid, .dual = dual, .options = options, .arena = arena, .err = err};
-    primal.threads = options->threads > 1 ? PRIMAL_THREADS : 1;
-    for (int i = 0; i < 16; i++) { char n[8]; snprintf(n, 8, "P%d", i); if (getenv(n)) param[i] = strtod(getenv(n), NULL); }
-    int rc = prepare(&primal);
-    struct primal_result result = {0};
-    size_t bytes = ((size_t)grid->parts + 1) * sizeof(int);
-    int *choice = arena_alloc_raw(arena, bytes);
-    int *trial = arena_alloc_raw(arena, bytes);
-    int64_t *load = arena_array(arena, primal.rows + 1, sizeof(int64_t));
-    result.choice = arena_alloc_raw(arena, bytes);
+    struct primal primal = {.grid = grid,
+                            .dual = dual,
+                            .options = options,
+                            .arena = arena,
+                            .err = err,
+                            .threads = options->threads > 1 ? PRIMAL_THREADS : 1};
+    struct search search = {.primal = &primal};
+    int rc = check_options(options, err);
+    rc = rc == 0 ? prepare(&primal) : rc;
+    rc = rc == 0 ? search_begin(&search) : rc;
     if (rc < 0) {
         return rc;
     }
-    if (choice == NULL || trial == NULL || result.choice == NULL || load == NULL) {
-        return no_memory(&primal);
+    for (int round = 0; rc == 0 && dual->possible && is_worth(&search, round); round++) {
+        rc = search_round(&search, round);
     }
-    rc = primal_cheapest(&primal, choice);
-    int rounds = (int)param[5];
-    for (int round = 0; round < rounds && rc == 0; round++) {
-        struct primal_core core;
-        rc = primal_core_build(&primal, choice, (int)param[2] * grid->sites, &core);
+    if (rc == 0) {
+        if (search.best.found) {
+            go_home(&search);
+            search.best.cost = grid_cost_of(grid, search.best.choice);
+        }
+        *ret_result = search.best;
+    }
+    return rc;
+}
+
+static int check_options(const struct primal_options *options, struct error *err)
+{
+    if (options->threads < 0 || !(options->moves_max >= 0) || !(options->gap >= 0)) {
+        return error_set(err, ERR_INVALID, 0,
+                         "%d threads, moves_max %g, gap %g: none of them may be below 0",
+                         options->threads, options->moves_max, options->gap);
+    }
+    return 0;
+}
+
+/* Takes the given start, or the present placement, for the best so far if it keeps all. */
+static int search_begin(struct search *search)
+{
+    struct primal *primal = search->primal;
+    const struct grid *grid = primal->grid;
+    size_t bytes = ((size_t)grid->parts + 1) * sizeof(int);
+    search->base = arena_alloc_raw(primal->arena, bytes);
+    search->trial = arena_alloc_raw(primal->arena, bytes);
+    search->best.choice = arena_alloc_raw(primal->arena, bytes);
+    search->load = arena_array(primal->arena, primal->rows + 1, sizeof(int64_t));
+    if (search->base == NULL || search->trial == NULL || search->best.choice == NULL ||
+        search->load == NULL) {
+        return primal_no_memory(primal);
+    }
+    search->best.over = INT64_MAX;
+    const int *starts[] = {grid->current, primal->options->start};
+    for (int i = 0; i < 2; i++) {
+        bool whole = starts[i] != NULL;
+        for (int part = 0; part < grid->parts && whole; part++) {
+            whole = starts[i][part] >= 0 && starts[i][part] < grid_cells(grid, part);
+        }
+        if (whole && keeps_all(search, starts[i])) {
+            consider(search, starts[i]);
+        }
+    }
+    if (!primal->dual->possible) {
+        return 0;
+    }
+    int rc = primal_cheapest(primal, search->base);
+    if (rc == 0) {
+        consider(search, search->base);
+    }
+    return rc;
+}
+
+/* Two chains from the same base, whatever the number of threads; the better one wins, the first
+ * one on ties. */
+static int search_round(struct search *search, int round)
+{
+    struct primal *primal = search->primal;
+    const struct grid *grid = primal->grid;
+    struct primal_core core;
+    int wanted = grid->sites * MOVES_PER_SITE;
+    if (round > 0) {
+        memcpy(search->base, search->best.choice, (size_t)grid->parts * sizeof(int));
+    }
+    int rc = primal_core_build(primal, search->base, wanted, &core);
+    if (rc < 0 || core.moves == 0) {
+        return rc;
+    }
+    double trials = primal->options->moves_max * grid->parts;
+    if (!(trials > 0)) {
+        trials = fmin((double)core.moves * TRIALS_PER_MOVE, TRIALS_USUAL);
+    }
+    struct primal_chain *chains[CHAINS];
+    for (int i = 0; i < CHAINS; i++) {
+        struct primal_chain_options chain = {
+            .seed = primal->options->seed + (uint64_t)(round * CHAINS + i),
+            .trials = trials / ROUNDS / CHAINS,
+            .hot = 15,
+            .cold = 1,
+            .harsh = pow(HARSHER, round),
+            .target = good_cost(primal),
+        };
+        rc = primal_chain_create(&core, &chain, &chains[i]);
         if (rc < 0) {
             return rc;
         }
-        double trials = options->moves_max > 0 ? options->moves_max * grid->parts : 4e7;
-        struct primal_chain *chains[2];
-        for (int i = 0; i < 2; i++) {
-            struct primal_chain_options o = {
-                .seed = options->seed + (uint64_t)(round * 2 + i),
-                .trials = trials / rounds / 2,
-                .hot = param[3] * (round == 0 ? 1 : param[6]),
-                .cold = param[4],
-                .target = dual->bound + options->gap * fabs(dual->bound)};
-            rc = primal_chain_create(&core, &o, &chains[i]);
-            if (rc < 0) {
-                return rc;
-            }
-        }
-        primal_blocks(primal.threads, 2, run_chain, chains);
-        for (int i = 0; i < 2; i++) {
-            bool found = primal_chain_best(chains[i], trial);
-            int64_t cost = grid_cost_of(grid, trial);
-            grid_load_of(grid, trial, load);
-            int64_t broken = grid_broken(grid, load, trial);
-            double yy=0; for (size_t q=0;q<primal.rows;q++) yy+=primal.price[q]*(double)(grid->capacity[q]-load[q]);
-            fprintf(stderr, "slack share %.3g ", yy/fabs(dual->bound));
-            fprintf(stderr, "  round %d chain %d core %d parts %d moves found %d cost %.0f gap %.3g broken %ld\n",
-                    round, i, core.parts, core.moves, found, (double)cost,
-                    ((double)cost - dual->bound) / fabs(dual->bound), (long)broken);
-            if (found && broken == 0 && (!result.found || cost < result.cost)) {
-                result.found = true;
-                result.cost = cost;
-                memcpy(result.choice, trial, bytes);
-            }
-            result.moves += primal_chain_trials(chains[i]);
-        }
-        if (result.found && rounds > 1) {
-            memcpy(choice, result.choice, bytes);
-        }
     }
-    *ret_result = result;
-    return rc;
+    primal_blocks(primal->threads, CHAINS, run_chain, chains);
+    for (int i = 0; i < CHAINS; i++) {
+        (void)primal_chain_best(chains[i], search->trial);
+        consider(search, search->trial);
+        search->best.moves += primal_chain_trials(chains[i]);
+    }
+    return 0;
+}
+
+static void run_chain(void *context, int block, int worker)
+{
+    struct primal_chain **chains = context;
+    primal_chain_run(chains[block], worker == 0);
+}
+
+static bool keeps_all(struct search *search, const int *choice)
+{
+    grid_load_of(search->primal->grid, choice, search->load);
+    return grid_broken(search->primal->grid, search->load, choice) == 0;
+}
+
+/* Judged in integers: what keeps all beats what does not, then fewer rows over, then the cost. */
+static void consider(struct search *search, const int *choice)
+{
+    const struct grid *grid = search->primal->grid;
+    grid_load_of(grid, choice, search->load);
+    int64_t over = grid_broken(grid, search->load, choice);
+    int64_t cost = grid_cost_of(grid, choice);
+    struct primal_result *best = &search->best;
+    if (over < best->over || (over == best->over && cost < best->cost)) {
+        best->found = over == 0;
+        best->over = over;
+        best->cost = cost;
+        memcpy(best->choice, choice, (size_t)grid->parts * sizeof(int));
+    }
+}
+
+/* What need not be improved on: the bound is a rounding error below the optimum it proves. */
+static double good_cost(const struct primal *primal)
+{
+    double gap = fmax(primal->options->gap, PROVEN_GAP);
+    return primal->dual->bound + gap * fabs(primal->dual->bound);
+}
+
+/* One round, and more of them with harsher penalties until something keeps all. */
+static bool is_worth(const struct search *search, int round)
+{
+    if (atomic_load(&search->primal->stop)) {
+        return false;
+    }
+    return search->best.found
+               ? round < ROUNDS && (double)search->best.cost > good_cost(search->primal)
+               : round < ROUNDS_UNFOUND;
+}
+
+/* Parts that may as well be where they are now go back there: ties are won by the present. */
+static void go_home(struct search *search)
+{
+    const struct primal *primal = search->primal;
+    const struct grid *grid = primal->grid;
+    int *choice = search->best.choice;
+    size_t resources = (size_t)grid->resources;
+    grid_load_of(grid, choice, search->load);
+    for (int part = 0; part < grid->parts && grid->current != NULL; part++) {
+        int home = grid->current[part];
+        if (home < 0 || home == choice[part] || grid_cost_raw(grid, part, home) == GRID_CLOSED) {
+            continue;
+        }
+        int64_t *from = search->load + (size_t)grid_site(grid, part, choice[part]) * resources;
+        size_t row = (size_t)grid_site(grid, part, home) * resources;
+        const int32_t *leaves = grid_demand(grid, part, choice[part]);
+        const int32_t *needs = grid_demand(grid, part, home);
+        bool fits = primal_change(primal, choice, part, home) <= 0;
+        for (size_t r = 0; r < resources; r++) {
+            int64_t there = search->load[row + r] + needs[r];
+            there -= from == search->load + row ? leaves[r] : 0;
+            fits = fits && there <= grid->capacity[row + r];
+        }
+        for (size_t r = 0; r < resources && fits; r++) {
+            from[r] -= leaves[r];
+            search->load[row + r] += needs[r];
+        }
+        choice[part] = fits ? home : choice[part];
+    }
+}
+
+/* What a part's going to a cell changes in the cost, exactly; INT64_MAX: a closed pair. */
+static int64_t primal_change(const struct primal *primal, const int *choice, int part, int cell)
+{
+    const struct grid *grid = primal->grid;
+    int64_t change = grid_cost(grid, part, cell) - grid_cost(grid, part, choice[part]);
+    for (int k = primal->near_first != NULL ? primal->near_first[part] : 0;
+         primal->near_first != NULL && k < primal->near_first[part + 1]; k++) {
+        const struct grid_link *link = &grid->link[primal->near[k].link];
+        int other = choice[primal->near[k].other];
+        bool first = link->a == part;
+        uint32_t after =
+            first ? grid_link_raw(grid, link, cell, other) : grid_link_raw(grid, link, other, cell);
+        uint32_t before = first ? grid_link_raw(grid, link, choice[part], other)
+                                : grid_link_raw(grid, link, other, choice[part]);
+        if (after == GRID_CLOSED) {
+            return INT64_MAX;
+        }
+        change += link->scale * ((int64_t)after - (int64_t)before);
+    }
+    return change;
+}
+
+int primal_no_memory(const struct primal *primal)
+{
+    return error_set(primal->err, ERR_NO_MEMORY, 0, "no memory to search %d parts at %d sites",
+                     primal->grid->parts, primal->grid->sites);
 }
 
 static int prepare(struct primal *primal)
@@ -143,24 +310,21 @@ static int prepare(struct primal *primal)
     primal->rows = sites * resources;
     primal->price = arena_array(primal->arena, primal->rows + 1, sizeof(double));
     primal->by_row = arena_array(primal->arena, primal->rows + 1, sizeof(double));
-    primal->heavy = arena_array(primal->arena, primal->rows + 1, sizeof(double));
-    if (primal->price == NULL || primal->by_row == NULL || primal->heavy == NULL) {
-        return no_memory(primal);
+    if (primal->price == NULL || primal->by_row == NULL) {
+        return primal_no_memory(primal);
     }
-    for (size_t r = 0; r < resources; r++) {
-        double mean = 0;
-        for (size_t s = 0; s < sites; s++) {
-            size_t row = s * resources + r;
-            primal->price[row] =
-                grid->capacity[row] == INT64_MAX ? 0 : primal->dual->price[row];
-            primal->by_row[r * sites + s] = primal->price[row];
-            mean += primal->price[row] / (double)sites;
-        }
-        for (size_t s = 0; s < sites; s++) {
-            size_t row = s * resources + r;
-            primal->heavy[row] = param[7] * fmax(mean / 4, primal->price[row]);
+    for (size_t row = 0; row < primal->rows; row++) {
+        primal->price[row] = grid->capacity[row] == INT64_MAX ? 0 : primal->dual->price[row];
+        primal->by_row[row % resources * sites + row / resources] = primal->price[row];
+    }
+    double units = 0;
+    for (int part = 0; part < grid->parts; part++) {
+        const int32_t *demand = grid_demand(grid, part, 0);
+        for (size_t r = 0; r < resources; r++) {
+            units += (double)demand[r];
         }
     }
+    primal->unit = units / ((double)resources * (double)grid->parts + 1) + 1;
     return prepare_apps(primal);
 }
 
@@ -196,7 +360,7 @@ static int prepare_apps(struct primal *primal)
     primal->near = arena_array(arena, 2 * (size_t)grid->links, sizeof(*primal->near));
     if (root == NULL || primal->app_first == NULL || primal->app_part == NULL ||
         primal->place_of == NULL || primal->near_first == NULL || primal->near == NULL) {
-        return no_memory(primal);
+        return primal_no_memory(primal);
     }
     for (int part = 0; part < grid->parts; part++) {
         root[part] = part;

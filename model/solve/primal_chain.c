@@ -4,16 +4,16 @@
 #include "base/clock.h"
 #include "model/solve/primal_internal.h"
 
-extern double param[16];
-#define PARAM_F0 param[0]
-#define PARAM_F1 param[1]
 #define EPOCHS      200
-#define DEPTH_MOST  4  /* moves that one trial strings together */
+#define DEPTH_MOST  6 /* moves that one trial strings together */
+#define FIXED_END   3 /* how far the penalty of a row over capacity grows, until it is a wall */
+#define WALL        1e4
 #define DRAWS       (1 << 15) /* entries of the table that moves are drawn from */
 #define SITE_DRAWS  256
 #define LIST_MOST   64 /* displaced parts that a site can name at once; others wait */
 #define CHANGE_MOST 64 /* parts that one trial moves */
 #define LOGS        4096
+#define SPEAK_US    (300 * US_PER_MS)
 
 struct site {
     int64_t slack[LIMIT_RESOURCES];
@@ -59,8 +59,8 @@ struct primal_chain {
 
     struct primal_place *at; /* [active] */
     struct site *site;
-    struct spot *spot;   /* [active] */
-    int *displaced;      /* active parts that are not at their base */
+    struct spot *spot; /* [active] */
+    int *displaced;    /* active parts that are not at their base */
     int displaced_count;
     struct list *here;
     struct list *away;
@@ -90,7 +90,8 @@ struct primal_chain {
     int *dirty;
     int dirty_count;
     bool *is_dirty;
-    uint64_t spoke_us;
+    bool speaks;
+    int64_t spoke_us;
 };
 
 static void start(struct primal_chain *chain);
@@ -144,7 +145,7 @@ int primal_chain_create(const struct primal_core *core, const struct primal_chai
             .options = *options,
             .grid = grid,
             .price = core->primal->price,
-            .heavy = core->primal->heavy,
+            .heavy = core->heavy,
             .resources = grid->resources,
             .sites = grid->sites,
             .at = arena_array(arena, parts, sizeof(*chain->at)),
@@ -172,8 +173,9 @@ int primal_chain_create(const struct primal_core *core, const struct primal_chai
     return 0;
 }
 
-void primal_chain_run(struct primal_chain *chain)
+void primal_chain_run(struct primal_chain *chain, bool speaks)
 {
+    chain->speaks = speaks;
     start(chain);
     double hot = temperature_for(chain->core, chain->options.hot * chain->sites);
     double cold = temperature_for(chain->core, chain->options.cold * chain->sites);
@@ -226,8 +228,7 @@ static void start(struct primal_chain *chain)
     }
     for (int s = 0; s < chain->sites; s++) {
         for (int r = 0; r < chain->resources; r++) {
-            chain->site[s].slack[r] =
-                core->slack[(size_t)s * (size_t)chain->resources + (size_t)r];
+            chain->site[s].slack[r] = core->slack[(size_t)s * (size_t)chain->resources + (size_t)r];
         }
         set_energy(chain, &chain->site[s], s);
         chain->over += chain->site[s].over;
@@ -264,7 +265,10 @@ static void epoch_begin(struct primal_chain *chain, int epoch, double hot, doubl
 {
     double time = (double)epoch / (EPOCHS - 1);
     chain->temperature = hot * pow(cold / hot, time);
-    chain->fixed = chain->temperature * PARAM_F0 * pow(PARAM_F1 / PARAM_F0, time);
+    chain->fixed = chain->options.harsh * chain->core->charge * pow(FIXED_END, time);
+    if (time > 0.75) {
+        chain->fixed *= WALL;
+    }
     chain->energy = 0;
     for (int s = 0; s < chain->sites; s++) {
         set_energy(chain, &chain->site[s], s);
@@ -335,7 +339,7 @@ static void set_energy(struct primal_chain *chain, struct site *site, int at)
         if (slack >= 0) {
             energy += chain->price[row + (size_t)r] * slack;
         } else {
-            energy += chain->fixed - chain->heavy[row + (size_t)r] * slack;
+            energy += chain->fixed - chain->options.harsh * chain->heavy[row + (size_t)r] * slack;
             over++;
         }
     }
@@ -366,11 +370,11 @@ static void trial(struct primal_chain *chain)
             over += site->over - chain->saved[i].was.over;
         }
         double judged = chain->rise + energy - chain->favour;
-        if (judged <= allowed && chain->closed == 0) {
+        if (judged <= allowed && chain->closed <= 0) {
             commit(chain, energy, over);
             return;
         }
-        moved = depth < (int)param[9] && next_move(chain);
+        moved = depth < DEPTH_MOST && next_move(chain);
     }
     undo(chain);
 }
@@ -482,11 +486,11 @@ static bool put(struct primal_chain *chain, int active, const struct primal_plac
             bool first = link->a == chain->core->part[active];
             int after = 0;
             int before = 0;
-            chain->rise +=
-                first ? primal_link_cost(chain->grid, link, to->cell, other, &after) -
-                            primal_link_cost(chain->grid, link, at->cell, other, &before)
-                      : primal_link_cost(chain->grid, link, other, to->cell, &after) -
-                            primal_link_cost(chain->grid, link, other, at->cell, &before);
+            chain->rise += first
+                               ? primal_link_cost(chain->grid, link, to->cell, other, &after) -
+                                     primal_link_cost(chain->grid, link, at->cell, other, &before)
+                               : primal_link_cost(chain->grid, link, other, to->cell, &after) -
+                                     primal_link_cost(chain->grid, link, other, at->cell, &before);
             chain->closed += after - before;
         }
     }
@@ -606,10 +610,20 @@ static void keep_best(struct primal_chain *chain)
 /* Looks up from the work now and then. */
 static bool goes_on(struct primal_chain *chain)
 {
-    struct primal *primal = (struct primal *)chain->core->primal;
-    if (chain->found && chain->best <= chain->target) {
+    const struct primal_core *core = chain->core;
+    struct primal *primal = core->primal;
+    if (atomic_load(&primal->stop) || (chain->found && chain->best <= chain->target)) {
         return false;
     }
-    (void)primal;
+    if (chain->speaks && primal->options->progress != NULL) {
+        int64_t now = clock_mono_now().us;
+        if (now - chain->spoke_us >= SPEAK_US) {
+            double best = chain->found ? (double)core->cost + chain->best - core->idle : INFINITY;
+            chain->spoke_us = now;
+            if (!primal->options->progress(primal->options->context, primal->dual->bound, best)) {
+                atomic_store(&primal->stop, true);
+            }
+        }
+    }
     return !atomic_load(&primal->stop);
 }

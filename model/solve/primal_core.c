@@ -56,16 +56,11 @@ static void emit(struct scan *scan, const struct primal_step *steps, int count, 
 static double limit_for(struct scan *scan, int moves, double *rises, int rises_max);
 static int keep_moves(struct primal_core *core, struct scan *scan, const struct sweep *sweep);
 static int activate(struct primal_core *core, struct scan *scan, const struct sweep *sweep);
+static void penalties(struct primal_core *core);
 static int join(struct primal_core *core, const int *active_of);
 static int make_index(const struct primal_core *core, bool out, struct primal_index *index);
 static int by_rise(const void *a, const void *b);
 static int by_value(const void *a, const void *b);
-
-static int no_memory(const struct primal *primal)
-{
-    return error_set(primal->err, ERR_NO_MEMORY, 0, "no memory to search %d parts at %d sites",
-                     primal->grid->parts, primal->grid->sites);
-}
 
 int primal_cheapest(struct primal *primal, int *choice)
 {
@@ -97,7 +92,7 @@ int primal_core_build(struct primal *primal, int *choice, int moves, struct prim
     double *rises = arena_alloc_raw(arena, (size_t)rises_max * sizeof(double));
     struct sweep sweep = {.scans = scans, .holds = arena_alloc(arena, (size_t)primal->apps + 1)};
     if (rises == NULL || sweep.holds == NULL) {
-        return no_memory(primal);
+        return primal_no_memory(primal);
     }
     double limit = limit_for(&scans[0], moves, rises, rises_max);
     for (int64_t total = INT64_MAX; total > 2 * (int64_t)moves; limit /= 2) {
@@ -146,7 +141,7 @@ static int scan_create(struct primal *primal, int *choice, struct scan *ret_scan
         .w_first = arena_alloc_raw(primal->arena, ((size_t)primal->app_most + 1) * sizeof(size_t)),
         .place_of = primal->place_of,
     };
-    return ret_scan->w != NULL && ret_scan->w_first != NULL ? 0 : no_memory(primal);
+    return ret_scan->w != NULL && ret_scan->w_first != NULL ? 0 : primal_no_memory(primal);
 }
 
 static void sweep_block(void *context, int block, int worker)
@@ -323,8 +318,8 @@ static int answer(struct scan *scan, int part, int cell, struct primal_step *ste
     int was[STEPS_MOST + 1];
     int closed = 0;
     int closed_was = 0;
-    double rise = local_cost(scan, part, cell, &closed) -
-                  local_cost(scan, part, choice[part], &closed_was);
+    double rise =
+        local_cost(scan, part, cell, &closed) - local_cost(scan, part, choice[part], &closed_was);
     int count = 1;
     was[0] = choice[part];
     choice[part] = cell;
@@ -444,7 +439,7 @@ static int keep_moves(struct primal_core *core, struct scan *scan, const struct 
     core->move = arena_array(arena, moves + 1, sizeof(*core->move));
     core->step = arena_array(arena, steps + 1, sizeof(*core->step));
     if (core->move == NULL || core->step == NULL) {
-        return no_memory(primal);
+        return primal_no_memory(primal);
     }
     scan->take.rises = NULL;
     scan->take.move = core->move;
@@ -482,8 +477,10 @@ static int activate(struct primal_core *core, struct scan *scan, const struct sw
     core->part = arena_array(primal->arena, (size_t)parts + 1, sizeof(int));
     core->base = arena_array(primal->arena, (size_t)parts + 1, sizeof(*core->base));
     core->slack = arena_array(primal->arena, primal->rows + 1, sizeof(int64_t));
-    if (active_of == NULL || core->part == NULL || core->base == NULL || core->slack == NULL) {
-        return no_memory(primal);
+    core->heavy = arena_array(primal->arena, primal->rows + 1, sizeof(double));
+    if (active_of == NULL || core->part == NULL || core->base == NULL || core->slack == NULL ||
+        core->heavy == NULL) {
+        return primal_no_memory(primal);
     }
     for (int app = 0; app < primal->apps; app++) {
         int from = primal->app_first == NULL ? app : primal->app_first[app];
@@ -509,7 +506,26 @@ static int activate(struct primal_core *core, struct scan *scan, const struct sw
         core->idle += primal->price[row] * (double)core->slack[row];
     }
     core->cost = grid_cost_of(grid, core->choice);
+    penalties(core);
     return grid->links > 0 ? join(core, active_of) : 0;
+}
+
+/* Prices say what a row is worth; where they say nothing, the moves do. */
+static void penalties(struct primal_core *core)
+{
+    const struct primal *primal = core->primal;
+    double priced = 0;
+    double rises = 0;
+    for (size_t row = 0; row < primal->rows; row++) {
+        priced += primal->price[row] / (double)primal->rows;
+    }
+    for (int i = 0; i < core->moves; i++) {
+        rises += fabs(core->move[i].rise) / (double)core->moves;
+    }
+    core->charge = (priced > 0 ? priced * primal->unit : rises) + 1;
+    for (size_t row = 0; row < primal->rows; row++) {
+        core->heavy[row] = fmax(primal->price[row], core->charge / primal->unit / 4);
+    }
 }
 
 /* The links among the active parts: an app is active whole. */
@@ -523,7 +539,7 @@ static int join(struct primal_core *core, const int *active_of)
     core->near_first = arena_array(primal->arena, (size_t)core->parts + 1, sizeof(int));
     core->near = arena_array(primal->arena, ends + 1, sizeof(*core->near));
     if (core->near_first == NULL || core->near == NULL) {
-        return no_memory(primal);
+        return primal_no_memory(primal);
     }
     int at = 0;
     for (int i = 0; i < core->parts; i++) {
@@ -545,7 +561,7 @@ static int make_index(const struct primal_core *core, bool out, struct primal_in
     int sites = primal->grid->sites;
     index->first = arena_array(primal->arena, (size_t)sites + 2, sizeof(int));
     if (index->first == NULL) {
-        return no_memory(primal);
+        return primal_no_memory(primal);
     }
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < core->moves; i++) {
@@ -570,7 +586,7 @@ static int make_index(const struct primal_core *core, bool out, struct primal_in
             size_t total = (size_t)index->first[sites + 1];
             index->move = arena_array(primal->arena, total + 1, sizeof(int));
             if (index->move == NULL) {
-                return no_memory(primal);
+                return primal_no_memory(primal);
             }
         }
     }

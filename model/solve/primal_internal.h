@@ -14,7 +14,7 @@
 
 #include "model/solve/primal.h"
 
-#define PRIMAL_THREADS 2 /* as many chains, on however many threads */
+#define PRIMAL_THREADS 2
 
 /* Where a part may be; w is cost + price * demand of its own, above the same at its base. */
 struct primal_place {
@@ -57,28 +57,28 @@ struct primal {
     size_t rows;
     double *price;  /* [row]; 0 where there is no limit */
     double *by_row; /* [r * sites + site] the same, for sweeps */
-    double *heavy;  /* [row] what a unit over capacity costs */
+    double unit;    /* mean demand of a part, over all resources */
     int apps;
-    int *app_first;   /* [app + 1]; NULL without links: every part is its own app */
-    int *app_part;    /* the apps' parts, one app after the other */
-    int app_most;     /* parts of one app */
-    size_t app_cells; /* cells of one app */
-    int *place_of;    /* [part] its place in its app */
-    int *near_first;  /* [part + 1] */
+    int *app_first;           /* [app + 1]; NULL without links: every part is its own app */
+    int *app_part;            /* the apps' parts, one app after the other */
+    int app_most;             /* parts of one app */
+    size_t app_cells;         /* cells of one app */
+    int *place_of;            /* [part] its place in its app */
+    int *near_first;          /* [part + 1] */
     struct primal_near *near; /* other: a part of the grid */
     _Atomic bool stop;        /* the caller wants no more */
 };
 
 struct primal_core {
-    const struct primal *primal;
+    struct primal *primal;
     const int *choice; /* [part] the base */
     int64_t cost;      /* of the base */
     int parts;         /* active */
     int *part;         /* [active] */
     struct primal_place *base;
-    int *near_first; /* [active + 1]; NULL without links */
+    int *near_first;          /* [active + 1]; NULL without links */
     struct primal_near *near; /* other: active */
-    int moves; /* in order of rise */
+    int moves;                /* in order of rise */
     struct primal_move *move;
     struct primal_step *step;
     int steps_most; /* of one move */
@@ -86,8 +86,11 @@ struct primal_core {
     struct primal_index in;
     int64_t *slack; /* [row] capacity - load of the base */
     double idle;    /* the price of that */
+    double charge;  /* penalty of a row over capacity: what a part's room costs, about */
+    double *heavy;  /* [row] penalty of each unit over */
 };
 
+int primal_no_memory(const struct primal *primal);
 /* Fills choice[] with the cheapest cells at the dual's prices, app by app. */
 int primal_cheapest(struct primal *primal, int *choice) WARN_UNUSED;
 /* The core around `choice` of about `moves` moves. */
@@ -105,14 +108,15 @@ struct primal_chain_options {
     double trials;
     double hot;    /* moves per site that the first temperature would leave open */
     double cold;   /* and the last one */
+    double harsh;  /* factor on the penalties */
     double target; /* a cost that need not be improved on */
-    bool speaks;   /* calls the progress function: one of the chains, in the caller's thread */
 };
 
 /* Takes all memory that the run needs: an arena is for one thread. */
 int primal_chain_create(const struct primal_core *core, const struct primal_chain_options *options,
                         struct primal_chain **ret_chain) WARN_UNUSED;
-void primal_chain_run(struct primal_chain *chain);
+/* `speaks`: in the caller's thread, where the progress function is called. */
+void primal_chain_run(struct primal_chain *chain, bool speaks);
 /* The cheapest assignment met that keeps all is put over the core's choice[]; false: there was
  * none, and it is what the chain ended with. */
 bool primal_chain_best(const struct primal_chain *chain, int *choice);

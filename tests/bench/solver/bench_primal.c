@@ -28,24 +28,16 @@ struct instance {
     double gap_moonshot;
 };
 
-#define SINGLE(n, s, seed_, percent, discrete_) \
-    {.seed = seed_,                             \
-     .parts = n,                                \
-     .sites = s,                                \
-     .resources = 3,                            \
-     .app_parts = 1,                            \
-     .capacity_percent = percent,               \
-     .closed_percent = 20,                      \
-     .discrete = discrete_}
-#define TREES(n, s, seed_, chords)  \
-    {.seed = seed_,                 \
-     .parts = n,                    \
-     .sites = s,                    \
-     .resources = 3,                \
-     .app_parts = 8,                \
-     .chord_percent = chords,       \
-     .capacity_percent = 115,       \
-     .closed_percent = 20}
+#define SINGLE(n, s, seed_, percent, discrete_)                                  \
+    {                                                                            \
+        .seed = seed_, .parts = n, .sites = s, .resources = 3, .app_parts = 1,   \
+        .capacity_percent = percent, .closed_percent = 20, .discrete = discrete_ \
+    }
+#define TREES(n, s, seed_, chords)                                             \
+    {                                                                          \
+        .seed = seed_, .parts = n, .sites = s, .resources = 3, .app_parts = 8, \
+        .chord_percent = chords, .capacity_percent = 115, .closed_percent = 20 \
+    }
 
 static const struct instance instances[] = {
     {"single-1k", SINGLE(1000, 20, 1, 115, false), 1e-3, 3e-4},
@@ -170,7 +162,7 @@ static bool prices(const struct instance *instance, const struct settings *setti
                    const struct grid *grid, struct arena *arena, struct dual_result *ret_dual)
 {
     struct error err = {0};
-    struct dual_options options = {.threads = settings->threads, .sweeps_max = getenv("SW") ? strtod(getenv("SW"), NULL) : 0};
+    struct dual_options options = {.threads = settings->threads};
     size_t rows = (size_t)grid->sites * (size_t)grid->resources;
     double *kept = arena_array(arena, rows, sizeof(double));
     char path[256];
