@@ -195,7 +195,7 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
         view->nodes[i].index = view->probe[i].index = -1;
     bool plain = group->doubt_until_us <= now_us && !group->probed;
     if (plain)
-        windows_add(metrics, group->stretches, 1, until_us, view->nodes);
+        windows_add(metrics, group->stretches, until_us, view->nodes);
     for (int i = plain ? -1 : group->first; i >= 0; i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
         if (now_us - claim->seen_us > 2 * metrics->options.window_us)
@@ -204,18 +204,17 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
             view->incomplete = true;
             continue;
         }
-        if (!metrics->sources[claim->source].probe || group->kind == GROUP_PAIR) {
-            windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, until_us,
-                        view->nodes);
+        if (!claim->probe || group->kind == GROUP_PAIR) {
+            windows_add(metrics, windows_stretches(metrics, i), until_us, view->nodes);
             continue;
         }
         struct stretch one[STRETCHES];
         for (int k = 0; k < STRETCHES; k++)
             one[k] = (struct stretch){.index = -1};
-        windows_add(metrics, windows_stretches(metrics, i), metrics->claim_room, until_us, one);
+        windows_add(metrics, windows_stretches(metrics, i), until_us, one);
         struct stretch total = windows_total(one);
         int64_t told = 0;
-        for (int kind = 0; kind < SAMPLE_COUNT; kind++)
+        for (int kind = 0; kind < STRETCH_KINDS; kind++)
             told += total.count[kind];
         if (told > most)
             memcpy(view->probe, one, sizeof one);
@@ -270,7 +269,7 @@ static bool measure(const struct metrics *metrics, const struct group *group,
             break;
         case ESTIMATE_RTT_US:
             known = gauge_of(stretches, total, SAMPLE_RTT_US, ret);
-            ret->value = total->sum[SAMPLE_RTT_US]; /* the shortest, not the mean */
+            ret->value = total->sum[0]; /* the shortest, not the mean */
             break;
         case ESTIMATE_LATENCY_P99_US:
             return percentile_of(metrics, group, view->now_us, ret);
@@ -387,19 +386,20 @@ static bool used_of(const struct stretch *stretches, const struct stretch *total
 static bool gauge_of(const struct stretch *stretches, const struct stretch *total, int kind,
                      struct measured *ret)
 {
-    if (total->count[kind] == 0)
+    int at = stretch_place(kind);
+    if (total->count[at] == 0)
         return false;
     bool shortest = kind == SAMPLE_RTT_US;
     struct scatter scatter = {0};
     double mean =
-        shortest ? (double)total->sum[kind] : (double)total->sum[kind] / (double)total->count[kind];
+        shortest ? (double)total->sum[at] : (double)total->sum[at] / (double)total->count[at];
     for (int i = 0; i < STRETCHES; i++) {
-        if (stretches[i].index < 0 || stretches[i].count[kind] == 0)
+        if (stretches[i].index < 0 || stretches[i].count[at] == 0)
             continue;
-        double weight = shortest ? 1 : (double)stretches[i].count[kind];
-        scatter_add(&scatter, (double)stretches[i].sum[kind] / weight, mean, weight);
+        double weight = shortest ? 1 : (double)stretches[i].count[at];
+        scatter_add(&scatter, (double)stretches[i].sum[at] / weight, mean, weight);
     }
-    ret->value = total->sum[kind] / (shortest ? 1 : total->count[kind]);
+    ret->value = total->sum[at] / (shortest ? 1 : total->count[at]);
     ret->spread = scatter_spread(&scatter, ret->value);
     return true;
 }
@@ -430,15 +430,17 @@ static bool sketch_of(const struct metrics *metrics, const struct group *group, 
                       struct sketch *into)
 {
     int64_t present = now_us / metrics->options.window_us;
+    if (group->sketched_at < present - 1)
+        return false;
     for (int of_probe = 0; of_probe < 2 && into->count == 0; of_probe++)
         for (int i = group->first; i >= 0; i = windows_next(metrics, group, i)) {
             const struct claim *claim = &metrics->claims[i];
-            if (metrics->sources[claim->source].probe != (of_probe == 1) ||
-                suspect_doubted(claim, DOUBT_LATENCY, now_us))
+            if (claim->probe != (of_probe == 1) || suspect_doubted(claim, DOUBT_LATENCY, now_us))
                 continue;
+            const struct claim_sketch *halves = metrics->claim_sketches[i].of;
             for (int k = 0; k < 2; k++)
-                if (claim->sketches[k].index >= present - 1)
-                    sketch_merge(into, &claim->sketches[k].sketch);
+                if (halves[k].index >= present - 1)
+                    sketch_merge(into, &halves[k].sketch);
         }
     return into->count > 0;
 }

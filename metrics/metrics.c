@@ -32,7 +32,7 @@ struct run {
     int instance;
     struct metrics_reading list[RUN_MAX];
     int count;
-    int64_t busy_us; /* that its CPU counter covers */
+    struct stretch sums; /* of list */
 };
 
 static bool fresh_batch(struct taking *taking);
@@ -219,6 +219,21 @@ static void take_row(struct taking *taking, const struct message_sample *whose,
     }
 }
 
+static inline void run_clear(struct run *run)
+{
+    run->count = 0;
+    stretch_clear(&run->sums, 0);
+}
+
+/* elapsed_us: what a counter's reading covers. */
+static inline void run_add(struct run *run, int kind, int64_t value, int64_t elapsed_us)
+{
+    run->list[run->count++] = (struct metrics_reading){.kind = kind, .value = value};
+    run->sums.sum[kind] += value;
+    run->sums.count[kind]++;
+    run->sums.busy_us += kind == SAMPLE_CPU_NS ? elapsed_us : 0;
+}
+
 /* Takes the first of them and those behind it that instances have; returns how many. */
 static int take_run(struct taking *taking, const struct message_sample *whose, const uint8_t *kinds,
                     const int64_t *values, int count)
@@ -227,8 +242,7 @@ static int take_run(struct taking *taking, const struct message_sample *whose, c
     const char *site = place_of(taking, whose->site, NULL, NULL);
     struct run run;
     run.whose = whose;
-    run.count = 0;
-    run.busy_us = 0;
+    run_clear(&run);
     run.instance = site == NULL ? -1
                                 : windows_instance(metrics, taking->source, whose, site,
                                                    &taking->names, taking->now_us);
@@ -266,17 +280,17 @@ static int take_run(struct taking *taking, const struct message_sample *whose, c
             read_memory(taking, value, &run);
         } else if ((plain & bit) != 0 &&
                    (uint64_t)(value - instance->value[place]) <= PLAUSIBLE_ALWAYS) {
-            run.list[run.count++] =
-                (struct metrics_reading){.kind = kind, .value = value - instance->value[place]};
-            run.busy_us += kind == SAMPLE_CPU_NS ? elapsed_us : 0;
+            run_add(&run, kind, value - instance->value[place], elapsed_us);
             instance->value[place] = value;
             instance->present |= bit;
         } else {
             read_counter(taking, instance, kind, value, &run);
         }
         plain &= (uint8_t)~bit;
-        if (run.count == RUN_MAX)
+        if (run.count == RUN_MAX) {
             add_run(taking, &run);
+            run_clear(&run);
+        }
     } while (++taken < count && readable(kinds[taken], values[taken]));
     add_run(taking, &run);
     return taken;
@@ -285,8 +299,7 @@ static int take_run(struct taking *taking, const struct message_sample *whose, c
 static void read_memory(struct taking *taking, int64_t value, struct run *run)
 {
     if (plausible_gauge(SAMPLE_MEMORY_BYTES, value))
-        run->list[run->count++] =
-            (struct metrics_reading){.kind = SAMPLE_MEMORY_BYTES, .value = value};
+        run_add(run, SAMPLE_MEMORY_BYTES, value, 0);
     else
         metrics_refuse(taking->metrics, "node %s: %s uses %lld bytes of memory", taking->name,
                        told(run->whose->instance), (long long)value);
@@ -328,9 +341,7 @@ static void read_counter(struct taking *taking, struct instance *instance, int k
                        (long long)elapsed_us);
         return;
     }
-    run->list[run->count++] = (struct metrics_reading){.kind = kind, .value = delta};
-    if (kind == SAMPLE_CPU_NS)
-        run->busy_us += elapsed_us;
+    run_add(run, kind, delta, elapsed_us);
 }
 
 /* Gives counters an instant and a life of their own: what the instance says of them at present. */
@@ -354,14 +365,8 @@ static void add_run(struct taking *taking, struct run *run)
     const struct metrics_sink *sink = &metrics->options.sink;
     struct windows_place place;
     windows_place(metrics, instance->claim, &taking->now, &place);
-    for (int i = 0; i < place.count; i++) {
-        struct stretch *stretch = place.list[i];
-        for (int k = 0; k < run->count; k++) {
-            stretch->sum[run->list[k].kind] += run->list[k].value;
-            stretch->count[run->list[k].kind]++;
-        }
-        stretch->busy_us += run->busy_us;
-    }
+    for (int i = 0; i < place.count; i++)
+        stretch_add(place.list[i], &run->sums);
     if (run->count > 0 && instance->row >= 0 &&
         !suspect_doubted(&metrics->claims[instance->claim], DOUBT_ALL, taking->now_us)) {
         if (sink->add_all != NULL)
@@ -370,8 +375,6 @@ static void add_run(struct taking *taking, struct run *run)
             sink->add(sink->context, instance->row, run->list[k].kind, run->list[k].value,
                       taking->now_us);
     }
-    run->count = 0;
-    run->busy_us = 0;
 }
 
 /* Of a stretch the shortest round trip counts: what is longer waited in some queue. */
@@ -394,9 +397,10 @@ static void take_rtt(struct taking *taking, const struct message_sample *sample,
     windows_place(metrics, claim, &taking->now, &place);
     for (int i = 0; i < place.count; i++) {
         struct stretch *stretch = place.list[i];
-        if (stretch->count[SAMPLE_RTT_US] == 0 || value < stretch->sum[SAMPLE_RTT_US])
-            stretch->sum[SAMPLE_RTT_US] = value;
-        stretch->count[SAMPLE_RTT_US] = 1;
+        if (stretch->count[0] == 0 || value < stretch->sum[0])
+            stretch->sum[0] = value;
+        stretch->count[0] = 1;
+        stretch->pair = 1;
     }
     const struct metrics_sink *sink = &metrics->options.sink;
     if (sink->row == NULL || suspect_doubted(&metrics->claims[claim], DOUBT_ALL, taking->now_us))

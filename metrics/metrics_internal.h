@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "metrics/metrics.h"
 #include "metrics/plausible.h"
@@ -65,26 +67,45 @@ struct instance {
     int64_t before_us;
     uint64_t life;
     int64_t value[COUNTERS];
-};
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct instance) == 128, "the lines of an instance");
 
 struct lag {
     int64_t boot_us;
     uint64_t life;
 };
 
-/* Sums of one stretch of a window. Of round trips, sum is the shortest. */
+/* Kinds that workloads are measured by. Of a pair of sites only round trips are, which lie at the
+ * first place: so a stretch is two cache lines, of which judging touches thousands. */
+#define STRETCH_KINDS (SAMPLE_LATENCY_US_SUM + 1)
+static inline int stretch_place(int kind)
+{
+    return kind == SAMPLE_RTT_US ? 0 : kind;
+}
+
+/* Sums of one stretch of a window. Of a pair, sum is the shortest. */
 struct stretch {
-    int64_t index; /* now_us / length; -1: empty */
-    int64_t sum[SAMPLE_COUNT];
-    int64_t count[SAMPLE_COUNT]; /* of readings */
-    int64_t busy_us;             /* summed over instances: how long the CPU counters cover */
-};
+    int64_t sum[STRETCH_KINDS];
+    int64_t busy_us;              /* summed over instances: how long the CPU counters cover */
+    int32_t count[STRETCH_KINDS]; /* of readings */
+    int32_t pair;                 /* 1: of round trips */
+    int64_t index;                /* now_us / length; -1: empty */
+} __attribute__((aligned(16)));
+_Static_assert(sizeof(struct stretch) == 128, "the lines of a stretch");
+/* Line by line: for more at once compilers take a string instruction, which takes longer than all
+ * that is then added. */
+static inline void stretch_clear(struct stretch *stretch, int64_t index)
+{
+    memset(stretch, 0, 64);
+    memset((char *)stretch + 64, 0, 64);
+    stretch->index = index;
+}
 
 /* In what a claim is not believed. ALL: its requests, and so whatever is said per request. */
 enum doubt { DOUBT_ALL, DOUBT_HITS, DOUBT_LATENCY, DOUBT_COUNT };
 
-/* What one source says of a (workload, site) or a pair of sites; its stretches are in
- * metrics.claim_stretches. */
+/* What one source says of a (workload, site) or a pair of sites: a cache line. Its stretches are in
+ * metrics.claim_stretches, its sketches in metrics.claim_sketches. */
 struct claim {
     uint64_t hash;
     int source;
@@ -92,42 +113,63 @@ struct claim {
     int group_next;
     int all; /* group of the part at all sites; -1: a pair */
     int all_next;
+    bool probe; /* so is its source */
     int64_t seen_us;
     int64_t doubt_until_us[DOUBT_COUNT]; /* 0: believed */
+};
+_Static_assert(sizeof(struct claim) == 64, "the line of a claim");
+
+/* By halves of two windows: the present one and the one before count. */
+struct claim_sketches {
     struct claim_sketch {
-        int64_t index; /* now_us / window; the present one and the one before count */
+        int64_t index; /* now_us / window; -1: none yet */
         struct sketch sketch;
-    } sketches[2];
+    } of[2];
 };
 
 enum group_kind { GROUP_SITE, GROUP_ALL, GROUP_PAIR };
 
+/* Between which ends lies what all claims of a (workload, site) say in one stretch: a sum of
+ * stretches lies between the ends of all of them, so that it need not be made to see that no two
+ * are far apart. */
+enum agreed { AGREED_CPU, AGREED_IN, AGREED_OUT, AGREED_LATENCY, AGREED_HITS, AGREED_REQUESTS };
+#define AGREED_COUNT (AGREED_REQUESTS + 1)
+struct agreement {
+    int64_t index; /* the stretch; -1: it cannot be told of it */
+    uint64_t who;  /* the same for the same claims */
+    float low[AGREED_COUNT];
+    float high[AGREED_COUNT];
+};
+
 struct group {
     uint64_t hash;
+    int64_t seen_us;
+    int64_t first_us;
     enum group_kind kind;
     int first;              /* claim; -1: none */
     int64_t doubt_until_us; /* of any claim in it */
-    int64_t first_us;
-    int64_t seen_us;
-    bool probed; /* a probe's claim is among them */
-    bool whole;  /* all its sources have said as much in the stretch `heard_until` ends with as in
-                    the one before; false: something of them each */
+    bool probed;            /* a probe's claim is among them */
+    bool whole; /* all its sources have said as much in the stretch `heard_until` ends with as in
+                   the one before; false: something of them each */
+    bool told_whole;     /* estimates of it were of all that their stretches will hold, */
+    int64_t told_us;     /* were made last, */
+    int64_t told_until;  /* of the stretches before this one */
     int64_t heard_us;    /* when suspect.c looked whether all of them have spoken */
     int64_t heard_until; /* the stretch after the present one: they have, and agree; else less */
-    int64_t told_us;     /* when estimates were made of it last, */
-    int64_t told_until;  /* of the stretches before this one, */
-    bool told_whole;     /* and of all that they will hold */
-    char namespace_[LIMIT_NAME_BYTES];
-    char app[LIMIT_NAME_BYTES];
-    char workload[LIMIT_NAME_BYTES];
-    char site[LIMIT_REF_BYTES];
-    char peer[LIMIT_REF_BYTES];
-    struct stretch stretches[STRETCHES]; /* of all its nodes' claims, doubted or not */
+    int64_t sketched_at; /* the window of its claims' last sketch; -1: they have none */
     struct said {
         int64_t value; /* -1: never said */
         int64_t spread;
         int64_t at_us;
     } said[ESTIMATE_COUNT];
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    char site[LIMIT_REF_BYTES];
+    char peer[LIMIT_REF_BYTES];
+    struct agreement agreements[STRETCHES]; /* of a site, as suspect.c keeps them */
+    /* Of all its nodes' claims, doubted or not. */
+    _Alignas(64) struct stretch stretches[STRETCHES];
 };
 
 struct metrics {
@@ -140,9 +182,10 @@ struct metrics {
     struct group *groups;
     int source_count, instance_count, claim_count, group_count;
     int source_room, instance_room, lag_room, claim_room, group_room;
-    /* [STRETCHES][claim_room]: all claims' present stretches side by side, then all those before,
-     * because a batch touches one stretch of many claims and a judgement too. */
-    struct stretch *claim_stretches;
+    struct stretch (*claim_stretches)[STRETCHES]; /* one for each of claims */
+    int claim_stretch_room;
+    struct claim_sketches *claim_sketches; /* one for each of claims */
+    int claim_sketch_room;
     int64_t step_us;   /* the length of a stretch */
     int previous;      /* the instance found last in this batch; -1: none yet */
     int expected;      /* what came after it in the batch before */
@@ -204,14 +247,12 @@ static inline void windows_expect(const struct metrics *metrics, int instance, i
                                   const struct windows_now *now)
 {
     const char *next = (const char *)(metrics->instances + instance + 2);
-    const char *stretch = (const char *)(metrics->claim_stretches +
-                                         (ptrdiff_t)now->at * metrics->claim_room + claim + 2);
+    const char *stretch = (const char *)&metrics->claim_stretches[claim + 2][now->at];
     __builtin_prefetch(next, 1);
     __builtin_prefetch(next + 64, 1);
     __builtin_prefetch(metrics->claims + claim + 2, 1);
     __builtin_prefetch(stretch, 1);
     __builtin_prefetch(stretch + 64, 1);
-    __builtin_prefetch(stretch + 128, 1);
 }
 struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us);
 /* The group of a pair or a site; -1: none. */
@@ -224,16 +265,37 @@ static inline int windows_next(const struct metrics *metrics, const struct group
 }
 static inline struct stretch *windows_stretches(const struct metrics *metrics, int claim)
 {
-    return metrics->claim_stretches + claim; /* each claim_room after the one before */
+    return metrics->claim_stretches[claim];
 }
-/* Adds the whole stretches of a window, each `step` after the one before, to those of `into`, by
- * position; what is empty there (index < 0) is all zeroes. */
-void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
+/* Adds to sums and counts; of pairs the shorter stays. `total` keeps its index. */
+static inline void stretch_add(struct stretch *total, const struct stretch *one)
+{
+    typedef uint64_t sums __attribute__((vector_size(16), may_alias));
+    typedef uint32_t counts __attribute__((vector_size(16), may_alias));
+    _Static_assert(offsetof(struct stretch, busy_us) == 9 * 8 && STRETCH_KINDS == 9 &&
+                       offsetof(struct stretch, count) == 80,
+                   "sums and what is busy are five vectors, counts two and one more");
+    if (__builtin_expect(one->pair != 0, 0)) {
+        if (total->count[0] == 0 || (one->count[0] > 0 && one->sum[0] < total->sum[0]))
+            total->sum[0] = one->sum[0];
+        total->count[0] += one->count[0];
+        total->pair = 1;
+        return;
+    }
+    for (int i = 0; i < 5; i++)
+        ((sums *)total)[i] += ((const sums *)one)[i];
+    for (int i = 0; i < 2; i++)
+        ((counts *)total->count)[i] += ((const counts *)one->count)[i];
+    total->count[8] += one->count[8];
+}
+/* Adds the whole stretches of a window to those of `into`, by position; what is empty there (index
+ * < 0) is all zeroes. */
+void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
                  int64_t now_us, struct stretch into[STRETCHES]);
 struct stretch windows_total(const struct stretch stretches[STRETCHES]);
 /* The sum of a window's whole stretches: both of the above at once. */
-struct stretch windows_window(const struct metrics *metrics, const struct stretch *stretches,
-                              int step, int64_t now_us);
+struct stretch windows_window(const struct metrics *metrics,
+                              const struct stretch stretches[STRETCHES], int64_t now_us);
 
 /* ---- suspect.c ---- */
 /* Compares claims: what they say of a stretch when it is over, all of them; and as soon as all that

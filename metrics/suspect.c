@@ -10,11 +10,17 @@
  * as if it ended now. Where it does not agree yet nobody is doubted for that, since not all have
  * said as much as they will: it counts when it is over.
  */
+#include <float.h>
 #include <string.h>
 
 #include "metrics/metrics_internal.h"
 
 #define HITS_TOLERANCE_PPM 150000
+/* Apart by at most these factors and shares, no rule below finds two claims apart: its logarithms
+ * are off by a 64th each. */
+#define AGREED_FACTOR_3  2.9f
+#define AGREED_FACTOR_20 19.0f
+#define AGREED_SHARE     0.149f
 
 /* The claims of one thing, with what they say over the window. */
 struct witnesses {
@@ -22,9 +28,10 @@ struct witnesses {
     const struct stretch *totals[PLAUSIBLE_SOURCES_MAX];
     bool probe[PLAUSIBLE_SOURCES_MAX];
     int count;
-    int64_t present; /* the stretch after the last that they speak of */
-    bool early;      /* which is not over: who is out of line is only noted */
-    bool disagree;   /* somebody is */
+    int64_t present;             /* the stretch after the last that they speak of */
+    bool early;                  /* which is not over: who is out of line is only noted */
+    bool disagree;               /* somebody is */
+    struct agreement *agreement; /* where it goes, of a stretch that is over; NULL: nowhere */
 };
 
 static void judge_all(struct metrics *metrics, int64_t now_us);
@@ -42,6 +49,10 @@ static void compare(struct metrics *metrics, const struct group *group, struct w
                     enum doubt doubt, int counted, int per, int64_t tolerance, int64_t now_us);
 static void compare_with_probes(struct metrics *metrics, const struct group *group,
                                 struct witnesses *witnesses, int64_t now_us);
+static bool bounds_of(const struct witnesses *witnesses, struct agreement *ret_bounds,
+                      bool *ret_complete);
+static bool is_agreed(const struct agreement *bounds);
+static bool window_agreed(const struct group *group, int64_t present);
 static bool value_of(const struct metrics *metrics, const struct stretch *total, int counted,
                      int per, int64_t *ret_value);
 static void doubt_claim(struct metrics *metrics, const struct group *group, int claim,
@@ -91,7 +102,7 @@ static void judge_all(struct metrics *metrics, int64_t now_us)
 {
     int64_t at = metrics->judged_at;
     for (int i = 0; i < metrics->group_count; i++) {
-        const struct group *group = &metrics->groups[i];
+        struct group *group = &metrics->groups[i];
         if (now_us - group->seen_us > metrics->options.window_us || group->first < 0)
             continue;
         /* The latest stretch shows a lie that has just begun before it can move a whole window.
@@ -103,10 +114,12 @@ static void judge_all(struct metrics *metrics, int64_t now_us)
         struct witnesses witnesses;
         witnesses.present = at;
         witnesses.early = false;
+        witnesses.agreement = pair ? NULL : &group->agreements[(at - 1) % STRETCHES];
         bool enough = pair ? judge_pair(metrics, group, true, now_us)
                            : judge_site(metrics, group, &witnesses, true, now_us);
-        if (enough && (at + i) % STRETCHES != 0)
+        if ((enough && (at + i) % STRETCHES != 0) || (!pair && window_agreed(group, at)))
             continue;
+        witnesses.agreement = NULL;
         (void)(pair ? judge_pair(metrics, group, false, now_us)
                     : judge_site(metrics, group, &witnesses, false, now_us));
     }
@@ -134,6 +147,7 @@ static void listen(struct metrics *metrics, struct group *group, int64_t now_us)
     witnesses.present = at + 1;
     witnesses.early = true;
     witnesses.disagree = false;
+    witnesses.agreement = NULL;
     if (!judge_site(metrics, group, &witnesses, true, now_us))
         (void)judge_site(metrics, group, &witnesses, false, now_us);
     if (witnesses.disagree)
@@ -147,8 +161,8 @@ static void listen(struct metrics *metrics, struct group *group, int64_t now_us)
 static bool has_spoken(const struct metrics *metrics, int claim, int64_t at, bool *whole)
 {
     const struct stretch *stretches = windows_stretches(metrics, claim);
-    const struct stretch *now = &stretches[at % STRETCHES * metrics->claim_room];
-    const struct stretch *before = &stretches[(at - 1) % STRETCHES * metrics->claim_room];
+    const struct stretch *now = &stretches[at % STRETCHES];
+    const struct stretch *before = &stretches[(at - 1) % STRETCHES];
     if (now->index != at || said_in(now) == 0)
         return false;
     if (before->index == at - 1)
@@ -160,7 +174,7 @@ static bool has_spoken(const struct metrics *metrics, int claim, int64_t at, boo
 static int64_t said_in(const struct stretch *stretch)
 {
     int64_t count = 0;
-    for (int kind = 0; kind < SAMPLE_COUNT; kind++)
+    for (int kind = 0; kind < STRETCH_KINDS; kind++)
         count += stretch->count[kind];
     return count;
 }
@@ -186,18 +200,104 @@ static bool judge_site(struct metrics *metrics, const struct group *group,
     };
     witnesses->count = 0;
     gather(metrics, group, latest, now_us, witnesses);
+    struct agreement bounds;
+    bool complete = true;
+    bool agreed = bounds_of(witnesses, &bounds, &complete) && is_agreed(&bounds);
+    if (witnesses->agreement != NULL) {
+        bounds.index = complete ? witnesses->present - 1 : -1;
+        *witnesses->agreement = bounds;
+    }
     if (witnesses->count < 2)
         return true;
     bool enough = true;
     for (int i = 0; i < witnesses->count; i++)
         enough =
             enough && witnesses->totals[i]->sum[SAMPLE_REQUESTS] >= metrics->options.events_min;
+    if (agreed)
+        return enough;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         compare(metrics, group, witnesses, rules[i].doubt, rules[i].counted, rules[i].per,
                 rules[i].doubt == DOUBT_HITS ? hits_tolerance(witnesses) : rules[i].tolerance,
                 now_us);
     compare_with_probes(metrics, group, witnesses, now_us);
     return enough;
+}
+
+/* False when a probe is among them, which is another matter. `complete` becomes false when a sum of
+ * these and other stretches may lie outside: what was used without a request, or not all of those
+ * that there are. */
+static bool bounds_of(const struct witnesses *witnesses, struct agreement *ret_bounds,
+                      bool *ret_complete)
+{
+    static const int counted[] = {[AGREED_CPU] = SAMPLE_CPU_NS,
+                                  [AGREED_IN] = SAMPLE_BYTES_IN,
+                                  [AGREED_OUT] = SAMPLE_BYTES_OUT,
+                                  [AGREED_LATENCY] = SAMPLE_LATENCY_US_SUM};
+    struct agreement bounds = {.who = 0};
+    bool complete = witnesses->count < PLAUSIBLE_SOURCES_MAX;
+    for (int i = 0; i < AGREED_COUNT; i++)
+        bounds.low[i] = FLT_MAX;
+    for (int i = 0; i < witnesses->count; i++) {
+        const struct stretch *total = witnesses->totals[i];
+        float values[AGREED_COUNT] = {0};
+        double requests = (double)total->sum[SAMPLE_REQUESTS];
+        double lookups = (double)(total->sum[SAMPLE_HITS] + total->sum[SAMPLE_MISSES]);
+        double each = requests > 0 ? 1 / requests : 0;
+        int64_t used = 0;
+        for (int k = AGREED_CPU; k <= AGREED_LATENCY; k++) {
+            used |= total->sum[counted[k]];
+            values[k] = (float)((double)total->sum[counted[k]] * each);
+        }
+        if (lookups > 0)
+            values[AGREED_HITS] = (float)((double)total->sum[SAMPLE_HITS] / lookups);
+        values[AGREED_REQUESTS] = (float)requests;
+        complete = complete && !witnesses->probe[i] && (requests > 0 || used == 0);
+        bounds.who += (uint64_t)(witnesses->claims[i] + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 8;
+        for (int k = 0; k < AGREED_COUNT; k++) {
+            if (k == AGREED_HITS ? lookups <= 0 : k != AGREED_REQUESTS && requests <= 0)
+                continue; /* it says nothing */
+            bounds.low[k] = values[k] < bounds.low[k] ? values[k] : bounds.low[k];
+            bounds.high[k] = values[k] > bounds.high[k] ? values[k] : bounds.high[k];
+        }
+        if (witnesses->probe[i])
+            bounds.high[AGREED_REQUESTS] = FLT_MAX;
+    }
+    *ret_bounds = bounds;
+    *ret_complete = complete;
+    return bounds.high[AGREED_REQUESTS] < FLT_MAX;
+}
+
+static bool is_agreed(const struct agreement *bounds)
+{
+    static const float factors[] = {
+        [AGREED_CPU] = AGREED_FACTOR_3, [AGREED_IN] = AGREED_FACTOR_3,
+        [AGREED_OUT] = AGREED_FACTOR_3, [AGREED_LATENCY] = AGREED_FACTOR_20,
+        [AGREED_HITS] = FLT_MAX,        [AGREED_REQUESTS] = AGREED_FACTOR_20};
+    for (int k = 0; k < AGREED_COUNT; k++)
+        if (k != AGREED_HITS && bounds->high[k] > factors[k] * bounds->low[k])
+            return false;
+    return bounds->high[AGREED_HITS] - bounds->low[AGREED_HITS] <= AGREED_SHARE;
+}
+
+/* What a request took in a window is a mean of what it took in its stretches, so between their
+ * ends; and of requests sums lie between the sums, where it was the same claims throughout. */
+static bool window_agreed(const struct group *group, int64_t present)
+{
+    struct agreement all = group->agreements[(present - 1) % STRETCHES];
+    if (all.index != present - 1)
+        return false;
+    for (int64_t at = present - STRETCHES + 1; at < present - 1; at++) {
+        const struct agreement *one = &group->agreements[at % STRETCHES];
+        if (at < 0 || one->index != at || one->who != all.who)
+            return false;
+        for (int k = 0; k < AGREED_REQUESTS; k++) {
+            all.low[k] = one->low[k] < all.low[k] ? one->low[k] : all.low[k];
+            all.high[k] = one->high[k] > all.high[k] ? one->high[k] : all.high[k];
+        }
+        all.low[AGREED_REQUESTS] += one->low[AGREED_REQUESTS];
+        all.high[AGREED_REQUESTS] += one->high[AGREED_REQUESTS];
+    }
+    return is_agreed(&all);
 }
 
 /* The way from a to b is as long as the way from b to a: both ends' claims are witnesses. */
@@ -241,21 +341,27 @@ static void gather(const struct metrics *metrics, const struct group *group, boo
     for (int i = group->first; i >= 0 && into->count < PLAUSIBLE_SOURCES_MAX;
          i = windows_next(metrics, group, i)) {
         const struct claim *claim = &metrics->claims[i];
+        int next = windows_next(metrics, group, i);
+        if (next >= 0) {
+            const struct stretch *expected =
+                &windows_stretches(metrics, next)[(present - 1) % STRETCHES];
+            __builtin_prefetch(&metrics->claims[next]);
+            __builtin_prefetch(expected);
+            __builtin_prefetch((const char *)expected + 64);
+        }
         if (now_us - claim->seen_us > metrics->options.window_us)
             continue;
-        const struct stretch *total =
-            &windows_stretches(metrics, i)[(present - 1) % STRETCHES * metrics->claim_room];
+        const struct stretch *total = &windows_stretches(metrics, i)[(present - 1) % STRETCHES];
         if (latest && total->index != present - 1)
             continue;
         if (!latest) {
             metrics->scratch[into->count] =
-                windows_window(metrics, windows_stretches(metrics, i), metrics->claim_room,
-                               present * metrics->step_us);
+                windows_window(metrics, windows_stretches(metrics, i), present * metrics->step_us);
             total = &metrics->scratch[into->count];
         }
         into->claims[into->count] = i;
         into->totals[into->count] = total;
-        into->probe[into->count++] = metrics->sources[claim->source].probe;
+        into->probe[into->count++] = claim->probe;
     }
 }
 
@@ -295,7 +401,7 @@ static bool value_of(const struct metrics *metrics, const struct stretch *total,
                      int per, int64_t *ret_value)
 {
     int64_t enough = metrics->options.events_min;
-    int64_t sum = total->sum[counted];
+    int64_t sum = total->sum[stretch_place(counted)];
     if (counted == SAMPLE_HITS) {
         int64_t all = sum + total->sum[per];
         *ret_value = all > 0 ? (int64_t)((__int128)sum * PPM / all) : 0;
@@ -303,7 +409,7 @@ static bool value_of(const struct metrics *metrics, const struct stretch *total,
     }
     if (counted == SAMPLE_RTT_US) {
         *ret_value = plausible_log(sum);
-        return total->count[counted] > 0;
+        return total->count[stretch_place(counted)] > 0;
     }
     if (counted == SAMPLE_REQUESTS) {
         *ret_value = plausible_log(sum);

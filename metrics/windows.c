@@ -69,12 +69,13 @@ void windows_destroy(struct metrics *metrics)
 {
     for (int i = 0; i < metrics->claim_count; i++)
         for (int k = 0; k < 2; k++)
-            sketch_done(&metrics->claims[i].sketches[k].sketch);
+            sketch_done(&metrics->claim_sketches[i].of[k].sketch);
     free(metrics->sources);
     free(metrics->instances);
     free(metrics->lags);
     free(metrics->claims);
     free(metrics->claim_stretches);
+    free(metrics->claim_sketches);
     free(metrics->groups);
     free(metrics->scratch);
     free(metrics->source_table.slots);
@@ -204,11 +205,9 @@ void windows_place(struct metrics *metrics, int claim, const struct windows_now 
 {
     struct claim *of = &metrics->claims[claim];
     int count = 0;
-    ret_place->list[count++] = stretch_at(
-        windows_stretches(metrics, claim) + (ptrdiff_t)now->at * metrics->claim_room, now->index);
+    ret_place->list[count++] = stretch_at(&windows_stretches(metrics, claim)[now->at], now->index);
     of->seen_us = now->us;
-    bool probe =
-        metrics->sources[of->source].probe && metrics->groups[of->group].kind != GROUP_PAIR;
+    bool probe = of->probe && of->all >= 0;
     for (int i = 0; i < 2; i++) {
         int at = i == 0 ? of->group : of->all;
         if (at < 0)
@@ -227,16 +226,8 @@ void windows_place(struct metrics *metrics, int claim, const struct windows_now 
 /* Begins it anew when it is of another round of the window. */
 static inline struct stretch *stretch_at(struct stretch *stretch, int64_t index)
 {
-    if (stretch->index != index) {
-        /* Line by line: for more at once compilers take a string instruction, which takes longer
-         * than all that is then added. */
-        _Static_assert(sizeof *stretch == 3 * LINE_BYTES, "the lines of a stretch");
-        char *lines = (char *)stretch;
-        memset(lines, 0, LINE_BYTES);
-        memset(lines + LINE_BYTES, 0, LINE_BYTES);
-        memset(lines + 2 * LINE_BYTES, 0, LINE_BYTES);
-        stretch->index = index;
-    }
+    if (stretch->index != index)
+        stretch_clear(stretch, index);
     return stretch;
 }
 
@@ -244,13 +235,16 @@ struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us
 {
     struct windows_now now = windows_now(metrics, now_us);
     int64_t index = now_us / metrics->options.window_us;
-    struct claim_sketch *half = &metrics->claims[claim].sketches[index % 2];
+    struct claim_sketch *half = &metrics->claim_sketches[claim].of[index % 2];
     if (half->index != index) {
         sketch_clear(&half->sketch);
         half->index = index;
     }
     struct windows_place place;
     windows_place(metrics, claim, &now, &place); /* it is heard of */
+    metrics->groups[metrics->claims[claim].group].sketched_at = index;
+    if (metrics->claims[claim].all >= 0)
+        metrics->groups[metrics->claims[claim].all].sketched_at = index;
     return &half->sketch;
 }
 
@@ -260,20 +254,19 @@ int windows_find(const struct metrics *metrics, enum group_kind kind, const stru
     return table_find(&metrics->group_table, group_hash(kind, key), same_group, &wanted);
 }
 
-void windows_add(const struct metrics *metrics, const struct stretch *stretches, int step,
+void windows_add(const struct metrics *metrics, const struct stretch stretches[STRETCHES],
                  int64_t now_us, struct stretch into[STRETCHES])
 {
     int64_t present = now_us / metrics->step_us;
     for (int i = 0; i < STRETCHES; i++) {
-        const struct stretch *stretch = &stretches[(ptrdiff_t)i * step];
-        if (!in_window(stretch, present))
+        if (!in_window(&stretches[i], present))
             continue;
         struct stretch *sum = &into[i];
         if (sum->index < 0)
-            *sum = *stretch; /* the first */
+            *sum = stretches[i]; /* the first */
         else
-            total_add(sum, stretch);
-        sum->index = stretch->index;
+            total_add(sum, &stretches[i]);
+        sum->index = stretches[i].index;
     }
 }
 
@@ -286,20 +279,14 @@ struct stretch windows_total(const struct stretch stretches[STRETCHES])
     return total;
 }
 
-struct stretch windows_window(const struct metrics *metrics, const struct stretch *stretches,
-                              int step, int64_t now_us)
+struct stretch windows_window(const struct metrics *metrics,
+                              const struct stretch stretches[STRETCHES], int64_t now_us)
 {
     int64_t present = now_us / metrics->step_us;
     struct stretch total = {.index = -1};
-    /* They lie far apart, where no processor expects them. */
     for (int i = 0; i < STRETCHES; i++)
-        for (size_t line = 0; line < sizeof *stretches; line += LINE_BYTES)
-            __builtin_prefetch((const char *)&stretches[(ptrdiff_t)i * step] + line);
-    for (int i = 0; i < STRETCHES; i++) {
-        const struct stretch *one = &stretches[(ptrdiff_t)i * step];
-        if (in_window(one, present))
-            total_add(&total, one);
-    }
+        if (in_window(&stretches[i], present))
+            total_add(&total, &stretches[i]);
     return total;
 }
 
@@ -311,16 +298,7 @@ static bool in_window(const struct stretch *stretch, int64_t present)
 
 static void total_add(struct stretch *total, const struct stretch *one)
 {
-    bool shorter =
-        one->count[SAMPLE_RTT_US] > 0 &&
-        (total->count[SAMPLE_RTT_US] == 0 || one->sum[SAMPLE_RTT_US] < total->sum[SAMPLE_RTT_US]);
-    int64_t rtt_us = shorter ? one->sum[SAMPLE_RTT_US] : total->sum[SAMPLE_RTT_US];
-    for (int kind = 0; kind < SAMPLE_COUNT; kind++) {
-        total->sum[kind] += one->sum[kind];
-        total->count[kind] += one->count[kind];
-    }
-    total->sum[SAMPLE_RTT_US] = rtt_us;
-    total->busy_us += one->busy_us;
+    stretch_add(total, one);
     total->index = one->index > total->index ? one->index : total->index;
 }
 
@@ -363,7 +341,8 @@ static int group_of(struct metrics *metrics, enum group_kind kind, const struct 
                             .kind = kind,
                             .first = -1,
                             .first_us = now_us,
-                            .seen_us = now_us};
+                            .seen_us = now_us,
+                            .sketched_at = -1};
     str_format(group->namespace_, sizeof group->namespace_, "%s", key->namespace_);
     str_format(group->app, sizeof group->app, "%s", key->app);
     str_format(group->workload, sizeof group->workload, "%s", key->workload);
@@ -372,7 +351,7 @@ static int group_of(struct metrics *metrics, enum group_kind kind, const struct 
     for (int i = 0; i < ESTIMATE_COUNT; i++)
         group->said[i].value = -1;
     for (int i = 0; i < STRETCHES; i++)
-        group->stretches[i].index = -1;
+        group->stretches[i].index = group->agreements[i].index = -1;
     table_put(&metrics->group_table, group->hash, metrics->group_count);
     return metrics->group_count++;
 }
@@ -402,10 +381,12 @@ static int claim_of(struct metrics *metrics, int source, int group, int all, int
                             .group_next = metrics->groups[group].first,
                             .all = all,
                             .all_next = all < 0 ? -1 : metrics->groups[all].first,
+                            .probe = metrics->sources[source].probe,
                             .seen_us = now_us};
     for (int i = 0; i < STRETCHES; i++)
-        windows_stretches(metrics, metrics->claim_count)[i * metrics->claim_room].index = -1;
-    claim->sketches[0].index = claim->sketches[1].index = -1;
+        windows_stretches(metrics, metrics->claim_count)[i].index = -1;
+    metrics->claim_sketches[metrics->claim_count] =
+        (struct claim_sketches){.of = {{.index = -1}, {.index = -1}}};
     metrics->groups[group].first = metrics->claim_count;
     if (all >= 0)
         metrics->groups[all].first = metrics->claim_count;
@@ -444,7 +425,7 @@ static bool make_way(struct metrics *metrics, int64_t now_us)
         claims[i] = keep ? count : -1;
         if (!keep) {
             for (int k = 0; k < 2; k++)
-                sketch_done(&claim.sketches[k].sketch);
+                sketch_done(&metrics->claim_sketches[i].of[k].sketch);
             continue;
         }
         claim.group = groups[claim.group];
@@ -458,10 +439,10 @@ static bool make_way(struct metrics *metrics, int64_t now_us)
             metrics->groups[claim.all].first = count;
         }
         metrics->claims[count] = claim;
-        for (int k = 0; k < STRETCHES; k++) {
-            struct stretch *row = metrics->claim_stretches + k * metrics->claim_room;
-            row[count] = row[i];
-        }
+        memmove(&metrics->claim_sketches[count], &metrics->claim_sketches[i],
+                sizeof *metrics->claim_sketches);
+        memmove(&metrics->claim_stretches[count], &metrics->claim_stretches[i],
+                sizeof *metrics->claim_stretches);
         table_put(&metrics->claim_table, claim.hash, count++);
     }
     metrics->claim_count = count;
@@ -513,26 +494,16 @@ static void *line_alloc(size_t bytes)
     return memory;
 }
 
-/* Room for one more claim and its stretches. */
+/* Room for one more claim, its sketches and its stretches. */
 static bool grow_claims(struct metrics *metrics)
 {
-    int room = metrics->claim_room;
-    int before = room;
-    if (!grow((void **)&metrics->claims, &room, metrics->claim_count, CLAIMS_MAX,
-              sizeof *metrics->claims))
-        return false;
-    if (room == before)
-        return true;
-    struct stretch *larger = line_alloc((size_t)room * STRETCHES * sizeof *larger);
-    if (larger == NULL)
-        return false; /* claims are longer than claim_room says: harmless */
-    for (int i = 0; i < STRETCHES && before > 0; i++)
-        memcpy(larger + (ptrdiff_t)i * room, metrics->claim_stretches + (ptrdiff_t)i * before,
-               (size_t)metrics->claim_count * sizeof *larger);
-    free(metrics->claim_stretches);
-    metrics->claim_stretches = larger;
-    metrics->claim_room = room;
-    return true;
+    int count = metrics->claim_count;
+    return grow((void **)&metrics->claim_sketches, &metrics->claim_sketch_room, count, CLAIMS_MAX,
+                sizeof *metrics->claim_sketches) &&
+           grow((void **)&metrics->claim_stretches, &metrics->claim_stretch_room, count, CLAIMS_MAX,
+                sizeof *metrics->claim_stretches) &&
+           grow((void **)&metrics->claims, &metrics->claim_room, count, CLAIMS_MAX,
+                sizeof *metrics->claims);
 }
 
 /* Quicker than hash_str, eight bytes at a time; the same for as long as a process lives, which is
