@@ -204,10 +204,11 @@ static void test_options(void **state)
     assert_int_equal(options.memory_bytes, INT64_C(2) << 30);
     assert_int_equal(options.tag_count, 2);
     assert_string_equal(options.inbox, "_INBOX.n.n1");
-    const char *const wrong[][3] = {{"--mcpu", "many", NULL},    {"--tag", "novalue", NULL},
-                                    {"--memory", "2Gi B", NULL}, {"--colour", "red", NULL},
-                                    {"--name", "N_1", NULL},     {"stray", NULL, NULL},
-                                    {"--site", NULL, NULL},      {"--log-files", "0", NULL}};
+    const char *const wrong[][3] = {{"--mcpu", "many", NULL},      {"--tag", "novalue", NULL},
+                                    {"--memory", "2Gi B", NULL},   {"--colour", "red", NULL},
+                                    {"--name", "N_1", NULL},       {"stray", NULL, NULL},
+                                    {"--site", NULL, NULL},        {"--log-files", "0", NULL},
+                                    {"--scheduler-key", "k", NULL}}; /* without a seed */
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_true(parse(wrong[i], &options, &err) < 0);
 }
