@@ -127,6 +127,9 @@ struct solution {
     int64_t nodes;      /* branch-and-bound nodes spent */
     int *conflict;      /* rule indices */
     int conflict_count;
+    /* The certificate: prices that prove the bound, or most of it (verify.h); NULL: none. */
+    double *price;       /* [rule]: nano-dollars per unit of a capacity rule's resource; else 0 */
+    double *meter_price; /* [meter]: nano-dollars per byte */
     char text[LIMIT_TEXT_BYTES]; /* why NONE */
 };
 
@@ -136,7 +139,8 @@ struct strbuf;
 void problem_encode(const struct problem *problem, struct strbuf *out);
 int problem_decode(const void *bytes, size_t count, struct arena *arena,
                    struct problem *ret_problem, struct error *err) WARN_UNUSED;
-void solution_encode(const struct solution *solution, int part_count, struct strbuf *out);
+void solution_encode(const struct problem *problem, const struct solution *solution,
+                     struct strbuf *out);
 int solution_decode(const void *bytes, size_t count, const struct problem *problem,
                     struct arena *arena, struct solution *ret_solution,
                     struct error *err) WARN_UNUSED;

@@ -7,13 +7,14 @@
 #include "model/problem.h"
 
 #include <endian.h>
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/str.h"
 
 #define PROBLEM_MAGIC  UINT32_C(0x32505242) /* "BRP2" */
-#define SOLUTION_MAGIC UINT32_C(0x31535242) /* "BRS1" */
+#define SOLUTION_MAGIC UINT32_C(0x32535242) /* "BRS2" */
 
 /* Counts that a frame may state. The exact solver is for small problems; these only bound memory.
  */
@@ -45,6 +46,7 @@ static void put(struct strbuf *out, uint64_t value, size_t bytes);
 static void put_text(struct strbuf *out, const char *text);
 static void put_costs(struct strbuf *out, const int64_t *costs, size_t count);
 static void put_part(struct strbuf *out, const struct problem_part *part);
+static void put_prices(struct strbuf *out, const double *price, int count);
 static void put_uses(struct strbuf *out, const struct problem_use *use, int use_count,
                      size_t cells);
 static void put_rule(struct strbuf *out, const struct problem *problem,
@@ -56,6 +58,7 @@ static int get_count(struct reader *in, const char *what, int64_t max, size_t by
 static void get_text(struct reader *in, char *out, size_t capacity);
 static void *get_memory(struct reader *in, size_t count, size_t bytes_each);
 static int64_t *get_costs(struct reader *in, size_t count);
+static double *get_prices(struct reader *in, const char *what, int count, double least);
 static void get_part(struct reader *in, const struct problem *problem, struct problem_part *part);
 static struct problem_use *get_uses(struct reader *in, size_t cells, int meter_count,
                                     int *ret_use_count);
@@ -152,9 +155,10 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
     return 0;
 }
 
-void solution_encode(const struct solution *solution, int part_count, struct strbuf *out)
+void solution_encode(const struct problem *problem, const struct solution *solution,
+                     struct strbuf *out)
 {
-    int parts = solution->choice == NULL ? 0 : part_count;
+    int parts = solution->choice == NULL ? 0 : problem->part_count;
     put(out, SOLUTION_MAGIC, 4);
     put(out, (uint64_t)solution->status, 4);
     put(out, (uint64_t)solution->cost_nusd, 8);
@@ -168,6 +172,12 @@ void solution_encode(const struct solution *solution, int part_count, struct str
     for (int i = 0; i < solution->conflict_count; i++) {
         put(out, (uint64_t)solution->conflict[i], 4);
     }
+    bool priced = solution->price != NULL && solution->meter_price != NULL;
+    put(out, priced, 1);
+    if (priced) {
+        put_prices(out, solution->price, problem->rule_count);
+        put_prices(out, solution->meter_price, problem->meter_count);
+    }
     put_text(out, solution->text);
 }
 
@@ -177,7 +187,7 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
     struct reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
     struct solution solution = {0};
     if (get(&in, 4) != SOLUTION_MAGIC && !in.failed) {
-        return error_set(err, ERR_INVALID, 0, "solution frame: it does not start with \"BRS1\"");
+        return error_set(err, ERR_INVALID, 0, "solution frame: it does not start with \"BRS2\"");
     }
     solution.status = (enum solve_status)get_range(&in, 4, "status", 0, SOLVE_NONE);
     solution.cost_nusd = (int64_t)get(&in, 8);
@@ -199,6 +209,10 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
         get_memory(&in, (size_t)solution.conflict_count, sizeof(*solution.conflict));
     for (int i = 0; i < solution.conflict_count && !in.failed; i++) {
         solution.conflict[i] = (int)get_range(&in, 4, "rule", 0, problem->rule_count - 1);
+    }
+    if (get_range(&in, 1, "with prices", 0, 1) == 1) {
+        solution.price = get_prices(&in, "a rule's price", problem->rule_count, 0);
+        solution.meter_price = get_prices(&in, "a meter's price", problem->meter_count, -INFINITY);
     }
     get_text(&in, solution.text, sizeof(solution.text));
     if (!in.failed && placed && solution.bound_nusd > solution.cost_nusd) {
@@ -267,6 +281,16 @@ static void put_costs(struct strbuf *out, const int64_t *costs, size_t count)
         store(text + used, (uint64_t)costs[i], 8);
     }
     strbuf_append(out, text, used);
+}
+
+/* As the bits of an IEEE 754 double. */
+static void put_prices(struct strbuf *out, const double *price, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, &price[i], sizeof(bits));
+        put(out, bits, 8);
+    }
 }
 
 static void put_part(struct strbuf *out, const struct problem_part *part)
@@ -427,6 +451,23 @@ static int64_t *get_costs(struct reader *in, size_t count)
     in->at += 8 * count;
     in->left -= 8 * count;
     return costs;
+}
+
+/* Finite, and `least` at least. */
+static double *get_prices(struct reader *in, const char *what, int count, double least)
+{
+    if (!in->failed && in->left / 8 < (size_t)count) {
+        (void)fail(in, ERR_INVALID, "it ends within prices", count);
+    }
+    double *price = get_memory(in, (size_t)count, sizeof(*price));
+    for (int i = 0; i < count && !in->failed; i++) {
+        uint64_t bits = get(in, 8);
+        memcpy(&price[i], &bits, sizeof(bits));
+        if (!isfinite(price[i]) || price[i] < least) {
+            (void)fail(in, ERR_INVALID, what, i);
+        }
+    }
+    return price;
 }
 
 static void get_part(struct reader *in, const struct problem *problem, struct problem_part *part)

@@ -125,7 +125,7 @@ static int answer(const char *request, size_t bytes, int output)
     struct strbuf out;
     strbuf_init(&out, SOLVE_REQUEST_BYTES_MAX);
     strbuf_append(&out, "\0\0\0\0", 4);
-    solution_encode(&solution, problem.part_count, &out);
+    solution_encode(&problem, &solution, &out);
     rc = strbuf_error(&out, &err);
     for (size_t i = 0; i < 4 && rc == 0; i++) {
         out.text[i] = (char)(unsigned char)((out.bytes - 4) >> (8 * i));

@@ -61,7 +61,8 @@ struct reduced {
     int *degree;
     struct active_meter *meters;
     int meter_count;
-    int *active_of; /* [meter of the problem]: its index in meters[], or -1 */
+    int *active_of;      /* [meter of the problem]: its index in meters[], or -1 */
+    double *meter_price; /* [meter of the problem]: nano-dollars per byte of its line */
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
     bool empty;     /* a part has no open choice: no assignment is left */

@@ -55,8 +55,9 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
     reduced->meters = arena_array(arena, meters, sizeof(*reduced->meters));
     folding.folds = arena_array(arena, meters, sizeof(*folding.folds));
     folding.touched = arena_array(arena, meters, sizeof(*folding.touched));
-    if (reduced->meters == NULL || folding.folds == NULL || folding.touched == NULL ||
-        cell_uses_init(&folding.uses, problem, arena) < 0) {
+    reduced->meter_price = arena_array(arena, meters, sizeof(double));
+    if (reduced->meters == NULL || reduced->meter_price == NULL || folding.folds == NULL ||
+        folding.touched == NULL || cell_uses_init(&folding.uses, problem, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
     }
     int rc = keep_metered_pairs(reduced, arena, err);
@@ -297,6 +298,7 @@ static int line_find(struct folding *folding, int meter, struct error *err)
     nusd intercept =
         meter_line(source, (int64_t)fold->min, (int64_t)fold->max, &fold->slope, &active);
     reduced->constant += (int64_t)intercept;
+    reduced->meter_price[meter] = (double)fold->slope / (double)source->per_bytes;
     if (active) {
         reduced->meters[reduced->meter_count++] =
             (struct active_meter){.meter = meter,

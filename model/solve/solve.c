@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/solve/certify.h"
 #include "model/solve/couple.h"
 #include "model/solve/mip.h"
 #include "model/solve/reduce.h"
@@ -49,6 +50,9 @@ void solve_problem(const struct problem *problem, const struct solve_options *op
     int rc = run(&attempt, &budget, &solution, &err);
     if (rc == 0 && solution.status == SOLVE_INFEASIBLE) {
         rc = solve_conflict(problem, &budget, arena, &solution, &err);
+    }
+    if (rc == 0 && solution.choice != NULL) {
+        rc = solve_certify(&attempt.reduced, arena, &solution, &err);
     }
     if (rc < 0) {
         solution = (struct solution){.status = SOLVE_NONE, .nodes = solution.nodes};

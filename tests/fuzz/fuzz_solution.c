@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, (size_t)1 << 20);
     struct problem_part parts[] = {{.choice_count = 4}, {.choice_count = 4}, {.choice_count = 2}};
     const struct problem problem = {
-        .part_count = 3, .site_count = 4, .rule_count = 5, .parts = parts};
+        .part_count = 3, .site_count = 4, .rule_count = 5, .meter_count = 2, .parts = parts};
     struct solution solution;
     struct error err = {0};
     if (solution_decode(data, size, &problem, &arena, &solution, &err) < 0) {
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct strbuf again;
     strbuf_init(&again, (size_t)1 << 20);
-    solution_encode(&solution, problem.part_count, &again);
+    solution_encode(&problem, &solution, &again);
     BERTH_ASSERT(again.bytes == size && memcmp(again.text, data, size) == 0);
     strbuf_done(&again);
     arena_done(&arena);

@@ -26,7 +26,8 @@ int main(void)
         struct strbuf out;
         strbuf_init(&out, 1 << 16);
         strbuf_append(&out, "\0\0\0\0", 4);
-        solution_encode(&lie, 1, &out);
+        const struct problem problem = {.part_count = 1};
+        solution_encode(&problem, &lie, &out);
         out.text[0] = (char)(out.bytes - 4);
         if (write(STDOUT_FILENO, out.text, out.bytes) != (ssize_t)out.bytes) {
             return 1;

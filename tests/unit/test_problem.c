@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "base/str.h"
 #include "model/problem.h"
@@ -252,7 +253,7 @@ static void test_solution_frame(void **state)
                             .nodes = 7};
     struct strbuf frame;
     strbuf_init(&frame, 1 << 20);
-    solution_encode(&sent, 2, &frame);
+    solution_encode(&s.problem, &sent, &frame);
     struct arena arena;
     arena_init(&arena, 1 << 20);
     struct solution read;
@@ -262,23 +263,45 @@ static void test_solution_frame(void **state)
     assert_int_equal(read.choice[0], 1);
     assert_int_equal(read.cost_nusd, 111);
     assert_int_equal(read.nodes, 7);
+    assert_null(read.price);
+    /* Prices come bit for bit; one below zero, or that is no number, does not come. */
+    double *price = arena_array(&arena, (size_t)s.problem.rule_count, sizeof(double));
+    double *meter_price = arena_array(&arena, (size_t)s.problem.meter_count + 1, sizeof(double));
+    price[0] = 0.1;
+    sent.price = price;
+    sent.meter_price = meter_price;
+    strbuf_reset(&frame);
+    solution_encode(&s.problem, &sent, &frame);
+    assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err), 0);
+    assert_true(read.price[0] == 0.1);
+    assert_int_equal(solution_decode(frame.text, frame.bytes - 9, &s.problem, &arena, &read, &err),
+                     ERR_INVALID);
+    static const double refused[] = {-1, NAN, INFINITY};
+    for (size_t i = 0; i < 3; i++) {
+        price[0] = refused[i];
+        strbuf_reset(&frame);
+        solution_encode(&s.problem, &sent, &frame);
+        assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err),
+                         ERR_INVALID);
+    }
+    sent.price = NULL;
     /* A site that the problem does not have, and a bound above the cost. */
     sent.choice = (int[]){1, 3};
     strbuf_reset(&frame);
-    solution_encode(&sent, 2, &frame);
+    solution_encode(&s.problem, &sent, &frame);
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err),
                      ERR_INVALID);
     sent.choice = (int[]){1, 0};
     sent.bound_nusd = 112;
     strbuf_reset(&frame);
-    solution_encode(&sent, 2, &frame);
+    solution_encode(&s.problem, &sent, &frame);
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err),
                      ERR_INVALID);
     /* A conflict of rules that exist. */
     struct solution none = {
         .status = SOLVE_INFEASIBLE, .conflict = (int[]){0, 3}, .conflict_count = 2};
     strbuf_reset(&frame);
-    solution_encode(&none, 2, &frame);
+    solution_encode(&s.problem, &none, &frame);
     assert_int_equal(solution_decode(frame.text, frame.bytes, &s.problem, &arena, &read, &err), 0);
     assert_int_equal(read.conflict_count, 2);
     assert_int_equal(read.conflict[1], 3);

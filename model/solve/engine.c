@@ -1,0 +1,291 @@
+#include "model/solve/engine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/solve/branch.h"
+#include "model/solve/primal.h"
+#include "model/solve/solve.h"
+#include "model/solve/whole.h"
+
+/* Additions that branch and bound may take unless told: some seconds. */
+#define BRANCH_WORK INT64_C(4000000000)
+/* Cells of tables that branch and bound is tried on, and cells of parts that GLPK is. */
+#define BRANCH_CELLS 4000000.0
+#define GLPK_CELLS   6000
+
+struct engine {
+    const struct grid *grid;
+    const struct engine_options *options;
+    struct arena *arena;
+    struct engine_result result;
+    bool found;
+    int64_t *load; /* [row] */
+    int *current;  /* of options->start */
+};
+
+static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err);
+static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err);
+static int settle(struct engine *engine, struct error *err);
+static int settle_linked(struct engine *engine, struct error *err);
+static int settle_loose(struct engine *engine, struct error *err);
+static int copy_open(struct engine *engine, struct grid *grid, size_t *ret_cells,
+                     struct error *err);
+static void take(struct engine *engine, const int *choice);
+static bool good_enough(const struct engine *engine);
+static void finish(struct engine *engine);
+
+int engine_solve(const struct grid *grid, const struct engine_options *options, struct arena *arena,
+                 struct engine_result *ret_result, struct error *err)
+{
+    int rc = grid_check(grid, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct engine engine = {.grid = grid, .options = options, .arena = arena};
+    engine.result = (struct engine_result){.status = SOLVE_NONE, .part = -1, .bound = -INFINITY};
+    size_t rows = (size_t)grid->sites * (size_t)grid->resources;
+    engine.load = arena_array(arena, rows + 1, sizeof(int64_t));
+    engine.result.choice = arena_array(arena, (size_t)grid->parts + 1, sizeof(int));
+    if (engine.load == NULL || engine.result.choice == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d parts", grid->parts);
+    }
+    struct dual_result dual = {.part = -1};
+    rc = take_prices(&engine, &dual, err);
+    if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
+        rc = search_cheap(&engine, &dual, err);
+    }
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine)) {
+        rc = settle(&engine, err);
+    }
+    if (rc == 0) {
+        finish(&engine);
+        *ret_result = engine.result;
+    }
+    return rc;
+}
+
+static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err)
+{
+    const struct engine_options *options = engine->options;
+    struct dual_options given = {.threads = options->threads,
+                                 .gap = options->gap / 4,
+                                 .start = options->price,
+                                 .progress = options->progress,
+                                 .context = options->context};
+    int rc = dual_solve(engine->grid, &given, engine->arena, dual, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!dual->possible) {
+        engine->result.status = SOLVE_INFEASIBLE;
+        engine->result.part = dual->part;
+        return 0;
+    }
+    engine->result.bound = dual->bound;
+    engine->result.bound_priced = dual->bound;
+    engine->result.price = dual->price;
+    if (options->start != NULL) {
+        take(engine, options->start);
+    } else if (engine->grid->current != NULL) {
+        take(engine, engine->grid->current);
+    }
+    if (!good_enough(engine)) {
+        take(engine, dual->choice);
+    }
+    return 0;
+}
+
+static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err)
+{
+    const struct engine_options *options = engine->options;
+    struct primal_options given = {.threads = options->threads,
+                                   .seed = options->seed,
+                                   .moves_max = options->moves_max,
+                                   .gap = options->gap,
+                                   .start = engine->found ? engine->result.choice : options->start,
+                                   .progress = options->progress,
+                                   .context = options->context};
+    struct primal_result primal;
+    int rc = primal_solve(engine->grid, dual, &given, engine->arena, &primal, err);
+    if (rc == 0 && primal.found) {
+        take(engine, primal.choice);
+    }
+    return rc;
+}
+
+/* What is small enough is proven. */
+static int settle(struct engine *engine, struct error *err)
+{
+    return engine->grid->links > 0 ? settle_linked(engine, err) : settle_loose(engine, err);
+}
+
+static int settle_linked(struct engine *engine, struct error *err)
+{
+    const struct grid *grid = engine->grid;
+    double cells = 0;
+    for (int i = 0; i < grid->links; i++) {
+        cells +=
+            (double)grid_cells(grid, grid->link[i].a) * (double)grid_cells(grid, grid->link[i].b);
+    }
+    if (cells * grid->parts > 64 * BRANCH_CELLS || cells > BRANCH_CELLS) {
+        return 0; /* a level of each part would not fit */
+    }
+    int64_t work = engine->options->work_max > 0 ? engine->options->work_max : BRANCH_WORK;
+    struct branch_options given = {.work_max = work,
+                                   .price = engine->result.price,
+                                   .start = engine->found ? engine->result.choice : NULL,
+                                   .progress = engine->options->progress,
+                                   .context = engine->options->context};
+    struct branch_result branch;
+    struct error refused = {0};
+    int rc = branch_solve(grid, &given, engine->arena, &branch, &refused);
+    if (rc == ERR_LIMIT) {
+        return 0; /* too large for it: what is known stays */
+    }
+    if (rc < 0) {
+        return error_set(err, rc, 0, "%s", refused.text);
+    }
+    engine->result.nodes += branch.nodes;
+    if (branch.found) {
+        take(engine, branch.choice);
+    } else if (branch.proven) {
+        engine->result.status = SOLVE_INFEASIBLE;
+        return 0;
+    }
+    if ((double)branch.bound > engine->result.bound) {
+        engine->result.bound = (double)branch.bound;
+    }
+    return 0;
+}
+
+/* Loose parts: those cells whose reduced cost alone is above the gap are out, whatever the rest
+ * does; what is left goes to GLPK. */
+static int settle_loose(struct engine *engine, struct error *err)
+{
+    struct grid open = *engine->grid;
+    size_t cells = 0;
+    int rc = copy_open(engine, &open, &cells, err);
+    if (rc < 0 || cells > GLPK_CELLS) {
+        return rc;
+    }
+    struct problem problem;
+    struct error refused = {0};
+    /* A unit of cost is a million nano-dollars to the exact solver: its tolerance is far below. */
+    rc = whole_problem(&open, 1000000, engine->arena, &problem, &refused);
+    if (rc < 0) {
+        return rc == ERR_NO_MEMORY ? error_set(err, rc, 0, "%s", refused.text) : 0;
+    }
+    for (int part = 0; engine->found && part < problem.part_count; part++) {
+        problem.parts[part].current = engine->result.choice[part];
+    }
+    struct solve_options budget = {0};
+    struct solution solution;
+    solve_problem(&problem, &budget, engine->arena, &solution);
+    engine->result.nodes += solution.nodes;
+    if (solution.choice != NULL &&
+        (solution.status == SOLVE_OPTIMAL || solution.status == SOLVE_FEASIBLE)) {
+        take(engine, solution.choice);
+        /* Of the cells that are left; with any other the cost is at least that of the best. */
+        double bound = ceil((double)solution.bound_nusd / 1e6);
+        bound = fmin(bound, (double)engine->result.cost);
+        engine->result.bound = fmax(engine->result.bound, bound);
+    } else if (solution.status == SOLVE_INFEASIBLE && !engine->found) {
+        engine->result.status = SOLVE_INFEASIBLE;
+    } else if (solution.status == SOLVE_INFEASIBLE) {
+        engine->result.bound = (double)engine->result.cost;
+    }
+    return 0;
+}
+
+/* Closes the cells that no assignment cheaper than the best can take: cost + price * demand above
+ * the part's least by the whole gap or more. */
+static int copy_open(struct engine *engine, struct grid *grid, size_t *ret_cells, struct error *err)
+{
+    const struct grid *whole = engine->grid;
+    size_t cells =
+        grid_first(whole, whole->parts - 1) + (size_t)grid_cells(whole, whole->parts - 1);
+    if (cells > 64 * GLPK_CELLS) {
+        *ret_cells = cells;
+        return 0;
+    }
+    uint32_t *cost = arena_copy(engine->arena, whole->cost, cells * sizeof(uint32_t));
+    if (cost == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu cells", cells);
+    }
+    grid->cost = cost;
+    double room =
+        engine->found ? (double)engine->result.cost - engine->result.bound_priced : INFINITY;
+    for (int part = 0; part < whole->parts; part++) {
+        double least = INFINITY;
+        for (int turn = 0; turn < 2; turn++) {
+            for (int cell = 0; cell < grid_cells(whole, part); cell++) {
+                if (grid_cost_raw(whole, part, cell) == GRID_CLOSED) {
+                    continue;
+                }
+                const int32_t *demand = grid_demand(whole, part, cell);
+                const double *price =
+                    engine->result.price + grid_site(whole, part, cell) * whole->resources;
+                double reduced = (double)grid_cost(whole, part, cell);
+                for (int r = 0; r < whole->resources; r++) {
+                    reduced += price[r] * (double)demand[r];
+                }
+                if (turn == 0) {
+                    least = fmin(least, reduced);
+                } else if (reduced - least > room * (1 + 1e-9) + 1e-6 * fabs(reduced)) {
+                    cost[grid_first(whole, part) + (size_t)cell] = GRID_CLOSED;
+                } else {
+                    (*ret_cells)++;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+/* An assignment that keeps everything and is cheaper becomes the answer. */
+static void take(struct engine *engine, const int *choice)
+{
+    const struct grid *grid = engine->grid;
+    for (int part = 0; part < grid->parts; part++) {
+        if (choice[part] < 0) {
+            return; /* where it is now may be nowhere */
+        }
+    }
+    grid_load_of(grid, choice, engine->load);
+    if (grid_broken(grid, engine->load, choice) > 0) {
+        return;
+    }
+    int64_t cost = grid_cost_of(grid, choice);
+    if (!engine->found || cost < engine->result.cost) {
+        engine->found = true;
+        engine->result.cost = cost;
+        if (choice != engine->result.choice) {
+            memcpy(engine->result.choice, choice, (size_t)grid->parts * sizeof(int));
+        }
+    }
+}
+
+/* Within the gap asked for, or so near that no whole number is between. */
+static bool good_enough(const struct engine *engine)
+{
+    if (!engine->found) {
+        return false;
+    }
+    double cost = (double)engine->result.cost;
+    double over = cost - engine->result.bound;
+    return over < 1 || over <= engine->options->gap * fabs(cost);
+}
+
+static void finish(struct engine *engine)
+{
+    struct engine_result *result = &engine->result;
+    if (result->status == SOLVE_INFEASIBLE || !engine->found) {
+        return;
+    }
+    double cost = (double)result->cost;
+    /* Costs are whole numbers: less than one above the bound is none above it. */
+    result->bound = cost - result->bound < 1 ? cost : result->bound;
+    result->status = result->bound >= cost ? SOLVE_OPTIMAL : SOLVE_FEASIBLE;
+    result->gap = result->bound >= cost ? 0 : (cost - result->bound) / fmax(fabs(cost), 1);
+}
