@@ -313,6 +313,7 @@ static const struct wire_field message_request_fields[] = {
     WIRE_FIELD_TEXT(message_request, document, OPT, LIMIT_WIRE_BYTES),
     WIRE_FIELD_U64(message_request, version, OPT),
     WIRE_FIELD_U64(message_request, since, OPT),
+    WIRE_FIELD_BOOL(message_request, certificate, OPT),
 };
 SHAPE(message_request_shape, "ctl.request", message_request);
 

@@ -400,7 +400,8 @@ struct message_request {
     char value[LIMIT_NAME_BYTES];
     const char *document; /* apply, plan: the document's text */
     uint64_t version;     /* apply of a plan: the state it was made from; 0: any */
-    uint64_t since;       /* events */
+    uint64_t since;       /* events; an offset for certificate */
+    bool certificate;     /* plan: keep the certificate, which is asked for afterwards */
 };
 extern const struct wire_shape message_request_shape;
 

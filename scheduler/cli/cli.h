@@ -81,8 +81,8 @@ int cli_print_text(const char *text, struct error *err) WARN_UNUSED;
 
 /* Each command's row, beside its code. */
 extern const struct command command_up, command_down, command_scheduler, command_apply,
-    command_delete, command_plan, command_retag, command_move, command_suggest, command_explain,
-    command_get, command_cost, command_info, command_events, command_logs, command_artifact,
-    command_keys, command_version, command_completion, command_complete, command_help,
-    command_sites, command_prices, command_evacuate, command_drain, command_uncordon,
+    command_verify_plan, command_delete, command_plan, command_retag, command_move, command_suggest,
+    command_explain, command_get, command_cost, command_info, command_events, command_logs,
+    command_artifact, command_keys, command_version, command_completion, command_complete,
+    command_help, command_sites, command_prices, command_evacuate, command_drain, command_uncordon,
     command_rollback, command_cancel;

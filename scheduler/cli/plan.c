@@ -7,12 +7,14 @@
 #include "scheduler/cli/document.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
+#include "scheduler/cli/verify.h"
 
 struct plan_options {
     const char *file;
     const char *retag;
     const char *delete_app;
     bool lines;
+    const char *certificate;
 };
 
 static int run_plan(struct cli *cli, void *options, const struct option_words *words,
@@ -47,6 +49,9 @@ static const struct option_row rows[] = {
      offsetof(struct plan_options, delete_app), 0, 0},
     {"lines", 0, OPTION_FLAG, NULL, "the ledger of the planned placement as well, line by line",
      offsetof(struct plan_options, lines), 0, 0},
+    {"certificate", 0, OPTION_TEXT, "FILE",
+     "write what proves the plan's bound: `berth verify-plan FILE` checks it",
+     offsetof(struct plan_options, certificate), 0, 0},
 };
 
 const struct command command_plan = {
@@ -60,7 +65,8 @@ const struct command command_plan = {
     .examples = "  berth plan -f examples/apps/shop.yaml\n"
                 "  berth plan --retag shop/source cloud=aws\n"
                 "  berth plan --delete shop\n"
-                "  berth plan --json | jq '.moves[].why'\n",
+                "  berth plan --json | jq '.moves[].why'\n"
+                "  berth plan --certificate plan.cert && berth verify-plan plan.cert\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .options_bytes = sizeof(struct plan_options),
@@ -122,6 +128,7 @@ static int run_plan(struct cli *cli, void *options, const struct option_words *w
     if (rc == 0)
         rc = client_open(cli, &client, err);
     struct client_reply reply = {.json = NULL};
+    request.certificate = given->certificate != NULL;
     if (rc == 0)
         rc = client_call(client, "plan", &request, &reply, err);
     document_done(&document);
@@ -129,6 +136,12 @@ static int run_plan(struct cli *cli, void *options, const struct option_words *w
         return rc;
     const char *status = json_text(reply.json, "status");
     bool placed = str_equal(status, "optimal") || str_equal(status, "feasible");
+    if (given->certificate != NULL && placed)
+        rc = verify_fetch(client, request.id, given->certificate, err);
+    if (rc < 0) {
+        client_reply_done(&reply);
+        return rc;
+    }
     bool changes = json_truth(reply.json, "changes");
     struct strbuf out;
     strbuf_init(&out, CLI_TEXT_BYTES);

@@ -107,6 +107,7 @@ void service_close(struct service *service)
     service_fences_done(service);
     service_proof_close(service);
     service_judges_done(service);
+    service_certificates_done(service);
 #ifdef SERVICE_METRICS
     service_metrics_close(service);
 #endif

@@ -26,14 +26,23 @@ static const struct verb {
     verb_body *body;
     bool changes; /* only for who proves to be an operator */
 } verbs[] = {
-    {"info", verb_info, NULL, false},          {"apply", verb_apply, NULL, true},
-    {"delete", verb_delete, NULL, true},       {"retag", verb_retag, NULL, true},
-    {"move", verb_move, NULL, true},           {"plan", verb_plan, NULL, false},
-    {"events", verb_events, NULL, false},      {"suggest", verb_suggest, NULL, false},
-    {"explain", NULL, body_explain, false},    {"get", NULL, service_get, false},
-    {"cost", NULL, service_cost, false},       {"ledger", NULL, service_ledger, false},
-    {"prepare", service_prepare, NULL, false}, {"operate", verb_operate, NULL, true},
-    {"operation", verb_operation, NULL, true}, {"cordon", verb_cordon, NULL, true},
+    {"info", verb_info, NULL, false},
+    {"apply", verb_apply, NULL, true},
+    {"delete", verb_delete, NULL, true},
+    {"retag", verb_retag, NULL, true},
+    {"move", verb_move, NULL, true},
+    {"plan", verb_plan, NULL, false},
+    {"events", verb_events, NULL, false},
+    {"suggest", verb_suggest, NULL, false},
+    {"explain", NULL, body_explain, false},
+    {"get", NULL, service_get, false},
+    {"cost", NULL, service_cost, false},
+    {"ledger", NULL, service_ledger, false},
+    {"prepare", service_prepare, NULL, false},
+    {"operate", verb_operate, NULL, true},
+    {"operation", verb_operation, NULL, true},
+    {"cordon", verb_cordon, NULL, true},
+    {"certificate", NULL, service_certificate, false},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -378,6 +387,7 @@ static int verb_plan(struct service *service, uint64_t token, const struct messa
     if (job == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
     job->token = token;
+    job->certificate = request->certificate;
     memcpy(job->request, request->id, sizeof(job->request));
     int rc = plan_of(service, request, job, err);
     if (rc == 0)

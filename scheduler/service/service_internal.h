@@ -158,6 +158,8 @@ struct service {
     char refusing_text[ERROR_TEXT_BYTES];
 
     struct service_pending pending[SERVICE_PENDING_MAX];
+    struct service_certificate *certificates; /* of the last plans; NULL: none was asked for */
+    uint64_t certificates_kept;
     struct service_answer *answers; /* a ring of SERVICE_REPLIES_KEPT */
     uint64_t answer_count;
     struct message_event *events; /* a ring of SERVICE_EVENTS_KEPT */
@@ -411,6 +413,7 @@ struct service_job {
     uint64_t state_version;
     struct service_question *question; /* PREPARE */
     char request[LIMIT_ID_BYTES];
+    bool certificate;           /* PLAN: it is to be kept */
     enum handoff_reason reason; /* of moves that a rule forces */
     const struct app *instead;  /* in the arena; as core_cost_input has it */
     const char *without;
@@ -466,6 +469,16 @@ void service_cordons_write(const struct service *service, const struct message_r
 void service_suggest_free(struct service_job *job);
 int service_suggest_write(struct service_job *job, const struct solution *solution,
                           struct json_out *json, struct error *err) WARN_UNUSED;
+
+/* ---- service_certificate.c ---- */
+#define SERVICE_CERTIFICATES 4 /* plans whose certificates are kept */
+/* Keeps that of a job's answer under its request's id. */
+int service_certificate_keep(struct service_job *job, const struct solution *solution,
+                             struct error *err) WARN_UNUSED;
+/* The body of verb `certificate`: a piece. */
+int service_certificate(struct service *service, const struct message_request *request,
+                        struct json_out *json, struct error *err) WARN_UNUSED;
+void service_certificates_done(struct service *service);
 
 /* ---- service_plan.c ---- */
 /* From entering one state to entering another: the median of the handoffs that did both (of one

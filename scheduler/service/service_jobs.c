@@ -353,6 +353,8 @@ static void answer_plan(struct service_job *job, const struct solution *solution
     int rc = job->kind == JOB_SUGGEST   ? service_suggest_write(job, solution, &json, &err)
              : job->kind == JOB_PREPARE ? service_prepare_write(job, solution, &json, &err)
                                         : service_plan_write(job, solution, &json, &err);
+    if (rc == 0 && job->certificate && solution->choice != NULL)
+        rc = service_certificate_keep(job, solution, &err);
     if (rc == 0)
         rc = strbuf_error(&body, &err);
     service_respond(service, job->token, job->request, rc, rc < 0 ? err.text : "",

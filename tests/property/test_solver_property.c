@@ -10,8 +10,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "model/solver.h"
+#include "model/verify.h"
 #include "tests/property/problem_gen.h"
 
 #define SEEDS_PER_SHAPE 25
@@ -80,6 +82,17 @@ static void check_optimum(const struct problem *problem, const struct solution *
     assert_true(solution->cost_nusd >= best);
     assert_true(solution->cost_nusd - best <= tolerance(solution->cost_nusd));
     assert_true(solution->bound_nusd <= best);
+    /* And the verifier, which shares no code with the solver, agrees on what its prices prove. */
+    struct verdict verdict;
+    struct error err = {0};
+    assert_non_null(solution->price);
+    assert_int_equal(verify_plan(problem, solution->choice, solution->price, solution->meter_price,
+                                 &arena, &verdict, &err),
+                     0);
+    assert_int_equal(verdict.broken, -1);
+    assert_true(fabs(verdict.cost - (double)solution->cost_nusd) <=
+                1 + problem->meter_count + 1e-12 * fabs(verdict.cost));
+    assert_true(verdict.bound <= (double)best);
 }
 
 /* The conflict cannot hold together, and without any one of its rules the others can. */

@@ -1,0 +1,83 @@
+/*
+ * service_certificate: the certificates of the last plans that were asked for with one, until newer
+ * ones take their place. A certificate is larger than a message, so it is fetched piece by piece:
+ * verb `certificate` with the id of the plan's request as `value` and an offset as `since`.
+ */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "model/certificate.h"
+#include "scheduler/service/service_internal.h"
+
+#define PIECE_BYTES       ((size_t)384 << 10) /* half of what a message takes, in base64 */
+#define CERTIFICATE_BYTES ((size_t)256 << 20)
+
+struct service_certificate {
+    char id[LIMIT_ID_BYTES]; /* "": none */
+    struct strbuf bytes;
+};
+
+int service_certificate_keep(struct service_job *job, const struct solution *solution,
+                             struct error *err)
+{
+    struct service *service = job->service;
+    if (service->certificates == NULL) {
+        service->certificates = calloc(SERVICE_CERTIFICATES, sizeof(*service->certificates));
+        if (service->certificates == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for a certificate");
+    }
+    struct service_certificate *kept =
+        &service->certificates[service->certificates_kept % SERVICE_CERTIFICATES];
+    strbuf_done(&kept->bytes);
+    strbuf_init(&kept->bytes, CERTIFICATE_BYTES);
+    kept->id[0] = 0;
+    certificate_encode(&job->problem, solution, &kept->bytes);
+    int rc = strbuf_error(&kept->bytes, err);
+    if (rc < 0) {
+        strbuf_done(&kept->bytes);
+        strbuf_init(&kept->bytes, CERTIFICATE_BYTES);
+        return error_prefix(err, "the certificate of the plan");
+    }
+    str_format(kept->id, sizeof(kept->id), "%s", job->request);
+    service->certificates_kept++;
+    return 0;
+}
+
+int service_certificate(struct service *service, const struct message_request *request,
+                        struct json_out *json, struct error *err)
+{
+    const struct service_certificate *kept = NULL;
+    for (int i = 0; service->certificates != NULL && i < SERVICE_CERTIFICATES; i++)
+        if (request->value[0] != 0 && str_equal(service->certificates[i].id, request->value))
+            kept = &service->certificates[i];
+    if (kept == NULL)
+        return error_set(err, ERR_NOT_FOUND, 0,
+                         "no certificate of request '%s': only those of the last %d plans are "
+                         "kept; plan again",
+                         request->value, SERVICE_CERTIFICATES);
+    if (request->since > kept->bytes.bytes)
+        return error_set(err, ERR_INVALID, 0, "offset %llu is past the certificate's %zu bytes",
+                         (unsigned long long)request->since, kept->bytes.bytes);
+    size_t at = (size_t)request->since;
+    size_t count = kept->bytes.bytes - at < PIECE_BYTES ? kept->bytes.bytes - at : PIECE_BYTES;
+    size_t room = sodium_base64_ENCODED_LEN(count, sodium_base64_VARIANT_ORIGINAL);
+    char *text CLEANUP(cleanup_free) = malloc(room);
+    if (text == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a piece of a certificate");
+    sodium_bin2base64(text, room, (const unsigned char *)kept->bytes.text + at, count,
+                      sodium_base64_VARIANT_ORIGINAL);
+    json_open(json, NULL, '{');
+    json_int(json, "bytes", (int64_t)kept->bytes.bytes);
+    json_int(json, "offset", (int64_t)at);
+    json_string(json, "data", text);
+    json_close(json, '}');
+    return 0;
+}
+
+void service_certificates_done(struct service *service)
+{
+    for (int i = 0; service->certificates != NULL && i < SERVICE_CERTIFICATES; i++)
+        strbuf_done(&service->certificates[i].bytes);
+    free(service->certificates);
+    service->certificates = NULL;
+}
