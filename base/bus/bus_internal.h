@@ -8,6 +8,7 @@
 #include <nats/nats.h>
 
 #include "base/bus/bus.h"
+#include "base/limits.h"
 
 natsConnection *bus_nats(const struct bus *bus);
 
@@ -42,6 +43,22 @@ int bus_request_headers(struct bus *bus, const char *subject, const struct bus_h
 
 /* The status in a message's header line ("NATS/1.0 404 ..."); 0 when it has none. */
 int bus_message_status(natsMsg *message);
+
+/* An object's record in its store, as jetstream.c and small_object.c write it. */
+struct object_record {
+    const char *name;
+    const char *nuid;
+    const char *digest; /* as stored: "SHA-256=<base64url>" */
+    int64_t bytes;
+    int64_t chunks;
+    bool deleted;
+};
+/* The caller frees it; NULL: the name is not UTF-8, or there is no memory. */
+char *object_record_text(const char *bucket, const struct object_record *record);
+int object_record_subject(const char *bucket, const char *name, char *out, size_t capacity,
+                          struct error *err) WARN_UNUSED;
+/* "sha256:<hex>" to "SHA-256=<base64url>". */
+int object_digest_to_store(const char *digest, char out[LIMIT_DIGEST_BYTES]) WARN_UNUSED;
 
 /* A fresh inbox below the bus's private prefix. */
 void bus_inbox(const struct bus *bus, char *out, size_t capacity);

@@ -56,8 +56,6 @@ static int window_collect(natsSubscription *inbox, const char *stream, int count
                           int64_t timeout_us, struct window *window, struct error *err);
 static int window_add(struct window *window, natsMsg *message);
 static void window_done(struct window *window);
-static int meta_subject(const char *bucket, const char *name, char *out, size_t capacity,
-                        struct error *err);
 static int meta_read(struct bus *bus, const char *bucket, const char *name, struct meta *ret_meta,
                      struct error *err);
 static int meta_parse(const json_t *message, struct meta *ret_meta);
@@ -73,7 +71,6 @@ static void chunks_purge(struct bus *bus, const char *bucket, const char *nuid);
 static int chunks_get(struct bus *bus, const char *bucket, const struct meta *meta, int fd,
                       char *ret_digest, struct error *err);
 static int write_all(int fd, const char *data, size_t bytes);
-static int digest_to_store(const char *digest, char out[LIMIT_DIGEST_BYTES]);
 static int digest_from_store(const char *digest, char out[LIMIT_DIGEST_BYTES]);
 static int check_bucket(const char *bucket, struct error *err);
 
@@ -461,7 +458,7 @@ int object_get_fd(struct bus *bus, const char *bucket, const char *name, int fd,
     rc = chunks_get(bus, bucket, &meta, fd, digest, err);
     if (rc < 0)
         return error_prefix(err, "'%s' in '%s'", name, bucket);
-    if (digest_to_store(digest, stored) < 0 || !str_equal(stored, meta.digest))
+    if (object_digest_to_store(digest, stored) < 0 || !str_equal(stored, meta.digest))
         return error_set(err, ERR_CORRUPT, 0,
                          "'%s' in '%s' is damaged: its bytes have %s, its record says %s", name,
                          bucket, stored, meta.digest);
@@ -521,8 +518,8 @@ static int check_bucket(const char *bucket, struct error *err)
 }
 
 /* "$O.<bucket>.M.<name in base64, URL letters, padded>" */
-static int meta_subject(const char *bucket, const char *name, char *out, size_t capacity,
-                        struct error *err)
+int object_record_subject(const char *bucket, const char *name, char *out, size_t capacity,
+                          struct error *err)
 {
     char encoded[NAME_E_BYTES];
     size_t bytes = strlen(name);
@@ -544,7 +541,7 @@ static int meta_read(struct bus *bus, const char *bucket, const char *name, stru
     char request[NAME_E_BYTES + 32];
     int api_error = 0;
     CLEANUP(cleanup_json) json_t *answer = NULL;
-    int rc = meta_subject(bucket, name, record, sizeof(record), err);
+    int rc = object_record_subject(bucket, name, record, sizeof(record), err);
     if (rc < 0)
         return rc;
     str_format(request, sizeof(request), "{\"last_by_subj\":\"%s\"}", record);
@@ -594,17 +591,16 @@ static int meta_publish(struct bus *bus, const char *bucket, const char *name,
                         const struct meta *meta, struct error *err)
 {
     char subject[NAME_E_BYTES];
-    int rc = meta_subject(bucket, name, subject, sizeof(subject), err);
+    int rc = object_record_subject(bucket, name, subject, sizeof(subject), err);
     if (rc < 0)
         return rc;
-    char mtime[WALL_TEXT_BYTES];
-    CLEANUP(cleanup_json)
-    json_t *body = json_pack(
-        "{s:s, s:s, s:{s:i}, s:s, s:s, s:I, s:s, s:I, s:s, s:b}", "name", name, "description", "",
-        "options", "max_chunk_size", OBJECT_CHUNK_BYTES, "bucket", bucket, "nuid", meta->nuid,
-        "size", (json_int_t)meta->bytes, "mtime", wall_format(clock_wall_now(), mtime), "chunks",
-        (json_int_t)meta->chunks, "digest", meta->digest, "deleted", meta->deleted ? 1 : 0);
-    CLEANUP(cleanup_free) char *text = json_dumps(body, JSON_COMPACT);
+    struct object_record record = {.name = name,
+                                   .nuid = meta->nuid,
+                                   .digest = meta->digest,
+                                   .bytes = meta->bytes,
+                                   .chunks = meta->chunks,
+                                   .deleted = meta->deleted};
+    CLEANUP(cleanup_free) char *text = object_record_text(bucket, &record);
     if (text == NULL)
         return error_set(err, ERR_INVALID, 0, "the name '%.140s' is not UTF-8", name);
     natsMsg *message = NULL;
@@ -620,6 +616,19 @@ static int meta_publish(struct bus *bus, const char *bucket, const char *name,
     rc = ack_check(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer), err);
     natsMsg_Destroy(answer);
     return rc < 0 ? error_prefix(err, "recording '%s' in '%s'", name, bucket) : 0;
+}
+
+char *object_record_text(const char *bucket, const struct object_record *record)
+{
+    char mtime[WALL_TEXT_BYTES];
+    CLEANUP(cleanup_json)
+    json_t *body =
+        json_pack("{s:s, s:s, s:{s:i}, s:s, s:s, s:I, s:s, s:I, s:s, s:b}", "name", record->name,
+                  "description", "", "options", "max_chunk_size", OBJECT_CHUNK_BYTES, "bucket",
+                  bucket, "nuid", record->nuid, "size", (json_int_t)record->bytes, "mtime",
+                  wall_format(clock_wall_now(), mtime), "chunks", (json_int_t)record->chunks,
+                  "digest", record->digest, "deleted", record->deleted ? 1 : 0);
+    return json_dumps(body, JSON_COMPACT);
 }
 
 /* Sends the file's bytes, WINDOW chunks ahead of their acknowledgements, and fills in the record.
@@ -664,7 +673,7 @@ static int chunks_put(struct bus *bus, const char *bucket, int fd, struct meta *
     if (rc == 0)
         rc = acks_wait(inbox.nats, &open, 0, err);
     digest_end(digest, ret_digest);
-    return rc < 0 ? rc : digest_to_store(ret_digest, meta->digest);
+    return rc < 0 ? rc : object_digest_to_store(ret_digest, meta->digest);
 }
 
 static int chunk_send(struct bus *bus, natsSubscription *inbox, const char *subject,
@@ -788,7 +797,7 @@ static int write_all(int fd, const char *data, size_t bytes)
 }
 
 /* "sha256:<hex>" <-> "SHA-256=<base64, URL letters, padded>" */
-static int digest_to_store(const char *digest, char out[LIMIT_DIGEST_BYTES])
+int object_digest_to_store(const char *digest, char out[LIMIT_DIGEST_BYTES])
 {
     unsigned char raw[32];
     char encoded[64];

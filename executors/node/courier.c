@@ -14,6 +14,7 @@
 
 #include "base/bus/bus.h"
 #include "base/bus/jetstream.h"
+#include "base/bus/small_object.h"
 #include "base/bus/subjects.h"
 #include "base/clock.h"
 #include "base/keys/keys.h"
@@ -21,6 +22,7 @@
 #include "base/str.h"
 
 #define CONNECT_US  (5 * US_PER_S)
+#define SMALL_US    (10 * US_PER_S) /* of a request for a small object */
 #define STACK_BYTES ((size_t)512 << 10)
 
 enum job_kind { JOB_PUT, JOB_GET, JOB_REMOVE };
@@ -65,7 +67,11 @@ static struct job *pop(struct queue *queue);
 static void *work(void *context);
 static int connect_bus(struct courier *courier, struct error *err);
 static int put(struct courier *courier, struct job *job, int folder, struct error *err);
+static int put_small(struct courier *courier, struct job *job, int folder, int fd,
+                     struct error *err);
 static int get(struct courier *courier, const struct job *job, int folder, struct error *err);
+static int get_small(struct courier *courier, const struct message_object *object, int fd,
+                     char digest[LIMIT_DIGEST_BYTES], struct error *err);
 static char *list_load(int folder);
 static int list_add(int folder, const char *name, struct error *err);
 static void list_restart(int folder, const char *digest);
@@ -317,6 +323,8 @@ static int put(struct courier *courier, struct job *job, int folder, struct erro
                          "the workload's file '%s'", job->path);
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return error_set(err, ERR_INVALID, 0, "'%s' is not a file", job->path);
+    if (status.st_size > 0 && status.st_size <= SMALL_OBJECT_BYTES)
+        return put_small(courier, job, folder, fd, err);
     int rc = digest_fd(fd, object->digest, err);
     object->bytes = (int64_t)status.st_size;
     if (rc < 0 || object->bytes == 0)
@@ -331,6 +339,40 @@ static int put(struct courier *courier, struct job *job, int folder, struct erro
     if (rc == 0 && !str_equal(digest, object->digest))
         rc = error_set(err, ERR_STALE, 0, "'%s' was written to while it was shipped", job->path);
     return rc;
+}
+
+/* Often the last change, for which the pause waits: what is read is what is named and sent. */
+static int put_small(struct courier *courier, struct job *job, int folder, int fd,
+                     struct error *err)
+{
+    struct message_object *object = &job->result.object;
+    struct digest_state *state = NULL;
+    CLEANUP(cleanup_free) char *data = malloc(SMALL_OBJECT_BYTES + 1);
+    size_t bytes = 0;
+    ssize_t got = 1;
+    if (data == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory to ship '%s'", job->path);
+    while (got > 0 && bytes <= SMALL_OBJECT_BYTES) {
+        got = read(fd, data + bytes, SMALL_OBJECT_BYTES + 1 - bytes);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else
+            bytes += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0)
+        return error_set(err, ERR_IO, errno, "read '%s'", job->path);
+    if (bytes == 0 || bytes > SMALL_OBJECT_BYTES)
+        return error_set(err, ERR_STALE, 0, "'%s' was written to while it was shipped", job->path);
+    int rc = digest_begin(&state, err);
+    if (rc < 0)
+        return rc;
+    digest_add(state, data, bytes);
+    digest_end(state, object->digest);
+    object->bytes = (int64_t)bytes;
+    rc = list_add(folder, object->digest + strlen("sha256:"), err);
+    return rc < 0 ? rc
+                  : small_object_put(courier->bus, BUCKET_STATE, object->digest, data, bytes,
+                                     SMALL_US, err);
 }
 
 static int get(struct courier *courier, const struct job *job, int folder, struct error *err)
@@ -348,12 +390,34 @@ static int get(struct courier *courier, const struct job *job, int folder, struc
     int fd = openat(folder, job->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(err, ERR_IO, errno, "make '%s' in the workload's folder", job->path);
-    int rc = object->bytes == 0 ? digest_fd(fd, digest, err)
-                                : object_get_fd(courier->bus, BUCKET_STATE, name, fd,
-                                                COURIER_BYTES_MAX, digest, err);
+    int rc = object->bytes == 0                    ? digest_fd(fd, digest, err)
+             : object->bytes <= SMALL_OBJECT_BYTES ? get_small(courier, object, fd, digest, err)
+                                                   : ERR_NOT_FOUND;
+    /* A node of an earlier version ships small ones like all others. */
+    if (rc == ERR_NOT_FOUND)
+        rc = object_get_fd(courier->bus, BUCKET_STATE, name, fd, COURIER_BYTES_MAX, digest, err);
     if (rc == 0 && !str_equal(digest, object->digest))
         rc = error_set(err, ERR_CORRUPT, 0, "the object '%s' holds %s", name, digest);
     return rc;
+}
+
+static int get_small(struct courier *courier, const struct message_object *object, int fd,
+                     char digest[LIMIT_DIGEST_BYTES], struct error *err)
+{
+    CLEANUP(cleanup_free) void *data = NULL;
+    struct digest_state *state = NULL;
+    size_t bytes = 0;
+    int rc =
+        small_object_get(courier->bus, BUCKET_STATE, object->digest, SMALL_US, &data, &bytes, err);
+    if (rc == 0)
+        rc = digest_begin(&state, err);
+    if (rc < 0)
+        return rc;
+    digest_add(state, data, bytes);
+    digest_end(state, digest);
+    if (write(fd, data, bytes) != (ssize_t)bytes)
+        return error_set(err, ERR_IO, errno, "write what was fetched");
+    return 0;
 }
 
 /* NULL: nothing was put. */

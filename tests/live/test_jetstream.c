@@ -15,6 +15,7 @@
 
 #include "base/bus/bus.h"
 #include "base/bus/jetstream.h"
+#include "base/bus/small_object.h"
 #include "base/clock.h"
 #include "base/keys/keys.h"
 #include "base/str.h"
@@ -102,6 +103,62 @@ static void put_and_get(const char *name, size_t bytes)
     assert_int_equal(info.chunks, (bytes + OBJECT_CHUNK_BYTES - 1) / OBJECT_CHUNK_BYTES);
     assert_string_equal(info.digest, is);
     assert_string_equal(info.name, name);
+}
+
+/* One that is put in one piece is an object like all others, whoever reads or removes it. */
+static void test_small_objects(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 1000, SMALL_OBJECT_BYTES - 1, SMALL_OBJECT_BYTES};
+    const int64_t wait_us = 5 * US_PER_S;
+    char path[700], digest[LIMIT_DIGEST_BYTES], got[LIMIT_DIGEST_BYTES];
+    void *data = NULL;
+    size_t bytes = 0;
+    must(object_bucket_ensure(bus, "small", &err));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        static char text[SMALL_OBJECT_BYTES];
+        make_file("source", sizes[i], path, sizeof(path));
+        must(digest_file(path, digest, &err));
+        const char *name = digest + strlen("sha256:");
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        assert_int_equal(fread(text, 1, sizeof(text), file), sizes[i]);
+        fclose(file);
+        assert_int_equal(small_object_get(bus, "small", digest, wait_us, &data, &bytes, &err),
+                         ERR_NOT_FOUND);
+        for (int again = 0; again < 3; again++) { /* the second is there, the third was deleted */
+            must(small_object_put(bus, "small", digest, text, sizes[i], wait_us, &err));
+            must(small_object_get(bus, "small", digest, wait_us, &data, &bytes, &err));
+            assert_int_equal(bytes, sizes[i]);
+            assert_memory_equal(data, text, bytes);
+            free(data);
+            int fd = open_target("target");
+            must(object_get_fd(bus, "small", name, fd, (int64_t)sizes[i], got, &err));
+            assert_string_equal(got, digest);
+            close(fd);
+            struct object_info info;
+            must(object_stat(bus, "small", name, &info, &err));
+            assert_int_equal(info.bytes, sizes[i]);
+            assert_int_equal(info.chunks, 1);
+            if (again == 1)
+                must(object_delete(bus, "small", name, &err));
+        }
+        must(object_delete(bus, "small", name, &err));
+        assert_int_equal(small_object_get(bus, "small", digest, wait_us, &data, &bytes, &err),
+                         ERR_NOT_FOUND);
+    }
+    assert_int_equal(messages_in("OBJ_small"), 4); /* that they are deleted: no chunk is left */
+    /* As others put it, it is not found in this way; and what is wrong is no object. */
+    must(object_put_file(bus, "small", digest + strlen("sha256:"), path, got, &err));
+    assert_int_equal(small_object_get(bus, "small", digest, wait_us, &data, &bytes, &err),
+                     ERR_NOT_FOUND);
+    assert_int_equal(small_object_put(bus, "small", digest, "", 0, wait_us, &err), ERR_LIMIT);
+    assert_int_equal(small_object_put(bus, "small", "sha256:../x", "x", 1, wait_us, &err),
+                     ERR_INVALID);
+    assert_int_equal(small_object_get(bus, "small", "md5:aa", wait_us, &data, &bytes, &err),
+                     ERR_INVALID);
+    assert_true(small_object_put(bus, "nowhere", digest, "x", 1, wait_us, &err) < 0);
+    assert_true(small_object_get(bus, "nowhere", digest, wait_us, &data, &bytes, &err) < 0);
 }
 
 static void test_objects(void **state)
@@ -296,11 +353,9 @@ static void test_stream_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_objects),
-        cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_objects_that_are_not),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_objects),     cmocka_unit_test(test_small_objects),
+        cmocka_unit_test(test_interleaved), cmocka_unit_test(test_objects_that_are_not),
+        cmocka_unit_test(test_damage),      cmocka_unit_test(test_streams),
         cmocka_unit_test(test_stream_read),
     };
     return cmocka_run_group_tests_name("jetstream", tests, setup, teardown);
