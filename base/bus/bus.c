@@ -451,7 +451,8 @@ void bus_inbox(const struct bus *bus, char *out, size_t capacity)
 {
     char id[LIMIT_ID_BYTES];
     id_random(id);
-    str_format(out, capacity, "%s.%s", bus->inbox, id);
+    /* Not where bus_request's answers come: they would be handled there as well, or wait there. */
+    str_format(out, capacity, "%s.i.%s", bus->inbox, id);
 }
 
 static int options_make(const struct bus_options *options, struct bus *bus, struct error *err)

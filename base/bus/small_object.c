@@ -1,9 +1,7 @@
 #include "base/bus/small_object.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +14,7 @@
 #define WRONG_LAST   10071
 #define DISPATCH_MAX 64
 #define RECORD_BYTES 512 /* of a record's subject */
-#define NO_MESSAGE   10037
 #define NO_STREAM    10059
-#define MARGIN_BYTES 4096
 
 /* An answer that is waited for. */
 struct waited {
@@ -35,10 +31,9 @@ static int name_of(const char *digest, char nuid[NUID_DIGITS + 1], const char **
 static int record_put(struct bus *bus, const char *bucket, const struct object_record *record,
                       bool fresh, int64_t timeout_us, struct waited *waited, struct error *err);
 static void on_answer(void *context, const struct bus_message *message);
+static void on_chunk(void *context, const struct bus_message *message);
 static void await(struct bus *bus, const struct waited *const *list, int count);
 static int verdict(const struct waited *waited, const char *what, struct error *err);
-static int decode(const struct waited *waited, void **ret_data, size_t *ret_bytes,
-                  struct error *err);
 
 static void cleanup_json(json_t **json)
 {
@@ -94,21 +89,19 @@ int small_object_get(struct bus *bus, const char *bucket, const char *digest, in
     int rc = name_of(digest, nuid, &name, err);
     if (rc < 0)
         return rc;
-    waited.data = malloc(SMALL_OBJECT_BYTES / 3 * 4 + MARGIN_BYTES);
-    if (waited.data == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for an object");
-    /* Of the stream's leader: what a replica answers directly may be of before. */
-    str_format(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.OBJ_%s", bucket);
+    /* Any replica may answer: what has this name is right, or is not there yet. */
+    str_format(subject, sizeof(subject), "$JS.API.DIRECT.GET.OBJ_%s", bucket);
     str_format(request, sizeof(request), "{\"last_by_subj\":\"$O.%s.C.%s\"}", bucket, nuid);
-    rc = bus_request(bus, subject, request, strlen(request), timeout_us, on_answer, &waited, err);
-    if (rc == 0)
-        await(bus, one, 1);
-    if (rc == 0)
-        rc = verdict(&waited, name, err);
-    if (rc == 0)
-        rc = decode(&waited, ret_data, ret_bytes, err);
-    free(waited.data);
-    return rc;
+    rc = bus_request(bus, subject, request, strlen(request), timeout_us, on_chunk, &waited, err);
+    if (rc < 0)
+        return rc;
+    await(bus, one, 1);
+    rc = verdict(&waited, name, err);
+    if (rc < 0)
+        return rc;
+    *ret_data = waited.data;
+    *ret_bytes = waited.bytes;
+    return 0;
 }
 
 static int name_of(const char *digest, char nuid[NUID_DIGITS + 1], const char **ret_name,
@@ -143,7 +136,7 @@ static int record_put(struct bus *bus, const char *bucket, const struct object_r
                                waited, err);
 }
 
-/* What JetStream says, one way or the other; the data of a read is kept as it came. */
+/* What JetStream says of a write. */
 static void on_answer(void *context, const struct bus_message *message)
 {
     struct waited *waited = context;
@@ -157,27 +150,31 @@ static void on_answer(void *context, const struct bus_message *message)
     }
     CLEANUP(cleanup_json) json_t *answer = json_loadb(message->data, message->bytes, 0, NULL);
     const json_t *problem = json_object_get(answer, "error");
-    if (answer == NULL || problem != NULL) {
-        const char *text = json_string_value(json_object_get(problem, "description"));
-        waited->api_error = (int)json_integer_value(json_object_get(problem, "err_code"));
-        waited->code = waited->api_error == NO_MESSAGE  ? ERR_NOT_FOUND
-                       : waited->api_error == NO_STREAM ? ERR_UNAVAILABLE
-                                                        : ERR_IO;
-        str_format(waited->text, sizeof(waited->text), "%.200s",
-                   text != NULL ? text : "the answer is no JSON");
+    if (answer != NULL && problem == NULL)
+        return;
+    const char *text = json_string_value(json_object_get(problem, "description"));
+    waited->api_error = (int)json_integer_value(json_object_get(problem, "err_code"));
+    waited->code = waited->api_error == NO_STREAM ? ERR_UNAVAILABLE : ERR_IO;
+    str_format(waited->text, sizeof(waited->text), "%.200s",
+               text != NULL ? text : "the answer is no JSON");
+}
+
+/* The bytes themselves. */
+static void on_chunk(void *context, const struct bus_message *message)
+{
+    struct waited *waited = context;
+    waited->came = true;
+    waited->data = message->status == 0 ? malloc(message->bytes + 1) : NULL;
+    if (waited->data != NULL) {
+        memcpy(waited->data, message->data, message->bytes);
+        waited->bytes = message->bytes;
         return;
     }
-    const char *data =
-        json_string_value(json_object_get(json_object_get(answer, "message"), "data"));
-    if (waited->data == NULL || data == NULL)
-        return;
-    waited->bytes = strlen(data);
-    if (waited->bytes > SMALL_OBJECT_BYTES / 3 * 4 + MARGIN_BYTES - 1) {
-        waited->code = ERR_LIMIT;
-        str_format(waited->text, sizeof(waited->text), "it is larger than one chunk");
-        return;
-    }
-    memcpy(waited->data, data, waited->bytes + 1);
+    waited->code = message->status == 0     ? ERR_NO_MEMORY
+                   : message->status == 404 ? ERR_NOT_FOUND
+                   : message->status == 408 ? ERR_TIMEOUT
+                                            : ERR_UNAVAILABLE;
+    str_format(waited->text, sizeof(waited->text), "it cannot be read (%d)", message->status);
 }
 
 /* Until all have come: a request that nobody answers in time is answered by the bus itself. */
@@ -201,20 +198,4 @@ static int verdict(const struct waited *waited, const char *what, struct error *
     if (waited->code == 0)
         return 0;
     return error_set(err, waited->code, 0, "object '%s': %s", what, waited->text);
-}
-
-static int decode(const struct waited *waited, void **ret_data, size_t *ret_bytes,
-                  struct error *err)
-{
-    size_t bytes = 0;
-    CLEANUP(cleanup_free) void *data = malloc(SMALL_OBJECT_BYTES);
-    if (data == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for an object");
-    if (sodium_base642bin(data, SMALL_OBJECT_BYTES, waited->data, waited->bytes, NULL, &bytes, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) != 0)
-        return error_set(err, ERR_CORRUPT, 0, "the chunk is no base64, or larger than %d bytes",
-                         SMALL_OBJECT_BYTES);
-    *ret_data = TAKE(data);
-    *ret_bytes = bytes;
-    return 0;
 }

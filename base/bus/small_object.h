@@ -17,7 +17,8 @@
 #include "base/bus/bus.h"
 #include "base/bus/jetstream.h"
 
-#define SMALL_OBJECT_BYTES OBJECT_CHUNK_BYTES
+/* A message of NATS holds a MiB, its headers included. */
+#define SMALL_OBJECT_BYTES (7 * OBJECT_CHUNK_BYTES)
 
 /* `digest` is "sha256:" and 64 hexadecimal digits; the object's name is those digits. Fine when it
  * is there already. After an error it may be there or not. */
