@@ -31,6 +31,7 @@ struct job {
     struct job *next;
     enum job_kind kind;
     bool first;
+    int64_t asked_us;
     struct courier_result result; /* GET: `object` is what is wanted */
     char folder[LIMIT_PATH_BYTES];
     char path[LIMIT_NAME_BYTES];
@@ -209,6 +210,7 @@ static struct job *job_make(enum job_kind kind, const char *instance, uint64_t t
     if (job == NULL)
         return NULL;
     job->kind = kind;
+    job->asked_us = clock_mono_now().us;
     job->result.ticket = ticket;
     str_format(job->result.instance, sizeof(job->result.instance), "%s", instance);
     str_format(job->folder, sizeof(job->folder), "%s", folder);
@@ -259,6 +261,7 @@ static void *work(void *context)
         (void)pthread_mutex_unlock(&courier->mutex);
         struct error err = {0};
         char *before = NULL;
+        int64_t begun_us = clock_mono_now().us;
         int rc = connect_bus(courier, &err);
         CLEANUP(cleanup_close)
         int folder =
@@ -277,6 +280,8 @@ static void *work(void *context)
         memcpy(kept, job->result.object.digest, sizeof(kept));
         job->result.code = rc;
         str_format(job->result.text, sizeof(job->result.text), "%.250s", rc < 0 ? err.text : "");
+        job->result.waited_us = begun_us - job->asked_us;
+        job->result.took_us = clock_mono_now().us - begun_us;
         bool told = job->kind != JOB_REMOVE;
         (void)pthread_mutex_lock(&courier->mutex);
         if (told) {

@@ -40,6 +40,8 @@ struct courier_result {
     int code;
     char text[LIMIT_TEXT_BYTES];
     struct message_object object; /* of a put */
+    int64_t waited_us;            /* behind other jobs */
+    int64_t took_us;
 };
 
 int courier_open(const struct courier_options *options, struct courier **ret_courier,

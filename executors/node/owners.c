@@ -118,8 +118,10 @@ void owners_take(struct agent *agent)
         }
         log_event(result.code == 0 ? LOG_DEBUG : LOG_WARN,
                   result.put ? "state.shipped" : "state.fetched",
-                  "instance=%s bytes=%" PRId64 " digest=%s text=\"%s\"", result.instance,
-                  result.object.bytes, result.object.digest, result.text);
+                  "instance=%s bytes=%" PRId64 " waited_us=%" PRId64 " took_us=%" PRId64
+                  " digest=%s text=\"%s\"",
+                  result.instance, result.object.bytes, result.waited_us, result.took_us,
+                  result.object.digest, result.text);
         agent_feed(agent, &event);
     }
 }
