@@ -107,11 +107,7 @@ static uint64_t hash_node(uint64_t hash, const struct core_node *node)
     hash = hash_i64(hash, node->boot_offset_us);
     hash = hash_i64(hash, node->offset_at.us);
     hash = hash_i64(hash, node->hello_us);
-    for (int i = 0; i < node->past_count; i++) {
-        hash = mix_text(hash, node->past[i].id);
-        hash = hash_i64(hash_i64(hash, node->past[i].offset_us), node->past[i].offset_at.us);
-        hash = hash_i64(hash, node->past[i].over.us);
-    }
+    hash = hash_i64(hash, node->boot_at.us);
     hash = mix_text(hash, node->arch);
     hash = mix_text(hash, node->drivers);
     for (int k = 0; k < RESOURCE_COUNT; k++)

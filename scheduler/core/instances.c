@@ -7,7 +7,6 @@
 
 static bool is_past(const struct core *core, const struct core_node *node,
                     const struct message_hello *hello);
-static void boot_ends(struct core *core, struct core_node *node);
 static struct core_node *node_add(struct core *core, const char *name);
 static void node_learn(struct core *core, struct core_node *node, const struct message_hello *hello,
                        bool rebooted);
@@ -59,35 +58,15 @@ void core_on_hello(struct core *core, const struct core_event *event)
     }
 }
 
-/* Sent in a boot that has ended, before the next one said hello. Arrival alone is no order: that
- * the machine is in another boot by now, and which one came first, is told by when they spoke. */
+/* Sent in a boot that has ended. Arrival is no order, but a machine that was started later has been
+ * up for less: told apart wrongly only if a message was on its way for longer than its machine had
+ * been up, and then not for long. */
 static bool is_past(const struct core *core, const struct core_node *node,
                     const struct message_hello *hello)
 {
-    for (int i = 0; i < node->past_count; i++) {
-        const struct core_boot *past = &node->past[i];
-        if (!str_equal(past->id, hello->boot_id) || past->offset_at.us == 0)
-            continue;
-        int64_t drift_us = (core->state.now.us - past->offset_at.us) / CORE_DRIFT;
-        return hello->boot_us - (past->offset_us - drift_us) < past->over.us;
-    }
-    return false;
-}
-
-static void boot_ends(struct core *core, struct core_node *node)
-{
-    struct core_boot *past = node->past;
-    if (node->past_count == CORE_PAST_BOOTS)
-        memmove(past, past + 1, (CORE_PAST_BOOTS - 1) * sizeof(*past));
-    else
-        node->past_count++;
-    past += node->past_count - 1;
-    memset(past, 0, sizeof(*past));
-    CORE_SET(past->id, node->boot_id);
-    past->offset_us = node->boot_offset_us;
-    past->offset_at = node->offset_at;
-    past->over = core->state.now;
-    node->offset_at.us = 0;
+    int64_t now_us = core->state.now.us;
+    return node->offset_at.us != 0 && now_us < node->boot_at.us + CORE_LIFETIME_US &&
+           hello->boot_us >= core_node_boot_us(core, node, now_us);
 }
 
 static struct core_node *node_add(struct core *core, const char *name)
@@ -109,8 +88,10 @@ static void node_learn(struct core *core, struct core_node *node, const struct m
     if (!node->up)
         node->since = core->state.now;
     node->up = true;
-    if (rebooted && node->boot_id[0] != 0)
-        boot_ends(core, node);
+    if (rebooted) {
+        node->offset_at.us = 0;
+        node->boot_at = core->state.now;
+    }
     core_node_heard(core, node, hello->boot_us);
     node->hello_us = hello->boot_us;
     CORE_SET(node->site, hello->site);
@@ -149,12 +130,8 @@ int64_t core_node_boot_us(const struct core *core, const struct core_node *node,
 
 void core_nodes_renew(struct core *core)
 {
-    for (int i = 0; i < core->state.node_count; i++) {
-        struct core_node *node = &core->state.nodes[i];
-        node->offset_at.us = 0;
-        for (int k = 0; k < node->past_count; k++)
-            node->past[k].offset_at.us = 0;
-    }
+    for (int i = 0; i < core->state.node_count; i++)
+        core->state.nodes[i].offset_at.us = 0;
 }
 
 /* A node may have taken commands that this journal does not know of (an older copy of it, another

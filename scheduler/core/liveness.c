@@ -89,6 +89,16 @@ bool liveness_beat(struct liveness *liveness, const struct message_beat *beat, s
            !str_equal(node->boot_id, beat->boot_id);
 }
 
+bool liveness_agrees(const struct core_state *state, const struct message_beat *beat)
+{
+    for (int i = 0; i < state->node_count; i++) {
+        const struct core_node *node = &state->nodes[i];
+        if (str_equal(node->name, beat->node))
+            return node->up && str_equal(node->boot_id, beat->boot_id);
+    }
+    return false;
+}
+
 void liveness_report(struct liveness *liveness, const char *name, uint64_t seq)
 {
     struct liveness_node *node = node_find(liveness, name);

@@ -22,6 +22,9 @@ void liveness_hello(struct liveness *liveness, const struct message_hello *hello
                     struct instant now);
 /* Returns true when the node should be asked for a hello. */
 bool liveness_beat(struct liveness *liveness, const struct message_beat *beat, struct instant now);
+/* The core holds the sender for up, in the beat's boot. Else it is asked for a hello too, and its
+ * leases are not renewed: the core may not have taken the hello that this table was fed with. */
+bool liveness_agrees(const struct core_state *state, const struct message_beat *beat);
 void liveness_report(struct liveness *liveness, const char *node, uint64_t seq);
 /* The next node silent for longer than timeout_us, each once until its next beat; NULL: none. */
 const char *liveness_overdue(struct liveness *liveness, struct instant now, int64_t timeout_us);

@@ -218,6 +218,10 @@ static bool role(const struct core *core, const struct core_instance *instance, 
         (instance->want == WANT_HELD || instance->state == INSTANCE_DRAINING ||
          instance->state == INSTANCE_HELD))
         mode = ROUTE_DRAIN;
+#ifdef BERTH_PLANT_UNLIST
+    if (mode == ROUTE_DRAIN)
+        return false; /* the fault that tests/fault must find */
+#endif
     *ret_mode = mode;
     return mode != MODE_NONE;
 }

@@ -19,8 +19,6 @@ struct instant {
     int64_t us; /* scheduler time, see core.h */
 };
 
-#define CORE_PAST_BOOTS 2 /* of one node, kept */
-
 struct core_node {
     char name[LIMIT_NAME_BYTES];
     char site[LIMIT_REF_BYTES];
@@ -29,14 +27,7 @@ struct core_node {
     int64_t boot_offset_us;   /* its CLOCK_BOOTTIME minus scheduler time, as it was at ... */
     struct instant offset_at; /* ... that instant, from below (instances.c); 0: not known */
     int64_t hello_us;         /* of the last hello taken, on its CLOCK_BOOTTIME */
-    /* Boots that it has left, the oldest first: a word of theirs may still be on its way. */
-    struct core_boot {
-        char id[BOOT_ID_BYTES];
-        int64_t offset_us; /* as above */
-        struct instant offset_at;
-        struct instant over; /* when the next one said hello */
-    } past[CORE_PAST_BOOTS];
-    int past_count;
+    struct instant boot_at;   /* this boot first said hello */
     char arch[LIMIT_NAME_BYTES];
     char drivers[LIMIT_TEXT_BYTES];
     int64_t capacity[RESOURCE_COUNT];

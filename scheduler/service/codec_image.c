@@ -73,7 +73,6 @@ struct image_record {
 static const char *const want_words[] = {
     [WANT_SERVE] = "serve", [WANT_HELD] = "held", [WANT_GONE] = "gone", [WANT_GONE + 1] = NULL};
 
-_Static_assert(CORE_PAST_BOOTS == 2, "each past boot has its fields below");
 _Static_assert(RESOURCE_COUNT == 2, "a new resource needs its fields below");
 
 /* clang-format off: one field per line is the table that people read. */
@@ -85,15 +84,7 @@ static const struct wire_field node_fields[] = {
     I64(core_node, boot_offset_us, "boot_offset_us"),
     I64(core_node, offset_at.us, "offset_at_us"),
     I64(core_node, hello_us, "hello_us"),
-    STR(core_node, past[0].id, "past0_id"),
-    I64(core_node, past[0].offset_us, "past0_offset_us"),
-    I64(core_node, past[0].offset_at.us, "past0_offset_at_us"),
-    I64(core_node, past[0].over.us, "past0_over_us"),
-    STR(core_node, past[1].id, "past1_id"),
-    I64(core_node, past[1].offset_us, "past1_offset_us"),
-    I64(core_node, past[1].offset_at.us, "past1_offset_at_us"),
-    I64(core_node, past[1].over.us, "past1_over_us"),
-    I32(core_node, past_count, "past_count"),
+    I64(core_node, boot_at.us, "boot_at_us"),
     STR(core_node, arch, "arch"),
     STR(core_node, drivers, "drivers"),
     STR(core_node, ingress, "ingress"),

@@ -16,7 +16,6 @@ static void answer(struct service *service, const char *reply, const char *id, c
                    int code, const char *text);
 static void answer_write(struct service *service, const char *id, const char *node, int code,
                          const char *text, struct strbuf *out);
-static bool is_up(const struct service *service, const char *node);
 static void ask(struct service *service, const char *node, const char *reply);
 static int64_t timeout_us(const struct service *service);
 
@@ -118,9 +117,11 @@ static void on_beat(void *context, const struct bus_message *message)
         !from(message, beat.node))
         return;
     service_proof_told(service, beat.node, beat.refused);
-    if (liveness_beat(service->liveness, &beat, service_now(service)) && !service->refusing)
+    bool asks = liveness_beat(service->liveness, &beat, service_now(service)) ||
+                !liveness_agrees(core_state(service->core), &beat);
+    if (asks && !service->refusing)
         ask(service, beat.node, message->reply);
-    else if (message->reply[0] != 0 && !service->refusing && is_up(service, beat.node))
+    else if (message->reply[0] != 0 && !service->refusing)
         answer(service, message->reply, "beat", beat.node, 0, ""); /* its owners' leases go on */
 }
 
@@ -204,15 +205,6 @@ static void answer_write(struct service *service, const char *id, const char *no
 }
 
 /* Also for the core: one that it takes for lost may have been replaced, whatever it beats. */
-static bool is_up(const struct service *service, const char *node)
-{
-    const struct core_state *state = core_state(service->core);
-    for (int i = 0; i < state->node_count; i++)
-        if (str_equal(state->nodes[i].name, node))
-            return state->nodes[i].up;
-    return false;
-}
-
 /* "Who are you?": to the beat's reply subject, or else as a message on the node's commands. */
 static void ask(struct service *service, const char *node, const char *reply)
 {

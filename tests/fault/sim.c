@@ -227,6 +227,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         sim_write(sim, LEDGER);
         sim_write(sim, STORE);
         sim_http_request(sim, (int)(sim->http_requests % SIM_INGRESSES));
+        sim_sockets(sim);
         break;
     case SIM_ARRIVE:
         sim_arrive(sim, event);

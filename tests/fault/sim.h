@@ -12,7 +12,7 @@
  * A client at the hub sends requests through a model of queue groups over leaf nodes: the hub sends
  * to any instance whose interest it knows; one that arrives after its receiver left is passed on if
  * the receiver's server knows another instance by then, and is lost if not. Others write through
- * the owners, and through both ingresses.
+ * the owners, and through both ingresses, by requests and by websockets.
  *
  * Faults come from a list that the seed made before the run (sim_faults.c), so that a failing run
  * can be repeated without some of them (sim_shrink.c). Every append, sync and effect of either
@@ -34,6 +34,7 @@
 
 #define SIM_NODES     4
 #define SIM_INGRESSES 2 /* the first nodes are one each */
+#define SIM_SOCKETS   4
 #define SIM_PROCESSES 4096
 #define SIM_RECORDS   128
 #define SIM_EVENTS    65536 /* waiting */
@@ -122,7 +123,11 @@ struct sim_event {
     X(FENCE, "key-value store away, answers lost")           \
     X(WIPE, "key-value store wiped")                         \
     X(SHIP, "object store away")                             \
-    X(LIE, "lying measurements")
+    X(LIE, "lying measurements")                             \
+    X(NODE_FULL, "a node's disk full")                       \
+    X(NODE_IO, "write error of a node's disk")               \
+    X(JOURNAL_FULL, "the journal's disk full")               \
+    X(JOURNAL_IO, "write error of the journal")
 
 enum sim_fault_kind {
 #define SIM_FAULT_ENUM(name, word) FAULT_##name,
@@ -174,6 +179,7 @@ struct sim_process {
     int exit_code;
     int64_t ready_us;  /* since when its own subject answers */
     int64_t served_us; /* since when it serves; its interest travels from then */
+    bool goodbye;      /* said to its websockets */
     bool by_accident;  /* it ended, or stopped serving, without having been told to */
     int64_t requests;  /* answered */
     int64_t errors;
@@ -190,6 +196,14 @@ struct sim_process {
     char handed[32];
     int64_t lease_us; /* on the node's CLOCK_BOOTTIME; 0: none */
     int task_say;     /* the snapshot or restore not answered yet: said again */
+};
+
+/* A client with an open websocket, or about to open one. */
+struct sim_socket {
+    int ingress;
+    struct sim_process *process; /* NULL: none */
+    uint64_t ingress_boots;
+    int64_t gone_us; /* its process is, or it has none, since */
 };
 
 struct sim_record {
@@ -222,6 +236,8 @@ struct sim_node {
     int64_t parted_us;        /* until then, at least, its messages may have been lost */
     int deaf;                 /* partitions under way */
     int mute;
+    int disk_full; /* faults under way */
+    int disk_io;
     struct sim_record disk[SIM_RECORDS];
     struct sim_record durable[SIM_RECORDS]; /* what a loss of power leaves */
     char (*stopped)[LIMIT_ID_BYTES];        /* instances it was told to stop, and took */
@@ -243,6 +259,7 @@ struct sim_options {
     enum sim_script script;
     int64_t rough_us;        /* SCRIPT_ROUGH: how long faults last */
     const uint64_t *dropped; /* bits of faults that do not happen; NULL: none */
+    bool plain;              /* as seeds were when some of them were pinned: see sim_faults.c */
     bool chatter;            /* print every step, to look into a failure */
     bool trace;              /* keep the last steps */
     int hash_every;          /* records; 0: each */
@@ -299,6 +316,8 @@ struct sim {
     int fault_count;
     int64_t fault_last_us; /* when one last did something */
     int lying;
+    int journal_full;
+    int journal_io;
     int fences_away;
     int ships_away;
     int64_t point_left; /* POINT: so many more, then whoever it is dies; 0: not armed */
@@ -338,6 +357,9 @@ struct sim {
     int64_t requests;
     int64_t requests_lost;
     int64_t requests_moved; /* passed on by a server */
+    struct sim_socket sockets[SIM_SOCKETS];
+    int64_t sockets_told; /* ends of websockets, by a goodbye ... */
+    int64_t sockets_cut;  /* ... and without one */
     int64_t http_requests;
     int64_t http_refused; /* by an ingress that had nobody, excused */
     int moves_done;
@@ -429,6 +451,16 @@ bool sim_http_probe(struct sim *sim, int from, const char *instance, int64_t *re
 void sim_http_request(struct sim *sim, int index);
 void sim_http_arrives(struct sim *sim, const struct sim_event *event);
 void sim_http_done(struct sim *sim, const struct sim_event *event);
+/* Whom the ingress sends the next request to; NULL: it has nobody, or who it has is gone. */
+struct sim_process *sim_http_choose(struct sim *sim, int index);
+/* Its routes cannot be expected to be right. */
+bool sim_http_outdated(const struct sim *sim, int index);
+/* What it sent there may be lost: an accident. */
+bool sim_http_excused(const struct sim *sim, const struct sim_process *process, int from);
+
+/* sim_ws.c */
+void sim_sockets(struct sim *sim); /* what became of each since a moment ago */
+void sim_check_sockets(struct sim *sim);
 
 /* sim_check.c */
 /* How a probe from a node (-1: the hub) to an instance ends; *ret_us is how long it takes. */

@@ -140,6 +140,8 @@ void sim_check_end(struct sim *sim, bool deleted)
     int wanted = deleted ? 0 : SIM_WORKLOADS + 1;
     if (alive != wanted || serving != wanted)
         sim_break(sim, "%d processes live and %d serve, wanted %d", alive, serving, wanted);
+    if (!deleted)
+        sim_check_sockets(sim);
     if (sim->core == NULL)
         return;
     const struct core_state *state = core_state(sim->core);

@@ -5,6 +5,13 @@
  * Besides single faults there are the named schedules: all nodes parted at once and heard again one
  * by one, in another order (swizzle); a scheduler that sleeps longer than every lease and wakes;
  * a node away just longer than policy.node_timeout; the machine of a process that has just moved.
+ *
+ * A refused write has not happened, and nothing that depends on it does: an agent ends and is
+ * started again, over and over while its disk is full; the scheduler goes back to what its journal
+ * has, and takes nothing until it can be written again. Of a write that failed in its sync a loss
+ * of power may leave anything. Disks have numbers of their own, so that `plain` runs, which have
+ * none of these faults and in which connections end with the machine, are what pinned seeds were
+ * found in.
  */
 #include <string.h>
 
@@ -18,6 +25,7 @@ const char *const sim_fault_words[] = {
         NULL};
 
 static void add(struct sim *sim, enum sim_fault_kind kind, int64_t at_us, int64_t for_us, int node);
+static void plan_disks(struct sim *sim);
 static void stop_node(struct sim *sim, struct sim_fault *fault, bool machine);
 static void end_process(struct sim *sim, struct sim_fault *fault);
 static bool hits_message(struct sim *sim, struct sim_fault *fault, int node, int *copies,
@@ -59,7 +67,7 @@ void sim_faults_plan(struct sim *sim)
         random = hash_u64(HASH_SEED, random + 1);
         int pick = (int)(random % 100);
         int kind = 0;
-        while (kind < FAULT_KINDS - 1 && pick >= shares[kind])
+        while (kind < FAULT_LIE && pick >= shares[kind])
             pick -= shares[kind++];
         int node = (int)(random >> 8 & 3);
         int64_t for_us = (int64_t)(random >> 16 & 0xffff) * US_PER_S * 3 / 0x10000;
@@ -72,6 +80,8 @@ void sim_faults_plan(struct sim *sim)
         int64_t gap_us = (int64_t)(random >> 48 & 0xff) * 6 * US_PER_MS;
         at_us += 100 * US_PER_MS + gap_us;
     }
+    if (!sim->options.plain)
+        plan_disks(sim);
     for (int i = 0; i < sim->fault_count; i++) {
         struct sim_fault *fault = &sim->faults[i];
         fault->salt = hash_u64(random, (uint64_t)i);
@@ -82,6 +92,24 @@ void sim_faults_plan(struct sim *sim)
             continue;
         }
         sim_push(sim, fault->at_us, SIM_FAULT)->number = (uint64_t)i;
+    }
+}
+
+/* Less than one in every eight seconds: an agent that cannot write is an agent that is away. */
+static void plan_disks(struct sim *sim)
+{
+    static const enum sim_fault_kind kinds[] = {FAULT_NODE_FULL, FAULT_NODE_IO, FAULT_JOURNAL_FULL,
+                                                FAULT_JOURNAL_IO};
+    uint64_t random = hash_u64(HASH_SEED, sim->options.seed ^ 0xd15c);
+    int64_t at_us = 3 * US_PER_S;
+    for (; sim->fault_count < SIM_FAULTS; random = hash_u64(HASH_SEED, random + 1)) {
+        at_us += (int64_t)(random >> 16 & 0xffff) * 16 * US_PER_S / 0x10000;
+        if (at_us >= sim->options.rough_us - 2 * US_PER_S)
+            return;
+        int64_t for_us = (int64_t)(random >> 32 & 0xffff) * 2 * US_PER_S / 0x10000;
+        if ((random >> 48 & 7) == 0)
+            for_us += 5 * US_PER_S; /* longer than a lease and than policy.node_timeout */
+        add(sim, kinds[random & 3], at_us, for_us, (int)(random >> 8 & 3));
     }
 }
 
@@ -172,6 +200,19 @@ void sim_fault_begin(struct sim *sim, int index)
     case FAULT_LIE:
         sim->lying++;
         return;
+    case FAULT_NODE_FULL:
+    case FAULT_NODE_IO:
+        node->disk_full += fault->kind == FAULT_NODE_FULL;
+        node->disk_io += fault->kind == FAULT_NODE_IO;
+        if (fault->for_us > 2 * US_PER_S)
+            sim_accident_of_node(sim, fault->node, end_us);
+        return;
+    case FAULT_JOURNAL_FULL:
+        sim->journal_full++;
+        return;
+    case FAULT_JOURNAL_IO:
+        sim->journal_io++;
+        return;
     case FAULT_KINDS:
         return;
     }
@@ -191,6 +232,10 @@ void sim_fault_end(struct sim *sim, int index)
         if (node->core != NULL && node->deaf + node->mute == 0)
             sim_node_inside(sim, fault->node, 0, NODE_EV_CONNECTED, "", NULL);
     }
+    sim->nodes[fault->node < 0 ? 0 : fault->node].disk_full -= fault->kind == FAULT_NODE_FULL;
+    sim->nodes[fault->node < 0 ? 0 : fault->node].disk_io -= fault->kind == FAULT_NODE_IO;
+    sim->journal_full -= fault->kind == FAULT_JOURNAL_FULL;
+    sim->journal_io -= fault->kind == FAULT_JOURNAL_IO;
     sim->fences_away -= fault->kind == FAULT_FENCE;
     sim->ships_away -= fault->kind == FAULT_SHIP;
     sim->lying -= fault->kind == FAULT_LIE;

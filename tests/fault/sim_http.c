@@ -15,8 +15,6 @@
 
 static const struct sim_server *choose(struct sim_node *node);
 static int find(const struct sim *sim, const char *instance);
-static bool is_outdated(const struct sim *sim, int index);
-static bool is_excused(const struct sim *sim, const struct sim_process *process, int from);
 
 /* The routes of the simulated ingress change at once, and whoever waits hears of it a moment later.
  */
@@ -77,13 +75,13 @@ void sim_http_request(struct sim *sim, int index)
     const struct sim_server *server = choose(node);
     if (server == NULL) {
         sim->http_refused++;
-        if (!is_outdated(sim, index))
+        if (!sim_http_outdated(sim, index))
             sim_break(sim, "the ingress on %s has nobody to send a request to", node->name);
         return;
     }
     int at = find(sim, server->instance);
     if (at < 0) {
-        if (!is_outdated(sim, index))
+        if (!sim_http_outdated(sim, index))
             sim_break(sim, "the ingress on %s sends a request to %s, which is gone", node->name,
                       server->instance);
         return;
@@ -93,6 +91,13 @@ void sim_http_request(struct sim *sim, int index)
     event->process = at;
     event->number = (uint64_t)index;
     event->sent_us = sim->now_us;
+}
+
+struct sim_process *sim_http_choose(struct sim *sim, int index)
+{
+    const struct sim_server *server = choose(&sim->nodes[index]);
+    int at = server == NULL ? -1 : find(sim, server->instance);
+    return at < 0 ? NULL : &sim->processes[at];
 }
 
 /* By weight, in turn. */
@@ -114,14 +119,13 @@ static const struct sim_server *choose(struct sim_node *node)
     return NULL;
 }
 
-static bool is_excused(const struct sim *sim, const struct sim_process *process, int from)
+bool sim_http_excused(const struct sim *sim, const struct sim_process *process, int from)
 {
-    return process->by_accident || sim->delete_asked || is_outdated(sim, from) ||
+    return process->by_accident || sim->delete_asked || sim_http_outdated(sim, from) ||
            sim_parted(sim, process->node);
 }
 
-/* Its routes cannot be expected to be right. */
-static bool is_outdated(const struct sim *sim, int index)
+bool sim_http_outdated(const struct sim *sim, int index)
 {
     return sim->now_us < sim->excused_us[FRONT] || sim_parted(sim, index) ||
            sim->nodes[index].outdated;
@@ -140,7 +144,7 @@ void sim_http_arrives(struct sim *sim, const struct sim_event *event)
     }
     sim->requests_lost++;
     bool waited = sim->now_us - event->sent_us > US_PER_S; /* at a machine that was stopped */
-    if (!waited && !is_excused(sim, process, (int)event->number))
+    if (!waited && !sim_http_excused(sim, process, (int)event->number))
         sim_break(sim, "a request sent by the ingress on %s at %lld us found %s %s",
                   sim->nodes[event->number].name, (long long)(event->sent_us - SIM_START_US),
                   process->instance, process->alive ? "closed" : "gone");
@@ -156,6 +160,6 @@ void sim_http_done(struct sim *sim, const struct sim_event *event)
         return;
     }
     sim->requests_lost++;
-    if (!is_excused(sim, process, (int)event->number))
+    if (!sim_http_excused(sim, process, (int)event->number))
         sim_break(sim, "a request under way was cut off when %s ended", process->instance);
 }

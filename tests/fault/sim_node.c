@@ -12,6 +12,7 @@
 
 static void carry_out(struct sim *sim, int index, const struct node_effect *effect);
 static bool persist(struct sim *sim, int index, const struct node_record *record);
+static bool refuses(struct sim *sim, int index);
 static void put(struct sim *sim, struct sim_record *disk, const struct node_record *record);
 static void erase(struct sim_record *disk, const char *instance);
 static void to_scheduler(struct sim *sim, int index, struct core_event *event);
@@ -115,8 +116,8 @@ void sim_node_reboot(struct sim *sim, int index, int64_t away_us)
     node->boots++;
     str_format(node->boot_id, sizeof(node->boot_id), "boot-%s-%llu", node->name,
                (unsigned long long)node->boots);
-    node->boot_us = 5 * US_PER_S;
-    node->base_us = sim->now_us;
+    node->boot_us = sim->options.plain ? 5 * US_PER_S : 0;
+    node->base_us = sim->now_us + (sim->options.plain ? 0 : away_us);
     node->blank = true;
     node->server_count = 0;
 }
@@ -238,11 +239,17 @@ static void carry_out(struct sim *sim, int index, const struct node_effect *effe
     }
 }
 
-/* False: the agent died between the write and the sync. */
+/* False: the disk refused it, or the agent died between the write and the sync. */
 static bool persist(struct sim *sim, int index, const struct node_record *record)
 {
     struct sim_node *node = &sim->nodes[index];
     char what[LIMIT_TEXT_BYTES];
+    if (refuses(sim, index)) {
+#ifdef BERTH_PLANT_GO_ON
+        return true; /* the fault that must be found: as if it were there */
+#endif
+        return false;
+    }
     put(sim, node->disk, record);
     str_format(what, sizeof(what), "node %s before sync", node->name);
     if (sim_point(sim, what, record->instance)) {
@@ -256,6 +263,21 @@ static bool persist(struct sim *sim, int index, const struct node_record *record
     put(sim, node->durable, record);
     if (record->want == NODE_WANT_GONE && node->stopped_count < SIM_PROCESSES)
         memcpy(node->stopped[node->stopped_count++], record->instance, LIMIT_ID_BYTES);
+    return true;
+}
+
+/* A file is written beside the old one and takes its place when it is synced: what is refused has
+ * left it as it was. The agent ends, and is started again. */
+static bool refuses(struct sim *sim, int index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    bool io = node->disk_io > 0 && sim_random(sim, 4) == 0;
+    if (node->disk_full == 0 && !io)
+        return false;
+    sim_fault_hit(sim, io ? FAULT_NODE_IO : FAULT_NODE_FULL);
+#ifndef BERTH_PLANT_GO_ON
+    sim_node_crash(sim, index, 0);
+#endif
     return true;
 }
 

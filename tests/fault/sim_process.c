@@ -252,6 +252,7 @@ static void heard(struct sim *sim, struct sim_process *process, const struct sim
     case SAY_DRAIN:
         process->task++;
         leave(sim, process, "it was told to drain");
+        process->goodbye = true;
         process->draining = true;
         process->said_drained = false;
         does(sim, process, DRAIN_US, DOES_DRAINED);
@@ -266,6 +267,7 @@ static void heard(struct sim *sim, struct sim_process *process, const struct sim
     case SAY_STOP:
         process->task++;
         leave(sim, process, "it was told to stop");
+        process->goodbye = true;
         does(sim, process, EXIT_US, DOES_EXIT);
         return;
     case SAY_OWN:
@@ -298,6 +300,7 @@ static void serve(struct sim *sim, struct sim_process *process)
     if (!process->serves)
         process->served_us = sim->now_us;
     process->serves = true;
+    process->goodbye = false;
     sim->served_once[process->workload] = true;
 }
 

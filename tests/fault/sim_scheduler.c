@@ -15,6 +15,7 @@
 
 #define SOLVE_US    (20 * US_PER_MS)
 #define RESTART_US  (300 * US_PER_MS)
+#define REFUSED_US  (500 * US_PER_MS) /* until a journal that refused is tried again */
 #define IMAGE_EVERY 256
 #define IMAGE_KEEP  32 /* records replayed at least, so that a restart tests replay as well */
 
@@ -107,11 +108,24 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
         sim_scheduler_crash(sim, true, RESTART_US);
         return;
     }
+    if (sim->journal_full > 0) {
+        sim_fault_hit(sim, FAULT_JOURNAL_FULL);
+        sim_scheduler_crash(sim, false, REFUSED_US);
+        return;
+    }
     append(sim, event);
+<<<<<<< HEAD
     core_step(sim->core, &sim->journal[sim->journal_count - 1], sim->effects);
     for (int i = 0; i < sim->effects->count; i++)
         if (leaves_at_once(&sim->effects->list[i]))
             deliver(sim, &sim->effects->list[i]);
+=======
+    if (sim->journal_io > 0 && sim_random(sim, 4) == 0) {
+        sim_fault_hit(sim, FAULT_JOURNAL_IO);
+        sim_scheduler_crash(sim, true, REFUSED_US); /* it may be there all the same */
+        return;
+    }
+>>>>>>> 82493e4 (The simulator has disks that refuse, websockets, and messages that outlive a boot; a late hello of an earlier boot is told by how long its machine had been up)
     if (sim_point(sim, "scheduler before sync of", word)) {
         sim_scheduler_crash(sim, true, RESTART_US);
         return;
@@ -299,19 +313,17 @@ static void probe(struct sim *sim, const struct core_effect *effect)
 
 void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
 {
-    /* A connection ends with the machine, and what was on it. */
-    if (sim->core == NULL || event->number != sim->nodes[event->node].boots)
+    /* What a machine has sent may arrive when it is in another boot already. */
+    bool past = event->number != sim->nodes[event->node].boots;
+    if (sim->core == NULL || (past && sim->options.plain))
         return;
     struct instant now = {sim_scheduler_us(sim)};
     if (event->kind == SIM_BEAT) {
         const struct message_beat *beat = event->payload;
-        const struct core_state *state = core_state(sim->core);
-        bool up = false;
-        for (int i = 0; i < state->node_count; i++)
-            up |= state->nodes[i].up && str_equal(state->nodes[i].name, beat->node);
-        if (liveness_beat(sim->liveness, beat, now)) {
+        if (liveness_beat(sim->liveness, beat, now) ||
+            !liveness_agrees(core_state(sim->core), beat)) {
             sim_bus(sim, SIM_ASK_HELLO, event->node, NULL, 0);
-        } else if (up && beat->instance_count > 0) {
+        } else if (beat->instance_count > 0) {
             sim_bus(sim, SIM_RENEWED, event->node, &beat->boot_us, sizeof(beat->boot_us));
         }
         return;

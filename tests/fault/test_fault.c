@@ -6,6 +6,7 @@
  *     test_fault points                 all of them, not one of every few
  *     test_fault saving 1234            one of the script of savings, likewise
  *     test_fault seed 77                one seed of faults, likewise
+ *     test_fault plain 77               the same without what came later (sim.h)
  *     test_fault shrink 77              the same with as few faults as it takes to fail
  *     test_fault seeds 5000             so many seeds
  *     test_fault soak 600               for so many seconds of processor time
@@ -27,7 +28,7 @@
 #define ROUGH_US   (40 * US_PER_S)
 #define POINT_STEP 7 /* ctest takes one of so many; `points` takes all */
 
-/* Seeds that once found something, each with what it was. */
+/* Seeds that once found something in a plain run, each with what it was. */
 static const struct {
     uint64_t seed;
     const char *what;
@@ -158,9 +159,11 @@ static void test_crash_at_points_of_a_saving(void **state)
     assert_int_equal(run_points(POINT_STEP, run_saving), 0);
 }
 
-static bool run_one(uint64_t seed)
+static bool run_one(uint64_t seed, bool plain)
 {
-    run_seed(seed, false);
+    struct sim_options options = rough(seed);
+    options.plain = plain;
+    sim_run(&sim, &options);
     bool broken = sim.broken[0] != 0;
     if (broken)
         (void)printf("%s\n", sim.broken);
@@ -168,7 +171,6 @@ static bool run_one(uint64_t seed)
     if (!broken)
         return true;
 #ifndef FAULT_PLANTED
-    struct sim_options options = rough(seed);
     sim_shrink(&options, 60);
 #endif
     return false;
@@ -178,7 +180,7 @@ static int run_seeds(uint64_t count)
 {
     int broken = 0;
     for (uint64_t seed = 1; seed <= count && broken < 3; seed++)
-        broken += !run_one(seed);
+        broken += !run_one(seed, false);
     return broken;
 }
 
@@ -192,7 +194,7 @@ static void test_pinned(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
-        if (!run_one(pinned[i].seed))
+        if (!run_one(pinned[i].seed, true))
             fail_msg("seed %llu again: %s", (unsigned long long)pinned[i].seed, pinned[i].what);
     }
 }
@@ -206,8 +208,10 @@ static void test_finds_the_planted_fault(void **state)
     if (found)
         (void)printf("found: %s\n", sim.broken);
     sim_free(&sim);
+    for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]) && !found; i++)
+        found = !run_one(pinned[i].seed, true);
     for (uint64_t seed = 1; seed <= 400 && !found; seed++)
-        found = !run_one(seed);
+        found = !run_one(seed, false);
     assert_true(found);
 }
 
@@ -227,7 +231,7 @@ static int soak(int64_t seconds)
         if (!failed)
             continue;
         broken++;
-        (void)run_one(seed);
+        (void)run_one(seed, false);
     }
     (void)printf("%lld handoffs, %lld of them with a fault, %d runs failed\n", (long long)handoffs,
                  (long long)faulty, broken);
@@ -245,7 +249,11 @@ static int by_hand(const char *what, int64_t number)
         sim_shrink(&options, 200);
         return 0;
     }
-    if (str_equal(what, "point"))
+    if (str_equal(what, "plain")) {
+        struct sim_options options = rough((uint64_t)number);
+        options.plain = options.chatter = true;
+        sim_run(&sim, &options);
+    } else if (str_equal(what, "point"))
         (void)run_calm(number, true);
     else if (str_equal(what, "saving"))
         (void)run_saving(number, true);

@@ -101,6 +101,24 @@ static void test_restart_gives_a_full_timeout(void **state)
     assert_string_equal(liveness_overdue(*state, at(110), TIMEOUT_US), "a");
 }
 
+/* What the table was fed with the core may have refused. */
+static void test_a_beat_agrees_with_the_core(void **state)
+{
+    (void)state;
+    struct core_node node = {.up = true};
+    struct core_state core = {.nodes = &node, .node_count = 1};
+    str_format(node.name, sizeof(node.name), "a");
+    str_format(node.boot_id, sizeof(node.boot_id), "boot");
+    struct message_beat beat = beat_of("a", "boot", 0);
+    struct message_beat other = beat_of("a", "another", 0);
+    struct message_beat stranger = beat_of("b", "boot", 0);
+    assert_true(liveness_agrees(&core, &beat));
+    assert_false(liveness_agrees(&core, &other));
+    assert_false(liveness_agrees(&core, &stranger));
+    node.up = false;
+    assert_false(liveness_agrees(&core, &beat));
+}
+
 static void test_seed_watches_what_the_core_believes(void **state)
 {
     struct core_node nodes[2] = {{.up = true, .report_seq = 3}, {.up = false}};
@@ -138,6 +156,7 @@ int main(void)
         TEST(test_silence_is_told_once),
         TEST(test_what_asks_for_a_hello),
         TEST(test_restart_gives_a_full_timeout),
+        TEST(test_a_beat_agrees_with_the_core),
         TEST(test_seed_watches_what_the_core_believes),
         TEST(test_full_table),
     };

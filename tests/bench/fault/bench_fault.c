@@ -30,6 +30,8 @@ struct figures {
     int64_t done;
     int64_t requests;
     int64_t writes;
+    int64_t sockets_told;
+    int64_t sockets_cut;
     int64_t violations;
     int64_t simulated_us;
     int64_t hits[FAULT_KINDS];
@@ -79,6 +81,8 @@ static void run(uint64_t seed, int64_t rough_us, struct figures *figures)
     figures->done += sim.done;
     figures->requests += sim.requests + sim.http_requests;
     figures->writes += sim.writes;
+    figures->sockets_told += sim.sockets_told;
+    figures->sockets_cut += sim.sockets_cut;
     figures->simulated_us += sim.now_us - SIM_START_US;
     for (int i = 0; i < FAULT_KINDS; i++)
         figures->hits[i] += sim.hits[i];
@@ -99,6 +103,8 @@ static void print(const struct figures *f, double seconds)
     (void)printf("  %-48s %12" PRId64 "\n", "... ended done, not back (of all)", f->done);
     (void)printf("  %-48s %12" PRId64 " and %" PRId64 "\n", "requests, writes", f->requests,
                  f->writes);
+    (void)printf("  %-48s %12" PRId64 " and %" PRId64 "\n",
+                 "websockets told to reconnect, and cut off", f->sockets_told, f->sockets_cut);
     (void)printf("  %-48s %12" PRId64 "\n", "violations", f->violations);
     (void)printf("  %-48s %12.1f, for %.0f simulated\n", "processor seconds", seconds,
                  (double)f->simulated_us / US_PER_S);
