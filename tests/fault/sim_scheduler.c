@@ -108,24 +108,22 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
         sim_scheduler_crash(sim, true, RESTART_US);
         return;
     }
-    if (sim->journal_full > 0) {
-        sim_fault_hit(sim, FAULT_JOURNAL_FULL);
-        sim_scheduler_crash(sim, false, REFUSED_US);
-        return;
-    }
     append(sim, event);
-<<<<<<< HEAD
     core_step(sim->core, &sim->journal[sim->journal_count - 1], sim->effects);
     for (int i = 0; i < sim->effects->count; i++)
         if (leaves_at_once(&sim->effects->list[i]))
             deliver(sim, &sim->effects->list[i]);
-=======
+    if (sim->journal_full > 0) {
+        sim_fault_hit(sim, FAULT_JOURNAL_FULL);
+        sim->journal_count--;
+        sim_scheduler_crash(sim, false, REFUSED_US);
+        return;
+    }
     if (sim->journal_io > 0 && sim_random(sim, 4) == 0) {
         sim_fault_hit(sim, FAULT_JOURNAL_IO);
         sim_scheduler_crash(sim, true, REFUSED_US); /* it may be there all the same */
         return;
     }
->>>>>>> 82493e4 (The simulator has disks that refuse, websockets, and messages that outlive a boot; a late hello of an earlier boot is told by how long its machine had been up)
     if (sim_point(sim, "scheduler before sync of", word)) {
         sim_scheduler_crash(sim, true, RESTART_US);
         return;
