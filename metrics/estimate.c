@@ -33,8 +33,9 @@ static bool is_of(const struct group *group, enum estimate_kind kind);
 static enum doubt doubt_of(enum estimate_kind kind);
 static void see(const struct metrics *metrics, const struct group *group, enum doubt doubt,
                 struct view *view);
-static int changed_of(struct metrics *metrics, struct group *group, const struct view *when,
-                      bool whole, struct estimate *out, int max);
+static void expect(const struct metrics *metrics, int group);
+static int changed_of(struct metrics *metrics, struct group *group, int64_t now_us,
+                      int64_t until_us, bool whole, struct estimate *out, int max);
 static bool measure(const struct metrics *metrics, const struct group *group,
                     enum estimate_kind kind, const struct view *view, struct measured *ret);
 static bool rate_of(const struct view *view, const struct stretch *total, struct measured *ret);
@@ -71,8 +72,9 @@ int metrics_changed(struct metrics *metrics, int64_t now_us, struct estimate *ou
                     (group->told_until > until ||
                      (group->told_until == until && (group->told_whole || until > at)));
         if (!told && now_us - group->seen_us <= 2 * metrics->options.window_us) {
-            struct view when = {.now_us = now_us, .until_us = until * metrics->step_us};
-            count += changed_of(metrics, group, &when, whole, out + count, max - count);
+            int64_t until_us = until * metrics->step_us;
+            expect(metrics, metrics->cursor + 1);
+            count += changed_of(metrics, group, now_us, until_us, whole, out + count, max - count);
         }
         if (count == max)
             break; /* some of it may not have been said */
@@ -132,10 +134,20 @@ static enum doubt doubt_of(enum estimate_kind kind)
                                                                             : DOUBT_ALL;
 }
 
-static int changed_of(struct metrics *metrics, struct group *group, const struct view *when,
-                      bool whole, struct estimate *out, int max)
+/* Has a group's window fetched. */
+static void expect(const struct metrics *metrics, int group)
 {
-    int64_t now_us = when->now_us;
+    if (group >= metrics->group_count)
+        return;
+    const char *lines = (const char *)metrics->groups[group].stretches;
+    for (size_t at = 0; at < sizeof metrics->groups[group].stretches; at += 64)
+        __builtin_prefetch(lines + at);
+}
+
+/* Of the window that ends at until_us. */
+static int changed_of(struct metrics *metrics, struct group *group, int64_t now_us,
+                      int64_t until_us, bool whole, struct estimate *out, int max)
+{
     int count = 0;
     struct view views[DOUBT_COUNT];
     bool seen[DOUBT_COUNT] = {false};
@@ -147,7 +159,8 @@ static int changed_of(struct metrics *metrics, struct group *group, const struct
         if (group->doubt_until_us <= now_us)
             doubt = DOUBT_ALL; /* what is seen is the same then */
         if (!seen[doubt]) {
-            views[doubt] = *when;
+            views[doubt].now_us = now_us;
+            views[doubt].until_us = until_us;
             see(metrics, group, doubt, &views[doubt]);
         }
         seen[doubt] = true;
@@ -191,8 +204,11 @@ static void see(const struct metrics *metrics, const struct group *group, enum d
     int64_t now_us = view->now_us;
     int64_t until_us = view->until_us;
     int64_t most = 0;
-    for (int i = 0; i < STRETCHES; i++)
-        view->nodes[i].index = view->probe[i].index = -1;
+    view->incomplete = false;
+    for (int i = 0; i < STRETCHES; i++) {
+        stretch_clear(&view->nodes[i], -1);
+        stretch_clear(&view->probe[i], -1);
+    }
     bool plain = group->doubt_until_us <= now_us && !group->probed;
     if (plain)
         windows_add(metrics, group->stretches, until_us, view->nodes);

@@ -253,6 +253,15 @@ static inline void windows_expect(const struct metrics *metrics, int instance, i
     __builtin_prefetch(metrics->claims + claim + 2, 1);
     __builtin_prefetch(stretch, 1);
     __builtin_prefetch(stretch + 64, 1);
+    if (claim + 1 >= metrics->claim_count || metrics->claims[claim + 1].all < 0)
+        return;
+    const struct group *groups[] = {&metrics->groups[metrics->claims[claim + 1].group],
+                                    &metrics->groups[metrics->claims[claim + 1].all]};
+    for (int i = 0; i < 2; i++) {
+        __builtin_prefetch(groups[i], 1);
+        __builtin_prefetch(&groups[i]->stretches[now->at], 1);
+        __builtin_prefetch((const char *)&groups[i]->stretches[now->at] + 64, 1);
+    }
 }
 struct sketch *windows_sketch(struct metrics *metrics, int claim, int64_t now_us);
 /* The group of a pair or a site; -1: none. */
