@@ -12,6 +12,7 @@ static int dual_begin(const struct grid *grid, int threads, struct arena *arena,
                       struct error *err);
 static void dual_end(struct dual *dual, struct arena *arena);
 static int check_prices(const struct grid *grid, const double *price, struct error *err);
+static int check_threads(int threads, struct error *err);
 static int check_options(const struct dual_options *options, struct error *err);
 
 int dual_solve(const struct grid *grid, const struct dual_options *options, struct arena *arena,
@@ -48,7 +49,8 @@ int dual_bound(const struct grid *grid, const double *price, int threads, struct
                int *choice, double *ret_bound, struct error *err)
 {
     struct dual dual;
-    int rc = check_prices(grid, price, err);
+    int rc = check_threads(threads, err);
+    rc = rc == 0 ? check_prices(grid, price, err) : rc;
     if (rc < 0) {
         return rc;
     }
@@ -111,11 +113,20 @@ static int check_prices(const struct grid *grid, const double *price, struct err
     return 0;
 }
 
+static int check_threads(int threads, struct error *err)
+{
+    if (threads < 0 || threads > DUAL_THREADS_MAX) {
+        return error_set(err, ERR_INVALID, 0, "%d threads: 0 to %d may be asked for", threads,
+                         DUAL_THREADS_MAX);
+    }
+    return 0;
+}
+
 static int check_options(const struct dual_options *options, struct error *err)
 {
-    if (options->threads < 0 || options->threads > DUAL_THREADS_MAX) {
-        return error_set(err, ERR_INVALID, 0, "%d threads: 0 to %d may be asked for",
-                         options->threads, DUAL_THREADS_MAX);
+    int rc = check_threads(options->threads, err);
+    if (rc < 0) {
+        return rc;
     }
     if (!(options->sweeps_max >= 0) || !(options->gap >= 0)) {
         return error_set(err, ERR_INVALID, 0, "sweeps_max %g, gap %g: neither may be below 0",

@@ -9,20 +9,22 @@
 #include "model/solve/dual_newton.h"
 #include "model/solve/dual_soft.h"
 
-#define SAMPLE_MIN   2048 /* parts of the first sample; and at least so many per row: */
+#define SAMPLE_MIN   2048 /* parts of the first sample; units, at least so many per row: */
 #define SAMPLE_ROWS  8
 #define SAMPLE_TIMES 8 /* each is so much larger than the one before */
 #define HEAT_FIRST   0.5
 #define HEAT_WARM    0.02
 #define HEAT_MIN     2e-6 /* below it single precision sees nothing */
-#define STEPS_MAX    40   /* of one sample */
+#define STEPS_MAX    20   /* of one sample */
 /* Undecided units per row at which a sample has told what it knows. */
 #define DIVIDED       2.0
-#define DIVIDED_UNITS 0.1 /* and of the units */
+#define DIVIDED_APPS  1.0 /* an app moves more than one load */
+#define DIVIDED_UNITS 0.3 /* and of the units */
 /* Units that are left near good prices, at least and per row; of those, the few that a linear
  * programme decides; the boxes that it may go through, and the rounds of all this. */
 #define NEAR_MIN    4096
 #define NEAR_ROWS   20
+#define NEAR_CELLS  2e6
 #define FEW_MIN     64
 #define FEW_ROWS    3
 #define TURNS_MAX   8
@@ -70,6 +72,7 @@ static void sample_room(const struct dual *dual, int step, double *room);
 static double heat_again(const struct dual *dual, const struct dual_newton *newton, int step);
 static int finish(struct climb *climb, int rounds, struct error *err);
 static bool judge(struct climb *climb);
+static int near_most(const struct dual *dual);
 static int box(struct climb *climb, struct arena *arena, double *ret_gain, bool *ret_inside,
                struct error *err);
 static int few(struct climb *climb, const struct dual_condensed *near, double *v,
@@ -118,7 +121,8 @@ static int climb_make(struct climb *climb, struct error *err)
     struct arena *arena = &dual->work;
     size_t units = (size_t)dual->tree->singles + (size_t)dual->tree->apps;
     int rc = lanes_make(dual, err);
-    rc = rc == 0 ? dual_newton_init(&climb->newton, dual->n, arena, err) : rc;
+    rc = rc == 0 ? dual_newton_init(&climb->newton, dual->n, dual->n <= DUAL_DENSE_MAX, arena, err)
+                 : rc;
     if (rc < 0) {
         return rc;
     }
@@ -141,7 +145,9 @@ static int lanes_make(struct dual *dual, struct error *err)
     size_t kept = cells > dual->n ? cells : dual->n + 1;
     size_t by = dual->stride * (size_t)dual->grid->resources + 1;
     size_t drawn = dual->tree->apps > 0 ? dual->n * DUAL_DRAWS + 1 : 1;
-    dual->lanes = dual->n <= 400 ? DUAL_LANES : 4;
+    bool dense = dual->n <= DUAL_DENSE_MAX;
+    size_t curve = dense ? dual->n * dual->n : dual->n;
+    dual->lanes = dual->n <= 400 || !dense ? DUAL_LANES : 4;
     dual->soft_by = arena_array(&dual->work, by, sizeof(float));
     bool full = dual->soft_by == NULL;
     for (int i = 0; i < dual->lanes && !full; i++) {
@@ -154,7 +160,8 @@ static int lanes_make(struct dual *dual, struct error *err)
             lane->part[k] = -1;
         }
         lane->point.load = arena_array(&dual->work, dual->n + 1, sizeof(double));
-        lane->point.curve = arena_array(&dual->work, dual->n * dual->n + 1, sizeof(double));
+        lane->point.curve = arena_array(&dual->work, curve + 1, sizeof(double));
+        lane->point.dense = dense;
         full = lane->soft == NULL || lane->drawn == NULL || lane->part == NULL ||
                lane->kept == NULL || lane->point.load == NULL || lane->point.curve == NULL;
     }
@@ -177,7 +184,7 @@ static bool halt(void *context)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-    if (options->progress != NULL && seconds - climb->told >= TELL_SECONDS) {
+    if (options->progress != NULL && !climb->ended && seconds - climb->told >= TELL_SECONDS) {
         climb->told = seconds;
         climb->ended =
             !options->progress(options->context, climb->result->bound, NAN) || climb->ended;
@@ -207,16 +214,17 @@ static int samples(struct climb *climb, bool warm, struct error *err)
     newton->heat = warm ? HEAT_WARM : HEAT_FIRST;
     newton->heat_min = HEAT_MIN;
     newton->steps_max = STEPS_MAX;
-    double first = fmax(SAMPLE_MIN, SAMPLE_ROWS * (double)dual->n);
+    double all = (double)(dual->tree->singles + dual->tree->apps);
+    double first = fmax(dual->tree->apps > 0 ? 1 : SAMPLE_MIN, SAMPLE_ROWS * (double)dual->n);
+    double divided = dual->tree->apps > 0 ? DIVIDED_APPS : DIVIDED;
     int step = 1;
-    while (step < dual->grid->parts / first && !(warm && step >= SAMPLE_TIMES)) {
+    while (step < all / first && !(warm && step >= SAMPLE_TIMES)) {
         step *= SAMPLE_TIMES;
     }
-    for (; step > 0; step /= SAMPLE_TIMES) {
+    for (; step > 0 && !climb->ended; step /= SAMPLE_TIMES) {
         climb->step = step;
         sample_room(dual, step, room);
-        double units = (double)(dual->tree->singles + dual->tree->apps) / step;
-        newton->undecided = fmin(DIVIDED * (double)dual->n, DIVIDED_UNITS * units);
+        newton->undecided = fmin(divided * (double)dual->n, DIVIDED_UNITS * all / step);
         dual_newton_run(newton);
         DBG("step %d heat %g hard %.9g soft %.9g divided %g steps %d sweeps %g\n", step,
             newton->heat, newton->hard * step, newton->soft * step, newton->divided, newton->steps,
@@ -341,6 +349,17 @@ static bool judge(struct climb *climb)
     return true;
 }
 
+/* Units to leave: so many that the rows have enough of them, but no more cells than memory. */
+static int near_most(const struct dual *dual)
+{
+    const struct grid *grid = dual->grid;
+    double cells = (double)grid_first(grid, grid->parts);
+    double units = (double)dual->tree->singles + (double)dual->tree->apps;
+    double most = fmax(NEAR_MIN, NEAR_ROWS * (double)dual->n);
+    double fit = fmax(FEW_MIN, NEAR_CELLS * units / fmax(cells, 1));
+    return (int)fmin(most, fit);
+}
+
 /* Moves the newton's prices to the best of the box around the best so far. */
 static int box(struct climb *climb, struct arena *arena, double *ret_gain, bool *ret_inside,
                struct error *err)
@@ -359,7 +378,7 @@ static int box(struct climb *climb, struct arena *arena, double *ret_gain, bool 
                            .choice = climb->result->choice,
                            .ratio = climb->ratio_best,
                            .load = load,
-                           .most = (int)fmin(fmax(NEAR_MIN, NEAR_ROWS * (double)n), 1 << 20),
+                           .most = near_most(dual),
                            .reach_max = climb->reach_max,
                            .extra = climb->extra};
     struct dual_condensed near;
@@ -380,7 +399,7 @@ static int box(struct climb *climb, struct arena *arena, double *ret_gain, bool 
     inner.heat = fmin(fmin(newton->heat, near.reach / 4), HEAT_FIRST);
     inner.heat_min = inner.heat * 1e-4;
     inner.undecided = 0;
-    inner.steps_max = STEPS_MAX;
+    inner.steps_max = 2 * STEPS_MAX;
     dual_newton_run(&inner);
     DBG("  near %d units %d columns reach %g: heat %g hard %.9g soft %.9g divided %g steps %d\n",
         near.units, near.columns, near.reach, inner.heat, inner.hard, inner.soft, inner.divided,
@@ -412,6 +431,9 @@ static int few(struct climb *climb, const struct dual_condensed *near, double *v
         return dual_no_memory(err);
     }
     *ret_inside = false;
+    if (n > DUAL_DENSE_MAX) {
+        return 0;
+    }
     int most = (int)fmax(FEW_MIN, FEW_ROWS * (double)n);
     for (int turn = 0; turn < TURNS_MAX && !*ret_inside; turn++) {
         struct dual_condensed few;

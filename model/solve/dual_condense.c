@@ -270,7 +270,8 @@ static void add_unit(struct dual_lane *lane, size_t n, const struct dual_condens
             for (int s = condensed->begin[c]; s < condensed->begin[c + 1]; s++) {
                 size_t b = (size_t)condensed->row[s];
                 if (b <= a) {
-                    point->curve[a * n + b] += share * condensed->amount[t] * condensed->amount[s];
+                    dual_curve_add(point, n, a, b,
+                                   share * condensed->amount[t] * condensed->amount[s]);
                 }
             }
         }
@@ -282,7 +283,7 @@ static void add_unit(struct dual_lane *lane, size_t n, const struct dual_condens
         for (int j = 0; squares < 1 && j < rows; j++) {
             size_t b = (size_t)lane->kept[j];
             if (b <= a) {
-                point->curve[a * n + b] -= lane->part[a] * lane->part[b];
+                dual_curve_add(point, n, a, b, -lane->part[a] * lane->part[b]);
             }
         }
     }

@@ -19,7 +19,7 @@
 
 #define DUAL_ROUND 0x1p-53 /* the rounding of one operation in double precision, relative */
 #define DUAL_PAD   16      /* cells at a time, in every sweep */
-/* Rows up to which the curvature is kept whole. */
+/* Rows up to which the curvature is kept whole, and linear programmes are asked. */
 #define DUAL_DENSE_MAX 960
 
 #if defined(__x86_64__)
@@ -49,7 +49,9 @@ struct dual_point {
     double hard;      /* the same of their least sums */
     double undecided; /* sum over parts of 1 - sum of squared shares: how many are divided */
     double *load;     /* [slots * resources] */
-    double *curve;    /* [n * n], the lower half: minus the second derivatives times temperature */
+    bool dense;
+    double *curve; /* minus the second derivatives times temperature: [n * n], of which the lower
+                    * half is set; [n] their diagonal when not dense */
 };
 
 struct dual_lane {
@@ -135,6 +137,15 @@ void dual_sweep(struct dual *dual, int step, const double *scaled, double heat,
                 struct dual_point *ret_point);
 /* Sums the lanes' points, in their order, into the first. */
 void dual_reduce(struct dual *dual, struct dual_point *ret_point);
+static inline void dual_curve_add(struct dual_point *point, size_t n, size_t a, size_t b,
+                                  double value)
+{
+    if (point->dense) {
+        point->curve[a * n + b] += value;
+    } else if (a == b) {
+        point->curve[a] += value;
+    }
+}
 void dual_point_clear(struct dual_point *point, size_t n);
 
 int dual_no_memory(struct error *err);

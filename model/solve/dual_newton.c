@@ -15,27 +15,35 @@ static double *allocate(struct arena *arena, size_t count);
 static void direction(struct dual_newton *newton, const struct dual_point *point);
 static void solve(const double *matrix, size_t n, double *vector);
 static bool factor(double *matrix, size_t n);
+static void learn(struct dual_newton *newton, const struct dual_point *point);
+static void learnt_direction(struct dual_newton *newton, const struct dual_point *point,
+                             size_t count);
 static void value_of(struct dual_newton *newton, const double *price,
                      const struct dual_point *point);
 static double slope_along(const struct dual_newton *newton, const struct dual_point *point);
 
-int dual_newton_init(struct dual_newton *newton, size_t n, struct arena *arena, struct error *err)
+int dual_newton_init(struct dual_newton *newton, size_t n, bool dense, struct arena *arena,
+                     struct error *err)
 {
     newton->n = n;
     newton->price = allocate(arena, n);
     newton->slope = allocate(arena, n);
     newton->step = allocate(arena, n);
     newton->next = allocate(arena, n);
-    newton->matrix = allocate(arena, n * n);
+    newton->dense = dense;
+    newton->matrix = allocate(arena, dense ? n * n : n);
+    newton->learnt = allocate(arena, dense ? 0 : DUAL_LEARNT * 2 * n);
     newton->free = arena_array(arena, n + 1, sizeof(int));
     bool full = newton->price == NULL || newton->slope == NULL || newton->step == NULL ||
-                newton->next == NULL || newton->matrix == NULL || newton->free == NULL;
+                newton->next == NULL || newton->matrix == NULL || newton->learnt == NULL ||
+                newton->free == NULL;
     return full ? dual_no_memory(err) : 0;
 }
 
 void dual_newton_run(struct dual_newton *newton)
 {
     struct dual_point point;
+    newton->learnt_count = 0;
     size_t bytes = newton->n * sizeof(double);
     newton->evaluate(newton->context, newton->price, newton->heat, &point);
     value_of(newton, newton->price, &point);
@@ -49,6 +57,7 @@ void dual_newton_run(struct dual_newton *newton)
         }
         if (calm) {
             newton->heat = fmax(newton->heat * COOLING, newton->heat_min);
+            newton->learnt_count = 0;
         }
         newton->evaluate(newton->context, newton->next, newton->heat, &point);
         for (int i = 0; i < SHORTENED && !calm; i++) {
@@ -63,6 +72,9 @@ void dual_newton_run(struct dual_newton *newton)
             }
             begun *= part;
             newton->evaluate(newton->context, newton->next, newton->heat, &point);
+        }
+        if (!newton->dense) {
+            learn(newton, &point);
         }
         memcpy(newton->price, newton->next, bytes);
         value_of(newton, newton->price, &point);
@@ -120,6 +132,10 @@ static void direction(struct dual_newton *newton, const struct dual_point *point
         }
     }
     double cold = 1 / newton->heat;
+    if (!newton->dense) {
+        learnt_direction(newton, point, count);
+        count = 0;
+    }
     for (size_t i = 0; i < count; i++) {
         size_t a = (size_t)newton->free[i];
         const double *row = point->curve + a * n;
@@ -196,5 +212,75 @@ static void solve(const double *matrix, size_t n, double *vector)
             sum -= row[j] * vector[j];
         }
         vector[k] = sum / row[k];
+    }
+}
+
+/* How the slope turned along the step just made: the last few of these stand in for the curvature
+ * where that is too large to keep (the method known as L-BFGS). */
+static void learn(struct dual_newton *newton, const struct dual_point *point)
+{
+    size_t n = newton->n;
+    int slot = newton->learnt_count % DUAL_LEARNT;
+    double *step = newton->learnt + (size_t)slot * 2 * n;
+    double *turned = step + n;
+    double product = 0;
+    for (size_t k = 0; k < n; k++) {
+        step[k] = newton->step[k];
+        turned[k] = newton->slope[k] - slope_at(newton, point, k);
+        product += step[k] * turned[k];
+    }
+    newton->product[slot] = product;
+    newton->learnt_count += product > 0;
+}
+
+static double along(const double *a, const double *b, size_t n)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        sum += a[k] * b[k];
+    }
+    return sum;
+}
+
+static void learnt_direction(struct dual_newton *newton, const struct dual_point *point,
+                             size_t count)
+{
+    size_t n = newton->n;
+    double *way = newton->step;
+    double factors[DUAL_LEARNT];
+    double cold = 1 / newton->heat;
+    for (size_t i = 0; i < count; i++) {
+        way[newton->free[i]] = newton->slope[newton->free[i]];
+    }
+    int known = newton->learnt_count < DUAL_LEARNT ? newton->learnt_count : DUAL_LEARNT;
+    for (int i = 1; i <= known; i++) {
+        int slot = (newton->learnt_count - i) % DUAL_LEARNT;
+        const double *step = newton->learnt + (size_t)slot * 2 * n;
+        factors[slot] = along(step, way, n) / newton->product[slot];
+        for (size_t k = 0; k < n; k++) {
+            way[k] -= factors[slot] * step[n + k];
+        }
+    }
+    for (size_t k = 0; k < n; k++) {
+        double flat = fabs(newton->slope[k]) * cold / REACH + 1e-300;
+        double room = newton->room[k] < INFINITY ? 1e-12 * newton->room[k] * cold : 0;
+        way[k] /= point->curve[k] * cold + flat + room;
+    }
+    for (int i = known; i >= 1; i--) {
+        int slot = (newton->learnt_count - i) % DUAL_LEARNT;
+        const double *step = newton->learnt + (size_t)slot * 2 * n;
+        double back = along(step + n, way, n) / newton->product[slot];
+        for (size_t k = 0; k < n; k++) {
+            way[k] += (factors[slot] - back) * step[k];
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        newton->matrix[newton->free[i]] = way[newton->free[i]];
+    }
+    for (size_t k = 0; k < n; k++) {
+        way[k] = 0;
+    }
+    for (size_t i = 0; i < count; i++) { /* prices that are held stay */
+        way[newton->free[i]] = newton->matrix[newton->free[i]];
     }
 }

@@ -10,11 +10,14 @@
 
 #include "model/solve/dual_internal.h"
 
+#define DUAL_LEARNT 8
+
 typedef void dual_evaluate(void *context, const double *scaled, double heat,
                            struct dual_point *ret_point);
 
 struct dual_newton {
     size_t n;
+    bool dense;         /* the points' curvature is; else steps are learnt from how slopes change */
     const double *room; /* [n] */
     const double *from; /* [n] the box, */
     const double *to;   /* [n] from <= to */
@@ -37,10 +40,13 @@ struct dual_newton {
     double *slope; /* [n] */
     double *step;
     double *next;
-    double *matrix; /* [n * n] */
-    int *free;      /* [n] */
+    double *matrix; /* [n * n]; when not dense [n], and the steps and turns learnt from: */
+    double *learnt; /* [DUAL_LEARNT * 2 * n] */
+    double product[DUAL_LEARNT]; /* of each step and its turn */
+    int learnt_count;
+    int *free; /* [n] */
 };
 
-int dual_newton_init(struct dual_newton *newton, size_t n, struct arena *arena,
+int dual_newton_init(struct dual_newton *newton, size_t n, bool dense, struct arena *arena,
                      struct error *err) WARN_UNUSED;
 void dual_newton_run(struct dual_newton *newton);

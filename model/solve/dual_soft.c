@@ -43,7 +43,7 @@ void dual_soft_app(const struct dual *dual, struct dual_lane *lane, int app, flo
     /* Of the parts one by one: more than of the app, so this is above its least sum. */
     lane->point.hard += soft + (double)heat * entropy;
     lane->point.undecided += divided;
-    if (divided > UNSURE && lane->point.curve != NULL) {
+    if (divided > UNSURE) {
         draw_all(&run);
     }
 }
@@ -408,7 +408,7 @@ static void draw_all(struct soft_run *run)
                 both += lane->drawn[(size_t)i * DRAWS + (size_t)k] *
                         lane->drawn[(size_t)j * DRAWS + (size_t)k];
             }
-            lane->point.curve[a * n + b] += both / (DRAWS - 1);
+            dual_curve_add(&lane->point, n, a, b, both / (DRAWS - 1));
         }
     }
     for (int i = 0; i < rows; i++) {

@@ -43,9 +43,7 @@ void dual_point_clear(struct dual_point *point, size_t n)
     point->hard = 0;
     point->undecided = 0;
     memset(point->load, 0, n * sizeof(double));
-    if (point->curve != NULL) {
-        memset(point->curve, 0, n * n * sizeof(double));
-    }
+    memset(point->curve, 0, (point->dense ? n * n : n) * sizeof(double));
 }
 
 void dual_reduce(struct dual *dual, struct dual_point *ret_point)
@@ -59,7 +57,7 @@ void dual_reduce(struct dual *dual, struct dual_point *ret_point)
         for (size_t k = 0; k < dual->n; k++) {
             to->load[k] += from->load[k];
         }
-        for (size_t k = 0; to->curve != NULL && k < dual->n * dual->n; k++) {
+        for (size_t k = 0; k < (to->dense ? dual->n * dual->n : dual->n); k++) {
             to->curve[k] += from->curve[k];
         }
     }
@@ -249,7 +247,11 @@ static void add_part(const struct dual *dual, struct dual_lane *lane, int part, 
             taken[r] = share * demand[r] / dual->mean[r];
             point->load[(size_t)slot * resources + r] += taken[r];
         }
-        if (slot < 0 || point->curve == NULL || kept == 1) {
+        for (size_t r = 0; slot >= 0 && !point->dense && r < resources; r++) {
+            point->curve[(size_t)slot * resources + r] +=
+                taken[r] * (demand[r] / dual->mean[r]) * (1 - share);
+        }
+        if (slot < 0 || !point->dense || kept == 1) {
             continue;
         }
         for (size_t r = 0; r < resources; r++) {

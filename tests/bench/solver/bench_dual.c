@@ -32,6 +32,7 @@ static const struct instance instances[] = {
     {"tight 100k x 100", {.parts = 100000, .sites = 100, .resources = 3, .capacity_percent = 105}},
     {"discrete 100k x 100",
      {.parts = 100000, .sites = 100, .resources = 3, .capacity_percent = 115, .discrete = true}},
+    {"20k x 1000", {.parts = 20000, .sites = 1000, .resources = 3, .capacity_percent = 115}},
     {"trees 1k x 20",
      {.parts = 1000, .sites = 20, .resources = 3, .capacity_percent = 115, .app_parts = 8}},
     {"trees 10k x 20",
