@@ -60,6 +60,16 @@ static const struct {
      "had been granted meanwhile"},
 };
 
+/* The same with disks that refuse, websockets, and messages that outlive a boot. */
+static const struct {
+    uint64_t seed;
+    const char *what;
+} pinned_full[] = {
+    {2108,
+     "a hello of an earlier boot came after the new boot's, was taken for a reboot, and an owner "
+     "that had just been granted for ended"},
+};
+
 static struct sim sim;
 
 static int64_t run_calm(int64_t crash_at, bool chatter)
@@ -196,6 +206,11 @@ static void test_pinned(void **state)
     for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
         if (!run_one(pinned[i].seed, true))
             fail_msg("seed %llu again: %s", (unsigned long long)pinned[i].seed, pinned[i].what);
+    }
+    for (size_t i = 0; i < sizeof(pinned_full) / sizeof(pinned_full[0]); i++) {
+        if (!run_one(pinned_full[i].seed, false))
+            fail_msg("seed %llu again: %s", (unsigned long long)pinned_full[i].seed,
+                     pinned_full[i].what);
     }
 }
 

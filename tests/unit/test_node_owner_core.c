@@ -241,6 +241,24 @@ static void test_no_grant_without_a_lease(void **state)
     assert_int_equal(state_of(bench), INSTANCE_READY);
 }
 
+/* Seed 4482 of tests/fault: once it is known to have ended, another one may have been granted. */
+static void test_an_owner_that_has_ended_is_not_brought_back(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_EXCLUSIVE);
+    order(bench, NODE_DRAIN);
+    says(bench, SAID_FROZEN);
+    ends(bench, 0);
+    result(bench, NODE_EV_CLEARED, 0, "");
+    assert_int_equal(state_of(bench), INSTANCE_STOPPED);
+    assert_int_equal(record(bench)->want, NODE_WANT_HELD);
+    bench->epoch.n++;
+    order(bench, NODE_RESUME);
+    assert_int_equal(answer_code(bench), ERR_STALE);
+    assert_null(effect(bench, NODE_FX_SPAWN));
+    assert_int_equal(state_of(bench), INSTANCE_STOPPED);
+}
+
 static void resume_by(struct bench *bench, const char *id, int64_t by_us)
 {
     struct message_command command = command_of(bench, NODE_RESUME);
@@ -800,6 +818,7 @@ int main(void)
         TEST(test_ended_unseen),
         TEST(test_adopted_while_freezing),
         TEST(test_adopted_while_granted),
+        TEST(test_an_owner_that_has_ended_is_not_brought_back),
         TEST(test_a_grant_that_waits_too_long_is_none),
         TEST(test_a_grant_of_the_dead_does_not_wait_for_them),
         TEST(test_a_grant_outlives_the_agent_no_longer),
