@@ -20,6 +20,8 @@ static void read_cache(struct reader *reader, const struct doc_node *node,
                        struct workload *workload);
 static void read_curve(struct reader *reader, const struct doc_node *cache,
                        struct workload *workload);
+static void read_checkpoint(struct reader *reader, const struct doc_node *node,
+                            struct workload *workload);
 static void read_timeouts(struct reader *reader, const struct doc_node *node,
                           struct workload *workload);
 static void read_segments(struct reader *reader, const struct doc_node *root, struct app *app);
@@ -38,12 +40,14 @@ const char *const app_ready_words[APP_READY_COUNT] = {
     [READY_HTTP] = "http", [READY_NATS] = "nats",         [READY_COMMAND] = "command",
 };
 
-#define REPLICAS_DEFAULT 1
-#define PIDS_DEFAULT     256
-#define PIDS_MAX         32768
-#define RESTARTS_DEFAULT 5
-#define RESTARTS_MAX     1000
-#define WARM_MAX         INT64_C(1000000000000)
+#define REPLICAS_DEFAULT  1
+#define PIDS_DEFAULT      256
+#define PIDS_MAX          32768
+#define RESTARTS_DEFAULT  5
+#define RESTARTS_MAX      1000
+#define CHECKPOINT_MIN_US (1 * US_PER_S)
+#define CHECKPOINT_MAX_US (24 * 3600 * US_PER_S)
+#define WARM_MAX          INT64_C(1000000000000)
 
 int app_from_doc(struct doc *doc, struct arena *arena, struct app *ret_app, struct error *err)
 {
@@ -149,6 +153,7 @@ static void read_workload(struct reader *reader, const struct doc_node *node, co
     app_read_update(reader, node, workload);
     app_read_ready(reader, node, workload);
     app_read_live(reader, node, workload);
+    read_checkpoint(reader, node, workload);
     read_timeouts(reader, node, workload);
     doc_close(doc, node);
 }
@@ -257,6 +262,22 @@ static void read_curve(struct reader *reader, const struct doc_node *cache,
                         "a curve's calls grow from point to point, and its hits never fall: a "
                         "cache that more calls share is hit more often");
         }
+    }
+}
+
+static void read_checkpoint(struct reader *reader, const struct doc_node *node,
+                            struct workload *workload)
+{
+    struct doc *doc = reader->doc;
+    const struct doc_node *at = doc_get(doc, node, "checkpoint", 0);
+    if (at == NULL || !doc_duration(doc, node, "checkpoint", 0, &workload->checkpoint_us)) {
+        return;
+    }
+    if (workload->checkpoint_us < CHECKPOINT_MIN_US ||
+        workload->checkpoint_us > CHECKPOINT_MAX_US) {
+        doc_problem(doc, at, "a checkpoint is made every 1s to 24h");
+    } else if (workload->handoff != HANDOFF_STATEFUL) {
+        doc_problem(doc, at, "only what keeps its state inside has checkpoints: handoff: stateful");
     }
 }
 

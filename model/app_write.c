@@ -259,6 +259,9 @@ static void write_running(const struct workload *workload, struct json_out *json
     }
     write_reached(workload, json);
     json_bool(json, "contract", workload->contract);
+    if (workload->checkpoint_us > 0) {
+        json_duration(json, "checkpoint", workload->checkpoint_us);
+    }
     json_open(json, "timeouts", '{');
     json_duration(json, "start", workload->start_timeout_us);
     json_duration(json, "drain", workload->drain_timeout_us);

@@ -272,6 +272,7 @@ struct workload {
     char family[LIMIT_NAME_BYTES]; /* the document's name; "": not divided */
     int segment;                   /* whose part it is; -1: not divided, or a data set's reader */
     int64_t state_bytes;           /* moved with it */
+    int64_t checkpoint_us;         /* a stateful one's state is kept so often; 0: not */
     int64_t artifact_bytes;        /* 0: not known */
     struct readiness ready;
     struct readiness live; /* kind NONE: not judged */

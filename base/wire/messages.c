@@ -145,6 +145,7 @@ static const struct wire_field message_command_fields[] = {
     WIRE_FIELD_I64(message_command, timeout_us, OPT, 0, INT64_MAX),
     WIRE_FIELD_TEXT(message_command, handed, OPT, LIMIT_HANDED_BYTES),
     WIRE_FIELD_I32(message_command, round, OPT, 0, INT_MAX),
+    WIRE_FIELD_I64(message_command, checkpoint, OPT, 0, INT64_MAX),
     WIRE_FIELD_STRUCT(message_command, object, OPT, &message_object_shape),
     WIRE_FIELD_STRUCT(message_command, route, OPT, &message_route_shape),
     WIRE_FIELD_I64(message_command, hello_us, OPT, 0, INT64_MAX),
@@ -177,6 +178,8 @@ static const struct wire_field message_instance_fields[] = {
     WIRE_FIELD_STR(message_instance, endpoint, OPT),
     WIRE_FIELD_I32(message_instance, round, OPT, 0, INT_MAX),
     WIRE_FIELD_I32(message_instance, doing, OPT, 0, INT_MAX),
+    WIRE_FIELD_I64(message_instance, checkpoint, OPT, 0, INT64_MAX),
+    WIRE_FIELD_STRUCT(message_instance, saved, OPT, &message_object_shape),
     WIRE_FIELD_STRUCT(message_instance, object, OPT, &message_object_shape),
     WIRE_FIELD_TEXT(message_instance, handed, OPT, LIMIT_HANDED_BYTES),
 };

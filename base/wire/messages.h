@@ -183,6 +183,8 @@ struct message_command {
     int64_t timeout_us; /* PROBE: of one request; DRAIN: the deadline */
     const char *handed; /* RESUME: the state that the owner before gave; NULL or "": none */
     int round;          /* SNAPSHOT, RESTORE: from 1; DRAIN of a stateful one: the last */
+    int64_t checkpoint; /* SNAPSHOT, RESTORE: of a checkpoint by that number, not for a handoff; 0:
+                         * for one. FORGET: not 0: the workload is gone, its checkpoints go too */
     struct message_object object; /* RESTORE */
     struct message_route route;   /* ROUTE; PROBE through the ingress: host, path, probe */
     int64_t hello_us; /* ROUTE: `boot_us` of the last hello that its sender knows of this node: an
@@ -217,10 +219,12 @@ struct message_instance {
     char detail[LIMIT_TEXT_BYTES];
     char endpoint[LIMIT_NAME_BYTES]; /* "address:port" of an http one; "": none */
     int round;                       /* last exported or imported */
-    int doing;                       /* the round that is being exported or imported; 0: none */
-    struct message_object object;    /* what that round exported; digest "": nothing */
-    const char *handed;              /* HELD after a freeze: the owner's own few bytes of state, as
-                                      * text without blanks; NULL or "": none */
+    int64_t checkpoint;          /* the number of the one made last in this agent's life; 0: none */
+    struct message_object saved; /* ... and what it is */
+    int doing;                   /* the round that is being exported or imported; 0: none */
+    struct message_object object; /* what that round exported; digest "": nothing */
+    const char *handed;           /* HELD after a freeze: the owner's own few bytes of state, as
+                                   * text without blanks; NULL or "": none */
 };
 extern const struct wire_shape message_instance_shape;
 

@@ -493,7 +493,7 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
     case NODE_FX_ERASE:
         slot_forget(agent, effect->instance);
         store_instance_path(&agent->store, effect->instance, folder);
-        courier_forget(agent->courier, folder);
+        courier_forget(agent->courier, folder, effect->file.kept);
         if (store_erase(&agent->store, effect->instance, node_epoch(agent->node), &err) < 0)
             fail(agent, "the record cannot be removed", &err);
         return;

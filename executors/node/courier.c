@@ -35,6 +35,7 @@ struct job {
     struct courier_result result; /* GET: `object` is what is wanted */
     char folder[LIMIT_PATH_BYTES];
     char path[LIMIT_NAME_BYTES];
+    char kept[NODE_KEPT_NAME_BYTES];
     char *list; /* REMOVE: names, each with its line's end */
 };
 
@@ -76,7 +77,9 @@ static int get_small(struct courier *courier, const struct message_object *objec
 static char *list_load(int folder);
 static int list_add(int folder, const char *name, struct error *err);
 static void list_restart(int folder, const char *digest);
+static void remove_asked(struct courier *courier, const struct job *job);
 static void remove_all(struct courier *courier, const char *list, const char *but);
+static void remove_one(struct courier *courier, const char *name);
 
 int courier_open(const struct courier_options *options, struct courier **ret_courier,
                  struct error *err)
@@ -128,31 +131,35 @@ int courier_fd(const struct courier *courier)
 }
 
 int courier_put(struct courier *courier, const char *instance, uint64_t ticket, const char *folder,
-                const char *path, bool first, struct error *err)
+                const char *path, bool first, const char *kept, struct error *err)
 {
     struct job *job = job_make(JOB_PUT, instance, ticket, folder, path);
     if (job != NULL) {
-        job->first = first;
+        job->first = first && kept[0] == 0;
+        str_format(job->kept, sizeof(job->kept), "%s", kept);
         job->result.put = true;
     }
     return submit(courier, job, err);
 }
 
 int courier_get(struct courier *courier, const char *instance, uint64_t ticket, const char *folder,
-                const char *path, const struct message_object *object, struct error *err)
+                const char *path, const struct message_object *object, const char *kept,
+                struct error *err)
 {
     struct job *job = job_make(JOB_GET, instance, ticket, folder, path);
-    if (job != NULL)
+    if (job != NULL) {
         job->result.object = *object;
+        str_format(job->kept, sizeof(job->kept), "%s", kept);
+    }
     return submit(courier, job, err);
 }
 
-void courier_forget(struct courier *courier, const char *folder)
+void courier_forget(struct courier *courier, const char *folder, const char *kept)
 {
     struct error err;
     CLEANUP(cleanup_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char *list = fd < 0 ? NULL : list_load(fd);
-    if (list == NULL)
+    if (list == NULL && kept[0] == 0)
         return;
     struct job *job = job_make(JOB_REMOVE, "", 0, folder, "");
     if (job == NULL) {
@@ -160,6 +167,7 @@ void courier_forget(struct courier *courier, const char *folder)
         return;
     }
     job->list = list;
+    str_format(job->kept, sizeof(job->kept), "%s", kept);
     if (submit(courier, job, &err) < 0)
         log_event(LOG_WARN, "state.left", "folder=%s reason=\"%s\"", folder, err.text);
 }
@@ -275,7 +283,7 @@ static void *work(void *context)
         else if (rc == 0 && job->kind == JOB_GET)
             rc = get(courier, job, folder, &err);
         else if (rc == 0)
-            remove_all(courier, job->list, "");
+            remove_asked(courier, job);
         char kept[LIMIT_DIGEST_BYTES];
         memcpy(kept, job->result.object.digest, sizeof(kept));
         job->result.code = rc;
@@ -334,8 +342,9 @@ static int put(struct courier *courier, struct job *job, int folder, struct erro
     object->bytes = (int64_t)status.st_size;
     if (rc < 0 || object->bytes == 0)
         return rc;
-    const char *name = object->digest + strlen("sha256:");
-    rc = list_add(folder, name, err);
+    const char *name = job->kept[0] != 0 ? job->kept : object->digest + strlen("sha256:");
+    if (job->kept[0] == 0)
+        rc = list_add(folder, name, err);
     if (rc < 0)
         return rc;
     /* That very file, whatever has its name by now. */
@@ -390,6 +399,8 @@ static int get(struct courier *courier, const struct job *job, int folder, struc
         return error_set(err, ERR_INVALID, 0,
                          "digest '%.79s': must be sha256: and 64 hexadecimal digits",
                          object->digest);
+    if (job->kept[0] != 0)
+        name = job->kept;
     (void)unlinkat(folder, job->path, 0);
     CLEANUP(cleanup_close)
     int fd = openat(folder, job->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -463,21 +474,37 @@ static void list_restart(int folder, const char *digest)
         (void)!list_add(folder, digest + strlen("sha256:"), &ignored);
 }
 
+static void remove_asked(struct courier *courier, const struct job *job)
+{
+    char name[NODE_KEPT_NAME_BYTES + 16];
+    if (job->list != NULL)
+        remove_all(courier, job->list, "");
+    for (int i = 0; job->kept[0] != 0 && i < NODE_KEPT_SLOTS; i++) {
+        str_format(name, sizeof(name), "%s%d", job->kept, i);
+        remove_one(courier, name);
+    }
+}
+
 static void remove_all(struct courier *courier, const char *list, const char *but)
 {
     char name[LIMIT_DIGEST_BYTES];
     const char *kept = str_starts(but, "sha256:") ? but + strlen("sha256:") : but;
     for (const char *at = list; *at != 0;) {
         size_t bytes = strcspn(at, "\n");
-        struct error err;
         if (bytes == 64) {
             memcpy(name, at, bytes);
             name[bytes] = 0;
-            int rc =
-                str_equal(name, kept) ? 0 : object_delete(courier->bus, BUCKET_STATE, name, &err);
-            if (rc < 0 && rc != ERR_NOT_FOUND)
-                log_event(LOG_WARN, "state.left", "object=%s reason=\"%s\"", name, err.text);
+            if (!str_equal(name, kept))
+                remove_one(courier, name);
         }
         at += bytes + (at[bytes] == '\n' ? 1 : 0);
     }
+}
+
+static void remove_one(struct courier *courier, const char *name)
+{
+    struct error err;
+    int rc = object_delete(courier->bus, BUCKET_STATE, name, &err);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        log_event(LOG_WARN, "state.left", "object=%s reason=\"%s\"", name, err.text);
 }

@@ -8,7 +8,8 @@
  * is left behind when the agent dies: the list of before is removed with a new first round, all of
  * it when the instance is forgotten. Two instances whose states are the same to the byte share an
  * object: the one that is forgotten first takes it away, and a move of the other that was reading
- * it fails, goes back and is tried again.
+ * it fails, goes back and is tried again. A checkpoint has a name of its own, which outlives the
+ * instance and is in no list: the next one by that name replaces it.
  *
  * Threads: everything here is called by the owner's thread.
  */
@@ -19,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/wire/messages.h"
+#include "executors/node/core/node_core.h"
 
 #define COURIER_LIST      "state.list"
 #define COURIER_BYTES_MAX (INT64_C(64) << 30)
@@ -51,14 +53,16 @@ void courier_close(struct courier *courier);
 int courier_fd(const struct courier *courier);
 
 /* `folder` is the instance's, `path` a name in it. `first`: what it has put before is removed once
- * this is there. Each has one result. */
+ * this is there. `kept`: it is a checkpoint and has this name, in place of what had it before; ""
+ * for all others. Each has one result. */
 int courier_put(struct courier *courier, const char *instance, uint64_t ticket, const char *folder,
-                const char *path, bool first, struct error *err) WARN_UNUSED;
+                const char *path, bool first, const char *kept, struct error *err) WARN_UNUSED;
 int courier_get(struct courier *courier, const char *instance, uint64_t ticket, const char *folder,
-                const char *path, const struct message_object *object,
+                const char *path, const struct message_object *object, const char *kept,
                 struct error *err) WARN_UNUSED;
-/* Removes all that the instance has put, by its list, which is read now. No result. */
-void courier_forget(struct courier *courier, const char *folder);
+/* Removes all that the instance has put, by its list, which is read now, and the checkpoints whose
+ * names begin with `kept`; "": none. No result. */
+void courier_forget(struct courier *courier, const char *folder, const char *kept);
 
 /* The next result; false: none (courier_fd is not readable any more). */
 bool courier_next(struct courier *courier, struct courier_result *ret_result);

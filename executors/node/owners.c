@@ -80,10 +80,10 @@ void owners_carry_out(struct agent *agent, const struct node_effect *effect)
         drop(agent, effect);
     } else if (effect->kind == NODE_FX_SHIP) {
         rc = courier_put(agent->courier, effect->instance, effect->file.ticket, folder,
-                         effect->file.path, effect->file.round == 1, &err);
+                         effect->file.path, effect->file.round == 1, effect->file.kept, &err);
     } else if (effect->kind == NODE_FX_GET) {
         rc = courier_get(agent->courier, effect->instance, effect->file.ticket, folder,
-                         effect->file.path, &effect->file.object, &err);
+                         effect->file.path, &effect->file.object, effect->file.kept, &err);
     }
     if (rc == 0)
         return;

@@ -359,7 +359,8 @@ static void app_row(const json_t *item, bool wide, struct table *table)
         table_cell(table, STYLE_PLAIN, "%s", strbuf_text(&tags));
         strbuf_done(&tags);
         if (wide)
-            table_cell(table, STYLE_DIM, "%s", json_text(item, "moves"));
+            table_cell(table, STYLE_DIM, "%s%s%s", json_text(item, "moves"),
+                       json_text(each, "kept")[0] != 0 ? "; kept: " : "", json_text(each, "kept"));
     }
 }
 

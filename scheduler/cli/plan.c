@@ -325,6 +325,12 @@ static void write_whys(const json_t *moves, bool color, struct strbuf *out)
         text_styled(out, color, STYLE_PLAIN, "%s/%s: %s", json_text(each, "app"),
                     json_text(each, "workload"), json_text(each, "why"));
         strbuf_puts(out, "\n");
+        const json_t *kept = json_object_get(each, "kept");
+        if (json_is_false(kept))
+            text_styled(out, color, STYLE_YELLOW,
+                        "  %s/%s keeps its state inside and has no `checkpoint`: when its node "
+                        "dies, it starts empty elsewhere\n",
+                        json_text(each, "app"), json_text(each, "workload"));
         unproven = unproven || (json_text(each, "from")[0] != 0 && json_text(each, "to")[0] != 0 &&
                                 !json_truth(each, "proven"));
     }

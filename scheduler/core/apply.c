@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "model/app.h"
 #include "model/world.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 #define APP_BYTES_MAX   ((size_t)128 << 20) /* 256 workloads with 8 variants of full args and env */
@@ -247,6 +248,7 @@ static void place(struct core *core, const struct core_event *event, struct core
     if (event->kind == CORE_APPLY)
         allow_versions(core, before);
     core_routes_touch(core);
+    core_checkpoints_sync(core);
     if (added)
         core_app_index(core, state->app_count - 1);
     core_inputs_changed(core, true);
@@ -366,6 +368,7 @@ void core_apps_sweep(struct core *core)
         memmove(app, app + 1, (size_t)(state->app_count - i) * sizeof(*app));
         core_apps_index(core);
         core_routes_touch(core);
+        core_checkpoints_sync(core);
         i--;
     }
 }

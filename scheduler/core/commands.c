@@ -11,6 +11,7 @@
 
 #include "base/bus/subjects.h"
 #include "base/str.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 /* A spec's arguments and environment are lent to messages as they are. */
@@ -30,6 +31,8 @@ static void send_route(struct core *core, const struct core_command *command);
 static void send_probe(struct core *core, const struct core_command *command, const char *subject);
 static bool is_grant(const struct core *core, const struct core_command *command,
                      struct epoch *ret_owner);
+static void fill_checkpoint(struct core *core, const struct core_command *command,
+                            const struct core_handoff *handoff, struct message_command *message);
 static void fill_owned(struct core *core, const struct core_command *command,
                        struct message_command *message);
 static void command_renew(struct core *core, struct core_command *command);
@@ -248,12 +251,39 @@ struct core_command *core_grant_ensure(struct core *core, const struct core_hand
     return core_command_ensure(core, handoff->id, instance, NODE_RESUME);
 }
 
+/* Of what is kept of its state: asked for outside of a handoff, taken in by one that has no round,
+ * removed with the last instance of what is not wanted any more. */
+static void fill_checkpoint(struct core *core, const struct core_command *command,
+                            const struct core_handoff *handoff, struct message_command *message)
+{
+    const struct core_instance *instance = core_instance_find(core, command->instance, NULL);
+    if (instance == NULL || instance->class_ != HANDOFF_STATEFUL)
+        return;
+    struct core_place place;
+    const struct core_checkpoint *checkpoint = core_checkpoint_find(
+        core, instance->namespace_, instance->app, instance->workload, instance->replica);
+    if (command->verb == NODE_FORGET) {
+        message->checkpoint = !core_place_find(core, instance->namespace_, instance->app,
+                                               instance->workload, &place) ||
+                              place.app->deleting || instance->replica >= place.workload->replicas;
+    } else if (command->verb == NODE_SNAPSHOT && handoff == NULL && checkpoint != NULL) {
+        message->round = 1;
+        message->checkpoint = (int64_t)checkpoint->number;
+    } else if (command->verb == NODE_RESTORE && handoff != NULL && handoff->round == 0 &&
+               checkpoint != NULL) {
+        message->round = 1;
+        message->checkpoint = (int64_t)checkpoint->saved[0].number;
+        message->object = checkpoint->saved[0].object;
+    }
+}
+
 /* What an owner is given up with, and gets. The handoff says which round it is and whose state. */
 static void fill_owned(struct core *core, const struct core_command *command,
                        struct message_command *message)
 {
     const struct core_handoff *handoff = core_handoff_find(core, command->handoff);
-    if (handoff == NULL || !core_is_owned(handoff))
+    fill_checkpoint(core, command, handoff, message);
+    if (handoff == NULL || !core_is_owned(handoff) || message->checkpoint != 0)
         return;
     const struct core_instance *from = core_handoff_instance(core, handoff, handoff->from);
     bool is_old = str_equal(command->instance, handoff->from);

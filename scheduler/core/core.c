@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/cordon.h"
 #include "scheduler/core/internal.h"
 #include "scheduler/core/operation.h"
@@ -90,6 +91,7 @@ int core_create(struct core **ret_core, struct error *err)
     state->ended = calloc(CORE_ENDED, sizeof(*state->ended));
     state->commands = calloc(LIMIT_COMMANDS, sizeof(*state->commands));
     state->routes = calloc(LIMIT_ROUTES, sizeof(*state->routes));
+    state->checkpoints = calloc(CORE_CHECKPOINTS, sizeof(*state->checkpoints));
     state->cordons = calloc(CORE_CORDONS, sizeof(*state->cordons));
     state->operations = calloc(CORE_OPERATIONS, sizeof(*state->operations));
     state->estimates = calloc(CORE_ESTIMATES_MAX, sizeof(*state->estimates));
@@ -97,9 +99,9 @@ int core_create(struct core **ret_core, struct error *err)
     core->used = calloc(LIMIT_NODES, sizeof(*core->used));
     if (state->apps == NULL || state->nodes == NULL || state->instances == NULL ||
         state->handoffs == NULL || state->ended == NULL || state->commands == NULL ||
-        state->routes == NULL || state->cordons == NULL || state->operations == NULL ||
-        state->estimates == NULL || state->decisions == NULL || core->used == NULL ||
-        core_indexes_create(&core->indexes) < 0) {
+        state->routes == NULL || state->checkpoints == NULL || state->cordons == NULL ||
+        state->operations == NULL || state->estimates == NULL || state->decisions == NULL ||
+        core->used == NULL || core_indexes_create(&core->indexes) < 0) {
         core_destroy(core);
         return error_set(err, ERR_NO_MEMORY, 0, "the scheduler's tables do not fit in memory");
     }
@@ -121,6 +123,7 @@ void core_destroy(struct core *core)
     free(core->state.ended);
     free(core->state.commands);
     free(core->state.routes);
+    free(core->state.checkpoints);
     free(core->state.cordons);
     for (int i = 0; i < core->state.operation_count; i++)
         core_operation_free(&core->state.operations[i]);
@@ -157,6 +160,8 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     dispatch(core, event);
     core_clock_due(core);
     settle(core);
+    if (event->kind != CORE_ANSWER && event->kind != CORE_PROBED)
+        core_checkpoints_advance(core);
     core_routes_settle(core);
     core_solve_due(core);
     compact(core);
@@ -404,6 +409,7 @@ struct instant core_deadline(const struct core *core)
                core->changed_first.us + CORE_SETTLES_MAX * state->world->policy.settle_us);
     }
     sooner(core, &first, state->moves_due.us);
+    sooner(core, &first, core_checkpoints_deadline(core).us);
     if (core->starved)
         sooner(core, &first, state->now.us + CORE_RESEND_US);
     if (core->solve_retry.us != 0)

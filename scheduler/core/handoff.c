@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 static bool advance(struct handoff_step *step);
@@ -636,6 +637,8 @@ void core_handoff_refused(struct core *core, struct core_handoff *handoff,
     CORE_TEXT(why, "%s was refused by %s: %s", node_verb_words[command->verb], command->node, text);
     if (handoff->state == HANDOFF_STATE_RETURNING || handoff->state == HANDOFF_STATE_STOPPING)
         return;
+    if (command->verb == NODE_RESTORE)
+        core_checkpoint_failed(core, handoff);
     if (handoff->to[0] == 0)
         core_step_stop_old(&step); /* a removal does not hang on a drain */
     else

@@ -210,6 +210,24 @@ static uint64_t hash_command(uint64_t hash, const struct core_command *command)
     return hash_i64(hash, command->tries * 4 + command->answered * 2 + command->taken);
 }
 
+static uint64_t hash_checkpoint(uint64_t hash, const struct core_checkpoint *checkpoint)
+{
+    hash = mix_text(hash, checkpoint->namespace_);
+    hash = mix_text(hash, checkpoint->app);
+    hash = mix_text(hash, checkpoint->workload);
+    hash = hash_i64(hash, checkpoint->replica);
+    hash = mix(hash, checkpoint->number);
+    hash = hash_i64(hash, checkpoint->asked.us);
+    for (int i = 0; i < 2; i++) {
+        const struct core_saved *saved = &checkpoint->saved[i];
+        hash = mix(hash, saved->number);
+        hash = mix_text(hash, saved->object.digest);
+        hash = hash_i64(hash, saved->object.bytes);
+        hash = hash_i64(hash, saved->at.us);
+    }
+    return hash_i64(hash, checkpoint->failures);
+}
+
 static uint64_t hash_route(uint64_t hash, const struct core_route *route)
 {
     hash = mix_text(hash, route->namespace_);
@@ -288,6 +306,8 @@ uint64_t core_hash(const struct core *core)
         hash = hash_command(hash, &state->commands[i]);
     for (int i = 0; i < state->route_count; i++)
         hash = hash_route(hash, &state->routes[i]);
+    for (int i = 0; i < state->checkpoint_count; i++)
+        hash = hash_checkpoint(hash, &state->checkpoints[i]);
     hash = mix(hash, state->judge);
     for (int i = 0; i < state->estimate_count; i++)
         hash = hash_estimate(hash, &state->estimates[i]);

@@ -74,6 +74,7 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     state->ended = own.ended;
     state->commands = own.commands;
     state->routes = own.routes;
+    state->checkpoints = own.checkpoints;
     state->cordons = own.cordons;
     state->operations = own.operations;
     state->estimates = own.estimates;
@@ -83,6 +84,8 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     copy_rows(state->commands, from->commands, from->command_count, sizeof(*state->commands));
     copy_rows(state->cordons, from->cordons, from->cordon_count, sizeof(*state->cordons));
     copy_rows(state->routes, from->routes, from->route_count, sizeof(*state->routes));
+    copy_rows(state->checkpoints, from->checkpoints, from->checkpoint_count,
+              sizeof(*state->checkpoints));
     copy_rows(state->estimates, from->estimates, from->estimate_count, sizeof(*state->estimates));
     copy_rows(state->decisions, from->decisions,
               core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
@@ -112,6 +115,7 @@ static int check_counts(const struct core_state *state, struct error *err)
         {"handoffs", state->handoff_count, LIMIT_HANDOFFS},
         {"commands", state->command_count, LIMIT_COMMANDS},
         {"routes", state->route_count, LIMIT_ROUTES},
+        {"checkpoints", state->checkpoint_count, CORE_CHECKPOINTS},
         {"cordons", state->cordon_count, CORE_CORDONS},
         {"operations", state->operation_count, CORE_OPERATIONS},
         {"estimates", state->estimate_count, CORE_ESTIMATES_MAX},

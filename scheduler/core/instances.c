@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "model/world.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 static bool is_past(const struct core *core, const struct core_node *node,
@@ -299,6 +300,7 @@ static void learn_owned(struct core *core, struct core_instance *instance,
                            handoff->state == HANDOFF_STATE_RETURNING ? handoff->to : handoff->from);
     if (handoff != NULL && said->error_code != 0)
         core_owner_failed(core, handoff, instance);
+    core_checkpoint_heard(core, instance, said);
     if (now != INSTANCE_HELD || !gives || said->handed == NULL || said->handed[0] == 0)
         return;
     if (str_copy(handoff->handed, sizeof(handoff->handed), said->handed) < 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 static enum core_route_word quiet(struct handoff_step *step);
@@ -55,7 +56,7 @@ bool core_owner_reachable(struct handoff_step *step)
 {
     struct core_instance *from = step->from;
     if (step->handoff->from[0] == 0 || core_instance_is_dead(from)) {
-        core_owner_fence(step);
+        core_owner_alone(step);
         return true;
     }
     /* Whether it still may be about to own again only its node knows. */
@@ -218,11 +219,14 @@ bool core_owner_returning(struct handoff_step *step)
     return owns_again(step) && core_step_end_new(step);
 }
 
-/* With nothing to go back to, a new copy that could own is better than none. */
+/* With nothing to go back to, a new copy that could own is better than none; but not an empty one
+ * while there is a checkpoint to try again. */
 static bool goes_forward(const struct handoff_step *step)
 {
     const struct core_handoff *handoff = step->handoff;
     const struct core_instance *to = step->to;
+    if (to != NULL && to->round == 0 && core_checkpoint_is_there(step->core, handoff))
+        return false;
     if (to == NULL || core_instance_is_dead(to) || to->want != WANT_SERVE || handoff->cancelled ||
         handoff->from[0] == 0 || handoff->entered[HANDOFF_STATE_REACHABLE].us == 0)
         return false;
@@ -424,6 +428,7 @@ void core_owner_failed(struct core *core, struct core_handoff *handoff,
         core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, &step.place);
     char why[LIMIT_TEXT_BYTES];
     CORE_TEXT(why, "%s on %s: %s", instance->id, instance->node, instance->detail);
+    core_checkpoint_failed(core, handoff);
     (void)core_step_fail(&step, why);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
 static void round_begin(struct handoff_step *step);
@@ -14,6 +15,8 @@ static bool imported(struct handoff_step *step);
 
 void core_ship_begin(struct handoff_step *step)
 {
+    /* A checkpoint that is being made gives way. */
+    core_commands_drop_instance(step->core, step->from->id, step->from->node);
     /* What they say of earlier handoffs counts for nothing. */
     step->from->round = 0;
     step->to->round = 0;
@@ -35,10 +38,12 @@ bool core_ship(struct handoff_step *step)
 {
     struct core_handoff *handoff = step->handoff;
     const struct core_instance *from = step->from;
+    if (handoff->round == 0)
+        return core_checkpoint_restore(step);
     if (core_step_new_failed(step))
         return true;
     if (core_instance_is_dead(from)) {
-        core_owner_fence(step);
+        core_owner_alone(step);
         return true;
     }
     char why[LIMIT_TEXT_BYTES];
@@ -94,9 +99,11 @@ void core_ship_heard(struct core *core, const char *node, const struct message_i
     struct core_instance *instance = core_instance_find(core, said->instance, node);
     struct core_handoff *handoff =
         instance == NULL ? NULL : core_handoff_find(core, instance->handoff);
-    if (handoff == NULL || handoff->round == 0 || said->doing == handoff->round ||
-        said->round == handoff->round || core_instance_is_settled(instance) ||
-        (handoff->state != HANDOFF_STATE_SHIPPING && handoff->state != HANDOFF_STATE_FREEZING))
+    int round = handoff == NULL || handoff->round == 0 ? 1 : handoff->round;
+    if (instance == NULL || said->doing == round || core_instance_is_settled(instance) ||
+        (handoff != NULL && said->round == round) ||
+        (handoff != NULL && handoff->state != HANDOFF_STATE_SHIPPING &&
+         handoff->state != HANDOFF_STATE_FREEZING))
         return;
     struct core_command *command = NULL;
     do {
@@ -106,8 +113,9 @@ void core_ship_heard(struct core *core, const char *node, const struct message_i
               !(command->taken || epoch_compare(said->epoch, command->epoch) >= 0)));
     if (command == NULL)
         return; /* not asked for, or asked again until it is taken */
-    /* The object is still there, and a round may be taken in twice. */
-    if (command->verb == NODE_RESTORE) {
+    /* The object is still there, and a round may be taken in twice; a checkpoint is asked for again
+     * in its time. */
+    if (command->verb == NODE_RESTORE || handoff == NULL) {
         core_command_drop(core, command);
         return;
     }

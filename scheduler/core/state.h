@@ -254,6 +254,23 @@ struct core_route {
     int ack_count;
 };
 
+/* What is kept of a replica's state while it serves (checkpoint.h). */
+struct core_checkpoint {
+    char namespace_[LIMIT_NAME_BYTES];
+    char app[LIMIT_NAME_BYTES];
+    char workload[LIMIT_NAME_BYTES];
+    int replica;
+    uint64_t number;      /* of the one that was asked for last; 0: none */
+    struct instant asked; /* then */
+    struct core_saved {
+        uint64_t number; /* 0: none */
+        struct message_object object;
+        struct instant at; /* it was asked for: what was written before is in it */
+    } saved[2];            /* the newest first */
+    int failures;          /* to restore the newest, in a row */
+};
+#define CORE_CHECKPOINTS 1024
+
 /* Nothing new is placed there, and what is there moves away (cordon.h). */
 enum cordon_kind { CORDON_NODE, CORDON_SITE, CORDON_PROVIDER };
 extern const char *const cordon_kind_words[];
@@ -382,6 +399,8 @@ struct core_state {
     uint64_t ended_count;
     struct core_command *commands;
     int command_count;
+    struct core_checkpoint *checkpoints; /* CORE_CHECKPOINTS */
+    int checkpoint_count;
     struct core_route *routes; /* LIMIT_ROUTES */
     int route_count;
     struct core_cordon *cordons; /* CORE_CORDONS */

@@ -191,6 +191,25 @@ static const struct wire_field ack_fields[] = {
 };
 static const SHAPE(ack_shape, "core.route_ack", core_route_ack, ack_fields);
 
+static const struct wire_field checkpoint_fields[] = {
+    STR(core_checkpoint, namespace_, "namespace"),
+    STR(core_checkpoint, app, "app"),
+    STR(core_checkpoint, workload, "workload"),
+    I32(core_checkpoint, replica, "replica"),
+    U64(core_checkpoint, number, "number"),
+    I64(core_checkpoint, asked.us, "asked_us"),
+    U64(core_checkpoint, saved[0].number, "newest"),
+    STR(core_checkpoint, saved[0].object.digest, "newest_digest"),
+    I64(core_checkpoint, saved[0].object.bytes, "newest_bytes"),
+    I64(core_checkpoint, saved[0].at.us, "newest_us"),
+    U64(core_checkpoint, saved[1].number, "before"),
+    STR(core_checkpoint, saved[1].object.digest, "before_digest"),
+    I64(core_checkpoint, saved[1].object.bytes, "before_bytes"),
+    I64(core_checkpoint, saved[1].at.us, "before_us"),
+    I32(core_checkpoint, failures, "failures"),
+};
+static const SHAPE(checkpoint_shape, "core.checkpoint", core_checkpoint, checkpoint_fields);
+
 static const struct wire_field route_fields[] = {
     WHOSE(image_route, route.),
     U64(image_route, route.hash, "hash"),
@@ -328,6 +347,8 @@ static const struct wire_field image_fields[] = {
          LIMIT_INSTANCES, &instance_shape),
     LIST(image_record, handoffs, handoff_count, "handoffs", LIMIT_HANDOFFS, &handoff_shape),
     LIST(image_record, routes, route_count, "routes", LIMIT_ROUTES, &route_shape),
+    LIST(image_record, image.state.checkpoints, image.state.checkpoint_count, "checkpoints",
+         CORE_CHECKPOINTS, &checkpoint_shape),
     U64(image_record, image.state.judge, "judge"),
     LIST(image_record, ended, ended_kept, "ended", CORE_ENDED, &handoff_shape),
     U64(image_record, image.state.ended_count, "ended_count"),

@@ -2,6 +2,7 @@
 
 #include "model/app.h"
 #include "model/world.h"
+#include "scheduler/core/checkpoint.h"
 #include "scheduler/service/service_internal.h"
 
 typedef void get_writer(const struct service *service, const struct message_request *request,
@@ -36,6 +37,8 @@ struct used {
     int instances;
 };
 
+static void write_kept(const struct service *service, const struct core_app *app,
+                       const struct workload *workload, struct json_out *json);
 static void write_workload(const struct service *service, const struct core_app *app, int index,
                            struct json_out *json);
 static void write_handoff(const struct core_handoff *handoff, struct json_out *json);
@@ -422,7 +425,36 @@ static void write_workload(const struct service *service, const struct core_app 
     write_tags(json, "require", &workload->require);
     json_string(json, "state", word);
     json_int(json, "failures", app->workloads[index].failures);
+    if (workload->handoff == HANDOFF_STATEFUL)
+        write_kept(service, app, workload, json);
     json_close(json, '}');
+}
+
+/* What is left of its state when its node dies, of the replica that has the least. */
+static void write_kept(const struct service *service, const struct core_app *app,
+                       const struct workload *workload, struct json_out *json)
+{
+    const struct core_saved *least = NULL;
+    char text[LIMIT_TEXT_BYTES];
+    bool all = workload->checkpoint_us > 0;
+    for (int i = 0; i < workload->replicas && all; i++) {
+        const struct core_checkpoint *checkpoint = core_checkpoint_find(
+            service->core, app->app.namespace_, app->app.name, workload->name, i);
+        all = checkpoint != NULL && checkpoint->saved[0].number != 0;
+        if (all && (least == NULL || checkpoint->saved[0].at.us < least->at.us))
+            least = &checkpoint->saved[0];
+    }
+    if (workload->checkpoint_us == 0)
+        str_format(text, sizeof(text), "nothing: without checkpoint it starts empty elsewhere");
+    else if (!all || least == NULL)
+        str_format(text, sizeof(text), "nothing yet: no checkpoint is complete");
+    else
+        str_format(text, sizeof(text), "checkpoint %llu of %lld s ago",
+                   (unsigned long long)least->number,
+                   (long long)((service_now(service).us - least->at.us) / US_PER_S));
+    json_string(json, "kept", text);
+    if (all && least != NULL)
+        json_int(json, "kept_us", least->at.us);
 }
 
 static void write_handoff(const struct core_handoff *handoff, struct json_out *json)

@@ -291,6 +291,8 @@ static void write_move(const struct plan *plan, const struct move *move, struct 
     json_string(json, "reason", handoff_reason_words[move->reason]);
     json_string(json, "handoff", handoff_class_words[workload->handoff]);
     json_bool(json, "proven", workload->contract);
+    if (workload->handoff == HANDOFF_STATEFUL)
+        json_bool(json, "kept", workload->checkpoint_us > 0);
     json_int(json, "expected_us", expected_us(plan, move));
     json_money(json, "bill_change", bill);
     json_money(json, "score_change", score);

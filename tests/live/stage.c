@@ -111,7 +111,8 @@ void stage_abandon(struct stage *stage)
 char *stage_document(const struct stage *stage)
 {
     const struct kind *kind = &kinds[stage->kind];
-    char program[700], digest[LIMIT_DIGEST_BYTES], args[900] = "", update[300] = "";
+    char program[700], digest[LIMIT_DIGEST_BYTES], args[900] = "", update[300] = "",
+                                                   checkpoint[64] = "";
     struct error err = {0};
     struct strbuf out;
     int64_t linger_ms = stage->options.linger_ms > 0 ? stage->options.linger_ms : 0;
@@ -126,6 +127,9 @@ char *stage_document(const struct stage *stage)
                    stage->options.args != NULL ? stage->options.args : "");
     if (stage->options.update != NULL)
         str_format(update, sizeof update, "    update: %s\n", stage->options.update);
+    if (stage->options.checkpoint != NULL)
+        str_format(checkpoint, sizeof checkpoint, "    checkpoint: %s\n",
+                   stage->options.checkpoint);
     if (stage->kind == STAGE_SOURCE)
         str_format(args, sizeof args,
                    ", args: [\"--subject\", \"svc.default.source\", \"--bytes\", \"256\", "
@@ -149,7 +153,7 @@ char *stage_document(const struct stage *stage)
                   "          env: {STAGE_VERSION: \"%" PRId64 "\"}}\n"
                   "    contract: true\n"
                   "    ready: {kind: contract}\n"
-                  "%s%s"
+                  "%s%s%s"
                   "    resources: %s\n"
                   "    require: {cloud: %s}\n"
                   "    calls: 20/s\n"
@@ -159,7 +163,7 @@ char *stage_document(const struct stage *stage)
                   program, digest, args, stage->options.version,
                   stage->kind == STAGE_WEB ? "    http: {host: web.test, path: /, probe: /berth}\n"
                                            : "",
-                  update, kind->resources, stage->cloud,
+                  update, checkpoint, kind->resources, stage->cloud,
                   stage->options.restarts > 0 ? stage->options.restarts : 5);
     if (strbuf_error(&out, &err) < 0)
         fail_msg("%s", err.text);

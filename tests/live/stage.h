@@ -18,22 +18,23 @@
 enum stage_kind { STAGE_WEB, STAGE_SOURCE, STAGE_COUNTER, STAGE_STATE, STAGE_KINDS };
 
 struct stage_options {
-    int64_t rate;        /* of its client; 0: 300 */
-    int64_t connections; /* of http-load; 0: 32 */
-    int64_t linger_ms;   /* for which a frozen owner refuses; 0: its own; below 0: none */
-    int64_t silence_ms;  /* until an owner is asked again; 0: the client's own */
-    int64_t group_us;    /* what is due within so long is sent at once; 0: the client's own */
-    int64_t timeout_ms;  /* until an HTTP request is lost; 0: the client's own */
-    bool fresh;          /* http-load: a connection for each request */
-    bool owner;          /* web is an exclusive owner */
-    int64_t post_bytes;  /* http-load: every second request is a POST with such a body */
-    bool no_ids;         /* web keeps no list of its requests: none is found to be done twice */
-    int pages;           /* websockets beside it; 0: none */
-    int64_t state_bytes; /* of the stateful one; 0: 4 MiB */
-    int64_t version;     /* an environment variable of it: another number, another version */
-    int restarts;        /* 0: 5 */
-    const char *update;  /* YAML of `update` (of http); NULL: none */
-    const char *args;    /* further arguments of web, YAML: ", \"--fail-ppm\", \"50000\"" */
+    int64_t rate;           /* of its client; 0: 300 */
+    int64_t connections;    /* of http-load; 0: 32 */
+    int64_t linger_ms;      /* for which a frozen owner refuses; 0: its own; below 0: none */
+    int64_t silence_ms;     /* until an owner is asked again; 0: the client's own */
+    int64_t group_us;       /* what is due within so long is sent at once; 0: the client's own */
+    int64_t timeout_ms;     /* until an HTTP request is lost; 0: the client's own */
+    bool fresh;             /* http-load: a connection for each request */
+    bool owner;             /* web is an exclusive owner */
+    int64_t post_bytes;     /* http-load: every second request is a POST with such a body */
+    bool no_ids;            /* web keeps no list of its requests: none is found to be done twice */
+    int pages;              /* websockets beside it; 0: none */
+    int64_t state_bytes;    /* of the stateful one; 0: 4 MiB */
+    const char *checkpoint; /* of the stateful one, "1s"; NULL: none */
+    int64_t version;        /* an environment variable of it: another number, another version */
+    int restarts;           /* 0: 5 */
+    const char *update;     /* YAML of `update` (of http); NULL: none */
+    const char *args;       /* further arguments of web, YAML: ", \"--fail-ppm\", \"50000\"" */
 };
 
 struct stage {

@@ -174,6 +174,8 @@ void fixture_hello(struct fixture *fixture, int index)
         memcpy(said->endpoint, instance->endpoint, sizeof(instance->endpoint));
         said->round = instance->round;
         said->doing = instance->doing;
+        said->checkpoint = instance->checkpoint;
+        said->saved = instance->saved;
         said->object = instance->object;
         said->handed = instance->handed;
     }
@@ -370,6 +372,12 @@ static enum instance_state obey_owned(struct fixture *fixture, struct fixture_in
         instance->class_ = command->spec.handoff;
         instance->lease_us = command->spec.lease_us;
     }
+    if (command->verb == NODE_SNAPSHOT && command->checkpoint != 0) {
+        instance->checkpoint = command->checkpoint;
+        instance->saved.bytes = fixture->export_bytes[1];
+        str_format(instance->saved.digest, LIMIT_DIGEST_BYTES, "sha256:1");
+        return instance->state;
+    }
     if (command->verb == NODE_SNAPSHOT ||
         (command->verb == NODE_DRAIN && instance->class_ == SPEC_STATEFUL && command->round > 0)) {
         instance->round = command->round;
@@ -504,6 +512,8 @@ static void queue_report(struct fixture *fixture, struct fixture_instance *insta
     report->instance.epoch = instance->epoch;
     memcpy(report->instance.endpoint, instance->endpoint, sizeof(instance->endpoint));
     report->instance.round = instance->round;
+    report->instance.checkpoint = instance->checkpoint;
+    report->instance.saved = instance->saved;
     report->instance.object = instance->object;
     report->instance.handed = instance->handed;
     report->instance.error_code = instance->error_code;

@@ -27,9 +27,11 @@ struct fixture_instance {
     char endpoint[LIMIT_NAME_BYTES]; /* of an http one, since its start */
     int class_;                      /* enum spec_class */
     int64_t lease_us;
-    int round; /* exported or imported last */
-    int doing; /* as its node says at hello */
+    int round;          /* exported or imported last */
+    int64_t checkpoint; /* made last */
+    int doing;          /* as its node says at hello */
     struct message_object object;
+    struct message_object saved;   /* of the checkpoint */
     char handed[LIMIT_NAME_BYTES]; /* by the last freeze; "": it gives nothing */
     char got[LIMIT_NAME_BYTES];    /* with the last RESUME */
     struct epoch own;              /* by which it was made the owner last */

@@ -603,6 +603,8 @@ static void test_check_against_world(void **state)
     check_refused(", " RUN ", require: {cloud: gcp}, pin: edge/nyc", "cloud=gcp", "pin edge/nyc");
     check_refused(", " RUN ", handoff: exclusive", "exclusive", "contract: true");
     check_refused(", " RUN ", handoff: stateful", "stateful", "contract: true");
+    assert_int_equal(check(", " RUN ", handoff: stateful, contract: true, checkpoint: 60s", &err),
+                     0);
     assert_int_equal(check(", " RUN ", handoff: exclusive, contract: true", &err), 0);
     assert_int_equal(check(", " RUN ", handoff: stateful, contract: true, replicas: 3", &err), 0);
     check_refused(", " RUN ", kind: job", "kind: job", "service");

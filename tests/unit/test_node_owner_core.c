@@ -645,6 +645,33 @@ static void test_snapshots(void **state)
 }
 
 /* Seed 158 of tests/fault: a SNAPSHOT of an earlier handoff came late, just before this one's. */
+/* A checkpoint has a name of its own, is told by its number, and leaves what handoffs go by alone.
+ */
+static void test_checkpoints(void **state)
+{
+    struct bench *bench = *state;
+    owner(bench, SPEC_STATEFUL);
+    order_round(bench, NODE_SNAPSHOT, 1);
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    assert_string_equal(effect(bench, NODE_FX_SHIP)->file.kept, "");
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, 0, "sha256:round");
+    struct message_command command = command_of(bench, NODE_SNAPSHOT);
+    command.round = 1;
+    command.checkpoint = 7;
+    take(bench, &command);
+    assert_int_equal(effect(bench, NODE_FX_SAY)->say.what, SAY_SNAPSHOT);
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    const char *kept = effect(bench, NODE_FX_SHIP)->file.kept;
+    assert_true(strlen(kept) > 2 && str_equal(kept + strlen(kept) - 2, ".1"));
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, 0, "sha256:seven");
+    const struct message_instance *told = &effect(bench, NODE_FX_REPORT)->report.instance;
+    assert_int_equal(told->checkpoint, 7);
+    assert_string_equal(told->saved.digest, "sha256:seven");
+    assert_int_equal(told->round, 1);
+    assert_string_equal(told->object.digest, "sha256:round");
+    assert_int_equal(told->doing, 0);
+}
+
 static void test_the_answer_to_an_earlier_snapshot_does_not_count(void **state)
 {
     struct bench *bench = *state;
@@ -826,6 +853,7 @@ int main(void)
         TEST(test_late_answer_to_an_earlier_freeze),
         TEST(test_drained_while_it_is_killed),
         TEST(test_snapshots),
+        TEST(test_checkpoints),
         TEST(test_the_answer_to_an_earlier_snapshot_does_not_count),
         TEST(test_an_owner_keeps_what_it_has),
         TEST(test_last_delta),

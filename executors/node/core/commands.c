@@ -377,7 +377,9 @@ static void take_forget(struct node *node, struct node_instance *instance,
     struct epoch epoch = command->epoch;
     if (epoch_compare(instance->record.epoch, epoch) > 0)
         epoch = instance->record.epoch;
-    node_emit(node, NODE_FX_ERASE, command->instance);
+    struct node_effect *erase = node_emit(node, NODE_FX_ERASE, command->instance);
+    if (command->checkpoint != 0 && owner_is(instance) && instance->record.spec.workload[0] != 0)
+        owner_kept_name(&instance->record.spec, 0, erase->file.kept);
     arena_done(&instance->arena);
     (void)!owner_set_handed(instance, NULL);
     instance_init(instance, command->instance);

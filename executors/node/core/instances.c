@@ -518,6 +518,8 @@ void instance_flush(struct node *node, struct node_instance *instance,
         effect->file.ticket = instance->ticket;
         effect->file.round = instance->task_round;
         effect->file.object = instance->task_object;
+        if (instance->task_checkpoint != 0)
+            owner_kept_name(&instance->record.spec, instance->task_checkpoint, effect->file.kept);
         owner_path(ship, instance->task_round, effect->file.path);
     }
     if ((work & WORK_BEAT) != 0)
@@ -595,6 +597,8 @@ void instance_describe(const struct node_instance *instance, struct message_inst
     memcpy(ret_message->endpoint, record->endpoint, sizeof(record->endpoint));
     ret_message->round = record->round;
     ret_message->doing = instance->task_round;
+    ret_message->checkpoint = instance->saved_number;
+    ret_message->saved = instance->saved;
     ret_message->object = record->object;
     if (record->state == INSTANCE_HELD)
         ret_message->handed = record->handed;

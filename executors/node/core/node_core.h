@@ -144,6 +144,9 @@ struct node_event {
         endpoint[LIMIT_NAME_BYTES]; /* SPAWNED, ADOPTED: where an http one is to listen; "": none */
 };
 
+#define NODE_KEPT_SLOTS      3 /* checkpoints of a replica, by their number modulo this */
+#define NODE_KEPT_NAME_BYTES (3 * LIMIT_NAME_BYTES + 32)
+
 enum node_effect_kind {
     NODE_FX_PERSIST, /* write `record` durably, before later effects */
     NODE_FX_ERASE,   /* forget the record and the instance's folder */
@@ -198,7 +201,10 @@ struct node_effect {
             char path[LIMIT_NAME_BYTES]; /* SHIP, GET, DROP */
             uint64_t ticket;             /* comes back with the result */
             int round;
-            struct message_object object; /* GET */
+            struct message_object object;    /* GET */
+            char kept[NODE_KEPT_NAME_BYTES]; /* SHIP, GET: its name as a checkpoint; "": it is of a
+                                              * handoff. ERASE: that of all checkpoints, less the
+                                              * number, when they go as well */
         } file;
         struct {
             int64_t until_us; /* on this node's CLOCK_BOOTTIME; 0: no end */

@@ -89,6 +89,9 @@ struct node_instance {
     enum node_task task;
     int task_round;
     struct message_object task_object; /* RESTORE */
+    int64_t task_checkpoint;           /* it is this one; 0: of a handoff */
+    int64_t saved_number;              /* the last that was made; 0: none */
+    struct message_object saved;
     int exporting;   /* SNAPSHOTs that it was told and has not answered: the last answer counts */
     uint64_t ticket; /* of the SHIP or GET that is out; 0: none */
     int task_code;   /* why the last one failed; 0 */
@@ -250,6 +253,9 @@ void owner_adopted(struct node *node, struct node_instance *instance, int64_t le
  * its end is the instance's, since nobody has the state that it was given. */
 bool owner_ended(struct node_instance *instance);
 /* The file of a round: written by the workload, or for it. */
+/* The name under which a checkpoint is kept; number 0: what they have in common. */
+void owner_kept_name(const struct message_spec *spec, int64_t number,
+                     char out[NODE_KEPT_NAME_BYTES]);
 void owner_path(bool out, int round, char path[LIMIT_NAME_BYTES]);
 
 /* ---- health.c ----------------------------------------------------------------------------------

@@ -49,6 +49,19 @@ void owner_reset(struct node_instance *instance)
     instance->exporting = 0;
     end_task(instance);
     instance->task_code = 0;
+    instance->saved_number = 0;
+    instance->saved = (struct message_object){0};
+}
+
+void owner_kept_name(const struct message_spec *spec, int64_t number,
+                     char out[NODE_KEPT_NAME_BYTES])
+{
+    str_format(out, NODE_KEPT_NAME_BYTES, "%s.%s.%s.%d.", spec->namespace_, spec->app,
+               spec->workload, spec->replica);
+    size_t bytes = strlen(out);
+    if (number > 0)
+        str_format(out + bytes, NODE_KEPT_NAME_BYTES - bytes, "%d",
+                   (int)(number % NODE_KEPT_SLOTS));
 }
 
 int owner_set_handed(struct node_instance *instance, const char *handed)
@@ -183,7 +196,13 @@ void owner_task(struct node *node, struct node_instance *instance,
     end_task(instance);
     instance->task = snapshot ? TASK_SNAPSHOT : TASK_RESTORE;
     instance->task_round = command->round;
+    instance->task_checkpoint = command->checkpoint;
     instance->task_code = 0;
+    if (snapshot && command->checkpoint != 0) {
+        instance->exporting++;
+        instance_say(instance, SAY_SNAPSHOT);
+        return;
+    }
     if (snapshot) {
         instance->exporting++;
         /* What an earlier handoff exported is not what this one is about to. */
@@ -271,8 +290,13 @@ void owner_shipped(struct node *node, struct node_instance *instance, uint64_t t
         fail_task(instance, code, text);
     } else {
         drop_file(instance);
-        instance->record.round = instance->task_round;
-        instance->record.object = *object;
+        if (instance->task_checkpoint != 0) {
+            instance->saved_number = instance->task_checkpoint;
+            instance->saved = *object;
+        } else {
+            instance->record.round = instance->task_round;
+            instance->record.object = *object;
+        }
         instance->work |= WORK_PERSIST | WORK_REPORT;
         end_task(instance);
     }
@@ -588,6 +612,7 @@ static void end_task(struct node_instance *instance)
 {
     instance->task = TASK_NONE;
     instance->task_round = 0;
+    instance->task_checkpoint = 0;
     instance->ticket = 0;
     instance->task_object = (struct message_object){0};
 }
