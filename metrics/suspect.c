@@ -280,23 +280,32 @@ static bool is_agreed(const struct agreement *bounds)
 }
 
 /* What a request took in a window is a mean of what it took in its stretches, so between their
- * ends; and of requests sums lie between the sums, where it was the same claims throughout. */
+ * ends. Of requests no claim has more than the most of each stretch; none has less than the least
+ * of each where it was the same claims throughout, else than the least of one: who has none in the
+ * window is not compared. */
 static bool window_agreed(const struct group *group, int64_t present)
 {
     struct agreement all = group->agreements[(present - 1) % STRETCHES];
+    float low_sum = all.low[AGREED_REQUESTS];
+    bool same = true;
     if (all.index != present - 1)
         return false;
     for (int64_t at = present - STRETCHES + 1; at < present - 1; at++) {
-        const struct agreement *one = &group->agreements[at % STRETCHES];
-        if (at < 0 || one->index != at || one->who != all.who)
+        if (at < 0 || group->agreements[at % STRETCHES].index != at)
             return false;
-        for (int k = 0; k < AGREED_REQUESTS; k++) {
+        const struct agreement *one = &group->agreements[at % STRETCHES];
+        same = same && one->who == all.who;
+        for (int k = 0; k < AGREED_COUNT; k++) {
             all.low[k] = one->low[k] < all.low[k] ? one->low[k] : all.low[k];
-            all.high[k] = one->high[k] > all.high[k] ? one->high[k] : all.high[k];
+            if (k == AGREED_REQUESTS)
+                all.high[k] += one->high[k];
+            else
+                all.high[k] = one->high[k] > all.high[k] ? one->high[k] : all.high[k];
         }
-        all.low[AGREED_REQUESTS] += one->low[AGREED_REQUESTS];
-        all.high[AGREED_REQUESTS] += one->high[AGREED_REQUESTS];
+        low_sum += one->low[AGREED_REQUESTS];
     }
+    if (same)
+        all.low[AGREED_REQUESTS] = low_sum;
     return is_agreed(&all);
 }
 
