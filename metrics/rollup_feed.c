@@ -1,6 +1,7 @@
 #include "metrics/rollup_feed.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -405,6 +406,9 @@ static void *run(void *context)
     bool compacting = false;
     int64_t compacted = INT64_MIN; /* the minute in which nothing was left to compact */
     int writes = 0;
+    /* Who wakes it goes on meanwhile; where there is no such policy it may be held up a little. */
+    struct sched_param plain = {.sched_priority = 0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &plain);
     pthread_mutex_lock(&feed->lock);
     while (!feed->ending) {
         struct timespec retry = in_us(feed->options.retry_us);

@@ -4,10 +4,10 @@
  * The owner's thread adds readings to accumulators in memory, one per series and minute
  * (rollup_feed_sink is what metrics_create takes), and every flush_us gives what came together to a
  * thread of the feed's own, which has the database to itself: it writes, then compacts in small
- * steps. Measured (bench_ingest at 320 samples a message, without and with --in-loop 1): a loop
- * that waits for the write of some 1,000 cells stands still for 3 ms in the median and for 39 ms at
- * most of 30 writes, on a quick disk; one that hands over, for 0.05 ms and 5 ms. On a slow disk a
- * commit has no bound.
+ * steps. Measured (bench_ingest at 320 samples a message, with and without --in-loop 1, both cores
+ * busy with other work): a loop that waits for the write of some 1,000 cells stands still for 1 to
+ * 2 ms in the median and for 15 ms at most of 100 writes, on a quick disk; one that hands over, for
+ * 0.2 ms and 9 ms. On a slow disk a commit has no bound.
  *
  * A disk that refuses (full, read-only) stops nothing: the thread keeps what it has and tries
  * again, accumulators go on, sealed minutes wait, ROLLUP_FEED_PENDING of them at most; what comes
