@@ -16,6 +16,7 @@
 #define HEAT_WARM    0.02
 #define HEAT_MIN     2e-6 /* below it single precision sees nothing */
 #define STEPS_MAX    20   /* of one sample */
+#define STEPS_SPARSE 80   /* the same, where each is worth less */
 /* Undecided units per row at which a sample has told what it knows. */
 #define DIVIDED       2.0
 #define DIVIDED_APPS  1.0 /* an app moves more than one load */
@@ -36,13 +37,6 @@
 #define SWEEPS_MAX   400
 #define GAP_USUAL    1e-9
 #define TELL_SECONDS 0.3
-
-#ifdef DUAL_TRACE
-#include <stdio.h>
-#define DBG(...) fprintf(stderr, __VA_ARGS__)
-#else
-#define DBG(...) ((void)0)
-#endif
 
 struct climb {
     struct dual *dual;
@@ -99,7 +93,8 @@ int dual_climb(struct dual *dual, const struct dual_options *options, struct dua
     }
     /* Whether apps have an assignment at all; and where nothing can be overloaded, no prices are
      * the best. */
-    if ((dual->tree->apps > 0 || dual->n == 0) && (!judge(&climb) || dual->n == 0)) {
+    bool first = dual->tree->apps > 0 || dual->n == 0 || dual->n > DUAL_DENSE_MAX;
+    if (first && (!judge(&climb) || dual->n == 0)) {
         return 0;
     }
     if (warm) {
@@ -213,7 +208,7 @@ static int samples(struct climb *climb, bool warm, struct error *err)
     newton->context = climb;
     newton->heat = warm ? HEAT_WARM : HEAT_FIRST;
     newton->heat_min = HEAT_MIN;
-    newton->steps_max = STEPS_MAX;
+    newton->steps_max = dual->n <= DUAL_DENSE_MAX ? STEPS_MAX : STEPS_SPARSE;
     double all = (double)(dual->tree->singles + dual->tree->apps);
     double first = fmax(dual->tree->apps > 0 ? 1 : SAMPLE_MIN, SAMPLE_ROWS * (double)dual->n);
     double divided = dual->tree->apps > 0 ? DIVIDED_APPS : DIVIDED;
@@ -226,9 +221,6 @@ static int samples(struct climb *climb, bool warm, struct error *err)
         sample_room(dual, step, room);
         newton->undecided = fmin(divided * (double)dual->n, DIVIDED_UNITS * all / step);
         dual_newton_run(newton);
-        DBG("step %d heat %g hard %.9g soft %.9g divided %g steps %d sweeps %g\n", step,
-            newton->heat, newton->hard * step, newton->soft * step, newton->divided, newton->steps,
-            dual->sweeps);
         if (step > 1) {
             newton->heat = heat_again(dual, newton, step);
         }
@@ -305,8 +297,6 @@ static int finish(struct climb *climb, int rounds, struct error *err)
         double close = tolerance * fabs(climb->result->bound);
         bool apps = dual->tree->apps > 0;
         bool better = climb->result->bound > before;
-        DBG("round %d hoped %.12g bound %.12g inside %d reach %g\n", round, hoped,
-            climb->result->bound, inside, climb->reach_max);
         bool met = hoped - climb->result->bound <= close;
         if ((met && (inside || !better)) || (!better && !apps)) {
             climb->done = true;
@@ -401,9 +391,6 @@ static int box(struct climb *climb, struct arena *arena, double *ret_gain, bool 
     inner.undecided = 0;
     inner.steps_max = 2 * STEPS_MAX;
     dual_newton_run(&inner);
-    DBG("  near %d units %d columns reach %g: heat %g hard %.9g soft %.9g divided %g steps %d\n",
-        near.units, near.columns, near.reach, inner.heat, inner.hard, inner.soft, inner.divided,
-        inner.steps);
     rc = few(climb, &near, v, arena, ret_inside, err);
     if (rc < 0) {
         return rc;
@@ -447,7 +434,6 @@ static int few(struct climb *climb, const struct dual_condensed *near, double *v
         double gain = 0;
         int divided;
         if (!dual_master(n, &few, w, &gain, &divided)) {
-            DBG("  master failed\n");
             return 0;
         }
         climb->result->undecided = divided;
@@ -461,8 +447,6 @@ static int few(struct climb *climb, const struct dual_condensed *near, double *v
         for (size_t k = 0; k < n; k++) {
             v[k] = fmin(fmax(v[k] + w[k], near->from[k]), near->to[k]);
         }
-        DBG("  few %d units %d columns reach %g gain %.9g divided %d inside %d\n", few.units,
-            few.columns, few.reach, gain, divided, *ret_inside);
     }
     return 0;
 }

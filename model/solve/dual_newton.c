@@ -3,13 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-#define COOLING   0.3  /* of the temperature at a time */
-#define CALM      0.1  /* promised gain against what smoothing hides: then it cools */
-#define REACH     32.0 /* temperatures that a price may move where there is no curvature */
-#define TURNED    0.5  /* of the slope that a step began with, negative: it went too far */
-#define SHORTENED 3
-#define SINGULAR  1e-14 /* of the largest pivot: what is left of one is rounding */
-#define HELD      1e150 /* as good as no step */
+#define COOLING    0.3  /* of the temperature at a time */
+#define CALM       0.1  /* promised gain against what smoothing hides: then it cools */
+#define REACH      32.0 /* temperatures that a price may move where there is no curvature */
+#define TURNED     0.5  /* of the slope that a step began with, negative: it went too far */
+#define SHORTENED  3
+#define LEARNT_MIN 1e-3  /* cosine of a step and its turn: less says little */
+#define SINGULAR   1e-14 /* of the largest pivot: what is left of one is rounding */
+#define HELD       1e150 /* as good as no step */
 
 static double *allocate(struct arena *arena, size_t count);
 static void direction(struct dual_newton *newton, const struct dual_point *point);
@@ -50,6 +51,11 @@ void dual_newton_run(struct dual_newton *newton)
     for (newton->steps = 0; newton->steps < newton->steps_max; newton->steps++) {
         direction(newton, &point);
         double begun = slope_along(newton, &point);
+        if (begun <= 0 && newton->learnt_count > 0) { /* what was learnt misleads here */
+            newton->learnt_count = 0;
+            direction(newton, &point);
+            begun = slope_along(newton, &point);
+        }
         double hidden = newton->hard - newton->soft;
         bool calm = begun / 2 <= CALM * hidden;
         if (calm && (newton->divided <= newton->undecided || newton->heat <= newton->heat_min)) {
@@ -73,7 +79,7 @@ void dual_newton_run(struct dual_newton *newton)
             begun *= part;
             newton->evaluate(newton->context, newton->next, newton->heat, &point);
         }
-        if (!newton->dense) {
+        if (!newton->dense && !calm) {
             learn(newton, &point);
         }
         memcpy(newton->price, newton->next, bytes);
@@ -215,6 +221,15 @@ static void solve(const double *matrix, size_t n, double *vector)
     }
 }
 
+static double along(const double *a, const double *b, size_t n)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        sum += a[k] * b[k];
+    }
+    return sum;
+}
+
 /* How the slope turned along the step just made: the last few of these stand in for the curvature
  * where that is too large to keep (the method known as L-BFGS). */
 static void learn(struct dual_newton *newton, const struct dual_point *point)
@@ -230,16 +245,8 @@ static void learn(struct dual_newton *newton, const struct dual_point *point)
         product += step[k] * turned[k];
     }
     newton->product[slot] = product;
-    newton->learnt_count += product > 0;
-}
-
-static double along(const double *a, const double *b, size_t n)
-{
-    double sum = 0;
-    for (size_t k = 0; k < n; k++) {
-        sum += a[k] * b[k];
-    }
-    return sum;
+    newton->learnt_count +=
+        product > LEARNT_MIN * sqrt(along(step, step, n) * along(turned, turned, n));
 }
 
 static void learnt_direction(struct dual_newton *newton, const struct dual_point *point,

@@ -242,11 +242,94 @@ static void solved_below_the_optimum(void **state)
     }
 }
 
+/* The linear relaxation whole: a column per open cell, a row per part and per capacity. */
+static double relaxation(const struct grid *grid)
+{
+    glp_prob *lp = glp_create_prob();
+    int rows = grid->sites * grid->resources;
+    glp_add_rows(lp, grid->parts + rows);
+    for (int part = 0; part < grid->parts; part++) {
+        glp_set_row_bnds(lp, part + 1, GLP_FX, 1, 1);
+    }
+    for (int row = 0; row < rows; row++) {
+        bool limited = grid->capacity[row] < INT64_MAX;
+        glp_set_row_bnds(lp, grid->parts + row + 1, limited ? GLP_UP : GLP_FR, 0,
+                         (double)grid->capacity[row] / 1000);
+    }
+    for (int part = 0; part < grid->parts; part++) {
+        for (int cell = 0; cell < grid_cells(grid, part); cell++) {
+            if (grid_cost_raw(grid, part, cell) == GRID_CLOSED) {
+                continue;
+            }
+            int column = glp_add_cols(lp, 1);
+            int index[1 + LIMIT_RESOURCES + 1] = {0, part + 1};
+            double value[1 + LIMIT_RESOURCES + 1] = {0, 1};
+            for (int r = 0; r < grid->resources; r++) {
+                index[2 + r] = grid->parts + grid_site(grid, part, cell) * grid->resources + r + 1;
+                value[2 + r] = grid_demand(grid, part, cell)[r] / 1000.0;
+            }
+            glp_set_col_bnds(lp, column, GLP_LO, 0, 0);
+            glp_set_obj_coef(lp, column, (double)grid_cost(grid, part, cell) / 1e6);
+            glp_set_mat_col(lp, column, 1 + grid->resources, index, value);
+        }
+    }
+    glp_smcp options;
+    glp_init_smcp(&options);
+    options.msg_lev = GLP_MSG_OFF;
+    options.meth = GLP_DUALP;
+    options.tol_bnd = 1e-10;
+    options.tol_dj = 1e-10;
+    double least = NAN;
+    if (glp_simplex(lp, &options) == 0 && glp_get_status(lp) == GLP_OPT) {
+        least = glp_get_obj_val(lp) * 1e6;
+    }
+    glp_delete_prob(lp);
+    return least;
+}
+
+/* Without links, the best prices prove what the linear relaxation does. */
+static void bound_is_the_relaxation(void **state)
+{
+    (void)state;
+    static const struct grid_shape shapes[] = {
+        {.seed = 1, .parts = 60, .sites = 5, .resources = 1, .capacity_percent = 115},
+        {.seed = 2, .parts = 150, .sites = 6, .resources = 3, .capacity_percent = 120},
+        {.seed = 3, .parts = 150, .sites = 8, .resources = 2, .capacity_percent = 105},
+        {.seed = 4, .parts = 200, .sites = 5, .resources = 2, .capacity_percent = 150},
+        {.seed = 5, .parts = 200, .sites = 6, .resources = 4, .capacity_percent = 115},
+        {.seed = 6, .parts = 120, .sites = 10, .resources = 2, .capacity_percent = 400},
+        {.seed = 7, .parts = 10, .sites = 3, .resources = 1, .capacity_percent = 140},
+    };
+    for (size_t i = 0; i < 2 * sizeof(shapes) / sizeof(*shapes); i++) {
+        struct grid_shape shape = shapes[i / 2];
+        shape.app_parts = 1;
+        shape.discrete = i % 2 == 1;
+        shape.closed_percent = i % 2 == 1 ? 0 : 20;
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        struct grid grid;
+        struct error err = {0};
+        assert_true(grid_gen(&shape, &arena, &grid));
+        struct dual_options options = {.threads = 1};
+        struct dual_result result;
+        assert_int_equal(dual_solve(&grid, &options, &arena, &result, &err), 0);
+        double least = relaxation(&grid);
+        if (isnan(least)) {
+            assert_false(result.fits);
+        } else {
+            assert_true(result.fits);
+            assert_true(fabs(result.bound - least) <= 1e-9 * fabs(least));
+        }
+        arena_done(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bound_at_any_prices),
         cmocka_unit_test(solved_below_the_optimum),
+        cmocka_unit_test(bound_is_the_relaxation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
