@@ -242,6 +242,75 @@ static void solved_below_the_optimum(void **state)
     }
 }
 
+#define CLIQUE_PARTS 7
+#define CLIQUE_SITES 40
+
+/* Every part linked to every other: an assignment that no single move improves. */
+static double descend(const struct grid *grid, struct gen_random *random)
+{
+    int choice[CLIQUE_PARTS];
+    for (int part = 0; part < grid->parts; part++) {
+        choice[part] = (int)gen_below(random, (uint64_t)grid->sites);
+    }
+    int64_t least = grid_cost_of(grid, choice);
+    for (bool better = true; better;) {
+        better = false;
+        for (int part = 0; part < grid->parts; part++) {
+            for (int cell = 0; cell < grid->sites; cell++) {
+                int before = choice[part];
+                choice[part] = cell;
+                int64_t cost = grid_cost_of(grid, choice);
+                better = better || cost < least;
+                choice[part] = cost < least ? cell : before;
+                least = cost < least ? cost : least;
+            }
+        }
+    }
+    return (double)least;
+}
+
+/* Tables too large to add up: copies of parts that need not agree give a bound that is below every
+ * assignment, and above what the parts cost alone. */
+static void cliques_are_bounded(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct grid_shape shape = {.seed = seed,
+                                   .parts = CLIQUE_PARTS,
+                                   .sites = CLIQUE_SITES,
+                                   .resources = 1,
+                                   .app_parts = CLIQUE_PARTS};
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        struct grid grid;
+        struct error err = {0};
+        assert_true(grid_gen(&shape, &arena, &grid));
+        struct gen_random random;
+        gen_seed(&random, seed);
+        struct grid_link link[CLIQUE_PARTS * CLIQUE_PARTS];
+        grid.links = 0;
+        for (int b = 1; b < CLIQUE_PARTS; b++) {
+            for (int a = 0; a < b; a++) {
+                link[grid.links++] = (struct grid_link){
+                    .a = a, .b = b, .base = 7, .scale = 1 + (int64_t)gen_below(&random, 50)};
+            }
+        }
+        grid.link = link;
+        static const double none[CLIQUE_SITES];
+        double bound;
+        double alone;
+        assert_int_equal(dual_bound(&grid, none, 2, &arena, NULL, &bound, &err), 0);
+        struct grid parts = grid;
+        parts.links = 0;
+        assert_int_equal(dual_bound(&parts, none, 1, &arena, NULL, &alone, &err), 0);
+        assert_true(bound >= alone);
+        for (int i = 0; i < 20; i++) {
+            assert_true(bound <= descend(&grid, &random));
+        }
+        arena_done(&arena);
+    }
+}
+
 /* The linear relaxation whole: a column per open cell, a row per part and per capacity. */
 static double relaxation(const struct grid *grid)
 {
@@ -329,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bound_at_any_prices),
         cmocka_unit_test(solved_below_the_optimum),
+        cmocka_unit_test(cliques_are_bounded),
         cmocka_unit_test(bound_is_the_relaxation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
