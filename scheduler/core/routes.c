@@ -11,6 +11,7 @@ static void routes_sync(struct core *core);
 static void route_add(struct core *core, const struct core_app *app, int workload);
 static void route_refresh(struct core *core, struct core_route *route);
 static bool role(const struct core *core, const struct core_instance *instance, int *ret_mode);
+static bool answers_on(const struct core *core, const struct core_instance *instance);
 static int role_of_new(const struct core_instance *instance, const struct core_handoff *handoff);
 static int role_of_old(const struct core_instance *instance, const struct core_handoff *handoff);
 static bool is_paused(const struct core *core, const struct core_route *route,
@@ -204,6 +205,10 @@ int core_route_servers(const struct core *core, const struct core_route *route,
 /* What this instance is to the route now; false: not listed. */
 static bool role(const struct core *core, const struct core_instance *instance, int *ret_mode)
 {
+    if (answers_on(core, instance)) {
+        *ret_mode = ROUTE_DRAIN;
+        return true;
+    }
     if (instance->id[0] == 0 || instance->lost || instance->endpoint[0] == 0 ||
         instance->want == WANT_GONE || instance->state < INSTANCE_READY ||
         instance->state > INSTANCE_HELD || instance->state == INSTANCE_BACKOFF)
@@ -224,6 +229,21 @@ static bool role(const struct core *core, const struct core_instance *instance, 
 #endif
     *ret_mode = mode;
     return mode != MODE_NONE;
+}
+
+/* A copy that had requests and is ended because its handoff goes back was never told to drain: it
+ * answers what it has while it stops, and its connections stay for that. */
+static bool answers_on(const struct core *core, const struct core_instance *instance)
+{
+    if (instance->id[0] == 0 || instance->lost || instance->endpoint[0] == 0 ||
+        instance->want != WANT_GONE ||
+        (instance->state != INSTANCE_READY && instance->state != INSTANCE_UNREADY &&
+         instance->state != INSTANCE_DRAINING && instance->state != INSTANCE_STOPPING))
+        return false;
+    const struct core_handoff *handoff = core_handoff_find(core, instance->handoff);
+    return handoff != NULL && handoff->class_ == HANDOFF_OVERLAP &&
+           handoff->state == HANDOFF_STATE_RETURNING && str_equal(handoff->to, instance->id) &&
+           handoff->entered[HANDOFF_STATE_REACHABLE].us != 0;
 }
 
 static int role_of_new(const struct core_instance *instance, const struct core_handoff *handoff)

@@ -8,6 +8,7 @@
  *          GRANTING on. Of a new version that is judged (canary.c): its share by weight
  *   DRAIN  the old side from LINGERING (an owner: FREEZING) on, a removal, and what a handoff that
  *          goes back takes away; one that is not ready any more, unless nobody else serves
+ * What is ended on the way back stays in DRAIN until its process is gone: it was never told to.
  * The route of an owner is `paused` while none serves and a handoff is about to make one: ingresses
  * hold its requests; before that owner is told to freeze, all of them do (owner.c).
  * Nothing else is listed: what is being stopped, has no endpoint yet, or is on a lost node.

@@ -206,12 +206,59 @@ static void test_one_that_does_not_count(void **state)
                             ", \"--count\", \"no\", \"--fail-ppm\", \"50000\"");
 }
 
+/* Late and otherwise right: it is taken back, and costs nobody a request. Its own share is all that
+ * was late. */
+static void a_late_one_is_taken_back(const char *good, const char *late)
+{
+    int status;
+    begin(good);
+    apply(late);
+    json_t *handoff = ended("back");
+    char to[LIMIT_ID_BYTES];
+    str_format(to, sizeof to, "%s", json_string_value(json_object_get(handoff, "to")));
+    assert_non_null(strstr(json_string_value(json_object_get(handoff, "text")), "takes"));
+    json_decref(handoff);
+    stage_settled(&stage);
+    stage_asked(&stage, 2000);
+    count_handoffs("back", 1);
+    assert_true(stage_is_settled(&stage));
+    json_t *line = stage_judge(&stage, &status);
+    int64_t share = answered_by(line, to);
+    print_message("%" PRId64 " of %" PRId64 " requests were the late one's\n", share,
+                  stage_number(line, "answered"));
+    assert_int_equal(stage_number(line, "lost"), 0);
+    assert_int_equal(stage_number(line, "refused"), 0);
+    assert_int_equal(stage_number(line, "twice"), 0);
+    assert_int_equal(status, 0);
+    assert_true(share >= 100);
+    json_decref(line);
+    stage_close(&stage);
+    cluster_no_orphans(&cluster);
+}
+
+/* By what the two versions count themselves. */
+static void test_a_late_one_is_taken_back(void **state)
+{
+    (void)state;
+    a_late_one_is_taken_back(", \"--wait-ms\", \"5\"", ", \"--wait-ms\", \"200\"");
+}
+
+/* By what their ingress sees of them. */
+static void test_a_late_one_that_does_not_count(void **state)
+{
+    (void)state;
+    a_late_one_is_taken_back(", \"--count\", \"no\", \"--wait-ms\", \"5\"",
+                             ", \"--count\", \"no\", \"--wait-ms\", \"200\"");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_good_one_is_promoted, teardown),
         cmocka_unit_test_teardown(test_a_bad_one_is_taken_back, teardown),
         cmocka_unit_test_teardown(test_one_that_does_not_count, teardown),
+        cmocka_unit_test_teardown(test_a_late_one_is_taken_back, teardown),
+        cmocka_unit_test_teardown(test_a_late_one_that_does_not_count, teardown),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

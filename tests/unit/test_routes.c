@@ -332,7 +332,17 @@ static void test_a_new_copy_that_turns_unready_gives_the_traffic_back(void **sta
     assert_int_equal(fixture_server(f, t->in1, "web", new)->mode, ROUTE_DRAIN);
     assert_int_equal(f->verb_count[NODE_STOP], 0); /* in2 still sends to it */
     f->nodes[t->in2].unanswered = 0;
+    /* It was not told to drain: what it has it answers while it stops, over what is open. */
+    int node = fixture_instance(f, new)->node;
+    f->nodes[node].ignored = 1u << NODE_STOP;
     fixture_run(f, 1100 * US_PER_MS);
+    assert_int_equal(f->verb_count[NODE_STOP], 1);
+    mode_is(t, new, ROUTE_DRAIN);
+    fixture_report(f, fixture_instance(f, new), INSTANCE_STOPPING, "");
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_RETURNING);
+    mode_is(t, new, ROUTE_DRAIN);
+    f->nodes[node].ignored = 0;
+    fixture_report(f, fixture_instance(f, new), INSTANCE_STOPPED, "");
     assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_BACK);
     mode_is(t, old, ROUTE_SERVE);
     mode_is(t, new, -1);
