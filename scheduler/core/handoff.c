@@ -526,7 +526,11 @@ bool core_step_new_failed(struct handoff_step *step)
     bool stands_by = core_is_owned(step->handoff) && state <= HANDOFF_STATE_GRANTING;
     bool serves =
         to != NULL && (to->state == INSTANCE_READY || (stands_by && to->state == INSTANCE_HELD));
-    if (to != NULL && !core_instance_is_dead(to) && (state <= HANDOFF_STATE_READY || serves))
+    /* One that owns again has what nobody else has: its node may be freezing it once more, or
+     * starting it, and it is waited for while it lives. */
+    bool returns = step->handoff->reason == REASON_LEASE && stands_by;
+    if (to != NULL && !core_instance_is_dead(to) &&
+        (state <= HANDOFF_STATE_READY || serves || returns))
         return false;
     if (to == NULL || to->lost)
         CORE_TEXT(why, "the new copy's node was lost");

@@ -25,7 +25,8 @@ void sim_fence(struct sim *sim, const struct core_effect *effect)
     bool lost = sim->fences_away > 0 && sim_random(sim, 2) == 0;
     if (sim->fences_away > 0)
         sim_fault_hit(sim, FAULT_FENCE);
-    if (epoch_compare(effect->fence.owner, sim->epoch_told) > 0)
+    /* One that leaves at once may be given up with its record: the next term's are above it. */
+    if (!effect->fence.at_once && epoch_compare(effect->fence.owner, sim->epoch_told) > 0)
         sim->epoch_told = effect->fence.owner;
     if (lost)
         return;

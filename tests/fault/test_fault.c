@@ -65,6 +65,9 @@ static const struct {
     uint64_t seed;
     const char *what;
 } pinned_full[] = {
+    {432,
+     "a stateful owner that was about to own again after its lease was stopped, because its agent, "
+     "started anew, was freezing it once more"},
     {2108,
      "a hello of an earlier boot came after the new boot's, was taken for a reboot, and an owner "
      "that had just been granted for ended"},

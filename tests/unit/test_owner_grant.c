@@ -120,6 +120,31 @@ static void test_an_old_owner_that_returns_after_the_grant_gives_way(void **stat
     assert_false(went_back(f));
 }
 
+/* Seed 432 of tests/fault: its agent was started again, and froze it once more, while it was about
+ * to own again. It is not stopped for that: nobody else has its state. */
+static void test_who_owns_again_is_waited_for(void **state)
+{
+    static const enum instance_state between[] = {INSTANCE_DRAINING, INSTANCE_BACKOFF,
+                                                  INSTANCE_STARTING};
+    struct fixture *f = *state;
+    char id[LIMIT_ID_BYTES];
+    memcpy(id, fixture_serving(f, "source")->id, sizeof(id));
+    for (size_t i = 0; i < sizeof(between) / sizeof(between[0]); i++) {
+        f->fence_code = 1;
+        fixture_report(f, fixture_instance(f, id), INSTANCE_HELD, "lease ended");
+        assert_int_equal(fixture_handoff(f, "source")->reason, REASON_LEASE);
+        assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_FENCING);
+        fixture_report(f, fixture_instance(f, id), between[i], "");
+        assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_FENCING);
+        fixture_report(f, fixture_instance(f, id), INSTANCE_HELD, "standby");
+        f->fence_code = 0;
+        run(f, 5 * US_PER_S);
+        assert_null(fixture_handoff(f, "source"));
+        assert_string_equal(fixture_serving(f, "source")->id, id);
+    }
+    assert_false(went_back(f));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +152,7 @@ int main(void)
         CASE(test_a_lost_grant_is_kept_in_mind, exclusive),
         CASE(test_no_grant_by_a_clock_that_leapt, exclusive),
         CASE(test_an_old_owner_that_returns_after_the_grant_gives_way, stateful),
+        CASE(test_who_owns_again_is_waited_for, stateful),
         CASE(test_an_answer_of_an_earlier_boot_says_nothing, exclusive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
