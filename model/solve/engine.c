@@ -77,7 +77,7 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
     if (rc < 0) {
         return rc;
     }
-    if (!dual->possible) {
+    if (!dual->possible || !dual->fits) {
         engine->result.status = SOLVE_INFEASIBLE;
         engine->result.part = dual->part;
         return 0;

@@ -34,7 +34,7 @@ struct engine_options {
 
 struct engine_result {
     enum solve_status status;
-    int part;      /* INFEASIBLE: a part without any cell, where that is the reason; else -1 */
+    int part;      /* INFEASIBLE: a part that has no assignment, where that is why; else -1 */
     int *choice;   /* [part]; with OPTIMAL and FEASIBLE */
     int64_t cost;  /* grid_cost_of it */
     double bound;  /* no assignment that keeps everything is cheaper */

@@ -61,7 +61,8 @@
     STR(s, prefix namespace_, "namespace"), STR(s, prefix app, "app"), \
         STR(s, prefix workload, "workload")
 #define EPOCH(s, m, word) U64(s, m.term, word "_term"), U64(s, m.n, word "_n")
-#define ROOM(s, m)        I64(s, m[RESOURCE_CPU], "mcpu"), I64(s, m[RESOURCE_MEMORY], "memory_bytes")
+
+#define ROOM(s, m) I64(s, m[RESOURCE_CPU], "mcpu"), I64(s, m[RESOURCE_MEMORY], "memory_bytes")
 #define SHAPE(variable, type_name, s, table)                \
     struct wire_shape variable = {.type = (type_name),      \
                                   .version = 1,             \

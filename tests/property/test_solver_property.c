@@ -76,6 +76,9 @@ static int64_t tolerance(int64_t cost)
 
 static void check_optimum(const struct problem *problem, const struct solution *solution, nusd best)
 {
+    if (solution->status != SOLVE_OPTIMAL) {
+        print_error("%s: %s\n", solve_status_words[solution->status], solution->text);
+    }
     assert_int_equal(solution->status, SOLVE_OPTIMAL);
     assert_int_equal(problem_broken_rule(problem, solution->choice), -1);
     assert_true(problem_cost(problem, solution->choice) == solution->cost_nusd);

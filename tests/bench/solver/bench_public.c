@@ -2,7 +2,8 @@
  * bench_public: the engine on public instances with known optima: what it finds, what it proves,
  * and how long it takes, beside the best that is known.
  *
- *     bench_public [--data DIR] [--only TEXT] [--threads N] [--work ADDITIONS] [--gap GAP]
+ *     bench_public [--data DIR] [--only TEXT] [--threads N] [--work ADDITIONS] [--moves N]
+ *                  [--gap GAP]
  *
  * DIR holds the folders gap, ctap_tap, qsap_silva2021 and mrf_toulbar2, each with a best_known.csv
  * ("instance,value,proven,..."). TEXT: only instances whose name has it. A row ends in "optimum"
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "model/solve/engine.h"
+#include "model/solve/mip.h"
 #include "tests/bench/solver/formats.h"
 
 #define TEXT_BYTES ((size_t)64 << 20)
@@ -60,6 +62,8 @@ int main(int argc, char **argv)
             options.threads = (int)number;
         } else if (str_equal(argv[i], "--work") && whole) {
             options.work_max = number;
+        } else if (str_equal(argv[i], "--moves")) {
+            options.moves_max = strtod(argv[i + 1], NULL);
         } else if (str_equal(argv[i], "--gap")) {
             options.gap = strtod(argv[i + 1], NULL);
         } else {
@@ -72,6 +76,7 @@ int main(int argc, char **argv)
         printf("no public instances at %s (see --data): nothing was measured\n", data);
         return 0;
     }
+    mip_quiet();
     text = malloc(TEXT_BYTES);
     if (text == NULL) {
         return 1;
