@@ -453,9 +453,10 @@ void core_on_answer(struct core *core, const struct core_event *event)
             instance->since = state->now;
             core_instance_changed(core, instance);
         }
-        /* What it has said of rounds so far was of an earlier handoff's. */
+        /* What it has said of rounds so far was of an earlier handoff's: unless it had taken the
+         * command by then. Asked again by a later epoch, it answers with the one that it took. */
         if (command->verb == NODE_SNAPSHOT && instance != NULL &&
-            epoch_compare(instance->epoch, command->epoch) < 0)
+            epoch_compare(instance->epoch, answer->epoch) < 0)
             instance->round = 0;
         /* A probe's end comes by itself; when that is lost, probing again costs little. */
         if (command->verb == NODE_PROBE)

@@ -322,6 +322,7 @@ static void obey(struct fixture *fixture, const char *name, const struct message
     memcpy(answer->answer.node, node->name, sizeof(node->name));
     memcpy(answer->answer.boot_id, node->boot_id, sizeof(node->boot_id));
     answer->answer.boot_us = fixture->now_us - FIXTURE_BOOT_US;
+    answer->answer.epoch = command->epoch; /* by which it was taken */
     answer->answer.code = (node->refused & bit) != 0 ? ERR_INVALID : 0;
     if (answer->answer.code != 0 || (node->ignored & bit) != 0)
         return;
