@@ -341,6 +341,8 @@ static int web_argv(struct stage *stage, const char **argv, char text[8][64], ch
         argv[count++] = "--timeout-ms";
         argv[count++] = text[3];
     }
+    if (stage->options.newest)
+        argv[count++] = "--newest";
     if (stage->options.fresh)
         argv[count++] = "--fresh";
     if (stage->options.post_bytes > 0) {

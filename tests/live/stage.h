@@ -24,6 +24,7 @@ struct stage_options {
     int64_t silence_ms;     /* until an owner is asked again; 0: the client's own */
     int64_t group_us;       /* what is due within so long is sent at once; 0: the client's own */
     int64_t timeout_ms;     /* until an HTTP request is lost; 0: the client's own */
+    bool newest;            /* http-load: the connection that was used last first, as pools do */
     bool fresh;             /* http-load: a connection for each request */
     bool owner;             /* web is an exclusive owner */
     int64_t post_bytes;     /* http-load: every second request is a POST with such a body */

@@ -83,11 +83,19 @@ static void run_berth(const struct bench *bench, int64_t delay_ms, struct outcom
     stage_open(&stage, &cluster, STAGE_WEB, clouds[CLUSTER_GCP],
                &(struct stage_options){.rate = bench->rate,
                                        .group_us = bench->group_us,
+                                       .newest = true,
                                        .no_ids = true,
                                        .connections = delay_ms == 0 ? 256 : 2048});
     stage_ask(&stage);
     outcome_moves(outcome, bench, &stage, bench->moves);
     json_t *line = stage_judge(&stage, &status);
+    printf("lost: %" PRId64 " found no connection in time, %" PRId64
+           " were on one that closed, %" PRId64 " got no answer in time; refused: %" PRId64
+           " wrong, %" PRId64 " with 4xx, %" PRId64 " with 5xx; %" PRId64 " connections made\n\n",
+           stage_number(line, "lost_connect"), stage_number(line, "lost_closed"),
+           stage_number(line, "lost_timeout"), stage_number(line, "refused_wrong"),
+           stage_number(line, "refused_4xx"), stage_number(line, "refused_5xx"),
+           stage_number(line, "connects"));
     json_decref(line);
     outcome_judge(outcome, stage.history);
     stage_close(&stage);
@@ -126,6 +134,7 @@ static void run_by_hand(const struct bench *bench, enum way way, struct outcome 
                                 "600",
                                 "--connections",
                                 connections,
+                                "--newest",
                                 "--history",
                                 history,
                                 NULL};

@@ -30,12 +30,14 @@ static void set_state(struct http_clients *clients, struct http_client *client,
                       enum http_client_state state);
 static void watch(struct http_clients *clients, struct http_client *client);
 static bool is_ready(const struct http_clients *clients, const struct http_client *client);
+static struct http_client *take_ready(struct http_clients *clients);
 
 int http_clients_open(struct http_clients *clients, struct error *err)
 {
     clients->clients = calloc((size_t)clients->count, sizeof *clients->clients);
+    clients->stack = calloc((size_t)clients->count, sizeof *clients->stack);
     clients->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (clients->clients == NULL || clients->epoll < 0)
+    if (clients->clients == NULL || clients->stack == NULL || clients->epoll < 0)
         return error_set(err, ERR_NO_MEMORY, errno, "%d connections", clients->count);
     id_random(clients->run);
     clients->run[8] = 0;
@@ -58,7 +60,9 @@ void http_clients_close(struct http_clients *clients)
         bytes_done(&client->out);
     }
     free(clients->clients);
+    free(clients->stack);
     clients->clients = NULL;
+    clients->stack = NULL;
     if (clients->epoll >= 0)
         (void)close(clients->epoll);
     clients->epoll = -1;
@@ -68,13 +72,10 @@ bool http_clients_ask(struct http_clients *clients, int64_t due_us)
 {
     if (clients->ready_count == 0)
         return false;
-    struct http_client *client;
-    do {
-        client = &clients->clients[clients->next];
-        clients->next = (clients->next + 1) % clients->count;
-    } while (!is_ready(clients, client));
+    struct http_client *client = take_ready(clients);
     int64_t id = judge_send(clients->judge, due_us);
     client->id = id;
+    client->asked_us = clock_mono_now().us;
     if (clients->fresh)
         connect_one(clients, client);
     else
@@ -107,8 +108,7 @@ void http_clients_sweep(struct http_clients *clients, int64_t now_us)
 {
     for (int i = 0; i < clients->count; i++) {
         struct http_client *client = &clients->clients[i];
-        if (client->id >= 0 &&
-            now_us - clients->judge->requests[client->id].sent_us > clients->timeout_us)
+        if (client->id >= 0 && now_us - client->asked_us > clients->timeout_us)
             drop(clients, client, LOSS_TIMEOUT);
         if (client->state == CLIENT_CLOSED && !clients->fresh && now_us >= client->retry_us)
             connect_one(clients, client);
@@ -309,6 +309,10 @@ static void set_state(struct http_clients *clients, struct http_client *client,
     clients->ready_count -= is_ready(clients, client);
     client->state = state;
     clients->ready_count += is_ready(clients, client);
+    if (clients->newest && state == CLIENT_IDLE && !client->stacked) {
+        client->stacked = true;
+        clients->stack[clients->stack_count++] = (int)(client - clients->clients);
+    }
 }
 
 static void watch(struct http_clients *clients, struct http_client *client)
@@ -327,4 +331,21 @@ static void watch(struct http_clients *clients, struct http_client *client)
 static bool is_ready(const struct http_clients *clients, const struct http_client *client)
 {
     return client->state == (clients->fresh ? CLIENT_CLOSED : CLIENT_IDLE);
+}
+
+/* There is one. */
+static struct http_client *take_ready(struct http_clients *clients)
+{
+    struct http_client *client;
+    while (clients->stack_count > 0) {
+        client = &clients->clients[clients->stack[--clients->stack_count]];
+        client->stacked = false;
+        if (is_ready(clients, client))
+            return client;
+    }
+    do {
+        client = &clients->clients[clients->next];
+        clients->next = (clients->next + 1) % clients->count;
+    } while (!is_ready(clients, client));
+    return client;
 }

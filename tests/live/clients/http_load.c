@@ -38,6 +38,7 @@ struct run {
     int64_t group_us;
     int64_t post_bytes;
     bool fresh;
+    bool newest;
     bool json;
     char host_of_url[256];
     char path[512];
@@ -71,6 +72,8 @@ int main(int argc, char **argv)
          .number = &run.group_us},
         {"--seconds", "how long", .number = &run.seconds},
         {"--connections", "kept alive at once", .number = &run.connections},
+        {"--newest", "the idle connection that was used last is used first, as pools do",
+         .flag = &run.newest},
         {"--fresh", "a connection of its own for each request", .flag = &run.fresh},
         {"--post-bytes", "every second request is a POST with so many", .number = &run.post_bytes},
         {"--timeout-ms", "an answer later than that is lost", .number = &run.timeout_ms},
@@ -87,6 +90,7 @@ int main(int argc, char **argv)
     struct http_clients clients = {.judge = &judge,
                                    .epoll = -1,
                                    .fresh = run.fresh,
+                                   .newest = run.newest && !run.fresh,
                                    .path = run.path,
                                    .post_bytes = run.post_bytes,
                                    .timeout_us = run.timeout_ms * US_PER_MS,

@@ -5,6 +5,9 @@
  * A request has a unique Request-Id, "<run>.<number>", and its answer must carry it. One request is
  * under way on a connection at a time and none is ever sent twice: a connection that breaks with
  * one under way has lost it. Requests that find no free connection wait, and their latency runs.
+ * One that waited in vain for the whole timeout is lost, and so is one that was sent and got no
+ * answer in the timeout from then on: would its clock run from when it was due, a client that is
+ * behind would give up what it has just sent, a connection with each, and never catch up again.
  * One thread.
  */
 #pragma once
@@ -33,10 +36,12 @@ struct http_client {
     int fd;
     enum http_client_state state;
     int64_t id;         /* of the request under way; -1: none */
+    int64_t asked_us;   /* when it was given to this connection; it was due before */
     int64_t retry_us;   /* CLOSED: not before */
     int64_t left_bytes; /* of the answer's body; -1: its head has not come */
     bool ok;
     bool close; /* after this answer */
+    bool stacked;
     uint32_t watched;
     struct bytes in;
     struct bytes out;
@@ -55,7 +60,10 @@ struct http_clients {
     const char *host;
     const char *path;
     char run[LIMIT_ID_BYTES];
-    bool fresh;         /* a connection for each request */
+    bool fresh;  /* a connection for each request */
+    bool newest; /* the idle one that was used last, as pools do; else all in turns */
+    int *stack;  /* newest: connections as they became idle; some may not be any more */
+    int stack_count;
     int64_t post_bytes; /* every second request is a POST with such a body; 0: all are GETs */
     int64_t timeout_us;
     int count;
