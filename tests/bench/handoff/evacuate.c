@@ -35,6 +35,16 @@
 
 static struct cluster cluster;
 
+/* What was seen on the machine while it was under way. */
+struct seen {
+    int64_t workloads;
+    int64_t took_us;
+    int64_t looks;
+    int64_t most[CLUSTER_NODES]; /* running at each node */
+    int64_t together;            /* running at both */
+};
+
+static void print(const struct seen *seen, const struct history_figures *all, int64_t broken);
 static void apply(int64_t workloads);
 static bool all_at(const char *site, int64_t workloads);
 static void running(int64_t ret_count[CLUSTER_NODES]);
@@ -44,7 +54,7 @@ int64_t row_evacuate(const struct bench *bench)
 {
     static struct outcome outcome;
     char program[700], seed[700], history[760];
-    int64_t most[CLUSTER_NODES] = {0}, together = 0, looks = 0;
+    struct seen seen = {.workloads = bench->workloads};
     memset(&outcome, 0, sizeof outcome);
     cluster_start(&cluster, &(struct cluster_options){.delay_ms = 10});
     apply(bench->workloads);
@@ -71,15 +81,15 @@ int64_t row_evacuate(const struct bench *bench)
     while (waitpid(pid, &status, WNOHANG) == 0) {
         int64_t count[CLUSTER_NODES];
         running(count);
-        looks++;
+        seen.looks++;
         for (int i = 0; i < CLUSTER_NODES; i++)
-            most[i] = count[i] > most[i] ? count[i] : most[i];
-        together = count[0] + count[1] > together ? count[0] + count[1] : together;
+            seen.most[i] = count[i] > seen.most[i] ? count[i] : seen.most[i];
+        seen.together = count[0] + count[1] > seen.together ? count[0] + count[1] : seen.together;
         cluster_pause(20 * US_PER_MS);
         if (clock_mono_now().us - begun_us > 20 * 60 * US_PER_S)
             cluster_kill(&pid);
     }
-    int64_t took_us = clock_mono_now().us - begun_us;
+    seen.took_us = clock_mono_now().us - begun_us;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         cluster_log_print(&cluster, "evacuate");
         cluster_log_print(&cluster, "scheduler");
@@ -90,33 +100,37 @@ int64_t row_evacuate(const struct bench *bench)
     outcome_judge(&outcome, history);
     int64_t exceeded = 0;
     for (int i = 0; i < CLUSTER_NODES; i++)
-        exceeded += most[i] * WORKLOAD > OFFER;
+        exceeded += seen.most[i] * WORKLOAD > OFFER;
     int64_t broken = outcome.all.lost + outcome.all.refused + outcome.all.duplicated + exceeded +
-                     !moved + (together > bench->workloads + AT_ONCE);
+                     !moved + (seen.together > bench->workloads + AT_ONCE);
+    print(&seen, &outcome.all, broken);
+    cluster_done(&cluster);
+    return broken;
+}
+
+static void print(const struct seen *seen, const struct history_figures *all, int64_t broken)
+{
     printf("evacuate: %" PRId64 " workloads, %d at a time, in %.1f s; %" PRId64
            " looks at what runs\n",
-           bench->workloads, AT_ONCE, (double)took_us / 1e6, looks);
+           seen->workloads, AT_ONCE, (double)seen->took_us / 1e6, seen->looks);
     printf("  sent %" PRId64 ", lost %" PRId64 ", refused %" PRId64 ", duplicated %" PRId64
            "; %d requests/s to each; p50 %.1f ms, p99 %.1f ms, longest %.1f ms\n",
-           outcome.all.sent, outcome.all.lost, outcome.all.refused, outcome.all.duplicated, CALLS,
-           (double)outcome.all.p50_us / 1000, (double)outcome.all.p99_us / 1000,
-           (double)outcome.all.max_us / 1000);
-    if (outcome.all.max_us > SILENCE_US)
+           all->sent, all->lost, all->refused, all->duplicated, CALLS, (double)all->p50_us / 1000,
+           (double)all->p99_us / 1000, (double)all->max_us / 1000);
+    if (all->max_us > SILENCE_US)
         printf("  the machine could not keep up: answers took longer than the servers wait before "
                "they cut a silent connection, and what is cut loses what it had\n");
     printf("  running at once: at most %" PRId64 " in all; %" PRId64 " and %" PRId64
            " mcpu of %d reserved at the two nodes\n",
-           together, most[0] * WORKLOAD, most[1] * WORKLOAD, OFFER);
+           seen->together, seen->most[0] * WORKLOAD, seen->most[1] * WORKLOAD, OFFER);
     printf("must: 0 lost; no capacity exceeded at any instant: %s\n",
            broken == 0 ? "kept" : "NOT kept");
     printf("{\"bench\":\"handoff\",\"row\":\"evacuate\",\"workloads\":%" PRId64
            ",\"took_us\":%" PRId64 ",\"sent\":%" PRId64 ",\"lost\":%" PRId64
            ",\"duplicated\":%" PRId64 ",\"p99_us\":%" PRId64 ",\"most_running\":%" PRId64
            ",\"broken\":%" PRId64 "}\n",
-           bench->workloads, took_us, outcome.all.sent, outcome.all.lost + outcome.all.refused,
-           outcome.all.duplicated, outcome.all.p99_us, together, broken);
-    cluster_done(&cluster);
-    return broken;
+           seen->workloads, seen->took_us, all->sent, all->lost + all->refused, all->duplicated,
+           all->p99_us, seen->together, broken);
 }
 
 static void apply(int64_t workloads)
