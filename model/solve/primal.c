@@ -4,17 +4,27 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/solve/primal_internal.h"
 
 /* Always as many chains, on however many threads. */
-#define CHAINS         2
-#define ROUNDS         1
-#define ROUNDS_UNFOUND 3
-#define HARSHER        8
+#define CHAINS  2
+#define HARSHER 8
+#define HOT     15
+#define COLD    1
+/* Sites are settled again so often: what a round costs goes with the cells. */
+#define SETTLES_MOST  400
+#define SETTLES_LEAST 4
+#define SETTLE_CELLS  4e8
+#define SETTLE_MOVES  8000
+#define IDLE_MOST     80
+/* Parts of a site below which annealing is worth its time. */
+#define FEW_PARTS 100
+#define SPEAK_US  (300 * US_PER_MS)
 /* Moves in the core; measured: fewer starve the chains, more dilute them. */
 #define MOVES_PER_SITE  400
-#define TRIALS_PER_MOVE 2000
-#define TRIALS_USUAL    4e7
+#define TRIALS_PER_MOVE 8000
+#define TRIALS_USUAL    6e7
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
 #define PROVEN_GAP 1e-9
 
@@ -23,17 +33,27 @@ struct search {
     int *base;
     int *trial;
     int64_t *load;
+    int64_t spoke_us;
     struct primal_result best;
+};
+
+struct settle_task {
+    struct settle *settle;
+    uint64_t seed;
+    int open;
 };
 
 static int check_options(const struct primal_options *options, struct error *err);
 static int search_begin(struct search *search);
-static int search_round(struct search *search, int round);
+static int search_rounds(struct search *search);
+static int settle_round(struct search *search, int round, int idle);
+static void run_settle(void *context, int block, int worker);
+static int anneal_round(struct search *search, int harsh);
 static void run_chain(void *context, int block, int worker);
 static bool keeps_all(struct search *search, const int *choice);
 static void consider(struct search *search, const int *choice);
 static double good_cost(const struct primal *primal);
-static bool is_worth(const struct search *search, int round);
+static bool is_done(struct search *search);
 static void go_home(struct search *search);
 static int64_t primal_change(const struct primal *primal, const int *choice, int part, int cell);
 static int prepare(struct primal *primal);
@@ -83,30 +103,111 @@ int primal_solve(const struct grid *grid, const struct dual_result *dual,
                  const struct primal_options *options, struct arena *arena,
                  struct primal_result *ret_result, struct error *err)
 {
-    struct primal primal = {.grid = grid,
-                            .dual = dual,
-                            .options = options,
-                            .arena = arena,
-                            .err = err,
-                            .threads = options->threads > 1 ? PRIMAL_THREADS : 1};
-    struct search search = {.primal = &primal};
     int rc = check_options(options, err);
-    rc = rc == 0 ? prepare(&primal) : rc;
-    rc = rc == 0 ? search_begin(&search) : rc;
     if (rc < 0) {
         return rc;
     }
-    for (int round = 0; rc == 0 && dual->possible && is_worth(&search, round); round++) {
-        rc = search_round(&search, round);
-    }
+    struct arena work;
+    arena_init(&work, arena->bytes_max - arena->bytes_used);
+    work.fail_after = arena->fail_after;
+    struct primal primal = {.grid = grid,
+                            .dual = dual,
+                            .options = options,
+                            .arena = &work,
+                            .work = &work,
+                            .err = err,
+                            .threads = options->threads > 1 ? PRIMAL_THREADS : 1};
+    struct arena round;
+    arena_init(&round, arena->bytes_max - arena->bytes_used);
+    struct search search = {.primal = &primal};
+    search.best.choice = arena_alloc_raw(&work, ((size_t)grid->parts + 1) * sizeof(int));
+    rc = search.best.choice == NULL ? primal_no_memory(&primal) : prepare(&primal);
+    rc = rc == 0 ? search_begin(&search) : rc;
+    round.fail_after = work.fail_after;
+    primal.work = &round;
+    rc = rc == 0 ? search_rounds(&search) : rc;
+    arena->fail_after = round.fail_after;
     if (rc == 0) {
         if (search.best.found) {
             go_home(&search);
             search.best.cost = grid_cost_of(grid, search.best.choice);
         }
         *ret_result = search.best;
+        ret_result->choice =
+            arena_copy(arena, search.best.choice, ((size_t)grid->parts + 1) * sizeof(int));
+        rc = ret_result->choice == NULL ? primal_no_memory(&primal) : 0;
+    }
+    arena_done(&round);
+    arena_done(&work);
+    return rc;
+}
+
+/* First from the cheapest cells; where sites hold few parts, or links join them, annealing finds
+ * more than settling does; then groups of sites are settled again around the best. */
+static int search_rounds(struct search *search)
+{
+    const struct primal *primal = search->primal;
+    const struct grid *grid = primal->grid;
+    if (!primal->dual->possible || is_done(search)) {
+        return 0;
+    }
+    double cells = (double)grid->parts * (double)grid->sites;
+    double budget = primal->options->moves_max * grid->parts;
+    int rounds = (int)fmin(SETTLES_MOST, fmax(SETTLES_LEAST, SETTLE_CELLS / (cells + 1)));
+    if (budget > 0) {
+        rounds = (int)fmin(rounds, budget / (SETTLE_MOVES * grid->sites));
+    }
+    int rc = settle_round(search, 0, 0);
+    bool few = grid->parts / grid->sites < FEW_PARTS || grid->links > 0;
+    for (int harsh = 0; rc == 0 && harsh < 3 && !is_done(search); harsh++) {
+        if ((few && harsh == 0) || !search->best.found) {
+            rc = anneal_round(search, harsh);
+        }
+    }
+    int idle = 0;
+    for (int i = 1; i <= rounds && idle < IDLE_MOST && rc == 0 && !is_done(search); i++) {
+        int64_t before = search->best.cost;
+        memcpy(search->base, search->best.choice, (size_t)grid->parts * sizeof(int));
+        rc = search->best.found ? settle_round(search, i, idle) : 0;
+        idle = search->best.cost < before ? 0 : idle + 1;
     }
     return rc;
+}
+
+/* Two orders of the sites, whatever the number of threads. */
+static int settle_round(struct search *search, int round, int idle)
+{
+    struct primal *primal = search->primal;
+    int sites = primal->grid->sites;
+    struct primal_core core;
+    arena_reset(primal->work);
+    int rc = primal_core_build(primal, search->base, sites * MOVES_PER_SITE, &core);
+    struct settle_task tasks[CHAINS];
+    for (int i = 0; i < CHAINS && rc == 0; i++) {
+        /* Ever smaller groups: a quarter of the sites disturbs less than all of them. */
+        int share = round == 0 ? 0 : (round + idle) % 4;
+        int open = sites >> share;
+        tasks[i].seed = (uint64_t)round * CHAINS + (uint64_t)i;
+        tasks[i].seed += tasks[i].seed > 0 ? primal->options->seed << 20 : 0;
+        tasks[i].open = open < 3 ? 3 : open;
+        rc = primal_settle_create(&core, &tasks[i].settle);
+    }
+    if (rc < 0 || core.moves == 0) {
+        return rc;
+    }
+    primal_blocks(primal->threads, CHAINS, run_settle, tasks);
+    for (int i = 0; i < CHAINS; i++) {
+        consider(search, primal_settle_choice(tasks[i].settle));
+        search->best.moves += core.moves;
+    }
+    return 0;
+}
+
+static void run_settle(void *context, int block, int worker)
+{
+    (void)worker;
+    struct settle_task *task = (struct settle_task *)context + block;
+    primal_settle_run(task->settle, task->seed, task->open);
 }
 
 static int check_options(const struct primal_options *options, struct error *err)
@@ -127,10 +228,8 @@ static int search_begin(struct search *search)
     size_t bytes = ((size_t)grid->parts + 1) * sizeof(int);
     search->base = arena_alloc_raw(primal->arena, bytes);
     search->trial = arena_alloc_raw(primal->arena, bytes);
-    search->best.choice = arena_alloc_raw(primal->arena, bytes);
     search->load = arena_array(primal->arena, primal->rows + 1, sizeof(int64_t));
-    if (search->base == NULL || search->trial == NULL || search->best.choice == NULL ||
-        search->load == NULL) {
+    if (search->base == NULL || search->trial == NULL || search->load == NULL) {
         return primal_no_memory(primal);
     }
     search->best.over = INT64_MAX;
@@ -156,16 +255,13 @@ static int search_begin(struct search *search)
 
 /* Two chains from the same base, whatever the number of threads; the better one wins, the first
  * one on ties. */
-static int search_round(struct search *search, int round)
+static int anneal_round(struct search *search, int harsh)
 {
     struct primal *primal = search->primal;
     const struct grid *grid = primal->grid;
     struct primal_core core;
-    int wanted = grid->sites * MOVES_PER_SITE;
-    if (round > 0) {
-        memcpy(search->base, search->best.choice, (size_t)grid->parts * sizeof(int));
-    }
-    int rc = primal_core_build(primal, search->base, wanted, &core);
+    arena_reset(primal->work);
+    int rc = primal_core_build(primal, search->base, grid->sites * MOVES_PER_SITE, &core);
     if (rc < 0 || core.moves == 0) {
         return rc;
     }
@@ -176,11 +272,11 @@ static int search_round(struct search *search, int round)
     struct primal_chain *chains[CHAINS];
     for (int i = 0; i < CHAINS; i++) {
         struct primal_chain_options chain = {
-            .seed = primal->options->seed + (uint64_t)(round * CHAINS + i),
-            .trials = trials / ROUNDS / CHAINS,
-            .hot = 15,
-            .cold = 1,
-            .harsh = pow(HARSHER, round),
+            .seed = primal->options->seed + (uint64_t)(harsh * CHAINS + i),
+            .trials = trials / CHAINS,
+            .hot = HOT,
+            .cold = COLD,
+            .harsh = pow(HARSHER, harsh),
             .target = good_cost(primal),
         };
         rc = primal_chain_create(&core, &chain, &chains[i]);
@@ -232,15 +328,20 @@ static double good_cost(const struct primal *primal)
     return primal->dual->bound + gap * fabs(primal->dual->bound);
 }
 
-/* One round, and more of them with harsher penalties until something keeps all. */
-static bool is_worth(const struct search *search, int round)
+static bool is_done(struct search *search)
 {
-    if (atomic_load(&search->primal->stop)) {
-        return false;
+    struct primal *primal = search->primal;
+    const struct primal_result *best = &search->best;
+    int64_t now = clock_mono_now().us;
+    if (primal->options->progress != NULL && now - search->spoke_us >= SPEAK_US &&
+        !atomic_load(&primal->stop)) {
+        search->spoke_us = now;
+        double cost = best->found ? (double)best->cost : INFINITY;
+        if (!primal->options->progress(primal->options->context, primal->dual->bound, cost)) {
+            atomic_store(&primal->stop, true);
+        }
     }
-    return search->best.found
-               ? round < ROUNDS && (double)search->best.cost > good_cost(search->primal)
-               : round < ROUNDS_UNFOUND;
+    return atomic_load(&primal->stop) || (best->found && (double)best->cost <= good_cost(primal));
 }
 
 /* Parts that may as well be where they are now go back there: ties are won by the present. */

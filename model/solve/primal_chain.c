@@ -134,7 +134,7 @@ static inline int below(uint64_t bits, int limit)
 int primal_chain_create(const struct primal_core *core, const struct primal_chain_options *options,
                         struct primal_chain **ret_chain)
 {
-    struct arena *arena = core->primal->arena;
+    struct arena *arena = core->primal->work;
     const struct grid *grid = core->primal->grid;
     size_t parts = (size_t)core->parts + 1;
     size_t sites = (size_t)grid->sites;

@@ -79,7 +79,7 @@ int primal_cheapest(struct primal *primal, int *choice)
 
 int primal_core_build(struct primal *primal, int *choice, int moves, struct primal_core *ret_core)
 {
-    struct arena *arena = primal->arena;
+    struct arena *arena = primal->work;
     struct primal_core core = {.primal = primal, .choice = choice};
     struct scan scans[PRIMAL_THREADS];
     for (int i = 0; i < primal->threads; i++) {
@@ -137,8 +137,8 @@ static int scan_create(struct primal *primal, int *choice, struct scan *ret_scan
     *ret_scan = (struct scan){
         .primal = primal,
         .choice = choice,
-        .w = arena_alloc_raw(primal->arena, (cells + 1) * sizeof(double)),
-        .w_first = arena_alloc_raw(primal->arena, ((size_t)primal->app_most + 1) * sizeof(size_t)),
+        .w = arena_alloc_raw(primal->work, (cells + 1) * sizeof(double)),
+        .w_first = arena_alloc_raw(primal->work, ((size_t)primal->app_most + 1) * sizeof(size_t)),
         .place_of = primal->place_of,
     };
     return ret_scan->w != NULL && ret_scan->w_first != NULL ? 0 : primal_no_memory(primal);
@@ -429,7 +429,7 @@ static double limit_for(struct scan *scan, int moves, double *rises, int rises_m
 static int keep_moves(struct primal_core *core, struct scan *scan, const struct sweep *sweep)
 {
     const struct primal *primal = core->primal;
-    struct arena *arena = primal->arena;
+    struct arena *arena = primal->work;
     size_t moves = 0;
     size_t steps = 0;
     for (int block = 0; block < BLOCKS; block++) {
@@ -473,15 +473,17 @@ static int activate(struct primal_core *core, struct scan *scan, const struct sw
             primal->app_first == NULL ? 1 : primal->app_first[app + 1] - primal->app_first[app];
         parts += sweep->holds[app] ? count : 0;
     }
-    int *active_of = arena_alloc_raw(primal->arena, ((size_t)grid->parts + 1) * sizeof(int));
-    core->part = arena_array(primal->arena, (size_t)parts + 1, sizeof(int));
-    core->base = arena_array(primal->arena, (size_t)parts + 1, sizeof(*core->base));
-    core->slack = arena_array(primal->arena, primal->rows + 1, sizeof(int64_t));
-    core->heavy = arena_array(primal->arena, primal->rows + 1, sizeof(double));
-    if (active_of == NULL || core->part == NULL || core->base == NULL || core->slack == NULL ||
-        core->heavy == NULL) {
+    int *active_of = arena_alloc_raw(primal->work, ((size_t)grid->parts + 1) * sizeof(int));
+    core->part = arena_array(primal->work, (size_t)parts + 1, sizeof(int));
+    core->group = arena_array(primal->work, (size_t)parts + 1, sizeof(int));
+    core->base = arena_array(primal->work, (size_t)parts + 1, sizeof(*core->base));
+    core->slack = arena_array(primal->work, primal->rows + 1, sizeof(int64_t));
+    core->heavy = arena_array(primal->work, primal->rows + 1, sizeof(double));
+    if (active_of == NULL || core->part == NULL || core->group == NULL || core->base == NULL ||
+        core->slack == NULL || core->heavy == NULL) {
         return primal_no_memory(primal);
     }
+    int groups = 0;
     for (int app = 0; app < primal->apps; app++) {
         int from = primal->app_first == NULL ? app : primal->app_first[app];
         int to = primal->app_first == NULL ? app + 1 : primal->app_first[app + 1];
@@ -489,9 +491,11 @@ static int activate(struct primal_core *core, struct scan *scan, const struct sw
             int part = primal->app_first == NULL ? app : primal->app_part[i];
             active_of[part] = core->parts;
             core->part[core->parts] = part;
+            core->group[core->parts] = groups;
             primal_place_at(grid, part, core->choice[part], &core->base[core->parts]);
             core->parts++;
         }
+        groups += sweep->holds[app];
     }
     for (int i = 0; i < core->moves; i++) {
         for (int k = 0; k < core->move[i].count; k++) {
@@ -536,8 +540,8 @@ static int join(struct primal_core *core, const int *active_of)
     for (int i = 0; i < core->parts; i++) {
         ends += (size_t)(primal->near_first[core->part[i] + 1] - primal->near_first[core->part[i]]);
     }
-    core->near_first = arena_array(primal->arena, (size_t)core->parts + 1, sizeof(int));
-    core->near = arena_array(primal->arena, ends + 1, sizeof(*core->near));
+    core->near_first = arena_array(primal->work, (size_t)core->parts + 1, sizeof(int));
+    core->near = arena_array(primal->work, ends + 1, sizeof(*core->near));
     if (core->near_first == NULL || core->near == NULL) {
         return primal_no_memory(primal);
     }
@@ -559,7 +563,7 @@ static int make_index(const struct primal_core *core, bool out, struct primal_in
 {
     const struct primal *primal = core->primal;
     int sites = primal->grid->sites;
-    index->first = arena_array(primal->arena, (size_t)sites + 2, sizeof(int));
+    index->first = arena_array(primal->work, (size_t)sites + 2, sizeof(int));
     if (index->first == NULL) {
         return primal_no_memory(primal);
     }
@@ -584,7 +588,7 @@ static int make_index(const struct primal_core *core, bool out, struct primal_in
         }
         if (pass == 0) {
             size_t total = (size_t)index->first[sites + 1];
-            index->move = arena_array(primal->arena, total + 1, sizeof(int));
+            index->move = arena_array(primal->work, total + 1, sizeof(int));
             if (index->move == NULL) {
                 return primal_no_memory(primal);
             }

@@ -51,7 +51,8 @@ struct primal {
     const struct grid *grid;
     const struct dual_result *dual;
     const struct primal_options *options;
-    struct arena *arena;
+    struct arena *arena; /* what lives as long as the search */
+    struct arena *work;  /* what one round needs */
     struct error *err;
     int threads; /* 1 to PRIMAL_THREADS */
     size_t rows;
@@ -75,6 +76,7 @@ struct primal_core {
     int64_t cost;      /* of the base */
     int parts;         /* active */
     int *part;         /* [active] */
+    int *group;        /* [active] parts of one app have one */
     struct primal_place *base;
     int *near_first;          /* [active + 1]; NULL without links */
     struct primal_near *near; /* other: active */
@@ -102,6 +104,17 @@ void primal_blocks(int threads, int blocks, void (*fn)(void *context, int block,
 
 /* One annealing run over a core. */
 struct primal_chain;
+
+struct settle;
+
+/* Closes one site after the other: of the moves that touch it and none that is closed already, the
+ * four at most that fill it best are found by matching pairs, while sites still open pay and are
+ * paid at the prices. Exact but for the last few sites; what is reached need not keep all. */
+int primal_settle_create(const struct primal_core *core, struct settle **ret_settle) WARN_UNUSED;
+/* The order of the sites by their prices for seed 0, else at random; `open` of the priced ones take
+ * part, and all without a price. */
+void primal_settle_run(struct settle *settle, uint64_t seed, int open);
+const int *primal_settle_choice(const struct settle *settle); /* [part] */
 
 struct primal_chain_options {
     uint64_t seed;
