@@ -494,7 +494,9 @@ static void carry_out(struct agent *agent, const struct node_effect *effect)
         slot_forget(agent, effect->instance);
         store_instance_path(&agent->store, effect->instance, folder);
         courier_forget(agent->courier, folder, effect->file.kept);
-        if (store_erase(&agent->store, effect->instance, node_epoch(agent->node), &err) < 0)
+        if ((effect->folder_only
+                 ? store_erase_folder(&agent->store, effect->instance, &err)
+                 : store_erase(&agent->store, effect->instance, node_epoch(agent->node), &err)) < 0)
             fail(agent, "the record cannot be removed", &err);
         return;
     case NODE_FX_ANSWER:

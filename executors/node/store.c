@@ -139,6 +139,11 @@ int store_erase(struct store *store, const char *instance, struct epoch epoch, s
     str_format(name, sizeof(name), "%s.json", instance);
     if (unlinkat(store->records_fd, name, 0) < 0 && errno != ENOENT)
         return error_set(err, ERR_IO, errno, "remove the record of %s", instance);
+    return store_erase_folder(store, instance, err);
+}
+
+int store_erase_folder(struct store *store, const char *instance, struct error *err)
+{
     if (remove_below(store->instances_fd, instance) < 0)
         return error_set(err, ERR_IO, errno, "remove the folder of %s", instance);
     return 0;

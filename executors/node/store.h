@@ -37,6 +37,8 @@ int store_save(struct store *store, const struct node_record *record,
 /* The record and the instance's folder with all that is in it; `epoch` is kept first. */
 int store_erase(struct store *store, const char *instance, struct epoch epoch,
                 struct error *err) WARN_UNUSED;
+/* The folder alone: its record is a tombstone. */
+int store_erase_folder(struct store *store, const char *instance, struct error *err) WARN_UNUSED;
 /* Makes the instance's folder if need be; returns a descriptor of it. */
 int store_instance_fd(struct store *store, const char *instance, struct error *err) WARN_UNUSED;
 void store_instance_path(const struct store *store, const char *instance,

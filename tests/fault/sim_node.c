@@ -179,6 +179,8 @@ static void carry_out(struct sim *sim, int index, const struct node_effect *effe
     case NODE_FX_PERSIST:
         return;
     case NODE_FX_ERASE:
+        if (effect->folder_only)
+            return;
         erase(node->disk, effect->instance);
         if (sim_random(sim, 2) == 0) /* else a loss of power brings it back */
             erase(node->durable, effect->instance);

@@ -68,6 +68,8 @@ static const struct {
     {432,
      "a stateful owner that was about to own again after its lease was stopped, because its agent, "
      "started anew, was freezing it once more"},
+    {1124, "an agent that died while it forgot an instance had no tombstone of it, and took a late "
+           "START"},
     {2108,
      "a hello of an earlier boot came after the new boot's, was taken for a reboot, and an owner "
      "that had just been granted for ended"},

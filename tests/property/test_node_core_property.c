@@ -144,7 +144,7 @@ static void carry_out(struct world *world, const struct node_effect *effect)
         break;
     case NODE_FX_ERASE:
         assert_false(place->process);
-        place->on_disk = false;
+        place->on_disk &= effect->folder_only;
         break;
     case NODE_FX_SPAWN:
         assert_false(place->process);

@@ -377,9 +377,8 @@ static void take_forget(struct node *node, struct node_instance *instance,
     struct epoch epoch = command->epoch;
     if (epoch_compare(instance->record.epoch, epoch) > 0)
         epoch = instance->record.epoch;
-    struct node_effect *erase = node_emit(node, NODE_FX_ERASE, command->instance);
-    if (command->checkpoint != 0 && owner_is(instance) && instance->record.spec.workload[0] != 0)
-        owner_kept_name(&instance->record.spec, 0, erase->file.kept);
+    struct message_spec spec = instance->record.spec; /* its arrays are not looked at */
+    bool kept = command->checkpoint != 0 && owner_is(instance) && spec.workload[0] != 0;
     arena_done(&instance->arena);
     (void)!owner_set_handed(instance, NULL);
     instance_init(instance, command->instance);
@@ -390,6 +389,12 @@ static void take_forget(struct node *node, struct node_instance *instance,
     command_answer(node, instance, command, &verdict, &answer);
     remember(node, command, &answer);
     instance_flush(node, instance, &answer);
+    /* The tombstone has taken the record's place: an agent that dies here still refuses what is
+     * late. */
+    struct node_effect *erase = node_emit(node, NODE_FX_ERASE, command->instance);
+    erase->folder_only = true;
+    if (kept)
+        owner_kept_name(&spec, 0, erase->file.kept);
 }
 
 /* Structs from the codec are zero where they say nothing, so bytes compare as values do, but for

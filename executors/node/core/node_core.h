@@ -222,7 +222,8 @@ struct node_effect {
         } probe;
         struct message_probed probed;
     };
-    bool live; /* JUDGE: by spec->live, else by spec->ready */
+    bool live;        /* JUDGE: by spec->live, else by spec->ready */
+    bool folder_only; /* ERASE: the record is a tombstone already, and stays */
 };
 
 struct node_effects {
