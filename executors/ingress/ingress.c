@@ -128,6 +128,13 @@ bool ingress_is_up(const struct ingress *ingress)
     return ingress->phase == PHASE_UP && ingress->up_since > 0;
 }
 
+bool ingress_may_serve(const struct ingress *ingress)
+{
+    bool looked = ingress->up_since > 0 || ingress->backoff_us > 0;
+    return ingress->replacing || ingress->phase == PHASE_READ || ingress->phase == PHASE_UP ||
+           (ingress->phase == PHASE_WAIT && !looked && process_is_there(ingress));
+}
+
 const char *ingress_url(const struct ingress *ingress)
 {
     return ingress->url;

@@ -124,6 +124,9 @@ int ingress_fd(const struct ingress *ingress); /* for the caller's epoll: EPOLLI
 void ingress_dispatch(struct ingress *ingress);
 
 bool ingress_is_up(const struct ingress *ingress);
+/* Or requests may be served there all the same: by a HAProxy that outlived its agent and is not
+ * read yet, or by one that is about to be replaced. Who changes routes has to wait for it. */
+bool ingress_may_serve(const struct ingress *ingress);
 /* Where clients reach it, as far as this machine knows: "http://address:port" (https when that is
  * all there is). A wildcard address is told as given. For message_hello.ingress. */
 const char *ingress_url(const struct ingress *ingress);

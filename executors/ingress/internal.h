@@ -266,7 +266,8 @@ int ingress_write_file(const struct ingress *ingress, int folder_fd, const char 
 
 /* process.c */
 int process_find_program(struct ingress *ingress, struct error *err) WARN_UNUSED;
-void process_begin(struct ingress *ingress); /* finds one that runs, or starts one */
+void process_begin(struct ingress *ingress);          /* finds one that runs, or starts one */
+bool process_is_there(const struct ingress *ingress); /* by its pid file: begun before this agent */
 void process_starter_ended(struct ingress *ingress);
 void process_tick(struct ingress *ingress, int64_t now);
 void process_down(struct ingress *ingress, const char *why); /* it is gone, or shall be */

@@ -74,6 +74,12 @@ void process_begin(struct ingress *ingress)
     start(ingress);
 }
 
+bool process_is_there(const struct ingress *ingress)
+{
+    pid_t pid = pid_file(ingress);
+    return pid > 0 && is_ours(ingress, pid);
+}
+
 void process_starter_ended(struct ingress *ingress)
 {
     starter_forget(ingress);

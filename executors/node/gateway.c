@@ -103,7 +103,7 @@ void gateway_probe(struct agent *agent, const struct node_effect *effect)
 
 void gateway_hello(const struct agent *agent, struct message_hello *hello)
 {
-    if (agent->ingress != NULL && ingress_is_up(agent->ingress))
+    if (agent->ingress != NULL && ingress_may_serve(agent->ingress))
         str_format(hello->ingress, sizeof(hello->ingress), "%.255s", ingress_url(agent->ingress));
 }
 

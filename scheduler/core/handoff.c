@@ -348,8 +348,13 @@ static bool on_reachable(struct handoff_step *step)
     core_commands_drop_handoff(step->core, step->handoff->id);
     if (core_is_owned(step->handoff))
         return core_owner_reachable(step);
-    if (step->handoff->from[0] == 0)
+    if (step->handoff->from[0] == 0) {
+        /* Done means that it serves: also for those who come through an ingress that is live. */
+        if (!core_instance_is_dead(step->to) &&
+            core_routes_wait(step->core, step->handoff) == ROUTE_WAITING)
+            return false;
         return core_step_finish(step, HANDOFF_STATE_DONE);
+    }
     if (core_instance_is_dead(step->from)) {
         core_step_stop_old(step);
         return true;

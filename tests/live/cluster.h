@@ -102,7 +102,8 @@ void cluster_scheduler_start(struct cluster *cluster);
 /* What `berth scheduler` of this cluster is started with; `argv` has CLUSTER_ARGS_MAX places. */
 void cluster_scheduler_argv(struct cluster *cluster, const char **argv);
 void cluster_node_start(struct cluster *cluster, int node);
-void cluster_nodes_wait(struct cluster *cluster, int count); /* until so many are up */
+/* Until so many are up; when that is all of them, until the ingresses among them are live too. */
+void cluster_nodes_wait(struct cluster *cluster, int count);
 /* Both servers' configuration is written and they are started (again, when they run). */
 void cluster_servers_start(struct cluster *cluster);
 /* Prints the end of a log to stderr: for a test that is about to fail. */

@@ -102,19 +102,26 @@ json_t *cluster_control(struct cluster *cluster, const char *verb,
 void cluster_nodes_wait(struct cluster *cluster, int count)
 {
     int64_t until_us = clock_mono_now().us + CLUSTER_WAIT_US;
+    int ingresses =
+        (cluster->nodes[CLUSTER_GCP].http_port != 0) + (cluster->nodes[CLUSTER_AWS].http_port != 0);
     for (;;) {
         json_t *items = items_of(cluster, "nodes");
-        int up = 0;
-        for (size_t i = 0; i < json_array_size(items); i++)
-            up += json_is_true(json_object_get(json_array_get(items, i), "up"));
+        int up = 0, live = 0;
+        for (size_t i = 0; i < json_array_size(items); i++) {
+            const json_t *node = json_array_get(items, i);
+            const char *ingress = json_string_value(json_object_get(node, "ingress"));
+            up += json_is_true(json_object_get(node, "up"));
+            live += json_is_true(json_object_get(node, "up")) && ingress != NULL && ingress[0] != 0;
+        }
         json_decref(items);
-        if (up == count)
+        if (up == count && (live == ingresses || count < CLUSTER_NODES))
             return;
         if (clock_mono_now().us > until_us) {
             cluster_log_print(cluster, "scheduler");
             cluster_log_print(cluster, "gcp");
             cluster_log_print(cluster, "aws");
-            fail_msg("%d nodes are up, %d are wanted", up, count);
+            fail_msg("%d nodes are up, %d are wanted; %d of %d ingresses", up, count, live,
+                     ingresses);
         }
         cluster_pause(20 * US_PER_MS);
     }

@@ -63,6 +63,7 @@ static void on_hello(void *context, const struct bus_message *message)
         fail_msg("hello: %s", err.text);
     arena_done(&arena);
     rig->hellos++;
+    rig->hellos_without += hello.ingress[0] == 0;
     struct strbuf text;
     struct message_answer answer = {.id = "hello"};
     strbuf_init(&text, LIMIT_WIRE_BYTES);

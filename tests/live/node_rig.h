@@ -26,6 +26,7 @@ struct rig {
     struct message_instance seen[RIG_INSTANCES];
     int seen_count;
     int hellos;
+    int hellos_without; /* an ingress that is live */
     int logs;
     char last_log[256];
     int64_t counters[SAMPLE_COUNT]; /* of the last batch */

@@ -167,11 +167,15 @@ static void test_through_the_ingress(void **state)
     rig_agent_kill(&rig);
     get("/", answer, sizeof(answer));
     assert_true(str_starts(answer, "HTTP/1.1 200"));
+    /* And the next one says from its first word on that requests are served there: whoever took it
+     * for none would not wait for it before it ends what its requests go to. */
     const char *const extra[] = {"--ingress", option, NULL};
+    int without = rig.hellos_without;
     rig_agent_start(&rig, extra);
     get("/", answer, sizeof(answer));
     assert_true(str_starts(answer, "HTTP/1.1 200"));
     probe("h1", 2);
+    assert_int_equal(rig.hellos_without, without);
     assert_int_equal(route(NULL, ROUTE_DRAIN), 0);
     await_status("404");
     assert_int_equal(rig_order(&rig, NODE_STOP, "h1", NULL), 0);

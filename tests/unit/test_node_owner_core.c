@@ -759,6 +759,60 @@ static void test_restore(void **state)
     assert_int_equal(state_of(bench), INSTANCE_HELD);
 }
 
+/* Taken by an agent that ended over it, before anybody heard of that: asked again by the same name,
+ * the next one has no such task, and says so or does it. */
+static void test_a_task_lost_with_the_agent(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    owner(bench, SPEC_STATEFUL);
+    struct message_command asked = command_of(bench, NODE_SNAPSHOT);
+    asked.round = 1;
+    take(bench, &asked);
+    take(bench, &asked);
+    assert_int_equal(answer_code(bench), 0); /* it is under way */
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, bench->now + LEASE_US);
+    asked.epoch.n++; /* the hello had it asked for anew */
+    take(bench, &asked);
+    assert_int_equal(answer_code(bench), ERR_IO);
+    assert_null(effect(bench, NODE_FX_SAY));
+    asked = command_of(bench, NODE_SNAPSHOT);
+    asked.epoch.n++;
+    asked.round = 1;
+    take(bench, &asked);
+    says_more(bench, SAID_SNAPSHOTTED, 1, NULL);
+    shipped(bench, effect(bench, NODE_FX_SHIP)->file.ticket, 0, "sha256:aa");
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, bench->now + LEASE_US);
+    take(bench, &asked);
+    assert_int_equal(answer_code(bench), 0); /* it is done */
+}
+
+static void test_an_import_lost_with_the_agent(void **state)
+{
+    struct bench *bench = *state;
+    struct node_record kept;
+    start_owner(bench, SPEC_STATEFUL, LEASE_US);
+    struct message_command asked = command_of(bench, NODE_RESTORE);
+    asked.round = 1;
+    asked.object = (struct message_object){.digest = "sha256:aa", .bytes = 3};
+    take(bench, &asked);
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, 0);
+    asked.epoch.n++;
+    take(bench, &asked);
+    assert_int_equal(answer_code(bench), 0);
+    got(bench, effect(bench, NODE_FX_GET)->file.ticket, 0);
+    says_more(bench, SAID_RESTORED, 1, NULL);
+    assert_int_equal(effect(bench, NODE_FX_REPORT)->report.instance.round, 1);
+    restart_agent(bench, &kept);
+    adopted_with_lease(bench, 0);
+    take(bench, &asked);
+    assert_int_equal(answer_code(bench), 0);
+    assert_null(effect(bench, NODE_FX_GET));
+}
+
 /* What it was given and had not yet owned died with it: started again it would own nothing. */
 static void test_state_given_is_lost_with_the_process(void **state)
 {
@@ -859,6 +913,8 @@ int main(void)
         TEST(test_last_delta),
         TEST(test_last_delta_not_shipped),
         TEST(test_restore),
+        TEST(test_a_task_lost_with_the_agent),
+        TEST(test_an_import_lost_with_the_agent),
         TEST(test_state_given_is_lost_with_the_process),
         TEST(test_tasks_are_refused),
         TEST(test_record_of_an_owner_round_trip),

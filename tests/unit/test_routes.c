@@ -152,6 +152,49 @@ static void test_a_first_start_is_probed_through_every_ingress(void **state)
     assert_int_equal(core_state(f->core)->route_count, 1);
 }
 
+/* Done means that it serves: an ingress that is live but slow is waited for, though not for ever.
+ */
+static void first_start_with_a_slow_ingress(struct test *t)
+{
+    struct fixture *f = &t->f;
+    f->nodes[t->in2].unreachable = true;
+    apply(f, WEB("shop", "{}", "1"));
+    fixture_run(f, 1100 * US_PER_MS);
+    fixture_plan(f, at_edge, INT64_MAX, 1000);
+    fixture_run(f, 1 * US_PER_S);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_READY);
+    f->nodes[t->in2].unreachable = false;
+    f->nodes[t->in2].unanswered = ROUTE_BIT;
+    for (int i = 0; i < 100 && handoff_of(f)->state == HANDOFF_STATE_READY; i++)
+        fixture_run(f, 100 * US_PER_MS);
+    assert_int_equal(handoff_of(f)->state, HANDOFF_STATE_REACHABLE);
+    assert_true(routes_unanswered(f, "in2") > 0);
+}
+
+static void test_a_first_start_is_done_when_every_ingress_serves_it(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    first_start_with_a_slow_ingress(t);
+    f->nodes[t->in2].unanswered = 0;
+    fixture_run(f, 2 * US_PER_S);
+    assert_null(fixture_handoff(f, "web"));
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+    mode_is(t, fixture_ended(f)->to, ROUTE_SERVE);
+}
+
+static void test_a_first_start_waits_for_no_ingress_for_ever(void **state)
+{
+    struct test *t = *state;
+    struct fixture *f = &t->f;
+    first_start_with_a_slow_ingress(t);
+    for (int i = 0; i < 300 && fixture_handoff(f, "web") != NULL; i++)
+        fixture_run(f, 1 * US_PER_S);
+    assert_null(fixture_handoff(f, "web"));
+    assert_int_equal(fixture_ended(f)->state, HANDOFF_STATE_DONE);
+    assert_non_null(fixture_serving(f, "web"));
+}
+
 static void test_a_move_serves_drains_and_stops_in_that_order(void **state)
 {
     struct test *t = *state;
@@ -635,6 +678,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_first_start_is_probed_through_every_ingress),
+        TEST(test_a_first_start_is_done_when_every_ingress_serves_it),
+        TEST(test_a_first_start_waits_for_no_ingress_for_ever),
         TEST(test_a_move_serves_drains_and_stops_in_that_order),
         TEST(test_an_ingress_that_takes_nothing_sends_it_back),
         TEST(test_an_ingress_that_is_lost_holds_nobody_up),

@@ -54,8 +54,12 @@ void command_take(struct node *node, const struct message_command *command)
         return;
     }
     if (instance != NULL && command->id[0] != 0 && !anew &&
-        str_equal(instance->record.last_command, command->id)) {
+        str_equal(instance->record.last_command, command->id) &&
+        !owner_imports_again(instance, command)) {
         struct error again = {.code = instance->record.last_code};
+        if (owner_export_is_lost(instance, command))
+            (void)error_set(&again, ERR_IO, 0, "round %d of its state was lost with its agent",
+                            command->round);
         command_answer(node, instance, command, &again, &answer);
         node_emit(node, NODE_FX_ANSWER, command->instance)->answer = answer;
         return;

@@ -239,6 +239,12 @@ void owner_drain(struct node *node, struct node_instance *instance, int round);
 /* SNAPSHOT and RESTORE; a verdict that is not 0 says why not. */
 void owner_task(struct node *node, struct node_instance *instance,
                 const struct message_command *command, struct error *verdict);
+/* Taken by the agent before, and ended with it: a SNAPSHOT that is lost, since a second one would
+ * begin where the first ended; a RESTORE that is carried out once more. */
+bool owner_export_is_lost(const struct node_instance *instance,
+                          const struct message_command *command);
+bool owner_imports_again(const struct node_instance *instance,
+                         const struct message_command *command);
 void owner_said(struct node *node, struct node_instance *instance, enum workload_word word,
                 int round, const char *text);
 void owner_shipped(struct node *node, struct node_instance *instance, uint64_t ticket, int code,

@@ -217,6 +217,24 @@ void owner_task(struct node *node, struct node_instance *instance,
     instance->work |= WORK_GET;
 }
 
+bool owner_export_is_lost(const struct node_instance *instance,
+                          const struct message_command *command)
+{
+    if (command->verb != NODE_SNAPSHOT || instance->record.last_code != 0)
+        return false;
+    if (command->checkpoint != 0)
+        return instance->task_checkpoint != command->checkpoint &&
+               instance->saved_number != command->checkpoint;
+    return instance->task_round != command->round && instance->record.round != command->round;
+}
+
+bool owner_imports_again(const struct node_instance *instance,
+                         const struct message_command *command)
+{
+    return command->verb == NODE_RESTORE && instance->record.last_code == 0 &&
+           instance->task_round != command->round && instance->record.round != command->round;
+}
+
 /* ---- what happens -------------------------------------------------------------------------------
  */
 
