@@ -4,16 +4,18 @@
 #include "base/clock.h"
 #include "model/solve/primal_internal.h"
 
-#define EPOCHS      200
-#define DEPTH_MOST  6 /* moves that one trial strings together */
-#define FIXED_END   3 /* how far the penalty of a row over capacity grows, until it is a wall */
-#define WALL        1e4
-#define DRAWS       (1 << 15) /* entries of the table that moves are drawn from */
-#define SITE_DRAWS  256
-#define LIST_MOST   64 /* displaced parts that a site can name at once; others wait */
-#define CHANGE_MOST 64 /* parts that one trial moves */
-#define LOGS        4096
-#define SPEAK_US    (300 * US_PER_MS)
+#define EPOCHS       200
+#define EPOCHS_LEAST 20
+#define EPOCH_TRIALS 4096 /* fewer are not worth the tables that they are drawn from */
+#define DEPTH_MOST   6    /* moves that one trial strings together */
+#define FIXED_END    3    /* how far the penalty of a row over capacity grows, until it is a wall */
+#define WALL         1e4
+#define DRAWS        (1 << 15) /* entries of the table that moves are drawn from */
+#define SITE_DRAWS   256
+#define LIST_MOST    64 /* displaced parts that a site can name at once; others wait */
+#define CHANGE_MOST  64 /* parts that one trial moves */
+#define LOGS         4096
+#define SPEAK_US     (300 * US_PER_MS)
 
 struct site {
     int64_t slack[LIMIT_RESOURCES];
@@ -96,7 +98,7 @@ struct primal_chain {
 
 static void start(struct primal_chain *chain);
 static double temperature_for(const struct primal_core *core, double open);
-static void epoch_begin(struct primal_chain *chain, int epoch, double hot, double cold);
+static void epoch_begin(struct primal_chain *chain, double time, double hot, double cold);
 static void draw_table(struct primal_chain *chain);
 static void draw_sites(struct primal_chain *chain, const struct primal_index *index,
                        uint16_t *draws);
@@ -180,17 +182,19 @@ void primal_chain_run(struct primal_chain *chain, bool speaks)
     double hot = temperature_for(chain->core, chain->options.hot * chain->sites);
     double cold = temperature_for(chain->core, chain->options.cold * chain->sites);
     cold = cold < hot ? cold : hot;
-    double each = chain->options.trials / EPOCHS;
-    for (int epoch = 0; epoch < EPOCHS && chain->core->moves > 0; epoch++) {
-        epoch_begin(chain, epoch, hot, cold);
-        for (double done = 0; done < each; done += 1024) {
+    int epochs = (int)fmin(EPOCHS, fmax(EPOCHS_LEAST, chain->options.trials / EPOCH_TRIALS));
+    double each = chain->options.trials / epochs;
+    int batch = each < 1024 ? (int)each + 1 : 1024;
+    for (int epoch = 0; epoch < epochs && chain->core->moves > 0; epoch++) {
+        epoch_begin(chain, (double)epoch / (epochs - 1), hot, cold);
+        for (double done = 0; done < each; done += batch) {
             if (!goes_on(chain)) {
                 return;
             }
-            for (int i = 0; i < 1024; i++) {
+            for (int i = 0; i < batch; i++) {
                 trial(chain);
             }
-            chain->trials += 1024;
+            chain->trials += batch;
         }
     }
 }
@@ -261,9 +265,8 @@ static double temperature_for(const struct primal_core *core, double open)
     return low;
 }
 
-static void epoch_begin(struct primal_chain *chain, int epoch, double hot, double cold)
+static void epoch_begin(struct primal_chain *chain, double time, double hot, double cold)
 {
-    double time = (double)epoch / (EPOCHS - 1);
     chain->temperature = hot * pow(cold / hot, time);
     chain->fixed = chain->options.harsh * chain->core->charge * pow(FIXED_END, time);
     if (time > 0.75) {

@@ -191,7 +191,7 @@ static void against_all(void **state)
         assert_int_equal(grid_check(&s.grid, &err), 0);
         struct dual_result dual = dual_of(&s);
         struct primal_options options = {.threads = 1 + (int)(seed % 2), .seed = seed};
-        options.moves_max = 2000;
+        options.moves_max = 10000;
         struct primal_result result;
         assert_int_equal(primal_solve(&s.grid, &dual, &options, &arena, &result, &err), 0);
         int best[PARTS_MAX];

@@ -186,7 +186,7 @@ static void same_bits(void **state)
     for (int app_parts = 1; app_parts < 9; app_parts += 7) {
         struct rig rig;
         rig_create(&rig, 400, app_parts);
-        struct primal_options options = {.threads = 1, .seed = 3, .moves_max = 2000};
+        struct primal_options options = {.threads = 1, .seed = 3, .moves_max = 500};
         struct primal_result one = solve(&rig.grid, &rig.dual, &options, &rig.arena);
         options.threads = 2;
         struct primal_result two = solve(&rig.grid, &rig.dual, &options, &rig.arena);
@@ -204,7 +204,7 @@ static void start_kept(void **state)
     (void)state;
     struct rig rig;
     rig_create(&rig, 400, 1);
-    struct primal_options options = {.seed = 3, .moves_max = 4000};
+    struct primal_options options = {.seed = 3, .moves_max = 1000};
     struct primal_result good = solve(&rig.grid, &rig.dual, &options, &rig.arena);
     assert_true(good.found);
     options = (struct primal_options){.seed = 9, .moves_max = 5, .start = good.choice};
