@@ -506,7 +506,10 @@ static int activate(struct primal_core *core, struct scan *scan, const struct sw
     }
     grid_load_of(grid, core->choice, core->slack);
     for (size_t row = 0; row < primal->rows; row++) {
-        core->slack[row] = grid->capacity[row] - core->slack[row];
+        /* No limit is far, and not at the end of the numbers. */
+        int64_t capacity =
+            grid->capacity[row] < INT64_MAX / 2 ? grid->capacity[row] : INT64_MAX / 2;
+        core->slack[row] = capacity - core->slack[row];
         core->idle += primal->price[row] * (double)core->slack[row];
     }
     core->cost = grid_cost_of(grid, core->choice);
