@@ -1,18 +1,25 @@
 #include "model/solve/solve.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "model/solve/certify.h"
 #include "model/solve/couple.h"
+#include "model/solve/engine.h"
 #include "model/solve/mip.h"
 #include "model/solve/reduce.h"
 #include "model/solve/search.h"
+#include "model/solve/shape.h"
 
 /* Additions that finding the prices between components may take: some seconds at most. */
 #define COUPLE_WORK (INT64_C(1) << 31)
 /* Columns of a programme that GLPK gets through. */
 #define COLUMNS_MAX 60000
+/* Relative; where the engine for large problems stops. */
+#define LARGE_GAP 1e-6
+/* Moves that its search tries for each part: some seconds for a thousand of them. */
+#define LARGE_MOVES 2000
 
 struct attempt {
     const struct problem *problem;
@@ -29,6 +36,9 @@ static int run(struct attempt *attempt, const struct solve_options *budget, stru
                struct error *err);
 static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_done,
                       struct error *err);
+static int large(struct attempt *attempt, struct solution *out, struct error *err);
+static void take_answer(struct attempt *attempt, const struct shape *shape,
+                        const struct engine_result *answer);
 static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err);
 static void start(struct attempt *attempt);
@@ -98,14 +108,7 @@ static int run(struct attempt *attempt, const struct solve_options *budget, stru
         return rc;
     }
     if (mip_columns(reduced) > COLUMNS_MAX) {
-        if (!attempt->found) {
-            str_format(out->text, sizeof(out->text),
-                       "no placement that keeps the rules was found, and the problem is too large "
-                       "to prove that there is none");
-            return 0;
-        }
-        finish(attempt, SOLVE_FEASIBLE, out);
-        return 0;
+        return large(attempt, out, err);
     }
     incumbent(attempt);
     if (reduced->empty || (attempt->found && reduced->constant >= reduced->cutoff)) {
@@ -153,6 +156,69 @@ static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_d
         finish(attempt, SOLVE_OPTIMAL, out);
     }
     return 0;
+}
+
+/* Too large for GLPK whole: prices, a search from them, and a proof where parts of it are small. */
+static int large(struct attempt *attempt, struct solution *out, struct error *err)
+{
+    struct shape shape;
+    struct error refused = {0};
+    int rc = shape_build(&attempt->reduced, attempt->arena, &shape, &refused);
+    if (rc == ERR_NO_MEMORY) {
+        return error_set(err, rc, 0, "%s", refused.text);
+    }
+    struct engine_result answer = {.status = SOLVE_NONE};
+    if (rc == 0) {
+        size_t parts = (size_t)attempt->reduced.parts + 1;
+        int *cells = arena_array(attempt->arena, parts, sizeof(int));
+        if (cells == NULL) {
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu parts", parts);
+        }
+        shape_cells(&shape, attempt->found ? attempt->choice : attempt->trial, cells);
+        struct engine_options options = {
+            .seed = 1, .gap = LARGE_GAP, .moves_max = LARGE_MOVES, .start = cells};
+        rc = engine_solve(&shape.grid, &options, attempt->arena, &answer, err);
+        if (rc < 0) {
+            return rc;
+        }
+        take_answer(attempt, &shape, &answer);
+        if (!shape.exact && answer.status != SOLVE_INFEASIBLE) {
+            rc = engine_solve(&shape.strict, &options, attempt->arena, &answer, err);
+            if (rc < 0) {
+                return rc;
+            }
+            answer.bound = -INFINITY; /* of a stricter problem: not ours */
+            take_answer(attempt, &shape, &answer);
+        } else if (answer.status == SOLVE_INFEASIBLE && !attempt->found) {
+            out->status = SOLVE_INFEASIBLE;
+            return 0;
+        }
+    }
+    if (!attempt->found) {
+        str_format(out->text, sizeof(out->text),
+                   "no placement that keeps the rules was found, and the problem is too large to "
+                   "prove that there is none");
+        return 0;
+    }
+    nusd gap = (nusd)attempt->reduced.cutoff - attempt->bound;
+    bool proven = gap <= solve_tolerance(attempt->reduced.cutoff, 0);
+    finish(attempt, proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE, out);
+    return 0;
+}
+
+/* A bound of the grid is one of the problem; an assignment is evaluated as the problem has it. */
+static void take_answer(struct attempt *attempt, const struct shape *shape,
+                        const struct engine_result *answer)
+{
+    double bound = floor(answer->bound);
+    if (bound > -0x1p61 && bound < 0x1p61) {
+        int64_t here = shape->constant + (int64_t)bound;
+        attempt->bound = here > attempt->bound ? here : attempt->bound;
+    }
+    if (answer->status == SOLVE_OPTIMAL || answer->status == SOLVE_FEASIBLE) {
+        shape_choice(shape, answer->choice, attempt->trial);
+        consider(attempt);
+    }
 }
 
 static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
