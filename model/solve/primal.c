@@ -24,6 +24,7 @@
 /* Moves in the core; measured: fewer starve the chains, more dilute them. */
 #define MOVES_PER_SITE  400
 #define TRIALS_PER_MOVE 8000
+#define TRIALS_LINKED   2e7 /* each costs two to three times as much */
 #define TRIALS_USUAL    6e7
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
 #define PROVEN_GAP 1e-9
@@ -267,7 +268,8 @@ static int anneal_round(struct search *search, int harsh)
     }
     double trials = primal->options->moves_max * grid->parts;
     if (!(trials > 0)) {
-        trials = fmin((double)core.moves * TRIALS_PER_MOVE, TRIALS_USUAL);
+        trials = fmin((double)core.moves * TRIALS_PER_MOVE,
+                      grid->links > 0 ? TRIALS_LINKED : TRIALS_USUAL);
     }
     struct primal_chain *chains[CHAINS];
     for (int i = 0; i < CHAINS; i++) {
