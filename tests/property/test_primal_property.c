@@ -38,6 +38,7 @@ struct sample {
     int choice[PARTS_MAX];
 };
 
+/* Long: one grid from the first random number to the last, whose order is the sample. */
 static void make(uint64_t seed, struct sample *s)
 {
     struct gen_random random;
