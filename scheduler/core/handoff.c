@@ -22,6 +22,7 @@ static bool on_stopping(struct handoff_step *step);
 static bool on_returning(struct handoff_step *step);
 static bool resumed(struct handoff_step *step);
 static bool is_obsolete(const struct handoff_step *step, const char **ret_why);
+static bool serves_alone(const struct handoff_step *step);
 static bool has_slot(const struct handoff_step *step);
 static bool is_busy_move(const struct core_handoff *handoff);
 static void moved(const struct handoff_step *step);
@@ -78,6 +79,8 @@ static bool is_obsolete(const struct handoff_step *step, const char **ret_why)
         *ret_why = "it is not wanted any more";
         return true;
     }
+    if (serves_alone(step))
+        return false;
     const struct world *world = step->core->state.world;
     int site = step->place.state->site;
     if (site < 0 || !str_equal(world->sites[site].name, handoff->to_site)) {
@@ -93,6 +96,14 @@ static bool is_obsolete(const struct handoff_step *step, const char **ret_why)
         return true;
     }
     return false;
+}
+
+/* Then it is the service, wherever it is: what is wanted instead replaces it by a handoff of its
+ * own, when this one is done. */
+static bool serves_alone(const struct handoff_step *step)
+{
+    return !core_is_owned(step->handoff) && core_instance_is_dead(step->from) &&
+           !core_instance_is_dead(step->to) && step->to->state == INSTANCE_READY;
 }
 
 struct core_handoff *core_handoff_begin(struct core *core, struct core_instance *from,

@@ -293,6 +293,7 @@ struct sim {
     struct liveness *liveness;
     uint64_t term;
     uint64_t scheduler_life;
+    bool refused; /* by its journal: when that is back, every node is asked who it is */
     int64_t scheduler_until_us; /* stopped until then; 0: runs */
     int64_t epoch_us;           /* scheduler time when it started ... */
     int64_t epoch_mono_us;      /* ... which was then */
@@ -342,7 +343,10 @@ struct sim {
     char operation[LIMIT_ID_BYTES]; /* the last one begun */
     bool apply_acked;
     bool delete_asked;
-    int offers; /* of a better place for `web`: the solver's answer is made of it */
+    int offers;                /* of a better place for `web`: the solver's answer is made of it */
+    char ship[LIMIT_ID_BYTES]; /* the handoff that ships, its round, and since when */
+    int ship_round;
+    int64_t ship_us;
     bool finished;
     int64_t calm_us; /* from then on no fault begins or lasts */
 
@@ -473,6 +477,7 @@ void sim_check_spawn(struct sim *sim, int node, const struct node_effect *effect
 void sim_check_end(struct sim *sim, bool deleted);
 void sim_check_recovered(struct sim *sim);
 void sim_check_step(struct sim *sim); /* after each of the scheduler's */
+void sim_check_ship(struct sim *sim); /* now and then */
 
 /* sim_shrink.c */
 /* Repeats a failing seed with fewer and fewer faults, prints what is left and the last steps. */

@@ -10,6 +10,7 @@
  *   S8 what was stopped is not started again
  *   S9 a replay gives the same state, an image too (sim_scheduler.c)
  *   L1 every handoff ends, in done or back; L3 no command or record is left over
+ *   L2 a round of state that was told is not waited for: a word that was lost is told again
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 /* Bulk data queues where small probes pass: requests and interest may take so many times the
  * probe's way. Probing the old path takes one round trip by itself; the linger covers the rest. */
 #define SLOW_MAX 4
+
+#define SHIP_WAIT_US (30 * US_PER_S) /* of the 120 s that a round has */
 
 static bool allowed(enum sim_workload workload, int node);
 static uint64_t version_of(const struct app *app, enum sim_workload workload);
@@ -112,6 +115,28 @@ void sim_check_step(struct sim *sim)
         sim->ended_seen = state->ended_count; /* what was lost with the journal's end */
     for (; sim->ended_seen < state->ended_count; sim->ended_seen++)
         count_handoff(sim, &state->ended[sim->ended_seen % CORE_ENDED]);
+}
+
+/* An export takes milliseconds here; what is lost with a message, an agent or a refused journal is
+ * known by the next beats. Only a word that nobody repeats lasts until the round's own time. */
+void sim_check_ship(struct sim *sim)
+{
+    const struct core_state *state = core_state(sim->core);
+    const struct core_handoff *ships = NULL;
+    for (int i = 0; i < state->handoff_count && ships == NULL; i++) {
+        if (state->handoffs[i].state == HANDOFF_STATE_SHIPPING)
+            ships = &state->handoffs[i];
+    }
+    if (ships == NULL || !str_equal(sim->ship, ships->id) || sim->ship_round != ships->round) {
+        str_format(sim->ship, sizeof(sim->ship), "%s", ships == NULL ? "" : ships->id);
+        sim->ship_round = ships == NULL ? 0 : ships->round;
+        sim->ship_us = sim->now_us;
+        return;
+    }
+    int64_t since_us = sim->ship_us > sim->fault_last_us ? sim->ship_us : sim->fault_last_us;
+    if (sim->now_us - since_us > SHIP_WAIT_US)
+        sim_break(sim, "round %d of %s is waited for since %lld ms, without a fault", ships->round,
+                  ships->id, (long long)((sim->now_us - since_us) / US_PER_MS));
 }
 
 static void count_handoff(struct sim *sim, const struct core_handoff *handoff)

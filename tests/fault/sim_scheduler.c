@@ -76,6 +76,13 @@ void sim_scheduler_start(struct sim *sim)
     if (sim->journal_count > 0)
         sim_check_recovered(sim);
     liveness_seed(sim->liveness, core_state(sim->core), (struct instant){sim_scheduler_us(sim)});
+    /* Before anything is sent again, as production does. */
+    for (int i = 0; i < core_state(sim->core)->node_count && sim->refused; i++) {
+        for (int k = 0; k < SIM_NODES; k++)
+            if (str_equal(sim->nodes[k].name, core_state(sim->core)->nodes[i].name))
+                sim_bus(sim, SIM_ASK_HELLO, k, NULL, 0);
+    }
+    sim->refused = false;
     struct core_event started = {.kind = CORE_STARTED, .started.term = ++sim->term};
     sim_scheduler_take(sim, &started);
     if (sim->core == NULL || core_state(sim->core)->world != NULL)
@@ -117,11 +124,13 @@ void sim_scheduler_take(struct sim *sim, struct core_event *event)
         sim_fault_hit(sim, FAULT_JOURNAL_FULL);
         sim->journal_count--;
         sim_scheduler_crash(sim, false, REFUSED_US);
+        sim->refused = true;
         return;
     }
     if (sim->journal_io > 0 && sim_random(sim, 4) == 0) {
         sim_fault_hit(sim, FAULT_JOURNAL_IO);
         sim_scheduler_crash(sim, true, REFUSED_US); /* it may be there all the same */
+        sim->refused = true;
         return;
     }
     if (sim_point(sim, "scheduler before sync of", word)) {
@@ -395,6 +404,8 @@ void sim_scheduler_watch(struct sim *sim)
         sim_beat(sim, i);
     }
     note_lost(sim, gap_us);
+    if (sim->core != NULL && sim->scheduler_until_us <= sim->now_us)
+        sim_check_ship(sim);
     while (sim->core != NULL && core_state(sim->core)->world != NULL &&
            sim->scheduler_until_us <= sim->now_us) {
         const char *lost = liveness_overdue(sim->liveness, (struct instant){sim_scheduler_us(sim)},

@@ -65,6 +65,10 @@ static const struct {
     uint64_t seed;
     const char *what;
 } pinned_full[] = {
+    {12, "the only copy that served, not proven yet, was stopped because another site was chosen"},
+    {112,
+     "the journal refused a round's report and the answer to its SNAPSHOT; told again in the other "
+     "order, the round was taken for an earlier handoff's and waited for"},
     {432,
      "a stateful owner that was about to own again after its lease was stopped, because its agent, "
      "started anew, was freezing it once more"},

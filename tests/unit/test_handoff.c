@@ -209,6 +209,36 @@ static void test_retag_back_in_mid_handoff(void **state)
     assert_int_equal(f->verb_count[NODE_DRAIN], 0);
 }
 
+/* Seed 12 of tests/fault: a first copy that served already, and was only not proven yet, was
+ * stopped because another site had been chosen. */
+static void test_what_serves_alone_is_replaced_and_not_stopped(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *f = &fixture;
+    (void)state;
+    fixture_init(f);
+    f->nodes[fixture_node(f, "edge")].unreachable = true;
+    fixture_apply(f, &f->app);
+    fixture_run(f, 2 * US_PER_S);
+    fixture_plan(f, (const char *const[]){"web", "edge/nyc", "source", "gcp/us-central1", NULL},
+                 INT64_MAX, 1000);
+    fixture_run(f, 1 * US_PER_S);
+    assert_int_equal(fixture_handoff(f, "source")->state, HANDOFF_STATE_READY);
+    assert_string_equal(site_of(f, "source"), "gcp/us-central1");
+    begin_move(f);
+    for (int i = 0; i < 300 && !str_equal(site_of(f, "source"), "aws/us-east-1"); i++) {
+        assert_non_null(fixture_serving(f, "source"));
+        f->nodes[fixture_node(f, "edge")].unreachable = i < 10;
+        fixture_run(f, 100 * US_PER_MS);
+        if (f->solve != 0)
+            fixture_plan(f, at_aws, INT64_MAX, 900);
+    }
+    fixture_run(f, 10 * US_PER_S);
+    assert_null(fixture_handoff(f, "source"));
+    assert_string_equal(site_of(f, "source"), "aws/us-east-1");
+    fixture_done(f);
+}
+
 static void test_new_version_in_place(void **state)
 {
     struct fixture *f = *state;
@@ -288,6 +318,7 @@ int main(void)
         TEST(test_lost_new_node_goes_back),
         TEST(test_delete_in_mid_handoff),
         TEST(test_retag_back_in_mid_handoff),
+        cmocka_unit_test(test_what_serves_alone_is_replaced_and_not_stopped),
         TEST(test_new_version_in_place),
         TEST(test_without_contract_is_not_proven),
         TEST(test_drain_past_its_deadline_goes_forward),

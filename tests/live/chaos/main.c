@@ -12,16 +12,18 @@
  *
  * Judged, by the clients and by /proc:
  *   lost         requests that were lost or refused while no fault excuses it
- *   twice        requests that were carried out twice; answered twice
- *   owners       two owners at once; acknowledged writes that are gone (a stateful owner that died
- *                takes its memory with it: that is told before, and not judged)
- *   applies      a change that was acknowledged and is not there at the end
- *   orphans      processes or cgroups that are left
+ *   twice        requests that were carried out twice (a GET whose server was cut off or ended
+ * under it is sent again, docs/ingress.md: those that a fault excuses are not judged by this);
+ * answered twice owners       two owners at once; acknowledged writes that are gone (a stateful
+ * owner that died takes its memory with it: that is told before, and not judged) applies      a
+ * change that was acknowledged and is not there at the end orphans      processes or cgroups that
+ * are left
  *
  * A violation prints the seed and what was done. --calm breaks nothing: it must be judged
  * flawless. --plant kills copies that serve and excuses nothing: it must be found, or the judges
  * are none.
  */
+#include <dirent.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,6 +69,8 @@ static void excuse(const struct fault *fault);
 static void come_to_rest(void);
 static void judge(struct stage *stage);
 static void judge_history(struct stage *stage);
+static bool is_excused(const struct stage *stage, const struct history_request *request);
+static void judge_twice(const struct stage *stage, const struct history *history);
 static void applies_are_there(struct stage *stage);
 static void violate(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -247,9 +251,8 @@ static void judge(struct stage *stage)
     if (stage->client_pid <= 0)
         return;
     json_t *line = stage_judge(stage, &status);
-    static const char *const safety[] = {"twice",       "lost_writes",      "written_twice",
-                                         "epochs_down", "unknown_versions", "owners_at_once",
-                                         "duplicated"};
+    static const char *const safety[] = {"lost_writes",      "written_twice",  "epochs_down",
+                                         "unknown_versions", "owners_at_once", "duplicated"};
     for (size_t i = 0; i < sizeof safety / sizeof safety[0]; i++) {
         const json_t *value = json_object_get(line, safety[i]);
         if (value != NULL && json_integer_value(value) != 0)
@@ -271,10 +274,7 @@ static void judge_history(struct stage *stage)
     }
     for (int64_t i = 0; i < history.count; i++) {
         const struct history_request *request = &history.list[i];
-        bool excusable = false;
-        for (int k = 0; k < excused_count[stage->kind] && !excusable; k++)
-            excusable = request->sent_us >= excused[stage->kind][k].from_us &&
-                        request->sent_us < excused[stage->kind][k].to_us;
+        bool excusable = is_excused(stage, request);
         all_requests++;
         judged_requests += !excusable;
         if (excusable) {
@@ -293,7 +293,52 @@ static void judge_history(struct stage *stage)
                         1e6,
                     request->answers, request->ok ? "" : ", none that is right");
     }
+    if (stage->kind == STAGE_WEB)
+        judge_twice(stage, &history);
     history_done(&history);
+}
+
+static bool is_excused(const struct stage *stage, const struct history_request *request)
+{
+    for (int k = 0; k < excused_count[stage->kind]; k++)
+        if (request->sent_us >= excused[stage->kind][k].from_us &&
+            request->sent_us < excused[stage->kind][k].to_us)
+            return true;
+    return false;
+}
+
+/* By the lists of the copies, of which each keeps the numbers of all requests that it took. */
+static void judge_twice(const struct stage *stage, const struct history *history)
+{
+    int64_t twice = 0, first = -1;
+    struct dirent *entry;
+    CLEANUP(cleanup_free) uint8_t *taken = calloc((size_t)history->count + 1, 1);
+    DIR *folder = opendir(stage->folder);
+    assert_non_null(taken);
+    assert_non_null(folder);
+    while ((entry = readdir(folder)) != NULL) {
+        char path[1100], line[256];
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot == NULL || !str_equal(dot, ".ids"))
+            continue;
+        str_format(path, sizeof path, "%s/%s", stage->folder, entry->d_name);
+        CLEANUP(cleanup_file) FILE *file = fopen(path, "re");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            int64_t id;
+            line[strcspn(line, "\n")] = 0;
+            const char *number = strrchr(line, '.'); /* after the name of the client's run */
+            if (number == NULL || str_to_i64(number + 1, &id) < 0 || id < 0 || id >= history->count)
+                continue;
+            if (taken[id] < 2 && ++taken[id] == 2 && !is_excused(stage, &history->list[id])) {
+                twice++;
+                first = first < 0 || id < first ? id : first;
+            }
+        }
+    }
+    closedir(folder);
+    if (twice > 0)
+        violate("%s: %" PRId64 " requests were carried out twice, the first is %" PRId64,
+                stage->workload, twice, first);
 }
 
 static void applies_are_there(struct stage *stage)
