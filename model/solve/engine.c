@@ -7,6 +7,7 @@
 #include "model/solve/primal.h"
 #include "model/solve/solve.h"
 #include "model/solve/whole.h"
+#include "model/solve/wide.h"
 
 /* Additions that branch and bound may take unless told: some seconds. */
 #define BRANCH_WORK INT64_C(4000000000)
@@ -28,6 +29,7 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
 static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err);
 static int settle(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
+static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
 static int settle_loose(struct engine *engine, struct error *err);
 static int copy_open(struct engine *engine, struct grid *grid, size_t *ret_cells,
                      struct error *err);
@@ -120,9 +122,33 @@ static int settle(struct engine *engine, struct error *err)
     return engine->grid->links > 0 ? settle_linked(engine, err) : settle_loose(engine, err);
 }
 
+/* Without capacities in the way, elimination with large tables ends the matter. */
+static int settle_wide(struct engine *engine, bool *ret_done, struct error *err)
+{
+    struct wide_result wide;
+    int rc = wide_solve(engine->grid, engine->arena, &wide, err);
+    if (rc < 0 || !wide.fits) {
+        return rc;
+    }
+    if (!wide.possible) {
+        engine->result.status = SOLVE_INFEASIBLE;
+        *ret_done = true;
+        return 0;
+    }
+    engine->result.bound = fmax(engine->result.bound, (double)wide.least);
+    take(engine, wide.choice);
+    *ret_done = good_enough(engine);
+    return 0;
+}
+
 static int settle_linked(struct engine *engine, struct error *err)
 {
     const struct grid *grid = engine->grid;
+    bool done = false;
+    int rc = settle_wide(engine, &done, err);
+    if (rc < 0 || done) {
+        return rc;
+    }
     double cells = 0;
     for (int i = 0; i < grid->links; i++) {
         cells +=
@@ -139,7 +165,7 @@ static int settle_linked(struct engine *engine, struct error *err)
                                    .context = engine->options->context};
     struct branch_result branch;
     struct error refused = {0};
-    int rc = branch_solve(grid, &given, engine->arena, &branch, &refused);
+    rc = branch_solve(grid, &given, engine->arena, &branch, &refused);
     if (rc == ERR_LIMIT) {
         return 0; /* too large for it: what is known stays */
     }

@@ -12,6 +12,7 @@
 
 #include "model/solve/branch.h"
 #include "model/solve/whole.h"
+#include "model/solve/wide.h"
 #include "tests/property/grid_gen.h"
 #include "tests/property/problem_gen.h"
 
@@ -116,6 +117,84 @@ static void the_optimum(void **state)
         arena_reset(&arena);
     }
     assert_true(infeasible > 5);
+}
+
+/* Elimination says the same where there are no capacities; where there are, a bound. */
+static void by_elimination(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct grid grid = small_grid(seed);
+        struct wide_result wide;
+        struct error err = {0};
+        int64_t best = best_of(&grid);
+        assert_int_equal(wide_solve(&grid, &arena, &wide, &err), 0);
+        assert_true(wide.fits);
+        assert_true(!wide.possible || wide.least <= best);
+        struct grid loose = grid;
+        loose.resources = 0;
+        best = best_of(&loose);
+        assert_int_equal(wide_solve(&loose, &arena, &wide, &err), 0);
+        assert_int_equal(wide.possible, best != INT64_MAX);
+        if (wide.possible) {
+            assert_true(wide.least == best);
+            assert_true(grid_cost_of(&loose, wide.choice) == best);
+        }
+        arena_reset(&arena);
+    }
+    /* Thirty parts at ten sites, each linked to all: no table holds them, and that is said. */
+    struct grid_shape shape = {
+        .seed = 5, .parts = 30, .sites = 10, .app_parts = 30, .chord_percent = 100};
+    struct grid grid;
+    struct wide_result wide;
+    struct error err = {0};
+    assert_true(grid_gen(&shape, &arena, &grid));
+    struct grid_link *link = arena_array(&arena, 435, sizeof(*link));
+    grid.links = 0;
+    for (int a = 0; a < 30; a++) {
+        for (int b = 0; b < a; b++) {
+            link[grid.links++] = (struct grid_link){.a = a, .b = b, .scale = 1};
+        }
+    }
+    grid.link = link;
+    assert_int_equal(wide_solve(&grid, &arena, &wide, &err), 0);
+    assert_false(wide.fits);
+    /* A star of many leaves is narrow, however many they are. */
+    grid.links = 0;
+    for (int a = 1; a < 30; a++) {
+        link[grid.links++] = (struct grid_link){.a = a, .b = 0, .scale = 3};
+    }
+    assert_int_equal(wide_solve(&grid, &arena, &wide, &err), 0);
+    assert_true(wide.fits && wide.possible);
+    struct branch_options none = {0};
+    assert_true(solve(&grid, &none).cost == wide.least);
+    /* Costs whose sum could be taken for what is closed, and a pair that agrees on nothing. */
+    struct grid dear = grid;
+    int64_t *unit = arena_array(&arena, 30, sizeof(int64_t));
+    for (int part = 0; part < 30; part++) {
+        unit[part] = INT64_C(1) << 37;
+    }
+    dear.unit = unit;
+    assert_int_equal(wide_solve(&dear, &arena, &wide, &err), 0);
+    assert_false(wide.fits);
+    uint32_t shut[100];
+    memset(shut, 0xff, sizeof(shut));
+    struct grid_table table = {.by_site = true, .rows = 10, .columns = 10, .value = shut};
+    struct grid torn = grid;
+    torn.table = &table;
+    assert_int_equal(wide_solve(&torn, &arena, &wide, &err), 0);
+    assert_true(wide.fits);
+    assert_false(wide.possible);
+    for (int64_t after = 0;; after++) {
+        arena.fail_after = after;
+        int rc = wide_solve(&grid, &arena, &wide, &err);
+        arena.fail_after = -1;
+        if (rc == 0 && wide.fits) {
+            break;
+        }
+        assert_true(rc == ERR_NO_MEMORY || !wide.fits);
+    }
+    arena_reset(&arena);
 }
 
 /* However early it ends, the bound is one. */
@@ -261,8 +340,9 @@ int main(void)
 {
     arena_init(&arena, (size_t)1 << 30);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_optimum), cmocka_unit_test(a_budget), cmocka_unit_test(a_start),
-        cmocka_unit_test(cancelled),   cmocka_unit_test(in_full),  cmocka_unit_test(limits),
+        cmocka_unit_test(the_optimum), cmocka_unit_test(by_elimination), cmocka_unit_test(a_budget),
+        cmocka_unit_test(a_start),     cmocka_unit_test(cancelled),      cmocka_unit_test(in_full),
+        cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
