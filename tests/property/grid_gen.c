@@ -30,6 +30,47 @@ bool grid_gen(const struct grid_shape *shape, struct arena *arena, struct grid *
     return done;
 }
 
+bool grid_gen_small(uint64_t seed, int resources_min, struct arena *arena, struct grid *ret_grid)
+{
+    struct gen_random random;
+    gen_seed(&random, seed);
+    struct grid_shape shape = {.seed = seed,
+                               .parts = 2 + (int)gen_below(&random, 5),
+                               .sites = 2 + (int)gen_below(&random, 3),
+                               .resources = resources_min +
+                                            (int)gen_below(&random, 3 - (uint64_t)resources_min),
+                               .app_parts = 1 + (int)gen_below(&random, 6),
+                               .chord_percent = (int)gen_below(&random, 150),
+                               .capacity_percent = 100 + (int)gen_below(&random, 80),
+                               .closed_percent = (int)gen_below(&random, 50),
+                               .discrete = gen_chance(&random, 30)};
+    return grid_gen(&shape, arena, ret_grid);
+}
+
+int64_t grid_brute(const struct grid *grid)
+{
+    int64_t load[64];
+    int choice[8] = {0};
+    int64_t best = INT64_MAX;
+    do {
+        grid_load_of(grid, choice, load);
+        if (grid_broken(grid, load, choice) == 0) {
+            int64_t cost = grid_cost_of(grid, choice);
+            best = cost < best ? cost : best;
+        }
+    } while (grid_next(grid, choice));
+    return best;
+}
+
+bool grid_next(const struct grid *grid, int *choice)
+{
+    int part = 0;
+    while (part < grid->parts && ++choice[part] == grid_cells(grid, part)) {
+        choice[part++] = 0;
+    }
+    return part < grid->parts;
+}
+
 static int32_t demand_of(struct gen_random *random, const struct grid_shape *shape)
 {
     if (shape->discrete) {

@@ -22,3 +22,11 @@ struct grid_shape {
 
 /* False when the arena is full. The grid has no current placement. */
 bool grid_gen(const struct grid_shape *shape, struct arena *arena, struct grid *ret_grid);
+
+/* A few parts at a few sites, of any shape that grid_gen has: for brute force. */
+bool grid_gen_small(uint64_t seed, int resources_min, struct arena *arena, struct grid *ret_grid);
+/* The least cost of all assignments that keep everything, by trying them; INT64_MAX: none does. At
+ * most 8 parts and 64 rows. */
+int64_t grid_brute(const struct grid *grid);
+/* The next assignment, from all zeros; false after the last. */
+bool grid_next(const struct grid *grid, int *choice);

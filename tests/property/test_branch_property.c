@@ -23,18 +23,9 @@ static struct arena arena;
 static struct grid small_grid(uint64_t seed)
 {
     struct gen_random random;
-    gen_seed(&random, seed);
-    struct grid_shape shape = {.seed = seed,
-                               .parts = 2 + (int)gen_below(&random, 5),
-                               .sites = 2 + (int)gen_below(&random, 3),
-                               .resources = (int)gen_below(&random, 3),
-                               .app_parts = 1 + (int)gen_below(&random, 6),
-                               .chord_percent = (int)gen_below(&random, 150),
-                               .capacity_percent = 100 + (int)gen_below(&random, 80),
-                               .closed_percent = (int)gen_below(&random, 50),
-                               .discrete = gen_chance(&random, 30)};
+    gen_seed(&random, seed + 5000);
     struct grid grid;
-    assert_true(grid_gen(&shape, &arena, &grid));
+    assert_true(grid_gen_small(seed, 0, &arena, &grid));
     if (gen_chance(&random, 30) && grid.links > 0) { /* gains beside costs, and closed pairs */
         struct grid_link *link = arena_copy(&arena, grid.link, (size_t)grid.links * sizeof(*link));
         struct grid_table *table = arena_copy(&arena, grid.table, sizeof(*table));
@@ -50,31 +41,6 @@ static struct grid small_grid(uint64_t seed)
         grid.table = table;
     }
     return grid;
-}
-
-static bool next(const struct grid *grid, int *choice)
-{
-    int part = 0;
-    while (part < grid->parts && ++choice[part] == grid_cells(grid, part)) {
-        choice[part++] = 0;
-    }
-    return part < grid->parts;
-}
-
-/* INT64_MAX: no assignment keeps everything. */
-static int64_t best_of(const struct grid *grid)
-{
-    int64_t load[64];
-    int choice[8] = {0};
-    int64_t best = INT64_MAX;
-    do {
-        grid_load_of(grid, choice, load);
-        if (grid_broken(grid, load, choice) == 0) {
-            int64_t cost = grid_cost_of(grid, choice);
-            best = cost < best ? cost : best;
-        }
-    } while (next(grid, choice));
-    return best;
 }
 
 static struct branch_result solve(const struct grid *grid, const struct branch_options *options)
@@ -93,7 +59,7 @@ static void the_optimum(void **state)
     int infeasible = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct grid grid = small_grid(seed);
-        int64_t best = best_of(&grid);
+        int64_t best = grid_brute(&grid);
         struct gen_random random;
         gen_seed(&random, seed + 1000);
         double price[64] = {0};
@@ -127,13 +93,13 @@ static void by_elimination(void **state)
         struct grid grid = small_grid(seed);
         struct wide_result wide;
         struct error err = {0};
-        int64_t best = best_of(&grid);
+        int64_t best = grid_brute(&grid);
         assert_int_equal(wide_solve(&grid, &arena, &wide, &err), 0);
         assert_true(wide.fits);
         assert_true(!wide.possible || wide.least <= best);
         struct grid loose = grid;
         loose.resources = 0;
-        best = best_of(&loose);
+        best = grid_brute(&loose);
         assert_int_equal(wide_solve(&loose, &arena, &wide, &err), 0);
         assert_int_equal(wide.possible, best != INT64_MAX);
         if (wide.possible) {
@@ -204,7 +170,7 @@ static void a_budget(void **state)
     int open = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct grid grid = small_grid(seed);
-        int64_t best = best_of(&grid);
+        int64_t best = grid_brute(&grid);
         for (int64_t work = 1; work < 5000; work *= 7) {
             struct branch_options options = {.work_max = work};
             struct branch_result result = solve(&grid, &options);
@@ -224,7 +190,7 @@ static void a_start(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 100; seed++) {
         struct grid grid = small_grid(seed);
-        int64_t best = best_of(&grid);
+        int64_t best = grid_brute(&grid);
         if (best == INT64_MAX) {
             continue;
         }
@@ -284,7 +250,7 @@ static void in_full(void **state)
             if (kept) {
                 assert_true(problem_cost(&problem, choice) == 7 * grid_cost_of(&grid, choice));
             }
-        } while (next(&grid, choice));
+        } while (grid_next(&grid, choice));
         arena_reset(&arena);
     }
 }

@@ -19,45 +19,9 @@ static struct arena arena;
 
 static struct grid small_grid(uint64_t seed)
 {
-    struct gen_random random;
-    gen_seed(&random, seed);
-    struct grid_shape shape = {.seed = seed,
-                               .parts = 2 + (int)gen_below(&random, 5),
-                               .sites = 2 + (int)gen_below(&random, 3),
-                               .resources = 1 + (int)gen_below(&random, 2),
-                               .app_parts = 1 + (int)gen_below(&random, 6),
-                               .chord_percent = (int)gen_below(&random, 150),
-                               .capacity_percent = 100 + (int)gen_below(&random, 80),
-                               .closed_percent = (int)gen_below(&random, 50),
-                               .discrete = gen_chance(&random, 30)};
     struct grid grid;
-    assert_true(grid_gen(&shape, &arena, &grid));
+    assert_true(grid_gen_small(seed, 1, &arena, &grid));
     return grid;
-}
-
-static bool next(const struct grid *grid, int *choice)
-{
-    int part = 0;
-    while (part < grid->parts && ++choice[part] == grid_cells(grid, part)) {
-        choice[part++] = 0;
-    }
-    return part < grid->parts;
-}
-
-/* INT64_MAX: no assignment keeps everything. */
-static int64_t best_of(const struct grid *grid)
-{
-    int64_t load[64];
-    int choice[8] = {0};
-    int64_t best = INT64_MAX;
-    do {
-        grid_load_of(grid, choice, load);
-        if (grid_broken(grid, load, choice) == 0) {
-            int64_t cost = grid_cost_of(grid, choice);
-            best = cost < best ? cost : best;
-        }
-    } while (next(grid, choice));
-    return best;
 }
 
 static struct engine_result solve(const struct grid *grid, const struct engine_options *options)
@@ -78,7 +42,7 @@ static void the_optimum(void **state)
     int proven = 0;
     for (uint64_t seed = 1; seed <= 250; seed++) {
         struct grid grid = small_grid(seed);
-        int64_t best = best_of(&grid);
+        int64_t best = grid_brute(&grid);
         struct engine_options options = {.seed = seed, .moves_max = 300};
         struct engine_result result = solve(&grid, &options);
         if (best == INT64_MAX) {
