@@ -28,6 +28,7 @@ struct fault {
     const char *name;
     bool loses[STAGE_KINDS]; /* requests of these may be lost or refused */
     bool forgets;            /* memory of a stateful owner may be gone */
+    bool parts;              /* a node may not be heard for a while, shorter than its timeout */
     int64_t hold_min_us;
     int64_t hold_max_us;
     bool (*begin)(struct chaos *chaos, struct fault_now *now); /* false: not possible now */
