@@ -68,8 +68,11 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
         cluster->options.node_timeout_ms = defaults.node_timeout_ms;
     if (keys_init(&err) < 0)
         fail_msg("%s", err.text);
-    for (int i = 0; i < CLUSTER_NODES; i++)
+    for (int i = 0; i < CLUSTER_NODES; i++) {
+        bool tls = cluster->options.ingress[i] && cluster->options.tls;
         cluster->nodes[i].http_port = cluster->options.ingress[i] ? test_port_free() : 0;
+        cluster->nodes[i].https_port = tls ? test_port_free() : 0;
+    }
     if (cluster->options.ingress[0] || cluster->options.ingress[1])
         test_haproxy_find();
     test_server_init(&cluster->hub);
@@ -88,6 +91,8 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
                    cluster->hub.folder);
     (void)mkdir(cluster->scheduler_dir, 0700);
     users_make(cluster);
+    if (cluster->options.tls)
+        cluster_certificate(cluster, "ingress", cluster->ca);
     world_write(cluster);
     cluster_servers_start(cluster);
     cluster->operator_bus = cluster_connect(cluster, CLUSTER_USER_OPERATOR, cluster->hub.url);
@@ -238,7 +243,8 @@ void cluster_scheduler_start(struct cluster *cluster)
 void cluster_node_start(struct cluster *cluster, int node)
 {
     struct cluster_node *self = &cluster->nodes[node];
-    char program[700], seed[700], workloads[700], workload_seed[720], state[700], ingress[64];
+    char program[700], seed[700], workloads[700], workload_seed[720], state[700], ingress[900],
+        https[820] = "";
     cluster_user_seed(cluster, CLUSTER_USER_GCP + node, seed);
     cluster_user_seed(cluster, CLUSTER_USER_WORKLOADS, workloads);
     str_format(workload_seed, sizeof(workload_seed), "default=%s", workloads);
@@ -246,8 +252,11 @@ void cluster_node_start(struct cluster *cluster, int node)
     const char *apart = NULL;
     if (cluster->netns.pid > 0)
         apart = node == CLUSTER_AWS ? cluster->netns.far : cluster->netns.near;
-    str_format(ingress, sizeof(ingress), "http=%s:%d,threads=1",
-               apart == NULL ? "127.0.0.1" : apart, self->http_port);
+    if (self->https_port != 0)
+        str_format(https, sizeof(https), ",https=%s:%d,cert=%s/ingress.pem",
+                   apart == NULL ? "127.0.0.1" : apart, self->https_port, cluster->hub.folder);
+    str_format(ingress, sizeof(ingress), "http=%s:%d,threads=1%s",
+               apart == NULL ? "127.0.0.1" : apart, self->http_port, https);
     const char *const argv[] = {cluster_program("berth-node", program),
                                 "--name",
                                 self->name,
@@ -388,6 +397,20 @@ static void guard_start(struct cluster *cluster)
     close(fds[0]);
     cluster->guard_pid = pid;
     cluster->guard_fd = fds[1];
+}
+
+void cluster_certificate(const struct cluster *cluster, const char *name, char ret_path[700])
+{
+    char command[2048];
+    const char *folder = cluster->hub.folder;
+    str_format(command, sizeof(command),
+               "cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+               "-nodes -days 2 -subj /CN=web.test -addext subjectAltName=DNS:web.test "
+               "-keyout %s.key -out %s.crt 2>%s.log && cat %s.crt %s.key >%s.pem",
+               folder, name, name, name, name, name, name);
+    if (system(command) != 0)
+        fail_msg("openssl made no certificate: see %s/%s.log", folder, name);
+    str_format(ret_path, 700, "%s/%s.crt", folder, name);
 }
 
 static void users_make(struct cluster *cluster)

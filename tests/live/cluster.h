@@ -49,13 +49,15 @@ struct cluster_options {
     bool no_scheduler;
     bool apart; /* the leaf and its node in a network namespace; the wire has the delays */
     bool ingress[CLUSTER_NODES]; /* these nodes are ingresses, each with a HAProxy of its own */
+    bool tls; /* which speak HTTPS as well, and stages use that; one certificate of web.test */
 };
 
 struct cluster_node {
     const char *name;
     const char *site;
-    pid_t pid;     /* 0: not running */
-    int http_port; /* where its ingress listens; 0: it is none */
+    pid_t pid;      /* 0: not running */
+    int http_port;  /* where its ingress listens; 0: it is none */
+    int https_port; /* and for TLS; 0: nowhere */
 };
 
 struct cluster {
@@ -76,6 +78,7 @@ struct cluster {
     struct bus *operator_bus;
     struct proof_link operator_link;
     char load_history[700];
+    char ca[700]; /* who signed the ingresses' certificate: it itself */
 };
 
 /* Starts everything; returns when both nodes are up for the scheduler (or, without one, at once).
@@ -86,6 +89,10 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
 bool cluster_start_apart(struct cluster *cluster, const struct cluster_options *options);
 /* Stops everything that is left, in any state, and removes the folder and the cgroups. */
 void cluster_done(struct cluster *cluster);
+
+/* A new certificate of web.test that nobody signed but itself: <folder>/<name>.crt, whose path is
+ * `ret_path`, and with its key <folder>/<name>.pem. */
+void cluster_certificate(const struct cluster *cluster, const char *name, char ret_path[700]);
 
 /* ---- its programs ---- */
 const char *cluster_program(const char *name, char out[700]); /* below the build folder's bin */

@@ -55,6 +55,7 @@ static json_t *ended_after(struct stage *stage, uint64_t after);
 static json_t *last_line(const struct stage *stage, const char *log);
 static json_t *end_client(struct stage *stage, pid_t *pid, const char *log, int *ret_status);
 static int web_argv(struct stage *stage, const char **argv, char text[8][64], char url[800]);
+static void web_url(const struct stage *stage, const char *path, char url[800]);
 
 void stage_open(struct stage *stage, struct cluster *cluster, enum stage_kind kind,
                 const char *cloud, const struct stage_options *options)
@@ -303,8 +304,7 @@ void stage_ask(struct stage *stage)
         char pages[24];
         str_format(pages, sizeof pages, "%d", stage->options.pages);
         str_format(stage->pages_log, sizeof stage->pages_log, "ws-client-%d", number);
-        str_format(url, sizeof url, "http://%s:%d/ws", address_of(cluster),
-                   cluster->nodes[0].http_port);
+        web_url(stage, "/ws", url);
         const char *const ws[] = {cluster_program("ws-client", program),
                                   "--json",
                                   "--url",
@@ -317,6 +317,8 @@ void stage_ask(struct stage *stage)
                                   "86400",
                                   "--every-ms",
                                   "100",
+                                  cluster->options.tls ? "--ca" : NULL,
+                                  cluster->ca,
                                   NULL};
         stage->pages_pid = cluster_spawn(cluster, stage->pages_log, ws);
     }
@@ -326,12 +328,15 @@ void stage_ask(struct stage *stage)
 static int web_argv(struct stage *stage, const char **argv, char text[8][64], char url[800])
 {
     int count = 0;
-    str_format(url, 800, "http://%s:%d/", address_of(stage->cluster),
-               stage->cluster->nodes[CLUSTER_GCP].http_port);
+    web_url(stage, "/", url);
     str_format(text[2], sizeof text[2], "%" PRId64, stage->options.connections);
     const char *const web[] = {"--url", url, "--host", "web.test", "--connections", text[2]};
     for (size_t i = 0; i < sizeof web / sizeof web[0]; i++)
         argv[count++] = web[i];
+    if (stage->cluster->options.tls) {
+        argv[count++] = "--ca";
+        argv[count++] = stage->cluster->ca;
+    }
     if (!stage->options.no_ids) {
         argv[count++] = "--ids";
         argv[count++] = stage->folder;
@@ -351,6 +356,14 @@ static int web_argv(struct stage *stage, const char **argv, char text[8][64], ch
         argv[count++] = text[4];
     }
     return count;
+}
+
+static void web_url(const struct stage *stage, const char *path, char url[800])
+{
+    const struct cluster_node *node = &stage->cluster->nodes[CLUSTER_GCP];
+    bool tls = stage->cluster->options.tls;
+    str_format(url, 800, "%s://%s:%d%s", tls ? "https" : "http", address_of(stage->cluster),
+               tls ? node->https_port : node->http_port, path);
 }
 
 void stage_asked(struct stage *stage, int64_t more)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -37,14 +38,50 @@ static void there_and_back(int moves, int64_t between)
     stage_asked(&stage, between);
 }
 
+/* A client that trusts another authority gets no answer from the ingress: what the others are
+ * judged by was said by this server, over TLS. */
+static void nobody_else_is_believed(void)
+{
+    char program[700], url[64], other[700];
+    cluster_certificate(&cluster, "other", other);
+    str_format(url, sizeof url, "https://127.0.0.1:%d/", cluster.nodes[CLUSTER_GCP].https_port);
+    const char *const argv[] = {cluster_program("http-load", program),
+                                "--json",
+                                "--url",
+                                url,
+                                "--host",
+                                "web.test",
+                                "--ca",
+                                other,
+                                "--rate",
+                                "10",
+                                "--seconds",
+                                "1",
+                                "--connections",
+                                "1",
+                                "--timeout-ms",
+                                "100",
+                                NULL};
+    pid_t pid = cluster_spawn(&cluster, "other-authority", argv);
+    int status = cluster_wait(&pid, CLUSTER_WAIT_US);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_true(cluster_log_has(&cluster, "other-authority", "the server is not believed"));
+    assert_true(cluster_log_has(&cluster, "other-authority", "\"sent\":10,\"answered\":0,"));
+}
+
 /* Nothing is lost, refused, or carried out twice; websockets come back by themselves. */
 static void http_moves(bool fresh, const struct cluster_options *options)
 {
     int status;
     cluster_start(&cluster, options);
     stage_open(&stage, &cluster, STAGE_WEB, "gcp",
-               &(struct stage_options){.pages = fresh ? 0 : 20, .fresh = fresh});
+               &(struct stage_options){.pages = fresh ? 0 : 20,
+                                       .fresh = fresh,
+                                       .post_bytes = options->tls ? 40000 : 0});
     stage_ask(&stage);
+    if (options->tls)
+        nobody_else_is_believed();
     there_and_back(4, 100);
     json_t *line = stage_judge(&stage, &status);
     print_message("sent %" PRId64 ", longest gap %" PRId64 " ms, p99 %" PRId64 " us\n",
@@ -74,6 +111,14 @@ static void test_http(void **state)
 {
     (void)state;
     http_moves(false, &(struct cluster_options){.ingress = {true, false}});
+}
+
+/* The same over HTTPS: requests on kept TLS connections, half of them POSTs of more than a record,
+ * and websockets within such. */
+static void test_http_tls(void **state)
+{
+    (void)state;
+    http_moves(false, &(struct cluster_options){.ingress = {true, false}, .tls = true});
 }
 
 /* Each request with a connection of its own, and an ingress that the traffic does not use: it is
@@ -189,6 +234,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_http, teardown),
+        cmocka_unit_test_teardown(test_http_tls, teardown),
         cmocka_unit_test_teardown(test_http_two_ingresses, teardown),
         cmocka_unit_test_teardown(test_http_owner, teardown),
         cmocka_unit_test_teardown(test_exclusive, teardown),

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +19,8 @@
 
 static void connect_one(struct http_clients *clients, struct http_client *client);
 static void connected(struct http_clients *clients, struct http_client *client);
+static void shake(struct http_clients *clients, struct http_client *client);
+static void opened(struct http_clients *clients, struct http_client *client);
 static void send_request(struct http_clients *clients, struct http_client *client);
 static void receive(struct http_clients *clients, struct http_client *client, bool to_end);
 static bool take_answer(struct http_clients *clients, struct http_client *client);
@@ -54,6 +57,7 @@ void http_clients_close(struct http_clients *clients)
 {
     for (int i = 0; clients->clients != NULL && i < clients->count; i++) {
         struct http_client *client = &clients->clients[i];
+        tls_close(client->tls);
         if (client->fd >= 0)
             (void)close(client->fd);
         bytes_done(&client->in);
@@ -93,10 +97,12 @@ void http_clients_step(struct http_clients *clients, int64_t timeout_us)
         struct http_client *client = &clients->clients[events[i].data.u64];
         if (client->state == CLIENT_CONNECTING && events[i].events != 0)
             connected(clients, client);
+        else if (client->state == CLIENT_SHAKING)
+            shake(clients, client);
         else if (client->fd >= 0 && (events[i].events & EPOLLOUT) != 0 &&
-                 bytes_send(&client->out, client->fd) < 0)
+                 tls_send(client->tls, &client->out, client->fd) < 0)
             drop(clients, client, LOSS_CLOSED);
-        if (client->fd >= 0 && client->state != CLIENT_CONNECTING &&
+        if ((client->state == CLIENT_IDLE || client->state == CLIENT_BUSY) &&
             (events[i].events & ~(uint32_t)EPOLLOUT) != 0)
             receive(clients, client, (events[i].events & AT_END) != 0);
         if (client->fd >= 0)
@@ -110,6 +116,8 @@ void http_clients_sweep(struct http_clients *clients, int64_t now_us)
         struct http_client *client = &clients->clients[i];
         if (client->id >= 0 && now_us - client->asked_us > clients->timeout_us)
             drop(clients, client, LOSS_TIMEOUT);
+        if (client->state == CLIENT_SHAKING && now_us > client->shaken_us)
+            drop(clients, client, LOSS_CONNECT);
         if (client->state == CLIENT_CLOSED && !clients->fresh && now_us >= client->retry_us)
             connect_one(clients, client);
     }
@@ -144,6 +152,35 @@ static void connected(struct http_clients *clients, struct http_client *client)
         drop(clients, client, LOSS_CONNECT);
         return;
     }
+    if (clients->trust == NULL) {
+        opened(clients, client);
+        return;
+    }
+    client->tls = tls_open(clients->trust, client->fd);
+    client->shaken_us = clock_mono_now().us + clients->timeout_us;
+    set_state(clients, client, CLIENT_SHAKING);
+    if (client->tls == NULL)
+        drop(clients, client, LOSS_CONNECT);
+    else
+        shake(clients, client);
+}
+
+static void shake(struct http_clients *clients, struct http_client *client)
+{
+    struct error err = {0};
+    int rc = tls_shake(client->tls, &err);
+    if (rc > 0)
+        opened(clients, client);
+    if (rc >= 0)
+        return;
+    if (clients->tls_failed++ == 0)
+        fprintf(stderr, "http-load: %s\n", err.text);
+    drop(clients, client, LOSS_CONNECT);
+}
+
+/* It can take requests; one may have waited for it. */
+static void opened(struct http_clients *clients, struct http_client *client)
+{
     if (client->id >= 0)
         send_request(clients, client);
     else
@@ -166,7 +203,7 @@ static void send_request(struct http_clients *clients, struct http_client *clien
                length, clients->fresh ? "Connection: close\r\n" : "");
     if (!bytes_add(&client->out, text, strlen(text), sizeof text) ||
         !bytes_add(&client->out, zeros, body_bytes, sizeof text + sizeof zeros) ||
-        bytes_send(&client->out, client->fd) < 0) {
+        tls_send(client->tls, &client->out, client->fd) < 0) {
         drop(clients, client, LOSS_CLOSED);
         return;
     }
@@ -174,12 +211,13 @@ static void send_request(struct http_clients *clients, struct http_client *clien
 }
 
 /* Reads what is there. A read that left room has got all, and a second one to be told so would be a
- * third of this program's work; but where the other side has closed, its end is read as well. */
+ * third of this program's work; but where the other side has closed, its end is read as well. A TLS
+ * session gives one record at a time and may hold another, so it is read until it has none. */
 static void receive(struct http_clients *clients, struct http_client *client, bool to_end)
 {
     for (bool more = true; more;) {
-        ssize_t got = bytes_receive(&client->in, client->fd, HTTP_CLIENT_ANSWER_MAX);
-        more = to_end || got == BYTES_READ;
+        ssize_t got = tls_receive(client->tls, &client->in, client->fd, HTTP_CLIENT_ANSWER_MAX);
+        more = to_end || got == BYTES_READ || client->tls != NULL;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (got <= 0) {
@@ -192,8 +230,8 @@ static void receive(struct http_clients *clients, struct http_client *client, bo
             drop(clients, client, LOSS_CLOSED);
             return;
         }
-        if (!take_answer(clients, client))
-            return;
+        if (!take_answer(clients, client) || client->state == CLIENT_CONNECTING)
+            return; /* gone, or already another one */
     }
 }
 
@@ -292,6 +330,8 @@ static void drop(struct http_clients *clients, struct http_client *client, enum 
         clients->lost[why]++;
     else if (client->state == CLIENT_IDLE)
         clients->closed_idle++;
+    tls_close(client->tls);
+    client->tls = NULL;
     if (client->fd >= 0)
         (void)close(client->fd);
     bytes_done(&client->in);
@@ -318,7 +358,7 @@ static void set_state(struct http_clients *clients, struct http_client *client,
 static void watch(struct http_clients *clients, struct http_client *client)
 {
     uint32_t events = (uint32_t)(EPOLLIN | EPOLLRDHUP);
-    if (client->out.count > 0)
+    if (client->out.count > 0 || (client->state == CLIENT_SHAKING && tls_writes(client->tls)))
         events |= (uint32_t)EPOLLOUT;
     if (client->state == CLIENT_CONNECTING || events == client->watched)
         return;

@@ -28,6 +28,7 @@ static const char about[] =
 struct run {
     const char *url;
     const char *host;
+    const char *ca;
     const char *history;
     const char *ids_dir;
     int64_t rate;
@@ -47,6 +48,7 @@ struct run {
 
 static volatile sig_atomic_t ended;
 
+static int check(const struct run *run);
 static int resolve(struct run *run, struct sockaddr_in *ret_address);
 static void drive(struct run *run, struct http_clients *clients);
 static int64_t lost_of(const struct http_clients *clients);
@@ -65,7 +67,8 @@ int main(int argc, char **argv)
                       .timeout_ms = 5000,
                       .every_ms = 1000};
     const struct client_option options[] = {
-        {"--url", "http://HOST:PORT/PATH", .word = &run.url},
+        {"--url", "http://HOST:PORT/PATH, or https:// with --ca", .word = &run.url},
+        {"--ca", "FILE: who is to have signed the server's certificate, PEM", .word = &run.ca},
         {"--host", "the Host header, when it is another", .word = &run.host},
         {"--rate", "requests a second", .number = &run.rate},
         {"--group-us", "what is due within so long is sent at once", .number = &run.group_us},
@@ -93,19 +96,13 @@ int main(int argc, char **argv)
                                    .post_bytes = run.post_bytes,
                                    .timeout_us = run.timeout_ms * US_PER_MS,
                                    .count = (int)run.connections};
-    if (run.rate < 1 || run.seconds < 1 || run.every_ms < 1 || run.connections < 1 ||
-        run.connections > HTTP_CLIENT_CONNECTIONS_MAX) {
-        fprintf(stderr, "http-load: --rate, --seconds, --every-ms from 1; --connections 1 to %d\n",
-                HTTP_CLIENT_CONNECTIONS_MAX);
-        return 2;
-    }
-    if (run.post_bytes < 0 || run.post_bytes > HTTP_CLIENT_POST_MAX) {
-        fprintf(stderr, "http-load: --post-bytes 0 to %d\n", HTTP_CLIENT_POST_MAX);
-        return 2;
-    }
-    if (resolve(&run, &clients.address) < 0)
+    if (check(&run) < 0 || resolve(&run, &clients.address) < 0)
         return 2;
     clients.host = run.host != NULL ? run.host : run.host_of_url;
+    if (run.ca != NULL && tls_trust_open(run.ca, clients.host, &clients.trust, &err) < 0) {
+        fprintf(stderr, "http-load: %s\n", err.text);
+        return 2;
+    }
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -123,16 +120,36 @@ int main(int argc, char **argv)
     }
     bool good = judge_waiting(&judge) + judge.refused + judge.duplicated + run.twice == 0;
     http_clients_close(&clients);
+    tls_trust_close(clients.trust);
     judge_done(&judge);
     return rc < 0 ? 2 : good ? 0 : 1;
 }
 
+static int check(const struct run *run)
+{
+    if (run->rate < 1 || run->seconds < 1 || run->every_ms < 1 || run->connections < 1 ||
+        run->connections > HTTP_CLIENT_CONNECTIONS_MAX) {
+        fprintf(stderr, "http-load: --rate, --seconds, --every-ms from 1; --connections 1 to %d\n",
+                HTTP_CLIENT_CONNECTIONS_MAX);
+        return -1;
+    }
+    if (run->post_bytes < 0 || run->post_bytes > HTTP_CLIENT_POST_MAX) {
+        fprintf(stderr, "http-load: --post-bytes 0 to %d\n", HTTP_CLIENT_POST_MAX);
+        return -1;
+    }
+    return 0;
+}
+
 static int resolve(struct run *run, struct sockaddr_in *ret_address)
 {
-    const char *rest = strstr(run->url, "http://") == run->url ? run->url + 7 : NULL;
+    const char *scheme = run->ca != NULL ? "https://" : "http://";
+    const char *rest = str_starts(run->url, scheme) ? run->url + strlen(scheme) : NULL;
     size_t host_bytes = rest == NULL ? 0 : strcspn(rest, "/");
     if (host_bytes == 0 || host_bytes >= sizeof run->host_of_url) {
-        fprintf(stderr, "http-load: --url %s: must be http://HOST:PORT/PATH\n", run->url);
+        fprintf(stderr,
+                "http-load: --url %s: must be http://HOST:PORT/PATH, or with --ca "
+                "https://HOST:PORT/PATH\n",
+                run->url);
         return -1;
     }
     str_format(run->host_of_url, sizeof run->host_of_url, "%.*s", (int)host_bytes, rest);
@@ -144,7 +161,11 @@ static int resolve(struct run *run, struct sockaddr_in *ret_address)
     if (colon != NULL)
         *colon++ = 0;
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
-    int why = getaddrinfo(host, colon != NULL ? colon : "80", &hints, &found);
+    int why = getaddrinfo(host,
+                          colon != NULL     ? colon
+                          : run->ca != NULL ? "443"
+                                            : "80",
+                          &hints, &found);
     if (why != 0) {
         fprintf(stderr, "http-load: --url %s: %s\n", run->url, gai_strerror(why));
         return -1;

@@ -8,7 +8,7 @@
  * One that waited in vain for the whole timeout is lost, and so is one that was sent and got no
  * answer in the timeout from then on: would its clock run from when it was due, a client that is
  * behind would give up what it has just sent, a connection with each, and never catch up again.
- * One thread.
+ * Connections speak TLS where `trust` says whom to believe. One thread.
  */
 #pragma once
 
@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "examples/web/bytes.h"
 #include "tests/live/clients/judge.h"
+#include "tests/live/clients/tls.h"
 
 #define HTTP_CLIENT_CONNECTIONS_MAX 4096
 #define HTTP_CLIENT_ANSWER_MAX      (16 << 20)
@@ -27,7 +28,14 @@
 #define HTTP_CLIENT_SERVERS         64
 #define HTTP_CLIENT_POST_MAX        (64 << 10)
 
-enum http_client_state { CLIENT_CLOSED, CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_BUSY };
+/* SHAKING: connected, and TLS is not agreed upon yet. */
+enum http_client_state {
+    CLIENT_CLOSED,
+    CLIENT_CONNECTING,
+    CLIENT_SHAKING,
+    CLIENT_IDLE,
+    CLIENT_BUSY
+};
 
 /* Why a request got no answer. */
 enum http_loss { LOSS_CONNECT, LOSS_CLOSED, LOSS_TIMEOUT, LOSS_COUNT };
@@ -38,11 +46,13 @@ struct http_client {
     int64_t id;         /* of the request under way; -1: none */
     int64_t asked_us;   /* when it was given to this connection; it was due before */
     int64_t retry_us;   /* CLOSED: not before */
+    int64_t shaken_us;  /* SHAKING: not later */
     int64_t left_bytes; /* of the answer's body; -1: its head has not come */
     bool ok;
     bool close; /* after this answer */
     bool stacked;
     uint32_t watched;
+    struct tls *tls; /* NULL: none, or none yet */
     struct bytes in;
     struct bytes out;
 };
@@ -57,6 +67,7 @@ struct http_server {
 struct http_clients {
     struct judge *judge;
     struct sockaddr_in address;
+    struct tls_trust *trust; /* NULL: no TLS; the caller's */
     const char *host;
     const char *path;
     char run[LIMIT_ID_BYTES];
@@ -73,6 +84,7 @@ struct http_clients {
     int64_t lost[LOSS_COUNT];
     int64_t connects;
     int64_t closed_idle;
+    int64_t tls_failed;        /* handshakes; the first is told on standard error */
     int64_t refused_status[6]; /* by hundreds; [0]: answered with 200 but wrong */
     struct http_client *clients;
     struct http_server servers[HTTP_CLIENT_SERVERS];

@@ -22,6 +22,7 @@
 #include "examples/web/websocket.h"
 #include "tests/live/clients/judge.h"
 #include "tests/live/clients/options.h"
+#include "tests/live/clients/tls.h"
 
 #define PAGES_MAX      4096
 #define IN_MAX         (1 << 20)
@@ -38,7 +39,8 @@ static const char about[] =
     "1012; reports how long pages were without a connection. Exit status: 0 no text was lost and\n"
     "nothing but 1012 closed a connection; 1 otherwise; 2 it could not be run.";
 
-enum page_state { PAGE_CLOSED, PAGE_CONNECTING, PAGE_HANDSHAKE, PAGE_OPEN };
+/* SHAKING: of TLS; HANDSHAKE: of the websocket. */
+enum page_state { PAGE_CLOSED, PAGE_CONNECTING, PAGE_SHAKING, PAGE_HANDSHAKE, PAGE_OPEN };
 
 struct page {
     int fd;
@@ -51,6 +53,7 @@ struct page {
     int failures;       /* tries in a row */
     char instance[INSTANCE_BYTES];
     char accept[WEBSOCKET_ACCEPT_BYTES];
+    struct tls *tls; /* NULL: none, or none yet */
     struct bytes in;
     struct bytes out;
 };
@@ -58,6 +61,7 @@ struct page {
 struct client {
     const char *url;
     const char *host;
+    const char *ca;
     int64_t page_count;
     int64_t seconds;
     int64_t period_ms;
@@ -67,6 +71,7 @@ struct client {
     char path[512];
     char host_of_url[256];
     struct sockaddr_in address;
+    struct tls_trust *trust; /* NULL: no TLS */
     int epoll;
     uint64_t random;
     struct page *pages;
@@ -76,6 +81,7 @@ struct client {
     int64_t closed_restart;
     int64_t closed_other;
     int64_t refused;    /* tries that did not become a websocket */
+    int64_t tls_failed; /* handshakes; the first is told on standard error */
     struct sketch gaps; /* without a connection, after one has ended */
     int64_t longest_gap_us;
 };
@@ -87,7 +93,10 @@ static int resolve(struct client *client);
 static void run(struct client *client);
 static void tick(struct client *client, struct page *page, int64_t now_us, bool over);
 static void begin(struct client *client, struct page *page, int64_t now_us);
+static void connected(struct client *client, struct page *page);
 static void shake(struct client *client, struct page *page);
+static void upgrade(struct client *client, struct page *page);
+static void watch(struct client *client, struct page *page, uint32_t events);
 static void hear(struct client *client, struct page *page);
 static bool take_handshake(struct client *client, struct page *page);
 static bool take_frame(struct client *client, struct page *page);
@@ -128,12 +137,14 @@ int main(int argc, char **argv)
     bool good = judge_waiting(&client.judge) + client.judge.refused + client.closed_other == 0 &&
                 client.opened > 0;
     for (int64_t i = 0; i < client.page_count; i++) {
+        tls_close(client.pages[i].tls);
         if (client.pages[i].fd >= 0)
             (void)close(client.pages[i].fd);
         bytes_done(&client.pages[i].in);
         bytes_done(&client.pages[i].out);
     }
     (void)close(client.epoll);
+    tls_trust_close(client.trust);
     free(client.pages);
     sketch_done(&client.gaps);
     judge_done(&client.judge);
@@ -143,7 +154,8 @@ int main(int argc, char **argv)
 static int read_options(struct client *client, int argc, char **argv)
 {
     const struct client_option options[] = {
-        {"--url", "http://IP:PORT/PATH", .word = &client->url},
+        {"--url", "http://IP:PORT/PATH, or https:// with --ca", .word = &client->url},
+        {"--ca", "FILE: who is to have signed the server's certificate, PEM", .word = &client->ca},
         {"--host", "the Host header, when it is another", .word = &client->host},
         {"--pages", "websockets at once", .number = &client->page_count},
         {"--seconds", "how long", .number = &client->seconds},
@@ -164,10 +176,11 @@ static int read_options(struct client *client, int argc, char **argv)
 
 static int resolve(struct client *client)
 {
-    const char *rest = str_starts(client->url, "http://") ? client->url + 7 : "";
+    const char *scheme = client->ca != NULL ? "https://" : "http://";
+    const char *rest = str_starts(client->url, scheme) ? client->url + strlen(scheme) : "";
     size_t bytes = strcspn(rest, "/");
     char host[256];
-    int64_t port = 80;
+    int64_t port = client->ca != NULL ? 443 : 80;
     str_format(host, sizeof host, "%.*s", (int)(bytes < 200 ? bytes : 200), rest);
     str_format(client->host_of_url, sizeof client->host_of_url, "%s", host);
     str_format(client->path, sizeof client->path, "%.500s",
@@ -178,12 +191,20 @@ static int resolve(struct client *client)
     client->address.sin_family = AF_INET;
     if ((colon != NULL && (str_to_i64(colon, &port) < 0 || port < 1 || port > 65535)) ||
         inet_pton(AF_INET, host, &client->address.sin_addr) != 1) {
-        fprintf(stderr, "ws-client: --url %s: must be http://IP:PORT/PATH\n", client->url);
+        fprintf(stderr,
+                "ws-client: --url %s: must be http://IP:PORT/PATH, or with --ca "
+                "https://IP:PORT/PATH\n",
+                client->url);
         return -1;
     }
     client->address.sin_port = htons((uint16_t)port);
     if (client->host == NULL)
         client->host = client->host_of_url;
+    struct error err = {0};
+    if (client->ca != NULL && tls_trust_open(client->ca, client->host, &client->trust, &err) < 0) {
+        fprintf(stderr, "ws-client: %s\n", err.text);
+        return -1;
+    }
     return 0;
 }
 
@@ -211,6 +232,8 @@ static void run(struct client *client)
         for (int i = 0; i < count; i++) {
             struct page *page = &client->pages[events[i].data.u64];
             if (page->fd >= 0 && page->state == PAGE_CONNECTING)
+                connected(client, page);
+            else if (page->fd >= 0 && page->state == PAGE_SHAKING)
                 shake(client, page);
             else if (page->fd >= 0)
                 hear(client, page);
@@ -262,16 +285,45 @@ static void begin(struct client *client, struct page *page, int64_t now_us)
         drop(client, page, WEBSOCKET_LOST);
 }
 
-static void shake(struct client *client, struct page *page)
+static void connected(struct client *client, struct page *page)
 {
-    char text[1024];
-    char key[25];
     int why = 0;
     socklen_t bytes = sizeof why;
     if (getsockopt(page->fd, SOL_SOCKET, SO_ERROR, &why, &bytes) < 0 || why != 0) {
         drop(client, page, WEBSOCKET_LOST);
         return;
     }
+    if (client->trust == NULL) {
+        upgrade(client, page);
+        return;
+    }
+    page->state = PAGE_SHAKING;
+    page->tls = tls_open(client->trust, page->fd);
+    if (page->tls == NULL)
+        drop(client, page, WEBSOCKET_LOST);
+    else
+        shake(client, page);
+}
+
+static void shake(struct client *client, struct page *page)
+{
+    struct error err = {0};
+    int rc = tls_shake(page->tls, &err);
+    if (rc > 0) {
+        upgrade(client, page);
+    } else if (rc == 0) {
+        watch(client, page, (uint32_t)(tls_writes(page->tls) ? EPOLLOUT : EPOLLIN));
+    } else {
+        if (client->tls_failed++ == 0)
+            fprintf(stderr, "ws-client: %s\n", err.text);
+        drop(client, page, WEBSOCKET_LOST);
+    }
+}
+
+static void upgrade(struct client *client, struct page *page)
+{
+    char text[1024];
+    char key[25];
     /* Any 24 letters of base64 that stand for 16 bytes. */
     str_format(key, sizeof key, "%011" PRIu64 "%011" PRIu64, next_random(client) % 100000000000,
                next_random(client) % 100000000000);
@@ -282,18 +334,23 @@ static void shake(struct client *client, struct page *page)
         "GET %.500s HTTP/1.1\r\nHost: %.200s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
         client->path, client->host, key);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(page - client->pages)};
-    (void)epoll_ctl(client->epoll, EPOLL_CTL_MOD, page->fd, &event);
+    watch(client, page, EPOLLIN);
     page->state = PAGE_HANDSHAKE;
     if (!bytes_add(&page->out, text, strlen(text), sizeof text) ||
-        bytes_send(&page->out, page->fd) < 0)
+        tls_send(page->tls, &page->out, page->fd) < 0)
         drop(client, page, WEBSOCKET_LOST);
+}
+
+static void watch(struct client *client, struct page *page, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)(page - client->pages)};
+    (void)epoll_ctl(client->epoll, EPOLL_CTL_MOD, page->fd, &event);
 }
 
 static void hear(struct client *client, struct page *page)
 {
     while (page->fd >= 0) {
-        ssize_t got = bytes_receive(&page->in, page->fd, IN_MAX);
+        ssize_t got = tls_receive(page->tls, &page->in, page->fd, IN_MAX);
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (got <= 0) {
@@ -406,7 +463,8 @@ static void say(struct client *client, struct page *page, int opcode, const char
     memcpy(masked, text, bytes);
     websocket_mask(masked, bytes, mask);
     if (!bytes_add(&page->out, head, websocket_head(opcode, bytes, mask, head), IN_MAX) ||
-        !bytes_add(&page->out, masked, bytes, IN_MAX) || bytes_send(&page->out, page->fd) < 0)
+        !bytes_add(&page->out, masked, bytes, IN_MAX) ||
+        tls_send(page->tls, &page->out, page->fd) < 0)
         drop(client, page, WEBSOCKET_LOST);
 }
 
@@ -423,6 +481,8 @@ static void drop(struct client *client, struct page *page, int code)
     } else {
         page->failures += page->failures < BACK_OFF_STEPS;
     }
+    tls_close(page->tls);
+    page->tls = NULL;
     if (page->fd >= 0)
         (void)close(page->fd);
     bytes_done(&page->in);
