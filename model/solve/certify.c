@@ -1,8 +1,12 @@
 #include "model/solve/certify.h"
 
+#include <math.h>
+
 #include "model/solve/dual.h"
 #include "model/solve/shape.h"
 
+static int without_prices(const struct shape *shape, struct arena *arena, bool *ret_enough,
+                          struct error *err);
 static void prices_of(const struct shape *shape, const double *row_price, double *price);
 
 int solve_certify(const struct reduced *reduced, struct arena *arena, struct solution *solution,
@@ -22,17 +26,46 @@ int solve_certify(const struct reduced *reduced, struct arena *arena, struct sol
     struct dual_result dual;
     struct error refused = {0};
     int rc = shape_build(reduced, arena, &shape, &refused);
+    bool enough = false;
     if (rc == 0) {
+        rc = without_prices(&shape, arena, &enough, &refused);
+    }
+    if (rc == 0 && !enough) {
         struct dual_options options = {.gap = 1e-7};
         rc = dual_solve(&shape.grid, &options, arena, &dual, &refused);
     }
     if (rc == ERR_NO_MEMORY) {
         return error_set(err, rc, 0, "%s", refused.text);
     }
-    if (rc == 0 && dual.possible) {
+    if (rc == 0 && !enough && dual.possible) {
         prices_of(&shape, dual.price, price);
     }
     return 0;
+}
+
+/* Most often no capacity binds: where what is cheapest without prices fits, no prices prove more.
+ */
+static int without_prices(const struct shape *shape, struct arena *arena, bool *ret_enough,
+                          struct error *err)
+{
+    const struct grid *grid = &shape->grid;
+    size_t rows = (size_t)grid->sites * RESOURCE_COUNT;
+    double *zero = arena_array(arena, rows, sizeof(double));
+    int64_t *load = arena_array(arena, rows, sizeof(int64_t));
+    int *choice = arena_array(arena, (size_t)grid->parts + 1, sizeof(int));
+    double bound;
+    if (zero == NULL || load == NULL || choice == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu prices", rows);
+    }
+    int rc = dual_bound(grid, zero, 1, arena, choice, &bound, err);
+    if (rc == 0 && isfinite(bound)) {
+        grid_load_of(grid, choice, load);
+        *ret_enough = true;
+        for (size_t row = 0; row < rows; row++) {
+            *ret_enough = *ret_enough && load[row] <= grid->capacity[row];
+        }
+    }
+    return rc;
 }
 
 /* A row's price is its tightest rule's, per unit of the problem's. */
