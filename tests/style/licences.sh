@@ -39,7 +39,7 @@ refuse() {
                         printf 'berth-solve: does not need libglpk: is this test blind?\n'
                     ;;
                 # Built where they are run and given to nobody: tests and benchmarks of the engine.
-                bench_dual | bench_primal | bench_public) ;;
+                bench_dual | bench_primal | bench_public | bench_whatif) ;;
                 test_dual* | test_primal* | test_engine*) ;;
                 *) refuse "$program" "berth-solve alone links GLPK (GPL-3)" libglpk ;;
             esac
