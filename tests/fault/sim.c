@@ -143,6 +143,7 @@ static bool waits(struct sim *sim, const struct sim_event *event)
         break;
     case SIM_TO_NODE:
     case SIM_ASK_HELLO:
+    case SIM_HELLO_HEARD:
     case SIM_RENEWED:
     case SIM_NODE_INSIDE:
         until_us = node->stopped_until_us > node->machine_until_us ? node->stopped_until_us
@@ -205,6 +206,10 @@ static void dispatch(struct sim *sim, struct sim_event *event)
             inside = (struct node_event){.kind = NODE_EV_HELLO_ASKED};
             sim_node_take(sim, event->node, &inside);
         }
+        break;
+    case SIM_HELLO_HEARD:
+        if (node->core != NULL && node->life == event->life)
+            node->hello_us = 0;
         break;
     case SIM_RENEWED:
         if (node->core != NULL && node->life == event->life) {

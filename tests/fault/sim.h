@@ -53,6 +53,7 @@ enum sim_kind {
     SIM_BEAT,         /* at the scheduler */
     SIM_TO_NODE,      /* a command */
     SIM_ASK_HELLO,    /* at the node */
+    SIM_HELLO_HEARD,  /* the answer to a hello, at the node */
     SIM_RENEWED,      /* the answer to a beat, at the node */
     SIM_NODE_INSIDE,  /* of the node's own shell; lost when the agent has died meanwhile */
     SIM_PROCESS,      /* a process does something */
@@ -231,6 +232,7 @@ struct sim_node {
     int64_t deadline_us; /* the machine's own, in the sim's time */
     uint64_t life;
     uint64_t seq;             /* of its last report */
+    int64_t hello_us;         /* of its last hello, until that is answered; 0: none is out */
     int64_t stopped_until_us; /* the agent; 0: runs */
     int64_t machine_until_us; /* all of it */
     int64_t parted_us;        /* until then, at least, its messages may have been lost */

@@ -297,7 +297,8 @@ bool sim_parted(const struct sim *sim, int index)
 void sim_bus(struct sim *sim, enum sim_kind kind, int index, const void *payload, size_t bytes)
 {
     struct sim_node *node = &sim->nodes[index];
-    bool to_node = kind == SIM_TO_NODE || kind == SIM_ASK_HELLO || kind == SIM_RENEWED;
+    bool to_node = kind == SIM_TO_NODE || kind == SIM_ASK_HELLO || kind == SIM_HELLO_HEARD ||
+                   kind == SIM_RENEWED;
     if (to_node ? node->deaf > 0 : node->mute > 0) {
         sim_fault_hit(sim, node->deaf > 0 && node->mute > 0 ? FAULT_PARTITION
                            : node->deaf > 0                 ? FAULT_DEAF

@@ -350,7 +350,7 @@ static void say_report(struct sim *sim, int index, const struct node_effect *eff
 
 static void say_hello(struct sim *sim, int index, const struct message_hello *hello)
 {
-    const struct sim_node *node = &sim->nodes[index];
+    struct sim_node *node = &sim->nodes[index];
     struct core_event event = {.kind = CORE_HELLO, .hello = *hello};
     str_format(event.hello.node, sizeof(event.hello.node), "%s", node->name);
     str_format(event.hello.site, sizeof(event.hello.site), "%s", node->site);
@@ -373,6 +373,7 @@ static void say_hello(struct sim *sim, int index, const struct message_hello *he
         if (one->handed != NULL)
             one->handed = arena_strdup(&sim->arena, one->handed);
     }
+    node->hello_us = sim->now_us;
     to_scheduler(sim, index, &event);
 }
 

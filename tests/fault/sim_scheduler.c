@@ -19,6 +19,8 @@
 #define IMAGE_EVERY 256
 #define IMAGE_KEEP  32 /* records replayed at least, so that a restart tests replay as well */
 
+#define HELLO_US (2 * US_PER_S) /* AGENT_HELLO_US */
+
 static bool leaves_at_once(const struct core_effect *effect);
 static void append(struct sim *sim, const struct core_event *event);
 static void sync_journal(struct sim *sim);
@@ -341,6 +343,8 @@ void sim_scheduler_message(struct sim *sim, const struct sim_event *event)
     if (step.kind == CORE_REPORT)
         liveness_report(sim->liveness, step.report.node, step.report.seq);
     sim_scheduler_take(sim, &step);
+    if (step.kind == CORE_HELLO && sim->core != NULL && !sim->options.plain)
+        sim_bus(sim, SIM_HELLO_HEARD, event->node, NULL, 0);
 }
 
 /* A node that the scheduler holds for lost: its ingress goes on by the routes that it has, and
@@ -402,6 +406,12 @@ void sim_scheduler_watch(struct sim *sim)
             node->machine_until_us > sim->now_us)
             continue;
         sim_beat(sim, i);
+        /* A hello without an answer is said again, as agent.c does. */
+        if (!sim->options.plain && node->hello_us != 0 &&
+            sim->now_us - node->hello_us >= HELLO_US) {
+            struct node_event again = {.kind = NODE_EV_HELLO_ASKED};
+            sim_node_take(sim, i, &again);
+        }
     }
     note_lost(sim, gap_us);
     if (sim->core != NULL && sim->scheduler_until_us <= sim->now_us)
