@@ -242,34 +242,40 @@ int64_t solver_timeout_us(const struct solver *solver)
 struct call {
     struct arena *arena;
     struct solution *solution;
-    int part_count;
+    const struct problem *problem;
     int rc;
     bool done;
 };
+
+/* A copy in the caller's arena of what lives as long as the job; NULL stays NULL. */
+static void *keep(struct call *call, const void *from, int count, size_t bytes, bool *copied)
+{
+    if (from == NULL) {
+        return NULL;
+    }
+    void *to = arena_array(call->arena, (size_t)count + 1, bytes);
+    if (to == NULL) {
+        *copied = false;
+        return NULL;
+    }
+    memcpy(to, from, (size_t)count * bytes);
+    return to;
+}
 
 static void call_handler(void *context, uint64_t id, const struct solution *solution)
 {
     (void)id;
     struct call *call = context;
     struct solution *out = call->solution;
-    size_t parts = (size_t)call->part_count;
+    const struct problem *problem = call->problem;
     call->done = true;
     *out = *solution;
-    if (solution->choice != NULL) {
-        out->choice = arena_array(call->arena, parts + 1, sizeof(int));
-        if (out->choice != NULL) {
-            memcpy(out->choice, solution->choice, parts * sizeof(int));
-        }
-    }
-    if (solution->conflict != NULL) {
-        size_t rules = (size_t)solution->conflict_count;
-        out->conflict = arena_array(call->arena, rules + 1, sizeof(int));
-        if (out->conflict != NULL) {
-            memcpy(out->conflict, solution->conflict, rules * sizeof(int));
-        }
-    }
-    bool copied = (solution->choice == NULL || out->choice != NULL) &&
-                  (solution->conflict == NULL || out->conflict != NULL);
+    bool copied = true;
+    out->choice = keep(call, solution->choice, problem->part_count, sizeof(int), &copied);
+    out->conflict = keep(call, solution->conflict, solution->conflict_count, sizeof(int), &copied);
+    out->price = keep(call, solution->price, problem->rule_count, sizeof(double), &copied);
+    out->meter_price =
+        keep(call, solution->meter_price, problem->meter_count, sizeof(double), &copied);
     call->rc = copied ? 0 : ERR_NO_MEMORY;
 }
 
@@ -277,7 +283,7 @@ int solver_call(struct solver *solver, const struct problem *problem, struct are
                 struct solution *ret_solution, struct error *err)
 {
     struct solution solution = {0};
-    struct call call = {.arena = arena, .solution = &solution, .part_count = problem->part_count};
+    struct call call = {.arena = arena, .solution = &solution, .problem = problem};
     int rc = solver_submit(solver, 0, problem, call_handler, &call, err);
     if (rc < 0) {
         return rc;
