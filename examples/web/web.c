@@ -26,6 +26,7 @@ static void close_door(struct web *web);
 static void accept_all(struct web *web);
 static void take_connection(struct web *web, int fd);
 static void tick(struct web *web, int64_t now_us);
+static int64_t tick_us(const struct web *web);
 static void tick_draining(struct web *web, int64_t now_us);
 static void watch_other(struct web *web, int fd);
 
@@ -65,7 +66,7 @@ void web_step(struct web *web, int also, int64_t timeout_us)
 {
     struct epoll_event events[EVENTS];
     watch_other(web, also);
-    int64_t wait_us = timeout_us < TICK_US ? timeout_us : TICK_US;
+    int64_t wait_us = timeout_us < tick_us(web) ? timeout_us : tick_us(web);
     int count = epoll_wait(web->epoll, events, EVENTS, (int)((wait_us + 999) / US_PER_MS));
     for (int i = 0; i < count; i++) {
         uint64_t which = events[i].data.u64;
@@ -211,6 +212,13 @@ static void take_connection(struct web *web, int fd)
 
 /* ---- time ---- */
 
+/* The longest sleep: short while idle connections are being ended one after the other. */
+static int64_t tick_us(const struct web *web)
+{
+    bool is_ending = web->state == WEB_DRAINING && web->listener < 0;
+    return is_ending ? US_PER_MS : TICK_US;
+}
+
 static void tick(struct web *web, int64_t now_us)
 {
     if (now_us - web->ticked_us < US_PER_MS)
@@ -253,11 +261,15 @@ static void tick_draining(struct web *web, int64_t now_us)
         if (web->open_count == before || now_us >= web->cut_at_us)
             close_door(web);
     }
-    for (int i = 0; web->listener < 0 && i < web->top; i++) {
+    /* Who sits in front closes its side of each, too, while it serves others: a few at a time. */
+    int ended = 0;
+    for (int i = 0; web->listener < 0 && i < web->top && ended < WEB_ENDS_A_TICK; i++) {
         struct web_connection *connection = &web->connections[i];
         if (connection->fd >= 0 && !connection->websocket && web_connection_idle(connection) &&
-            now_us - connection->last_us >= WEB_QUIET_US)
+            now_us - connection->last_us >= WEB_QUIET_US) {
             web_connection_end(web, connection);
+            ended++;
+        }
     }
     if (web->listener < 0 && web->open_count == 0)
         web->state = WEB_DRAINED;

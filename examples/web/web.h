@@ -13,8 +13,9 @@
  *
  * Draining: whoever comes is still answered, with "Connection: close", so that nobody runs into a
  * closed door while traffic is being turned away. The listener closes when nothing is under way and
- * nobody has asked anything for WEB_QUIET_US; idle connections end with it. Websockets stay, and
- * are told 1012 ("service restart") shortly before the drain's deadline. Drained is when no
+ * nobody has asked anything for WEB_QUIET_US; idle connections end then, WEB_ENDS_A_TICK in each
+ * millisecond: who holds hundreds of them has other requests to carry meanwhile. Websockets stay,
+ * and are told 1012 ("service restart") shortly before the drain's deadline. Drained is when no
  * connection is left; at the deadline what is left is cut.
  */
 #pragma once
@@ -36,6 +37,7 @@
 #define WEB_PPM             1000000
 #define WEB_WAIT_MAX_MS     60000
 #define WEB_QUIET_US        (200 * 1000)
+#define WEB_ENDS_A_TICK     2        /* idle connections that a drain ends in a millisecond */
 #define WEB_FAREWELL_US     US_PER_S /* for the other side to close, after the last answer */
 #define WEB_ID_BYTES        128      /* of a Request-Id; a longer one is answered 400 */
 
