@@ -277,6 +277,8 @@ static int restore(struct agent *agent, struct error *err)
     int count;
     arena_init(&arena, RECORDS_BYTES);
     int rc = store_load(&agent->store, &arena, &records, &count, err);
+    if (rc == 0)
+        rc = store_sweep(&agent->store, records, count, err);
     if (rc == 0) {
         struct node_event event;
         agent_event(&event, NODE_EV_STARTED, "");

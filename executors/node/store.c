@@ -22,6 +22,8 @@ static int load_epoch(struct store *store, struct error *err);
 static int save_epoch(struct store *store, struct epoch epoch, struct error *err);
 static int load_one(struct store *store, const char *name, struct arena *arena,
                     struct node_record *ret_record, struct error *err);
+static bool is_wanted(const struct store *store, const char *folder,
+                      const struct node_record *records, int count);
 static int remove_below(int at, const char *name);
 
 int store_open(const char *path, struct store *ret_store, struct error *err)
@@ -149,6 +151,31 @@ int store_erase_folder(struct store *store, const char *instance, struct error *
     return 0;
 }
 
+int store_sweep(struct store *store, const struct node_record *records, int count,
+                struct error *err)
+{
+    int again = openat(store->instances_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = again < 0 ? NULL : fdopendir(again);
+    if (folder == NULL) {
+        int why = errno;
+        if (again >= 0)
+            (void)close(again);
+        return error_set(err, ERR_IO, why, "read the folder of the instances");
+    }
+    int rc = 0;
+    const struct dirent *entry;
+    /* With as many as that, some may not have been read. */
+    while (rc == 0 && count < LIMIT_NODE_INSTANCES && (entry = readdir(folder)) != NULL) {
+        const char *name = entry->d_name;
+        if (str_equal(name, ".") || str_equal(name, "..") || is_wanted(store, name, records, count))
+            continue;
+        log_event(LOG_INFO, "folder.swept", "instance=%s", name);
+        rc = store_erase_folder(store, name, err);
+    }
+    (void)closedir(folder);
+    return rc;
+}
+
 int store_instance_fd(struct store *store, const char *instance, struct error *err)
 {
     int fd = -1;
@@ -230,6 +257,18 @@ static int load_one(struct store *store, const char *name, struct arena *arena,
     rc = wire_decode(&node_record_shape, text, bytes, 0, arena, ret_record, err);
     free(text);
     return rc;
+}
+
+/* A record that was moved aside may have been of a copy that still runs. */
+static bool is_wanted(const struct store *store, const char *folder,
+                      const struct node_record *records, int count)
+{
+    char aside[NAME_MAX + 32];
+    for (int i = 0; i < count; i++)
+        if (str_equal(records[i].instance, folder))
+            return records[i].want != NODE_WANT_GONE || records[i].spec.workload[0] != 0;
+    str_format(aside, sizeof(aside), "%s.json.damaged", folder);
+    return faccessat(store->records_fd, aside, F_OK, 0) == 0;
 }
 
 /* Removes a folder of ours and what the workload left in it; follows no link. */

@@ -32,6 +32,10 @@ void store_close(struct store *store);
  * (<name>.damaged), logged, and left out. */
 int store_load(struct store *store, struct arena *arena, struct node_record **ret_records,
                int *ret_count, struct error *err) WARN_UNUSED;
+/* Removes the folders that no record of these wants: an agent died between the record, or the
+ * tombstone in its place, and the folder. To be called with all that store_load gave. */
+int store_sweep(struct store *store, const struct node_record *records, int count,
+                struct error *err) WARN_UNUSED;
 int store_save(struct store *store, const struct node_record *record,
                struct error *err) WARN_UNUSED;
 /* The record and the instance's folder with all that is in it; `epoch` is kept first. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -28,6 +29,8 @@ static pid_t spawn(const struct cluster *cluster, const char *log, const char *c
 static void go_apart(struct cluster *cluster);
 static int enter_far(void *context);
 static void guard_start(struct cluster *cluster);
+static void disks_mount(const struct cluster *cluster);
+static void disks_unmount(const struct cluster *cluster);
 static void users_make(struct cluster *cluster);
 static void world_write(const struct cluster *cluster);
 static void server_write(const struct cluster *cluster, bool leaf, char **ret_text);
@@ -98,6 +101,8 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
     cluster->operator_bus = cluster_connect(cluster, CLUSTER_USER_OPERATOR, cluster->hub.url);
     if (!cluster->options.no_scheduler)
         cluster_scheduler_start(cluster);
+    if (cluster->options.node_disk_mib > 0)
+        disks_mount(cluster);
     for (int i = 0; i < CLUSTER_NODES; i++)
         cluster_node_start(cluster, i);
     if (!cluster->options.no_scheduler)
@@ -117,6 +122,8 @@ void cluster_done(struct cluster *cluster)
         netns_cut(&cluster->netns, NETNS_WHOLE);
     if (cluster->hub.folder[0] != 0)
         cluster_sweep(cluster->hub.folder, cluster->cgroup);
+    if (cluster->options.node_disk_mib > 0 && cluster->hub.folder[0] != 0)
+        disks_unmount(cluster);
     const char *keep = getenv("BERTH_TEST_KEEP");
     if (keep != NULL && cluster->hub.folder[0] != 0) {
         print_message("kept: %s\n", cluster->hub.folder);
@@ -132,6 +139,26 @@ void cluster_done(struct cluster *cluster)
         waitpid(cluster->guard_pid, NULL, 0);
     }
     *cluster = (struct cluster){0};
+}
+
+static void disks_mount(const struct cluster *cluster)
+{
+    char path[700], options[64];
+    str_format(options, sizeof(options), "size=%dm,mode=0700", cluster->options.node_disk_mib);
+    for (int i = 0; i < CLUSTER_NODES; i++) {
+        str_format(path, sizeof(path), "%s/%s", cluster->hub.folder, cluster->nodes[i].name);
+        if (mkdir(path, 0700) < 0 || mount("berth-test", path, "tmpfs", 0, options) < 0)
+            fail_msg("a disk for %s: %s", cluster->nodes[i].name, strerror(errno));
+    }
+}
+
+static void disks_unmount(const struct cluster *cluster)
+{
+    char path[700];
+    for (int i = 0; i < CLUSTER_NODES; i++) {
+        str_format(path, sizeof(path), "%s/%s", cluster->hub.folder, cluster->nodes[i].name);
+        (void)umount2(path, MNT_DETACH);
+    }
 }
 
 /* ---- programs ---- */

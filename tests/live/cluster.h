@@ -46,6 +46,8 @@ struct cluster_options {
     int64_t healthy_min_ms;    /* of the world's policy; 0: 500 */
     int64_t node_timeout_ms;   /* of the world's policy; 0: 10 s */
     const char *scheduler_dir; /* NULL: below the folder */
+    int node_disk_mib; /* each node's folder is a tmpfs of its own of so much; the caller is in a
+                          mount namespace of its own; 0: a folder */
     bool no_scheduler;
     bool apart; /* the leaf and its node in a network namespace; the wire has the delays */
     bool ingress[CLUSTER_NODES]; /* these nodes are ingresses, each with a HAProxy of its own */

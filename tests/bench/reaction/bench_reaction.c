@@ -37,6 +37,7 @@
 #define METRICS_STEP_US US_PER_S /* a tenth of metrics' windows of 10 s */
 #define MISSING_US      (30 * US_PER_S)
 #define QUIET_US        US_PER_S
+#define TOLD_EVERY      25 /* changes; all take some four minutes */
 
 enum {
     ALL,
@@ -172,6 +173,11 @@ static void bench(void **state)
     for (int i = 0; i < trials && i < apps; i++) {
         request_floor();
         trial(i, &log_at);
+        if ((i + 1) % TOLD_EVERY == 0) {
+            printf("%d of %d changes after %.0f s\n", i + 1, (int)(trials < apps ? trials : apps),
+                   (double)(clock_mono_now().us - began_us) / 1e6);
+            fflush(stdout);
+        }
     }
     print_all();
 }

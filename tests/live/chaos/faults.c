@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -47,6 +48,9 @@ static bool cut_one_way(struct chaos *chaos, struct fault_now *now);
 static void heal(struct chaos *chaos, const struct fault_now *now);
 static bool disk_fill(struct chaos *chaos, struct fault_now *now);
 static void disk_free(struct chaos *chaos, const struct fault_now *now);
+static bool node_disk_fill(struct chaos *chaos, struct fault_now *now);
+static void node_disk_free(struct chaos *chaos, const struct fault_now *now);
+static bool fill(const char *folder);
 static void nothing(struct chaos *chaos, const struct fault_now *now);
 
 const struct fault chaos_faults[] = {
@@ -80,6 +84,9 @@ const struct fault chaos_faults[] = {
      .hold_min_us = LONG_US, .hold_max_us = LONG_US, .begin = cut_one_way, .end = heal},
     {"journal's disk full", .hold_min_us = 0, .hold_max_us = SHORT_US, .begin = disk_fill,
      .end = disk_free},
+    /* Its agent ends at the first record that it cannot keep; workloads go on. */
+    {"node's disk full", .parts = true, .hold_min_us = 0, .hold_max_us = SHORT_US,
+     .begin = node_disk_fill, .end = node_disk_free},
 };
 const int chaos_fault_count = sizeof chaos_faults / sizeof chaos_faults[0];
 
@@ -229,18 +236,8 @@ static void heal(struct chaos *chaos, const struct fault_now *now)
 
 static bool disk_fill(struct chaos *chaos, struct fault_now *now)
 {
-    static const char block[4096];
-    char path[800];
     (void)now;
-    if (chaos->disk[0] == 0)
-        return false;
-    str_format(path, sizeof path, "%s/filler", chaos->disk);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (write(fd, block, sizeof block) > 0)
-        ;
-    close(fd);
-    return true;
+    return chaos->disk[0] != 0 && fill(chaos->disk);
 }
 
 static void disk_free(struct chaos *chaos, const struct fault_now *now)
@@ -249,6 +246,50 @@ static void disk_free(struct chaos *chaos, const struct fault_now *now)
     (void)now;
     str_format(path, sizeof path, "%s/filler", chaos->disk);
     assert_int_equal(unlink(path), 0);
+}
+
+static bool node_disk_fill(struct chaos *chaos, struct fault_now *now)
+{
+    char folder[700];
+    const struct cluster *cluster = &chaos->cluster;
+    str_format(folder, sizeof folder, "%s/%s", cluster->hub.folder, cluster->nodes[now->node].name);
+    return cluster->options.node_disk_mib > 0 && fill(folder);
+}
+
+/* Whoever looks after the machine starts an agent again that has ended. */
+static void node_disk_free(struct chaos *chaos, const struct fault_now *now)
+{
+    char path[800];
+    struct cluster_node *node = &chaos->cluster.nodes[now->node];
+    str_format(path, sizeof path, "%s/%s/filler", chaos->cluster.hub.folder, node->name);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < 50; i++) {
+        if (waitpid(node->pid, NULL, WNOHANG) == node->pid) {
+            node->pid = 0;
+            cluster_node_start(&chaos->cluster, now->node);
+            return;
+        }
+        cluster_pause(10 * US_PER_MS);
+    }
+}
+
+/* To the last byte, most of it at once. */
+static bool fill(const char *folder)
+{
+    static const char block[4096];
+    char path[800];
+    off_t end = 0;
+    str_format(path, sizeof path, "%s/filler", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (off_t step = (off_t)1 << 30; step >= (off_t)sizeof block; step /= 2)
+        while (posix_fallocate(fd, end, step) == 0)
+            end += step;
+    assert_true(lseek(fd, 0, SEEK_END) == end);
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    close(fd);
+    return true;
 }
 
 static void nothing(struct chaos *chaos, const struct fault_now *now)

@@ -39,6 +39,7 @@ extern const struct fault chaos_faults[];
 extern const int chaos_fault_count;
 
 #define CHAOS_NODE_TIMEOUT_MS 6000
+#define CHAOS_NODE_DISK_MIB   1024
 
 uint64_t chaos_random(struct chaos *chaos, uint64_t below);
 /* Mounts the small disk in a mount namespace of this process alone; false when that is not

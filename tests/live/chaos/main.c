@@ -112,6 +112,7 @@ int main(int argc, char **argv)
                                       .healthy_min_ms = 300,
                                       .node_timeout_ms = CHAOS_NODE_TIMEOUT_MS,
                                       .scheduler_dir = disk ? chaos.disk : NULL,
+                                      .node_disk_mib = disk ? CHAOS_NODE_DISK_MIB : 0,
                                       .ingress = {true, false}};
     if (!cluster_start_apart(&chaos.cluster, &options))
         cluster_start(&chaos.cluster, &options);
