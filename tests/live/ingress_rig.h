@@ -48,6 +48,23 @@ struct ingress_rig_server {
     int mode;
     int weight;
 };
+/* Lists of them, of servers of web_rig.h. */
+#define RIG_SERVE(web)                           \
+    {                                            \
+        (web).name, (web).port, ROUTE_SERVE, 256 \
+    }
+#define RIG_PROBE(web)                         \
+    {                                          \
+        (web).name, (web).port, ROUTE_PROBE, 0 \
+    }
+#define RIG_DRAIN(web)                         \
+    {                                          \
+        (web).name, (web).port, ROUTE_DRAIN, 0 \
+    }
+#define RIG_ROUTE(rig, name, host, path, ...)                                            \
+    ingress_rig_route(rig, name, host, path, (struct ingress_rig_server[]){__VA_ARGS__}, \
+                      (int)(sizeof((struct ingress_rig_server[]){__VA_ARGS__}) /         \
+                            sizeof(struct ingress_rig_server)))
 /* The route of workload `name`, sent and waited for; the code of the answer or of the refusal. */
 int ingress_rig_route(struct ingress_rig *rig, const char *name, const char *host, const char *path,
                       const struct ingress_rig_server *servers, int count);

@@ -19,47 +19,7 @@
 #include "tests/live/ingress_rig.h"
 #include "tests/live/web_rig.h"
 
-#define SERVE(i)                             \
-    {                                        \
-        (i).name, (i).port, ROUTE_SERVE, 256 \
-    }
-#define PROBE(i)                           \
-    {                                      \
-        (i).name, (i).port, ROUTE_PROBE, 0 \
-    }
-#define DRAIN(i)                           \
-    {                                      \
-        (i).name, (i).port, ROUTE_DRAIN, 0 \
-    }
-#define ROUTE(rig, name, host, path, ...)                                                \
-    ingress_rig_route(rig, name, host, path, (struct ingress_rig_server[]){__VA_ARGS__}, \
-                      (int)(sizeof((struct ingress_rig_server[]){__VA_ARGS__}) /         \
-                            sizeof(struct ingress_rig_server)))
-
 static struct web_board *board;
-
-static int status_of(const struct ingress_rig *rig, const char *host, const char *path,
-                     struct web_answer *answer)
-{
-    char head[1024];
-    str_format(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host);
-    return web_get(rig->port, head, answer);
-}
-
-static int64_t requests_of(const struct web_server *server)
-{
-    return atomic_load(&board->requests[server->index]);
-}
-
-static void assert_whole(const struct web_load_result *result)
-{
-    if (result->lost != 0 || result->duplicated != 0)
-        print_error("lost %lld, twice %lld of %lld; the first: %s\n", (long long)result->lost,
-                    (long long)result->duplicated, (long long)result->sent, result->first_error);
-    assert_int_equal(result->lost, 0);
-    assert_int_equal(result->duplicated, 0);
-    assert_true(result->answered > 0);
-}
 
 /* One request, said and not read. */
 static int ask(const struct ingress_rig *rig, const char *text)
@@ -101,7 +61,7 @@ static void test_owners_under_load(void **state)
     ingress_rig_open(&rig);
     web_start(board, 0, "a", (struct web_how){0}, &servers[0]);
     web_start(board, 1, "b", (struct web_how){0}, &servers[1]);
-    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(servers[0])), 0);
+    assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_SERVE(servers[0])), 0);
     atomic_store(&board->next, 0);
     memset((void *)board->carried_out, 0, 1 << 20);
     struct web_load *load = web_load_start(board, (struct web_load_options){.port = rig.port,
@@ -112,26 +72,27 @@ static void test_owners_under_load(void **state)
     for (int i = 0; i < 50; i++) {
         const struct web_server *from = &servers[i % 2];
         const struct web_server *to = &servers[1 - i % 2];
-        struct ingress_rig_server old = DRAIN(*from);
-        int64_t seen = requests_of(from);
-        INGRESS_RIG_WAIT(&rig, requests_of(from) > seen + 20);
+        struct ingress_rig_server old = RIG_DRAIN(*from);
+        int64_t seen = web_requests(board, from);
+        INGRESS_RIG_WAIT(&rig, web_requests(board, from) > seen + 20);
         assert_int_equal(ingress_rig_pause(&rig, "web", "shop.test", "/", &old, 1), 0);
         /* What was assigned before ends; then it is frozen, and is asked no more. */
         int64_t answered;
         do {
-            answered = requests_of(from);
+            answered = web_requests(board, from);
             for (int turn = 0; turn < 5; turn++)
                 ingress_rig_turn(&rig, 5);
-        } while (requests_of(from) != answered);
+        } while (web_requests(board, from) != answered);
         for (int turn = 0; turn < 5; turn++)
             ingress_rig_turn(&rig, 5);
-        assert_int_equal(requests_of(from), answered);
-        assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", DRAIN(*from), SERVE(*to)), 0);
-        assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(*to)), 0);
-        assert_int_equal(requests_of(from), answered);
+        assert_int_equal(web_requests(board, from), answered);
+        assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_DRAIN(*from), RIG_SERVE(*to)),
+                         0);
+        assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_SERVE(*to)), 0);
+        assert_int_equal(web_requests(board, from), answered);
     }
     web_load_stop(load, &result);
-    assert_whole(&result);
+    assert_true(web_load_is_whole(&result));
     web_stop(&servers[0]);
     web_stop(&servers[1]);
     ingress_rig_done(&rig);
@@ -175,7 +136,7 @@ static void test_hold_has_an_end(void **state)
             }
     }
     /* The owner is there: the two that wait are served. */
-    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(server)), 0);
+    assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_SERVE(server)), 0);
     for (int i = 0; i < 3; i++) {
         if (crowd[i] < 0)
             continue;
@@ -207,7 +168,7 @@ static void test_hold_and_its_route(void **state)
     assert_false(has_answer(waiting) || has_answer(other));
     /* Its slot is another workload's by then. */
     assert_int_equal(ingress_rig_gone(&rig, "web"), 0);
-    assert_int_equal(ROUTE(&rig, "next", "next.test", "/", SERVE(server)), 0);
+    assert_int_equal(RIG_ROUTE(&rig, "next", "next.test", "/", RIG_SERVE(server)), 0);
     INGRESS_RIG_WAIT(&rig, has_answer(waiting) && has_answer(other));
     answer_of(waiting, text, sizeof(text));
     assert_true(str_starts(text, "HTTP/1.1 404 "));
@@ -219,11 +180,11 @@ static void test_hold_and_its_route(void **state)
     INGRESS_RIG_WAIT(&rig, rig.ups > ups);
     waiting = ask(&rig, "GET /x HTTP/1.1\r\nHost: shop.test\r\n\r\n");
     /* A probe names its server and waits for nobody. */
-    struct ingress_rig_server probed = PROBE(server);
+    struct ingress_rig_server probed = RIG_PROBE(server);
     assert_int_equal(ingress_rig_pause(&rig, "web", "shop.test", "/", &probed, 1), 0);
     assert_int_equal(ingress_rig_probe(&rig, "shop.test", "/berth", "a", 2), 2);
     assert_false(has_answer(waiting));
-    assert_int_equal(ROUTE(&rig, "web", "shop.test", "/", SERVE(server)), 0);
+    assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_SERVE(server)), 0);
     INGRESS_RIG_WAIT(&rig, has_answer(waiting));
     answer_of(waiting, text, sizeof(text));
     assert_true(str_starts(text, "HTTP/1.1 200 "));
@@ -231,7 +192,7 @@ static void test_hold_and_its_route(void **state)
     ingress_rig_make(&rig, ",hold=0");
     ingress_rig_open(&rig);
     assert_int_equal(ingress_rig_pause(&rig, "web", "shop.test", "/", NULL, 0), 0);
-    assert_int_equal(status_of(&rig, "shop.test", "/", &answer), 503);
+    assert_int_equal(web_status(rig.port, "shop.test", "/", &answer), 503);
     ingress_rig_done(&rig);
     web_stop(&server);
 }

@@ -145,6 +145,18 @@ int web_get(int port, const char *head, struct web_answer *ret_answer)
     return ret_answer->status;
 }
 
+int web_status(int port, const char *host, const char *path, struct web_answer *ret_answer)
+{
+    char head[1024];
+    str_format(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host);
+    return web_get(port, head, ret_answer);
+}
+
+int64_t web_requests(struct web_board *board, const struct web_server *server)
+{
+    return atomic_load(&board->requests[server->index]);
+}
+
 int web_socket(int port, const char *host)
 {
     char text[512];
@@ -229,6 +241,16 @@ void web_load_stop(struct web_load *load, struct web_load_result *ret_result)
     free(all);
     free(load);
     *ret_result = total;
+}
+
+bool web_load_is_whole(const struct web_load_result *result)
+{
+    bool whole = result->lost == 0 && result->duplicated == 0 && result->answered > 0;
+    if (!whole)
+        fprintf(stderr, "lost %lld, twice %lld, answered %lld of %lld; the first: %s\n",
+                (long long)result->lost, (long long)result->duplicated, (long long)result->answered,
+                (long long)result->sent, result->first_error);
+    return whole;
 }
 
 static void die(const char *what)

@@ -52,6 +52,10 @@ struct web_answer {
     char body[256];
 };
 int web_get(int port, const char *head, struct web_answer *ret_answer);
+/* A GET of that path; the status, or -1. */
+int web_status(int port, const char *host, const char *path, struct web_answer *ret_answer);
+/* So many has that server been asked. */
+int64_t web_requests(struct web_board *board, const struct web_server *server);
 
 /* An upgraded connection through `port`; -1: refused. */
 int web_socket(int port, const char *host);
@@ -80,3 +84,5 @@ struct web_load_result {
 struct web_load *web_load_start(struct web_board *board, struct web_load_options options);
 int64_t web_load_answered(const struct web_load *load); /* so far */
 void web_load_stop(struct web_load *load, struct web_load_result *ret_result);
+/* Something was answered, nothing lost and nothing carried out twice; else says so. */
+bool web_load_is_whole(const struct web_load_result *result);
