@@ -3,14 +3,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/solve/dual_cells.h"
 #include "model/solve/dual_climb.h"
 #include "model/solve/dual_tree.h"
 
 #define PRICE_MAX 1e100
 
-static int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
-                      struct error *err);
-static void dual_end(struct dual *dual, struct arena *arena);
 static int check_prices(const struct grid *grid, const double *price, struct error *err);
 static int check_threads(int threads, struct error *err);
 static int check_options(const struct dual_options *options, struct error *err);
@@ -36,7 +34,11 @@ int dual_solve(const struct grid *grid, const struct dual_options *options, stru
         memcpy(result.price, options->start, rows * sizeof(double));
     }
     rc = rc == 0 ? dual_scale_init(&dual, err) : rc;
-    rc = rc == 0 ? dual_climb(&dual, options, &result, err) : rc;
+    if (rc == 0 && dual_cells_pay(&dual)) {
+        rc = dual_cells_climb(&dual, options, &result, err);
+    } else if (rc == 0) {
+        rc = dual_climb(&dual, options, &result, err);
+    }
     if (rc == 0) {
         result.sweeps = dual.sweeps;
         *ret_result = result;
@@ -69,8 +71,8 @@ int dual_no_memory(struct error *err)
     return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of a placement problem");
 }
 
-static int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
-                      struct error *err)
+int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
+               struct error *err)
 {
     memset(dual, 0, sizeof(*dual));
     dual->grid = grid;
@@ -93,7 +95,7 @@ static int dual_begin(const struct grid *grid, int threads, struct arena *arena,
     return rc == 0 ? dual_least_init(dual, err) : rc;
 }
 
-static void dual_end(struct dual *dual, struct arena *arena)
+void dual_end(struct dual *dual, struct arena *arena)
 {
     dual_pool_destroy(dual->pool);
     arena->fail_after = dual->work.fail_after;

@@ -92,6 +92,7 @@ struct dual {
     struct dual_lane lane[DUAL_LANES];
     bool wide; /* the processor has AVX2: the same bits, in fewer steps */
     double sweeps;
+    double *near_cost; /* dual_cells.h; NULL: nobody asks */
 
     /* Made by dual_scale_init, for a search only. */
     uint32_t *low; /* [part] its least open cost */
@@ -108,6 +109,11 @@ struct dual {
     float *soft_by;                /* [resources * stride] */
     int lanes;                     /* that have a curve of their own */
 };
+
+/* dual.c: what every call makes first and ends with, also after dual_begin failed. */
+int dual_begin(const struct grid *grid, int threads, struct arena *arena, struct dual *dual,
+               struct error *err) WARN_UNUSED;
+void dual_end(struct dual *dual, struct arena *arena);
 
 /* What the parts pay at prices. */
 struct dual_least {

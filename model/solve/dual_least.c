@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "model/solve/dual_cells.h"
 #include "model/solve/dual_near.h"
 #include "model/solve/dual_tree.h"
 
@@ -265,7 +266,7 @@ static void least_app(const struct least_run *run, struct dual_lane *lane, int a
                               .sum = lane->sum,
                               .row = lane->row,
                               .cell = lane->cell};
-    double least = dual_app_least(&at);
+    double least = tree->copied[app] ? dual_app_least_divided(&at) : dual_app_least(&at);
     int first = tree->first[app];
     if (!(least < INFINITY)) {
         lane->stuck = lane->stuck < 0 ? tree->step[first].part : lane->stuck;
@@ -280,6 +281,9 @@ static void least_app(const struct least_run *run, struct dual_lane *lane, int a
         if (tree->step[i].own) {
             take(run, lane, tree->step[i].part, lane->cell[i - first]);
         }
+    }
+    if (dual->near_cost != NULL) {
+        dual_cells_keep(&at, dual->near_cost);
     }
 }
 

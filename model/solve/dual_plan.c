@@ -4,6 +4,9 @@
 
 #include "model/solve/dual_tree.h"
 
+/* Additions that dividing apps with copies may take in a sweep, and eliminations of one app. */
+#define TRIES_WORK 4e8
+
 struct ints {
     int *at;
     int count;
@@ -38,6 +41,7 @@ static bool eliminate(struct plan *plan, int part);
 static bool bucket(struct plan *plan, int part, struct ints *factors, bool own);
 static bool resolve(struct plan *plan);
 static bool pairs_make(struct plan *plan);
+static void slow_first(struct plan *plan, struct dual_step *step);
 
 int dual_plan(const struct grid *grid, struct arena *arena, struct dual_tree **ret_tree,
               struct error *err)
@@ -255,7 +259,7 @@ static bool is_small(const struct plan *plan, int part, const struct ints *scope
     for (int i = 0; i < scope->count; i++) {
         cells *= grid_cells(plan->grid, scope->at[i]);
     }
-    return scope->count <= 1 || (scope->count <= DUAL_NEAR_MAX && cells <= (double)DUAL_TABLE_MAX);
+    return scope->count <= 1 || (scope->count <= DUAL_NEAR_MAX && cells <= DUAL_TABLE_MAX);
 }
 
 /* A part goes; what mentions it is divided among as many copies as the size of tables asks for. */
@@ -296,7 +300,6 @@ static bool eliminate(struct plan *plan, int part)
         if (!bucket(plan, part, &taken, own)) {
             return false;
         }
-        plan->tree->relaxed = plan->tree->relaxed || !own;
         own = false;
         open = left;
     } while (open.count > 0);
@@ -387,6 +390,34 @@ static void source_resolve(struct plan *plan, int index)
             }
         }
     }
+    slow_first(plan, step);
+}
+
+static bool mentions_last(const struct plan *plan, const struct dual_step *step,
+                          const struct dual_source *source)
+{
+    int places = source->link >= 0 ? 1 : plan->tree->step[source->step].near_count - 1;
+    bool last = false;
+    for (int k = 0; k < places; k++) {
+        last = last || source->place[k] == step->near_count - 1;
+    }
+    return last;
+}
+
+/* Sources that do not mention the last near come first, in their order. */
+static void slow_first(struct plan *plan, struct dual_step *step)
+{
+    struct dual_source *source = plan->tree->source + step->source_first;
+    for (int i = 0; i < step->source_count; i++) {
+        struct dual_source moved = source[i];
+        if (mentions_last(plan, step, &moved)) {
+            continue;
+        }
+        for (int k = i; k > step->source_slow; k--) {
+            source[k] = source[k - 1];
+        }
+        source[step->source_slow++] = moved;
+    }
 }
 
 /* Backwards: which copies of the parts near a step are meant. That of its consumer is known; the
@@ -414,7 +445,8 @@ static bool resolve(struct plan *plan)
     struct dual_tree *tree = plan->tree;
     tree->source =
         arena_array(plan->arena, (size_t)plan->source_link.count + 1, sizeof(*tree->source));
-    if (tree->source == NULL) {
+    tree->copied = arena_array(plan->arena, (size_t)tree->apps + 1, sizeof(bool));
+    if (tree->source == NULL || tree->copied == NULL) {
         return false;
     }
     for (int index = plan->steps - 1; index >= 0; index--) {
@@ -423,9 +455,11 @@ static bool resolve(struct plan *plan)
     for (int index = 0; index < plan->steps; index++) {
         source_resolve(plan, index);
     }
+    double copied = 0;
     for (int app = 0; app < tree->apps; app++) {
         size_t at = 0;
         double operations = 0;
+        double work = 0;
         for (int index = tree->first[app]; index < tree->first[app + 1]; index++) {
             struct dual_step *step = &tree->step[index];
             int cells = grid_cells(grid, step->part);
@@ -440,10 +474,18 @@ static bool resolve(struct plan *plan)
             }
             at += step->out_count > 0 ? step->out_count + DUAL_PAD : 0;
             operations += 2 + 3 * step->source_count;
+            work += (double)cells * (double)(step->out_count > 0 ? step->out_count : 1);
+            tree->copied[app] = tree->copied[app] || !step->own;
         }
         tree->scratch = at > tree->scratch ? at : tree->scratch;
         tree->rounding = operations > tree->rounding ? operations : tree->rounding;
+        tree->work += work;
+        copied += tree->copied[app] ? work : 0;
+        tree->relaxed = tree->relaxed || tree->copied[app];
     }
+    tree->tries = (int)fmin(fmax(TRIES_WORK / fmax(copied, 1), 1), DUAL_TRIES_MAX);
+    tree->head_at = tree->scratch;
+    tree->scratch += (size_t)tree->near_cells;
     tree->zero = arena_array(plan->arena, (size_t)tree->near_cells + 1, sizeof(double));
     return tree->zero != NULL;
 }

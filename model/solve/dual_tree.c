@@ -10,6 +10,8 @@ static const double *source_row(const struct dual_app_run *run, const struct dua
                                 double *ret_times);
 static double combine(const struct dual_app_run *run, const struct dual_step *step,
                       const int *near);
+static double combine_from(const struct dual_app_run *run, const struct dual_step *step,
+                           const int *near, int first, int count, const double *value, double *sum);
 static void leave(const struct dual_app_run *run, const struct dual_step *step);
 
 /* Sets near[] to the next combination of cells, the last part's fastest; false: that was all. */
@@ -43,6 +45,11 @@ double dual_app_least(struct dual_app_run *run)
         for (size_t c = cells; c < cells + DUAL_PAD; c++) {
             value[c] = INFINITY;
         }
+        for (const struct dual_limit *limit = run->limit; limit != NULL; limit = limit->before) {
+            for (size_t c = 0; limit->part == step->part && c < cells; c++) {
+                value[c] = ((int)c == limit->cell) == limit->only ? value[c] : INFINITY;
+            }
+        }
     }
     double sum = 0;
     for (int index = from; index < to; index++) {
@@ -56,14 +63,89 @@ double dual_app_least(struct dual_app_run *run)
     return sum;
 }
 
+/* A branch of a divided app. */
+struct branch {
+    struct dual_limit limit;
+    double least;
+    int part; /* whose copies do not agree in its best assignment; -1: they do */
+    int cell; /* of the first copy */
+    bool open;
+};
+
+static void try_branch(struct dual_app_run *run, struct branch *branch, const struct branch *from)
+{
+    const struct dual_tree *tree = run->tree;
+    run->limit = from != NULL ? &branch->limit : NULL;
+    branch->least = dual_app_least(run);
+    branch->open = branch->least < INFINITY;
+    branch->part = -1;
+    if (!branch->open) {
+        return;
+    }
+    dual_app_choose(run, NULL);
+    int first = tree->first[run->app];
+    for (int i = tree->first[run->app + 1] - 1; i >= first; i--) {
+        const struct dual_step *copy = &tree->step[i];
+        for (int k = first; !copy->own && k < i; k++) {
+            bool first_copy = tree->step[k].part == copy->part && tree->step[k].own;
+            if (first_copy && run->cell[k - first] != run->cell[i - first]) {
+                branch->part = copy->part;
+                branch->cell = run->cell[k - first];
+                return;
+            }
+        }
+    }
+}
+
+double dual_app_least_divided(struct dual_app_run *run)
+{
+    struct branch branches[DUAL_TRIES_MAX + 2];
+    int count = 1;
+    int best = 0;
+    try_branch(run, &branches[0], NULL);
+    while (branches[best].open && branches[best].part >= 0 && count + 1 < run->tree->tries) {
+        struct branch *from = &branches[best];
+        from->open = false;
+        for (int i = 0; i < 2; i++) {
+            struct branch *to = &branches[count++];
+            to->limit = (struct dual_limit){.before = best > 0 ? &from->limit : NULL,
+                                            .part = from->part,
+                                            .cell = from->cell,
+                                            .only = i == 0};
+            try_branch(run, to, from);
+        }
+        for (int i = 0; i < count; i++) {
+            bool better = branches[i].open &&
+                          (!branches[best].open || branches[i].least < branches[best].least);
+            best = better ? i : best;
+        }
+    }
+    if (!branches[best].open) {
+        run->limit = NULL;
+        return INFINITY;
+    }
+    /* Its tables are what the assignment is read from. */
+    run->limit = best > 0 ? &branches[best].limit : NULL;
+    double least = count > 1 ? dual_app_least(run) : branches[best].least;
+    run->limit = NULL;
+    return least;
+}
+
 /* The table that a step leaves; where that is over one part, it is added to the part's own. */
 static void leave(const struct dual_app_run *run, const struct dual_step *step)
 {
     int near[DUAL_NEAR_MAX] = {0};
     double *out = run->scratch + step->out_at;
+    double *head = run->scratch + run->tree->head_at;
+    int slow = step->source_slow;
+    int fast = step->source_count - slow;
+    const double *own = run->scratch + step->value_at;
     size_t at = 0;
     do {
-        out[at++] = combine(run, step, near);
+        if (slow > 0 && near[step->near_count - 1] == 0) {
+            (void)combine_from(run, step, near, 0, slow, own, head);
+        }
+        out[at++] = combine_from(run, step, near, slow, fast, slow > 0 ? head : own, run->sum);
     } while (turn(run, step, near));
     if (step->near_count == 1) {
         double *value = run->scratch + run->tree->step[step->consumer].value_at;
@@ -150,25 +232,32 @@ static double combine_plain(double *sum, const double *value, const double *row,
 /* Fills run->sum with what each cell of the step's part costs beside near cells; the least. */
 static double combine(const struct dual_app_run *run, const struct dual_step *step, const int *near)
 {
+    return combine_from(run, step, near, 0, step->source_count, run->scratch + step->value_at,
+                        run->sum);
+}
+
+/* Adds `count` sources of a step, from the first-th, to value[]; the least of the sums. */
+static double combine_from(const struct dual_app_run *run, const struct dual_step *step,
+                           const int *near, int first, int count, const double *value, double *sum)
+{
     const struct dual *dual = run->dual;
     size_t cells = (size_t)grid_cells(dual->grid, step->part);
-    const double *value = run->scratch + step->value_at;
     double least = INFINITY;
-    for (int i = 0; i < step->source_count || i == 0; i++) {
+    for (int i = first; i < first + count || i == first; i++) {
         double times = 0;
         const double *row = run->tree->zero;
-        if (i < step->source_count) {
+        if (count > 0) {
             row = source_row(run, step, &run->tree->source[step->source_first + i], near, &times);
         }
 #if defined(DUAL_WIDE)
         if (dual->wide) {
-            least = combine_wide(run->sum, value, row, times, cells);
+            least = combine_wide(sum, value, row, times, cells);
         } else
 #endif
         {
-            least = combine_plain(run->sum, value, row, times, cells);
+            least = combine_plain(sum, value, row, times, cells);
         }
-        value = run->sum;
+        value = sum;
     }
     return least;
 }

@@ -17,7 +17,8 @@
 #include "model/solve/dual_internal.h"
 
 #define DUAL_NEAR_MAX  6
-#define DUAL_TABLE_MAX ((size_t)1 << 18)
+#define DUAL_TABLE_MAX 0x1p18
+#define DUAL_TRIES_MAX 64
 
 /* What mentions a step's part beside its own cells and messages: a link, or a table. */
 struct dual_source {
@@ -37,6 +38,7 @@ struct dual_step {
     int near[DUAL_NEAR_MAX]; /* steps; the last is the consumer */
     int source_first;
     int source_count;
+    int source_slow; /* the first so many do not mention the last near, which turns fastest */
     size_t value_at; /* in an app's scratch: what the part's cells cost with all messages */
     size_t out_at;   /* what it leaves, [near...], the last near innermost */
     size_t out_count;
@@ -58,11 +60,15 @@ struct dual_tree {
     struct dual_step *step;
     struct dual_source *source;
     int app_parts_max;             /* steps of the largest app */
-    size_t scratch;                /* of the largest app: doubles */
+    size_t scratch;                /* of the largest app: doubles; with what head_at has */
+    size_t head_at;                /* [near_cells] sums that a turn of the last near leaves */
     int near_cells;                /* of the largest part of an app, padded */
     double *zero;                  /* [near_cells] */
     double rounding;               /* operations whose rounding a least sum may hold */
-    bool relaxed;                  /* some part has copies */
+    bool relaxed;                  /* some part has copies: */
+    bool *copied;                  /* [app] one of its own */
+    int tries;                     /* eliminations that such an app's least sum may take */
+    double work;                   /* cells of all tables with the parts' own */
     __int128 base;                 /* of all links */
     uint32_t *dearest;             /* [table] the largest value that is not closed */
     struct dual_pairs (*pairs)[3]; /* [table][sign] */
@@ -80,8 +86,21 @@ struct dual_app_run {
     double *sum; /* [near_cells] what the cells of the step at hand cost, with all near ones set */
     double *row; /* [near_cells] */
     int *cell;   /* [steps of the app] */
+    const struct dual_limit *limit; /* NULL: every open cell may be taken */
 };
 double dual_app_least(struct dual_app_run *run); /* INFINITY: no assignment */
+/* The same; while the best assignment has copies that do not agree, the worst such part is divided:
+ * it is at the cell of its first copy, or it is not. The least sum of the branches is a better
+ * bound, and the app's own least sum when copies agree. Ends after tree->tries eliminations. */
+double dual_app_least_divided(struct dual_app_run *run);
+
+/* One cell of a part that must, or may not, be taken; with those before it. */
+struct dual_limit {
+    const struct dual_limit *before;
+    int part;
+    int cell;
+    bool only;
+};
 /* After it: the assignment, in run->cell; by how much another one is dearer, per unit that it
  * takes, scaled. ret_ratio may be NULL. */
 void dual_app_choose(struct dual_app_run *run, float *ret_ratio);

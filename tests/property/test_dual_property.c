@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/solve/dual.h"
+#include "model/solve/dual_cells.h"
+#include "model/solve/dual_climb.h"
 #include "tests/property/grid_gen.h"
 #include "tests/property/problem_gen.h"
 
@@ -311,6 +312,166 @@ static void cliques_are_bounded(void **state)
     }
 }
 
+#define WIDE_PARTS         4
+#define WIDE_SITES         24
+#define WIDE_EXACT_PERCENT 80
+
+/* A table over all parts of one app, which has more cells than one may have: by links of random
+ * tables. */
+static void wide_links(struct grid *grid, struct gen_random *random, struct grid_link *link,
+                       struct grid_table *table, uint32_t *value)
+{
+    size_t cells = (size_t)grid->sites * (size_t)grid->sites;
+    uint32_t dearest = 1 + (uint32_t)gen_below(random, 1000000);
+    grid->links = 0;
+    for (int b = 1; b < grid->parts; b++) {
+        for (int a = 0; a < b; a++, value += cells) {
+            for (size_t i = 0; i < cells; i++) {
+                value[i] =
+                    gen_chance(random, 5) ? GRID_CLOSED : (uint32_t)gen_below(random, dearest);
+            }
+            table[grid->links] = (struct grid_table){.by_site = gen_chance(random, 50),
+                                                     .rows = grid->sites,
+                                                     .columns = grid->sites,
+                                                     .value = value};
+            link[grid->links] = (struct grid_link){.a = a,
+                                                   .b = b,
+                                                   .table = grid->links,
+                                                   .base = 7,
+                                                   .scale = (int64_t)gen_below(random, 9) - 2};
+            grid->links++;
+        }
+    }
+    grid->link = link;
+    grid->table = table;
+    grid->tables = grid->links;
+}
+
+/* The least of all assignments of a grid of WIDE_PARTS parts, as dual_bound counts them. */
+static double wide_brute(const struct grid *grid, const double *price)
+{
+    static double own[WIDE_PARTS][WIDE_SITES];
+    static double pair[WIDE_PARTS][WIDE_PARTS][WIDE_SITES][WIDE_SITES];
+    double paid = 0;
+    for (int part = 0; part < WIDE_PARTS; part++) {
+        for (int c = 0; c < WIDE_SITES; c++) {
+            own[part][c] =
+                grid_cost_raw(grid, part, c) == GRID_CLOSED
+                    ? INFINITY
+                    : (double)grid_cost(grid, part, c) + price[c] * grid_demand(grid, part, c)[0];
+        }
+    }
+    for (int site = 0; site < WIDE_SITES; site++) {
+        paid += price[site] * (double)grid->capacity[site];
+    }
+    for (int i = 0; i < grid->links; i++) {
+        const struct grid_link *link = &grid->link[i];
+        for (int a = 0; a < WIDE_SITES; a++) {
+            for (int b = 0; b < WIDE_SITES; b++) {
+                uint32_t value = grid_link_raw(grid, link, a, b);
+                pair[link->a][link->b][a][b] =
+                    value == GRID_CLOSED ? INFINITY
+                                         : (double)link->base + (double)link->scale * (double)value;
+            }
+        }
+    }
+    double least = INFINITY;
+    int at[WIDE_PARTS] = {0};
+    for (int i = 0; i < WIDE_SITES * WIDE_SITES * WIDE_SITES * WIDE_SITES; i++) {
+        double sum = 0;
+        for (int b = 0, rest = i; b < WIDE_PARTS; b++, rest /= WIDE_SITES) {
+            at[b] = rest % WIDE_SITES;
+            sum += own[b][at[b]];
+            for (int a = 0; a < b; a++) {
+                sum += pair[a][b][at[a]][at[b]];
+            }
+        }
+        least = fmin(least, sum);
+    }
+    return least - paid;
+}
+
+/* Apps too wide for one table: never above the least assignment; and where dividing them ended in
+ * time, which it nearly always does at this size, the least itself. */
+static void wide_apps_against_every_assignment(void **state)
+{
+    (void)state;
+    static uint32_t value[WIDE_PARTS * WIDE_PARTS * WIDE_SITES * WIDE_SITES];
+    int exact = 0;
+    int seeds = 40;
+    for (int seed = 1; seed <= seeds; seed++) {
+        struct grid_shape shape = {.seed = (uint64_t)seed,
+                                   .parts = WIDE_PARTS,
+                                   .sites = WIDE_SITES,
+                                   .resources = 1,
+                                   .app_parts = 1,
+                                   .closed_percent = 20,
+                                   .capacity_percent = 120};
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        struct grid grid;
+        struct gen_random random;
+        struct error err = {0};
+        struct grid_link link[WIDE_PARTS * WIDE_PARTS];
+        struct grid_table table[WIDE_PARTS * WIDE_PARTS];
+        assert_true(grid_gen(&shape, &arena, &grid));
+        gen_seed(&random, (uint64_t)seed);
+        wide_links(&grid, &random, link, table, value);
+        assert_int_equal(grid_check(&grid, &err), 0);
+        double price[WIDE_SITES];
+        for (int site = 0; site < WIDE_SITES; site++) {
+            price[site] = gen_chance(&random, 50) ? (double)gen_below(&random, 100000) / 777 : 0;
+        }
+        double bound;
+        int choice[WIDE_PARTS];
+        assert_int_equal(dual_bound(&grid, price, 1, &arena, choice, &bound, &err), 0);
+        double least = wide_brute(&grid, price);
+        assert_true(bound <= least + 1e-12 * fabs(least));
+        exact += bound >= least - 1e-9 * fabs(least);
+        arena_done(&arena);
+    }
+    assert_in_range(exact, seeds * WIDE_EXACT_PERCENT / 100, seeds);
+}
+
+/* Prices that were found over few cells of each part prove as much as those found over all. */
+static void few_cells_prove_as_much(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct grid_shape shape = {.seed = seed,
+                                   .parts = 120,
+                                   .sites = 40,
+                                   .resources = 2,
+                                   .app_parts = 5,
+                                   .chord_percent = 60,
+                                   .capacity_percent = 130,
+                                   .closed_percent = (int)seed * 5};
+        struct arena arena;
+        arena_init(&arena, ARENA_BYTES);
+        struct grid grid;
+        struct error err = {0};
+        struct dual_options options = {.threads = 1};
+        assert_true(grid_gen(&shape, &arena, &grid));
+        size_t rows = (size_t)grid.sites * 2 + 1;
+        struct dual_result few;
+        struct dual_result all = {.possible = true, .part = -1, .fits = true};
+        all.price = arena_array(&arena, rows, sizeof(double));
+        all.choice = arena_array(&arena, (size_t)grid.parts, sizeof(int));
+        struct dual dual;
+        assert_int_equal(dual_begin(&grid, 1, &arena, &dual, &err), 0);
+        assert_int_equal(dual_scale_init(&dual, &err), 0);
+        assert_true(dual_cells_pay(&dual));
+        assert_int_equal(dual_climb(&dual, &options, &all, &err), 0);
+        dual_end(&dual, &arena);
+        assert_int_equal(dual_solve(&grid, &options, &arena, &few, &err), 0);
+        double bound;
+        assert_int_equal(dual_bound(&grid, few.price, 1, &arena, NULL, &bound, &err), 0);
+        assert_true(bound == few.bound);
+        assert_true(few.bound >= all.bound - 1e-4 * fabs(all.bound));
+        arena_done(&arena);
+    }
+}
+
 /* The linear relaxation whole: a column per open cell, a row per part and per capacity. */
 static double relaxation(const struct grid *grid)
 {
@@ -399,6 +560,8 @@ int main(void)
         cmocka_unit_test(bound_at_any_prices),
         cmocka_unit_test(solved_below_the_optimum),
         cmocka_unit_test(cliques_are_bounded),
+        cmocka_unit_test(wide_apps_against_every_assignment),
+        cmocka_unit_test(few_cells_prove_as_much),
         cmocka_unit_test(bound_is_the_relaxation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
