@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -17,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "model/verify.h"
 
 #define WORKERS_MAX     64
 #define MEMORY_DEFAULT  (INT64_C(2) << 30)
@@ -24,6 +26,8 @@
 #define TRIES_MAX       2
 /* The end of what a worker said: enough for GLPK's assertion and our own last line. */
 #define STDERR_BYTES 128
+/* Reads of it at a time. */
+#define HEAR_TURNS 64
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SHADOW_MEMORY 1
@@ -83,6 +87,7 @@ static void worker_failed(struct worker *worker, const char *why);
 static void worker_hear(struct worker *worker);
 static void worker_send(struct worker *worker);
 static void worker_receive(struct worker *worker);
+static size_t answer_bytes(const struct worker *worker);
 static void worker_watch(struct worker *worker, bool sending);
 static void worker_died(struct worker *worker);
 static int judge(struct job *job, const char *answer, size_t bytes, struct error *err);
@@ -167,6 +172,10 @@ int solver_fd(const struct solver *solver)
 int solver_submit(struct solver *solver, uint64_t id, const struct problem *problem,
                   solver_handler *handler, void *context, struct error *err)
 {
+    if (problem->site_count < 1 || problem->site_count > LIMIT_SITES) {
+        return error_set(err, ERR_LIMIT, 0, "a problem of %d sites: the exact solver takes 1 to %d",
+                         problem->site_count, LIMIT_SITES);
+    }
     struct job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a problem");
@@ -470,7 +479,12 @@ static void worker_hear(struct worker *worker)
 {
     char text[512];
     ssize_t n = -1;
-    while (worker->errors >= 0 && (n = read(worker->errors, text, sizeof(text))) > 0) {
+    /* Some at a time: one that talks without end is not to hold up the others. */
+    for (int turn = 0; turn < HEAR_TURNS && worker->errors >= 0; turn++) {
+        n = read(worker->errors, text, sizeof(text));
+        if (n <= 0) {
+            break;
+        }
         for (ssize_t i = 0; i < n; i++) {
             if (worker->said_bytes == sizeof(worker->said)) {
                 memmove(worker->said, worker->said + 1, sizeof(worker->said) - 1);
@@ -510,18 +524,17 @@ static void worker_receive(struct worker *worker)
 {
     char text[65536];
     ssize_t n;
-    while (worker->channel >= 0 && (n = read(worker->channel, text, sizeof(text))) > 0) {
+    while (worker->channel >= 0 && worker->answer.bytes < answer_bytes(worker) &&
+           (n = read(worker->channel, text, sizeof(text))) > 0) {
         strbuf_append(&worker->answer, text, (size_t)n);
     }
     if (worker->channel < 0 || worker->answer.bytes < 4) {
         return;
     }
-    size_t bytes = 0;
-    for (size_t i = 0; i < 4; i++) {
-        bytes |= (size_t)(unsigned char)worker->answer.text[i] << (8 * i);
-    }
+    size_t bytes = answer_bytes(worker) - 4;
     struct job *job = worker->job;
-    if (job == NULL || worker->answer.broken || worker->answer.bytes > bytes + 4) {
+    if (job == NULL || worker->answer.broken || bytes > SOLVE_REQUEST_BYTES_MAX ||
+        worker->answer.bytes > bytes + 4) {
         worker_failed(worker, "the solver answered what was not asked");
         return;
     }
@@ -530,12 +543,30 @@ static void worker_receive(struct worker *worker)
     }
     struct error err = {0};
     if (judge(job, worker->answer.text + 4, bytes, &err) < 0) {
-        worker_failed(worker, "the solver's answer does not hold");
+        char why[LIMIT_TEXT_BYTES];
+        str_format(why, sizeof(why), "the solver's answer does not hold: %.180s", err.text);
+        worker_failed(worker, why);
         return;
     }
     strbuf_reset(&worker->answer);
     worker->job = NULL;
     job_done(worker->solver, job);
+}
+
+/* Of the answer under way with its length; SIZE_MAX: that has not come yet, 0: it broke. */
+static size_t answer_bytes(const struct worker *worker)
+{
+    if (worker->answer.broken) {
+        return 0;
+    }
+    if (worker->answer.bytes < 4) {
+        return SIZE_MAX;
+    }
+    size_t bytes = 4;
+    for (size_t i = 0; i < 4; i++) {
+        bytes += (size_t)(unsigned char)worker->answer.text[i] << (8 * i);
+    }
+    return bytes;
 }
 
 static void worker_watch(struct worker *worker, bool sending)
@@ -564,8 +595,8 @@ static void worker_died(struct worker *worker)
     worker_failed(worker, why);
 }
 
-/* Trusts nothing: the frame, the rules and the cost are checked against the problem as it was sent.
- * A wrong placement is worse than none. */
+/* Trusts nothing: the frame, the rules and the cost are checked against the problem as it was sent,
+ * also by the code that shares nothing with the solver. A wrong placement is worse than none. */
 static int judge(struct job *job, const char *answer, size_t bytes, struct error *err)
 {
     struct problem problem;
@@ -584,6 +615,15 @@ static int judge(struct job *job, const char *answer, size_t bytes, struct error
     }
     if (problem_cost(&problem, job->solution.choice) != job->solution.cost_nusd) {
         return error_set(err, ERR_CORRUPT, 0, "it states a wrong cost");
+    }
+    struct verdict verdict;
+    rc = verify_choice(&problem, job->solution.choice, &job->arena, &verdict, err);
+    if (rc < 0) {
+        return rc;
+    }
+    double off = fabs(verdict.cost - (double)job->solution.cost_nusd);
+    if (verdict.broken >= 0 || !(off <= verdict.slack)) {
+        return error_set(err, ERR_CORRUPT, 0, "the verifier does not agree with it");
     }
     return 0;
 }

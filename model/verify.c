@@ -27,12 +27,25 @@ struct verifier {
     bool divided;
 };
 
-static int check(const struct problem *problem, const int *choice, const double *price,
-                 const double *meter_price, struct error *err);
-static bool holds(const struct problem *problem, const struct problem_rule *rule,
-                  const int *choice);
-static double cost_of(const struct problem *problem, const int *choice, struct arena *arena,
-                      bool *ret_no_memory);
+/* What is gathered of an assignment, so that each rule is looked at once. */
+struct loads {
+    __int128 *load; /* [site * RESOURCE_COUNT + resource] */
+    int *seen_rule; /* [site]: the rule that saw a part there last, from 1 */
+    int *seen_part; /* [site] */
+};
+
+static int check_choice(const struct problem *problem, const int *choice, struct error *err);
+static int check_prices(const struct problem *problem, const double *price,
+                        const double *meter_price, struct error *err);
+static bool loads_of(const struct problem *problem, const int *choice, struct arena *arena,
+                     struct loads *ret_loads);
+static bool holds(const struct problem *problem, int index, const int *choice,
+                  const struct loads *loads);
+static bool apart(const struct problem *problem, int index, const int *choice,
+                  const struct loads *loads);
+static bool cost_of(const struct problem *problem, const int *choice, struct arena *arena,
+                    struct verdict *verdict);
+static int no_memory(struct error *err);
 static double charge(const struct problem_meter *meter, double volume);
 static bool bound_meters(struct verifier *verifier);
 static void least_of_meter(struct verifier *verifier, int meter, double least, double most);
@@ -60,20 +73,16 @@ int verify_plan(const struct problem *problem, const int *choice, const double *
                 const double *meter_price, struct arena *arena, struct verdict *ret_verdict,
                 struct error *err)
 {
-    int rc = check(problem, choice, price, meter_price, err);
+    int rc = check_prices(problem, price, meter_price, err);
+    struct verifier verifier = {
+        .problem = problem, .price = price, .meter_price = meter_price, .arena = arena};
+    struct verdict verdict;
+    rc = rc == 0 ? verify_choice(problem, choice, arena, &verdict, err) : rc;
     if (rc < 0) {
         return rc;
     }
-    struct verifier verifier = {
-        .problem = problem, .price = price, .meter_price = meter_price, .arena = arena};
-    struct verdict verdict = {.broken = -1};
-    bool no_memory = false;
-    verdict.cost = cost_of(problem, choice, arena, &no_memory);
-    if (no_memory || !bound_meters(&verifier) || !gather(&verifier) || !eliminate_all(&verifier)) {
-        return error_set(err, ERR_NO_MEMORY, 0, "the plan does not fit the memory for checking it");
-    }
-    for (int i = 0; verdict.broken < 0 && i < problem->rule_count; i++) {
-        verdict.broken = holds(problem, &problem->rules[i], choice) ? -1 : i;
+    if (!bound_meters(&verifier) || !gather(&verifier) || !eliminate_all(&verifier)) {
+        return no_memory(err);
     }
     /* Each of the additions rounds by at most half a unit in the last place of the sum so far; the
      * products before them by three more. */
@@ -90,8 +99,7 @@ int verify_plan(const struct problem *problem, const int *choice, const double *
     return 0;
 }
 
-static int check(const struct problem *problem, const int *choice, const double *price,
-                 const double *meter_price, struct error *err)
+static int check_choice(const struct problem *problem, const int *choice, struct error *err)
 {
     for (int part = 0; part < problem->part_count; part++) {
         if (choice[part] < 0 || choice[part] >= problem->parts[part].choice_count) {
@@ -100,6 +108,12 @@ static int check(const struct problem *problem, const int *choice, const double 
                              problem->parts[part].choice_count);
         }
     }
+    return 0;
+}
+
+static int check_prices(const struct problem *problem, const double *price,
+                        const double *meter_price, struct error *err)
+{
     for (int i = 0; price != NULL && i < problem->rule_count; i++) {
         bool may = problem->rules[i].kind == RULE_CAPACITY ? isfinite(price[i]) && price[i] >= 0
                                                            : price[i] == 0;
@@ -121,9 +135,50 @@ static int check(const struct problem *problem, const int *choice, const double 
 
 /* ---- the assignment ---- */
 
-static bool holds(const struct problem *problem, const struct problem_rule *rule, const int *choice)
+int verify_choice(const struct problem *problem, const int *choice, struct arena *arena,
+                  struct verdict *ret_verdict, struct error *err)
 {
-    __int128 load = 0;
+    struct verdict verdict = {.broken = -1, .bound = -INFINITY, .gap = INFINITY};
+    struct loads loads;
+    int rc = check_choice(problem, choice, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!loads_of(problem, choice, arena, &loads) || !cost_of(problem, choice, arena, &verdict)) {
+        return no_memory(err);
+    }
+    for (int i = 0; verdict.broken < 0 && i < problem->rule_count; i++) {
+        verdict.broken = holds(problem, i, choice, &loads) ? -1 : i;
+    }
+    *ret_verdict = verdict;
+    return 0;
+}
+
+static bool loads_of(const struct problem *problem, const int *choice, struct arena *arena,
+                     struct loads *ret_loads)
+{
+    size_t sites = (size_t)problem->site_count;
+    *ret_loads = (struct loads){
+        .load = arena_array(arena, sites * RESOURCE_COUNT + 1, sizeof(__int128)),
+        .seen_rule = arena_array(arena, sites + 1, sizeof(int)),
+        .seen_part = arena_array(arena, sites + 1, sizeof(int)),
+    };
+    if (ret_loads->load == NULL || ret_loads->seen_rule == NULL || ret_loads->seen_part == NULL) {
+        return false;
+    }
+    for (int part = 0; part < problem->part_count; part++) {
+        const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
+        for (int r = 0; r < RESOURCE_COUNT; r++) {
+            ret_loads->load[taken->site * RESOURCE_COUNT + r] += taken->demand[r];
+        }
+    }
+    return true;
+}
+
+static bool holds(const struct problem *problem, int index, const int *choice,
+                  const struct loads *loads)
+{
+    const struct problem_rule *rule = &problem->rules[index];
     switch (rule->kind) {
     case RULE_CHOICES:
         return rule->allowed[choice[rule->a]];
@@ -131,34 +186,35 @@ static bool holds(const struct problem *problem, const struct problem_rule *rule
         return rule->allowed[choice[rule->a] * (int64_t)problem->parts[rule->b].choice_count +
                              choice[rule->b]];
     case RULE_APART:
-        for (int i = 1; i < rule->part_count; i++) {
-            int here = problem->parts[rule->parts[i]].choices[choice[rule->parts[i]]].site;
-            for (int k = 0; k < i; k++) {
-                int other = rule->parts[k];
-                if (other != rule->parts[i] &&
-                    problem->parts[other].choices[choice[other]].site == here) {
-                    return false;
-                }
-            }
-        }
-        return true;
+        return apart(problem, index, choice, loads);
     case RULE_CAPACITY:
-        for (int part = 0; part < problem->part_count; part++) {
-            const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
-            load += taken->site == rule->site ? taken->demand[rule->resource] : 0;
-        }
-        return load <= rule->capacity;
+        return loads->load[rule->site * RESOURCE_COUNT + (int)rule->resource] <= rule->capacity;
     }
     return false;
 }
 
-static double cost_of(const struct problem *problem, const int *choice, struct arena *arena,
-                      bool *ret_no_memory)
+static bool apart(const struct problem *problem, int index, const int *choice,
+                  const struct loads *loads)
+{
+    const struct problem_rule *rule = &problem->rules[index];
+    for (int i = 0; i < rule->part_count; i++) {
+        int part = rule->parts[i];
+        int site = problem->parts[part].choices[choice[part]].site;
+        if (loads->seen_rule[site] == index + 1 && loads->seen_part[site] != part) {
+            return false;
+        }
+        loads->seen_rule[site] = index + 1;
+        loads->seen_part[site] = part;
+    }
+    return true;
+}
+
+static bool cost_of(const struct problem *problem, const int *choice, struct arena *arena,
+                    struct verdict *verdict)
 {
     double *volume = arena_array(arena, (size_t)problem->meter_count + 1, sizeof(double));
     if (volume == NULL) {
-        *ret_no_memory = true;
-        return 0;
+        return false;
     }
     __int128 sum = 0; /* of whole numbers: exact */
     for (int i = 0; i < problem->part_count; i++) {
@@ -184,10 +240,26 @@ static double cost_of(const struct problem *problem, const int *choice, struct a
         }
     }
     double cost = (double)sum;
+    double slack = 0;
     for (int i = 0; i < problem->meter_count; i++) {
-        cost += charge(&problem->meters[i], volume[i]);
+        const struct problem_meter *meter = &problem->meters[i];
+        double dearest = 0;
+        for (int tier = 0; tier < meter->tier_count; tier++) {
+            dearest = fmax(dearest, fabs((double)meter->price_nusd[tier]));
+        }
+        cost += charge(meter, volume[i]);
+        /* The charge is rounded to a whole nano-dollar, and volumes to doubles. */
+        slack += 1 + 0x1p-50 * ((double)meter->base_bytes + volume[i]) * dearest /
+                         (double)meter->per_bytes * (meter->tier_count + 1);
     }
-    return cost;
+    verdict->cost = cost;
+    verdict->slack = slack + fabs(cost) * 0x1p-52 * (problem->meter_count + 4);
+    return true;
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "the plan does not fit the memory for checking it");
 }
 
 /* Nano-dollars for `volume` more bytes than are on the meter already. */

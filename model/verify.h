@@ -29,6 +29,7 @@
 struct verdict {
     int broken;   /* the first rule that the assignment breaks, or -1: it is feasible */
     double cost;  /* nano-dollars per month */
+    double slack; /* how far the exact cost may be from it, for the rounding of meters */
     double bound; /* no assignment that keeps the rules is cheaper; -INFINITY: nothing is proven */
     double gap;   /* (cost - bound) / |cost|; 0 when both are 0 */
     bool divided; /* a bucket was divided: the true bound of these prices is higher */
@@ -39,3 +40,8 @@ struct verdict {
 int verify_plan(const struct problem *problem, const int *choice, const double *price,
                 const double *meter_price, struct arena *arena, struct verdict *ret_verdict,
                 struct error *err) WARN_UNUSED;
+
+/* The plan alone: rules and cost, in one pass over the problem; `bound` is -INFINITY. Every answer
+ * of a worker goes through it (solver.c). */
+int verify_choice(const struct problem *problem, const int *choice, struct arena *arena,
+                  struct verdict *ret_verdict, struct error *err) WARN_UNUSED;

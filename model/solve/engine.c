@@ -25,6 +25,7 @@ struct engine {
     int *current;  /* of options->start */
 };
 
+static int check_options(const struct engine_options *options, struct error *err);
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err);
 static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err);
 static int settle(struct engine *engine, struct error *err);
@@ -40,7 +41,8 @@ static void finish(struct engine *engine);
 int engine_solve(const struct grid *grid, const struct engine_options *options, struct arena *arena,
                  struct engine_result *ret_result, struct error *err)
 {
-    int rc = grid_check(grid, err);
+    int rc = check_options(options, err);
+    rc = rc == 0 ? grid_check(grid, err) : rc;
     if (rc < 0) {
         return rc;
     }
@@ -65,6 +67,19 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
         *ret_result = engine.result;
     }
     return rc;
+}
+
+static int check_options(const struct engine_options *options, struct error *err)
+{
+    if (!(options->gap >= 0) || isinf(options->gap)) {
+        return error_set(err, ERR_INVALID, 0, "a gap of %g: it is a number, 0 or more",
+                         options->gap);
+    }
+    if (!(options->moves_max >= 0) || isinf(options->moves_max)) {
+        return error_set(err, ERR_INVALID, 0, "%g moves per part: it is a number, 0 or more",
+                         options->moves_max);
+    }
+    return 0;
 }
 
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err)

@@ -42,13 +42,23 @@ live_end() {
 
 fail() { printf '%s: %s: %s\n' "$live_name" "$step" "$*"; exit 1; }
 
-# run STATUS COMMAND...: the exit status is that one; $out has what it said.
+# run STATUS COMMAND...: the exit status is that one; $out has what it said. Of every plan a
+# certificate is written, and verified.
 run() {
     local wanted=$1 status=0
     shift
     step="berth $*"
+    local certificate=$work/tmp/run.cert
+    if [ "$1" = plan ] && [ "$wanted" -ne 1 ] && [[ " $* " != *' --certificate '* ]]; then
+        set -- "$@" --certificate "$certificate"
+    fi
     out=$("$bin/berth" "$@" 2>&1 </dev/null) || status=$?
     [ "$status" -eq "$wanted" ] || fail "ended with $status, wanted $wanted: $out"
+    if [ -e "$certificate" ]; then
+        "$bin/berth" verify-plan "$certificate" >"$certificate.out" 2>&1 ||
+            fail "its plan is not verified: $(cat "$certificate.out")"
+        rm -f "$certificate" "$certificate.out"
+    fi
 }
 says() {
     local text

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "model/cost.h"
 #include "scheduler/core/answers.h"
+#include "tests/property/plan_check.h"
 
 const char *const month_sites[MONTH_SITES] = {"edge/nyc", "gcp/us-east4", "gcp/us-central1",
                                               "aws/us-east-1"};
@@ -187,6 +188,9 @@ static void answer_solve(struct month *month)
         cost_problem(&input, arena, &problem, &err) < 0 ||
         solver_call(month->solver, &problem, arena, &solution, &err) < 0)
         fail_msg("%s", err.text);
+    char why[PLAN_WHY_BYTES];
+    if (!plan_check_problem(&problem, &solution, why))
+        fail_msg("%s", why);
     struct core_event event = {.kind = CORE_PLAN};
     event.plan.solve = f->solve;
     event.plan.version = f->solve_version;

@@ -14,6 +14,7 @@
 #include "model/solve/whole.h"
 #include "model/solve/wide.h"
 #include "tests/property/grid_gen.h"
+#include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
 #define SEEDS 400
@@ -49,6 +50,12 @@ static struct branch_result solve(const struct grid *grid, const struct branch_o
     struct error err = {0};
     if (branch_solve(grid, options, &arena, &result, &err) < 0) {
         fail_msg("%s", err.text);
+    }
+    char why[PLAN_WHY_BYTES];
+    struct plan_claim claim = {
+        .choice = result.choice, .cost = result.cost, .bound = (double)result.bound};
+    if (result.found && !plan_check_grid(grid, &claim, why)) {
+        fail_msg("%s", why);
     }
     return result;
 }
@@ -104,7 +111,10 @@ static void by_elimination(void **state)
         assert_int_equal(wide.possible, best != INT64_MAX);
         if (wide.possible) {
             assert_true(wide.least == best);
-            assert_true(grid_cost_of(&loose, wide.choice) == best);
+            char why[PLAN_WHY_BYTES];
+            struct plan_claim claim = {
+                .choice = wide.choice, .cost = wide.least, .bound = (double)best};
+            assert_true(plan_check_grid(&loose, &claim, why));
         }
         arena_reset(&arena);
     }

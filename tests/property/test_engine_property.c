@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "model/solve/engine.h"
 #include "model/solve/mip.h"
 #include "tests/property/grid_gen.h"
+#include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
 static struct arena arena;
@@ -30,6 +32,16 @@ static struct engine_result solve(const struct grid *grid, const struct engine_o
     struct error err = {0};
     if (engine_solve(grid, options, &arena, &result, &err) < 0) {
         fail_msg("%s", err.text);
+    }
+    char why[PLAN_WHY_BYTES];
+    struct plan_claim claim = {.choice = result.choice,
+                               .cost = result.cost,
+                               .bound = result.bound,
+                               .price = result.price,
+                               .bound_priced = result.bound_priced};
+    bool placed = result.status == SOLVE_OPTIMAL || result.status == SOLVE_FEASIBLE;
+    if (placed && !plan_check_grid(grid, &claim, why)) {
+        fail_msg("%s", why);
     }
     return result;
 }
@@ -145,6 +157,144 @@ static void edges(void **state)
     arena_reset(&arena);
 }
 
+/* Nothing fits where there is no room, unless it takes none. */
+static void no_room(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct grid grid = small_grid(seed);
+        size_t rows = (size_t)grid.sites * (size_t)grid.resources;
+        int64_t *capacity = arena_array(&arena, rows, sizeof(*capacity));
+        int32_t *demand =
+            arena_array(&arena, (size_t)grid.parts * (size_t)grid.resources, sizeof(*demand));
+        struct engine_options options = {.seed = 1, .moves_max = 300};
+        grid.capacity = capacity;
+        assert_int_equal(solve(&grid, &options).status, SOLVE_INFEASIBLE);
+        grid.demand = demand;
+        int64_t best = grid_brute(&grid);
+        assert_true(best != INT64_MAX);
+        assert_int_equal(solve(&grid, &options).cost, best);
+        arena_reset(&arena);
+    }
+}
+
+/* One unit and four thousand million of them beside each other, gains as large as costs. */
+static void costs_of_any_size(void **state)
+{
+    (void)state;
+    int placed = 0;
+    int possible = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct grid grid = small_grid(seed);
+        struct gen_random random;
+        gen_seed(&random, seed + 9000);
+        size_t cells = (size_t)grid.parts * (size_t)grid.sites;
+        uint32_t *cost = arena_copy(&arena, grid.cost, cells * sizeof(*cost));
+        int64_t *unit = arena_array(&arena, (size_t)grid.parts, sizeof(*unit));
+        int64_t *base = arena_array(&arena, (size_t)grid.parts, sizeof(*base));
+        for (size_t i = 0; i < cells; i++) {
+            uint32_t small = (uint32_t)gen_below(&random, 3);
+            uint32_t large = GRID_CLOSED - 1 - (uint32_t)gen_below(&random, 1000);
+            cost[i] =
+                cost[i] == GRID_CLOSED ? GRID_CLOSED : (gen_chance(&random, 50) ? small : large);
+        }
+        for (int part = 0; part < grid.parts; part++) {
+            unit[part] = INT64_C(1) << gen_below(&random, 26);
+            base[part] = (INT64_C(1) << gen_below(&random, 56)) * (part % 2 == 0 ? 1 : -1);
+        }
+        grid.cost = cost;
+        grid.unit = unit;
+        grid.base = base;
+        int64_t best = grid_brute(&grid);
+        struct engine_options options = {.seed = seed, .moves_max = 300};
+        struct engine_result result = solve(&grid, &options);
+        bool found = result.status == SOLVE_OPTIMAL || result.status == SOLVE_FEASIBLE;
+        /* Of 2^60 a double does not see some hundred units: what it cannot prove it leaves open. */
+        assert_true(best != INT64_MAX ? result.status != SOLVE_INFEASIBLE : !found);
+        assert_true(result.status != SOLVE_OPTIMAL || result.cost == best);
+        assert_true(!found || (result.bound <= (double)best && result.cost >= best));
+        placed += found;
+        possible += best != INT64_MAX;
+        arena_reset(&arena);
+    }
+    print_message("%d of %d placed\n", placed, possible);
+    assert_true(placed > 30 && placed * 10 >= possible * 9);
+}
+
+/* Prices and gaps that are no numbers are refused by name. */
+static void no_numbers(void **state)
+{
+    (void)state;
+    struct grid grid = small_grid(4);
+    struct engine_result result;
+    static const double none[] = {NAN, INFINITY, -INFINITY, -1};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        struct error err = {0};
+        double price[64] = {0};
+        price[1] = none[i];
+        struct engine_options options = {.seed = 1, .price = price};
+        assert_true(engine_solve(&grid, &options, &arena, &result, &err) < 0);
+        assert_true(err.text[0] != '\0');
+        options = (struct engine_options){.seed = 1, .gap = none[i]};
+        err = (struct error){0};
+        assert_true(engine_solve(&grid, &options, &arena, &result, &err) < 0);
+        assert_true(err.text[0] != '\0');
+    }
+    arena_reset(&arena);
+}
+
+static void ten_thousand_sites(void **state)
+{
+    (void)state;
+    struct grid_shape shape = {.seed = 5,
+                               .parts = 300,
+                               .sites = 10000,
+                               .resources = 1,
+                               .app_parts = 1,
+                               .capacity_percent = 100000,
+                               .closed_percent = 20};
+    struct grid grid;
+    assert_true(grid_gen(&shape, &arena, &grid));
+    struct engine_options options = {.threads = 2, .seed = 1, .moves_max = 100, .gap = 1e-3};
+    struct engine_result result = solve(&grid, &options);
+    assert_true(result.status == SOLVE_FEASIBLE || result.status == SOLVE_OPTIMAL);
+    assert_true(result.gap < 0.05);
+    arena_reset(&arena);
+}
+
+/* A pair of parts that is joined twice is refused, or both joins count. */
+static void links_said_twice(void **state)
+{
+    (void)state;
+    int linked = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct grid grid = small_grid(seed);
+        size_t links = (size_t)grid.links;
+        struct grid_link *link = arena_array(&arena, 2 * links + 1, sizeof(*link));
+        if (links > 0) {
+            memcpy(link, grid.link, links * sizeof(*link));
+            memcpy(link + links, grid.link, links * sizeof(*link));
+        }
+        grid.link = link;
+        grid.links *= 2;
+        struct engine_options options = {.seed = seed, .moves_max = 300};
+        struct engine_result result;
+        struct error err = {0};
+        int rc = engine_solve(&grid, &options, &arena, &result, &err);
+        if (rc < 0) {
+            assert_true(links > 0 && rc == ERR_INVALID);
+            linked++;
+        } else {
+            int64_t best = grid_brute(&grid);
+            assert_int_equal(result.status == SOLVE_INFEASIBLE, best == INT64_MAX);
+            assert_true(best == INT64_MAX || (result.cost == best && result.bound <= (double)best));
+            linked += links > 0;
+        }
+        arena_reset(&arena);
+    }
+    assert_true(linked > 20);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -158,10 +308,11 @@ int main(void)
     mip_quiet();
     arena_init(&arena, (size_t)2 << 30);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_optimum),
-        cmocka_unit_test(nothing_moves),
-        cmocka_unit_test(one_thread_or_two),
-        cmocka_unit_test(edges),
+        cmocka_unit_test(the_optimum),       cmocka_unit_test(nothing_moves),
+        cmocka_unit_test(one_thread_or_two), cmocka_unit_test(edges),
+        cmocka_unit_test(no_room),           cmocka_unit_test(costs_of_any_size),
+        cmocka_unit_test(no_numbers),        cmocka_unit_test(ten_thousand_sites),
+        cmocka_unit_test(links_said_twice),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "model/solve/primal.h"
+#include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
 #define SEEDS     300
@@ -202,10 +203,12 @@ static void against_all(void **state)
         assert_true(result.found || !dual.possible || result.over > 0);
         possible += any;
         if (result.found) {
-            int64_t load[SITES_MAX * 2];
-            grid_load_of(&s.grid, result.choice, load);
-            assert_int_equal(grid_broken(&s.grid, load, result.choice), 0);
-            assert_int_equal(grid_cost_of(&s.grid, result.choice), result.cost);
+            char why[PLAN_WHY_BYTES];
+            struct plan_claim claim = {
+                .choice = result.choice, .cost = result.cost, .bound = -INFINITY};
+            if (!plan_check_grid(&s.grid, &claim, why)) {
+                fail_msg("%s", why);
+            }
             assert_true((double)result.cost >= least);
             found++;
             optimal += (double)result.cost <= least;

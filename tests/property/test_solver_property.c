@@ -14,6 +14,7 @@
 
 #include "model/solver.h"
 #include "model/verify.h"
+#include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
 #define SEEDS_PER_SHAPE 25
@@ -43,6 +44,10 @@ static struct solution solve(const struct problem *problem)
     struct error err = {0};
     if (solver_call(solver, problem, &arena, &solution, &err) < 0) {
         fail_msg("%s", err.text);
+    }
+    char why[PLAN_WHY_BYTES];
+    if (!plan_check_problem(problem, &solution, why)) {
+        fail_msg("%s", why);
     }
     return solution;
 }

@@ -9,6 +9,7 @@
 
 #include "model/cost_flip.h"
 #include "model/solver.h"
+#include "tests/property/plan_check.h"
 
 #define TEXT_BYTES (1 << 16)
 
@@ -87,6 +88,9 @@ static void plan(const char *workload, const char *site, int64_t hit_ppm)
         solver_call(solver, &fixture->problem, &fixture->arena, &solution, &fixture->err) < 0)
         fail_msg("%s", fixture->err.text);
     solver_close(solver);
+    char why[PLAN_WHY_BYTES];
+    if (!plan_check_problem(&fixture->problem, &solution, why))
+        fail_msg("%s", why);
     assert_int_equal(solution.status, SOLVE_OPTIMAL);
     for (int i = 0; i < fixture->problem.part_count; i++)
         example.at[i] = cost_placement(&fixture->input, &fixture->problem, i, solution.choice[i]);

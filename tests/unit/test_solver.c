@@ -15,6 +15,7 @@
 
 #include "base/str.h"
 #include "model/solver.h"
+#include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
 #define BIN(name) BERTH_BINARY_DIR "/bin/" name
@@ -51,6 +52,10 @@ static struct solution solve(struct solver *solver, const struct problem *proble
     struct error err = {0};
     if (solver_call(solver, problem, &arena, &solution, &err) < 0) {
         fail_msg("%s", err.text);
+    }
+    char why[PLAN_WHY_BYTES];
+    if (!plan_check_problem(problem, &solution, why)) {
+        fail_msg("%s", why);
     }
     return solution;
 }
