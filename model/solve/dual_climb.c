@@ -58,7 +58,6 @@ struct climb {
 };
 
 static int climb_make(struct climb *climb, struct error *err);
-static int lanes_make(struct dual *dual, struct error *err);
 static void evaluate(void *context, const double *scaled, double heat, struct dual_point *point);
 static bool halt(void *context);
 static int samples(struct climb *climb, bool warm, struct error *err);
@@ -115,7 +114,7 @@ static int climb_make(struct climb *climb, struct error *err)
     struct dual *dual = climb->dual;
     struct arena *arena = &dual->work;
     size_t units = (size_t)dual->tree->singles + (size_t)dual->tree->apps;
-    int rc = lanes_make(dual, err);
+    int rc = dual_lanes_make(dual, err);
     rc = rc == 0 ? dual_newton_init(&climb->newton, dual->n, dual->n <= DUAL_DENSE_MAX, arena, err)
                  : rc;
     if (rc < 0) {
@@ -134,7 +133,7 @@ static int climb_make(struct climb *climb, struct error *err)
     return full ? dual_no_memory(err) : 0;
 }
 
-static int lanes_make(struct dual *dual, struct error *err)
+int dual_lanes_make(struct dual *dual, struct error *err)
 {
     size_t cells = ((size_t)dual->cells_max + DUAL_PAD) / DUAL_PAD * DUAL_PAD + DUAL_PAD;
     size_t kept = cells > dual->n ? cells : dual->n + 1;

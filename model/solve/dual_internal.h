@@ -154,4 +154,14 @@ static inline void dual_curve_add(struct dual_point *point, size_t n, size_t a, 
 }
 void dual_point_clear(struct dual_point *point, size_t n);
 
+/* dual_climb.c: what smoothed sweeps need in every lane. */
+int dual_lanes_make(struct dual *dual, struct error *err) WARN_UNUSED;
+
+/* Where a scaled price is among rows. */
+static inline size_t dual_row(const struct dual *dual, size_t k)
+{
+    size_t resources = (size_t)dual->grid->resources;
+    return (size_t)dual->site_of[k / resources] * resources + k % resources;
+}
+
 int dual_no_memory(struct error *err);

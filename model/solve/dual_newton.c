@@ -13,7 +13,6 @@
 #define HELD       1e150 /* as good as no step */
 
 static double *allocate(struct arena *arena, size_t count);
-static void direction(struct dual_newton *newton, const struct dual_point *point);
 static void solve(const double *matrix, size_t n, double *vector);
 static bool factor(double *matrix, size_t n);
 static void learn(struct dual_newton *newton, const struct dual_point *point);
@@ -49,11 +48,11 @@ void dual_newton_run(struct dual_newton *newton)
     newton->evaluate(newton->context, newton->price, newton->heat, &point);
     value_of(newton, newton->price, &point);
     for (newton->steps = 0; newton->steps < newton->steps_max; newton->steps++) {
-        direction(newton, &point);
+        dual_newton_direction(newton, &point);
         double begun = slope_along(newton, &point);
         if (begun <= 0 && newton->learnt_count > 0) { /* what was learnt misleads here */
             newton->learnt_count = 0;
-            direction(newton, &point);
+            dual_newton_direction(newton, &point);
             begun = slope_along(newton, &point);
         }
         double hidden = newton->hard - newton->soft;
@@ -123,7 +122,7 @@ static double slope_along(const struct dual_newton *newton, const struct dual_po
 
 /* The step to the top of the quadratic that touches here, of the prices that may move; and where
  * it leads inside the box. */
-static void direction(struct dual_newton *newton, const struct dual_point *point)
+void dual_newton_direction(struct dual_newton *newton, const struct dual_point *point)
 {
     size_t n = newton->n;
     size_t count = 0;

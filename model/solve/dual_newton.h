@@ -50,3 +50,6 @@ struct dual_newton {
 int dual_newton_init(struct dual_newton *newton, size_t n, bool dense, struct arena *arena,
                      struct error *err) WARN_UNUSED;
 void dual_newton_run(struct dual_newton *newton);
+/* From newton->price, by a point's load and curvature, inside the box: newton->slope, and the step
+ * from there to newton->next. */
+void dual_newton_direction(struct dual_newton *newton, const struct dual_point *point);

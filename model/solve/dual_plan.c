@@ -501,6 +501,23 @@ static double pair_value(const struct dual_tree *tree, int table, int sign, uint
     return sign == 0 ? 0 : sign > 0 ? (double)value : (double)(tree->dearest[table] - value);
 }
 
+void dual_pairs_fill(const struct grid *grid, struct dual_tree *tree, int table, int sign)
+{
+    size_t sites = (size_t)grid->sites;
+    size_t stride = (sites + DUAL_PAD - 1) / DUAL_PAD * DUAL_PAD;
+    struct dual_pairs *pairs = &tree->pairs[table][sign + 1];
+    for (size_t a = 0; a < sites && pairs->exact != NULL; a++) {
+        for (size_t b = 0; b < sites; b++) {
+            double value = pair_value(tree, table, sign, grid->table[table].value[a * sites + b]);
+            float soft = value < INFINITY ? (float)value : 1e30f;
+            pairs->exact[a * stride + b] = value;
+            pairs->exact_flip[b * stride + a] = value;
+            pairs->soft[a * stride + b] = soft;
+            pairs->soft_flip[b * stride + a] = soft;
+        }
+    }
+}
+
 static bool pairs_of(struct plan *plan, int table, int sign)
 {
     const struct grid *grid = plan->grid;
@@ -518,17 +535,7 @@ static bool pairs_of(struct plan *plan, int table, int sign)
         pairs->soft_flip == NULL) {
         return false;
     }
-    for (size_t a = 0; a < sites; a++) {
-        for (size_t b = 0; b < sites; b++) {
-            double value =
-                pair_value(plan->tree, table, sign, grid->table[table].value[a * sites + b]);
-            float soft = value < INFINITY ? (float)value : 1e30f;
-            pairs->exact[a * stride + b] = value;
-            pairs->exact_flip[b * stride + a] = value;
-            pairs->soft[a * stride + b] = soft;
-            pairs->soft_flip[b * stride + a] = soft;
-        }
-    }
+    dual_pairs_fill(grid, plan->tree, table, sign);
     return true;
 }
 

@@ -13,6 +13,7 @@ static double combine(const struct dual_app_run *run, const struct dual_step *st
 static double combine_from(const struct dual_app_run *run, const struct dual_step *step,
                            const int *near, int first, int count, const double *value, double *sum);
 static void leave(const struct dual_app_run *run, const struct dual_step *step);
+static bool leave_link(const struct dual_app_run *run, const struct dual_step *step, double *out);
 
 /* Sets near[] to the next combination of cells, the last part's fastest; false: that was all. */
 static bool turn(const struct dual_app_run *run, const struct dual_step *step, int *near)
@@ -141,18 +142,81 @@ static void leave(const struct dual_app_run *run, const struct dual_step *step)
     int fast = step->source_count - slow;
     const double *own = run->scratch + step->value_at;
     size_t at = 0;
-    do {
+    bool done = leave_link(run, step, out);
+    while (!done) {
         if (slow > 0 && near[step->near_count - 1] == 0) {
             (void)combine_from(run, step, near, 0, slow, own, head);
         }
         out[at++] = combine_from(run, step, near, slow, fast, slow > 0 ? head : own, run->sum);
-    } while (turn(run, step, near));
+        done = !turn(run, step, near);
+    }
+    at = step->out_count;
     if (step->near_count == 1) {
         double *value = run->scratch + run->tree->step[step->consumer].value_at;
         for (size_t c = 0; c < at; c++) {
             value[c] += out[c];
         }
     }
+}
+
+/* Every cell of the near part at once: the same numbers, and of each the least, as one by one. */
+DUAL_INLINE void least_inline(double *out, const double *value, const double *pairs, double times,
+                              size_t cells, size_t stride)
+{
+    for (size_t b = 0; b < stride; b += 8) {
+        double least[8];
+        for (size_t k = 0; k < 8; k++) {
+            least[k] = INFINITY;
+        }
+        for (size_t c = 0; c < cells; c++) {
+            const double *row = pairs + c * stride + b;
+            for (size_t k = 0; k < 8; k++) {
+                double all = value[c] + times * row[k];
+                least[k] = all < least[k] ? all : least[k];
+            }
+        }
+        for (size_t k = 0; k < 8; k++) {
+            out[b + k] = least[k];
+        }
+    }
+}
+
+#if defined(DUAL_WIDE)
+DUAL_WIDE static void least_wide(double *out, const double *value, const double *pairs,
+                                 double times, size_t cells, size_t stride)
+{
+    least_inline(out, value, pairs, times, cells, stride);
+}
+#endif
+
+/* What a step leaves whose only source is a link with pairs that are ready; false: it is not so. */
+static bool leave_link(const struct dual_app_run *run, const struct dual_step *step, double *out)
+{
+    const struct dual *dual = run->dual;
+    const struct grid *grid = dual->grid;
+    const struct dual_source *source = &run->tree->source[step->source_first];
+    if (step->near_count != 1 || step->source_count != 1 || source->link < 0 ||
+        grid->site != NULL) {
+        return false;
+    }
+    const struct grid_link *link = &grid->link[source->link];
+    int sign = (link->scale > 0) - (link->scale < 0);
+    const struct dual_pairs *pairs = &dual->tree->pairs[link->table][sign + 1];
+    if (pairs->exact == NULL) {
+        return false;
+    }
+    const double *from = source->flip ? pairs->exact_flip : pairs->exact;
+    const double *value = run->scratch + step->value_at;
+    double times = sign == 0 ? 1 : fabs((double)link->scale);
+    size_t cells = (size_t)grid_cells(grid, step->part);
+#if defined(DUAL_WIDE)
+    if (dual->wide) {
+        least_wide(out, value, from, times, cells, dual->stride);
+        return true;
+    }
+#endif
+    least_inline(out, value, from, times, cells, dual->stride);
+    return true;
 }
 
 void dual_app_choose(struct dual_app_run *run, float *ret_ratio)
@@ -172,7 +236,7 @@ void dual_app_choose(struct dual_app_run *run, float *ret_ratio)
         }
         run->cell[index - from] = cell;
         double second = INFINITY;
-        for (int c = 0; c < cells; c++) {
+        for (int c = 0; c < cells && ret_ratio != NULL; c++) {
             second = c != cell && run->sum[c] < second ? run->sum[c] : second;
         }
         float own = ret_ratio != NULL ? dual_ratio(run->dual, step->part, second - least) : 0;

@@ -76,6 +76,8 @@ struct dual_tree {
 
 int dual_plan(const struct grid *grid, struct arena *arena, struct dual_tree **ret_tree,
               struct error *err) WARN_UNUSED;
+/* Fills the pairs that a table has ready, after dearest[]; none: nothing is done. */
+void dual_pairs_fill(const struct grid *grid, struct dual_tree *tree, int table, int sign);
 
 /* One app in double precision, at the prices in dual->by. `scratch` is the lane's. */
 struct dual_app_run {

@@ -3,6 +3,7 @@
 #define COST_MAX ((__int128)1 << 62)
 
 static int check_sizes(const struct grid *grid, struct error *err);
+static int refuse_unit(const struct grid *grid, int part, struct error *err);
 static int check_part(const struct grid *grid, int part, struct error *err);
 static int check_tables(const struct grid *grid, struct error *err);
 static int check_link(const struct grid *grid, int index, struct error *err);
@@ -21,6 +22,17 @@ int grid_check(const struct grid *grid, struct error *err)
         rc = check_link(grid, link, err);
     }
     rc = rc == 0 ? check_rows(grid, err) : rc;
+    return rc == 0 ? check_cost(grid, err) : rc;
+}
+
+int grid_check_costs(const struct grid *grid, struct error *err)
+{
+    for (int part = 0; grid->unit != NULL && part < grid->parts; part++) {
+        if (grid->unit[part] <= 0) {
+            return refuse_unit(grid, part, err);
+        }
+    }
+    int rc = check_rows(grid, err);
     return rc == 0 ? check_cost(grid, err) : rc;
 }
 
@@ -90,6 +102,12 @@ static int check_sizes(const struct grid *grid, struct error *err)
     return 0;
 }
 
+static int refuse_unit(const struct grid *grid, int part, struct error *err)
+{
+    return error_set(err, ERR_INVALID, 0, "the unit of part %d is %lld, not positive", part,
+                     (long long)grid->unit[part]);
+}
+
 static int check_part(const struct grid *grid, int part, struct error *err)
 {
     if (grid->first != NULL && (grid->first[part + 1] <= grid->first[part] ||
@@ -98,8 +116,7 @@ static int check_part(const struct grid *grid, int part, struct error *err)
     }
     int cells = grid_cells(grid, part);
     if (grid->unit != NULL && grid->unit[part] <= 0) {
-        return error_set(err, ERR_INVALID, 0, "the unit of part %d is %lld, not positive", part,
-                         (long long)grid->unit[part]);
+        return refuse_unit(grid, part, err);
     }
     if (grid->current != NULL && (grid->current[part] < -1 || grid->current[part] >= cells)) {
         return error_set(err, ERR_INVALID, 0, "part %d is at cell %d of %d", part,

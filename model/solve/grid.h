@@ -119,6 +119,9 @@ static inline uint32_t grid_link_raw(const struct grid *grid, const struct grid_
 
 /* Every index, size and bound above; ERR_INVALID names the part, link or row. */
 int grid_check(const struct grid *grid, struct error *err) WARN_UNUSED;
+/* Of a grid whose structure is that of a checked one: what may still be wrong about its costs and
+ * capacities. */
+int grid_check_costs(const struct grid *grid, struct error *err) WARN_UNUSED;
 
 /* What an assignment choice[part] (cell, from 0) costs, in the grid's unit; exact. */
 int64_t grid_cost_of(const struct grid *grid, const int *choice);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "model/solve/engine.h"
+#include "model/solve/engine_session.h"
 #include "model/solve/mip.h"
 #include "tests/property/grid_gen.h"
 #include "tests/property/plan_check.h"
@@ -295,6 +296,194 @@ static void links_said_twice(void **state)
     assert_true(linked > 20);
 }
 
+/* The grid with other prices: `percent` of its parts cost up to a fifth more or less anywhere. */
+static struct grid repriced(const struct grid *grid, uint64_t seed, int percent, uint32_t *cost)
+{
+    struct gen_random random;
+    struct grid other = *grid;
+    gen_seed(&random, seed);
+    for (int part = 0; part < grid->parts; part++) {
+        bool changes = gen_chance(&random, percent);
+        for (int cell = 0; cell < grid_cells(grid, part); cell++) {
+            size_t at = grid_first(grid, part) + (size_t)cell;
+            uint64_t scaled = grid->cost[at] * (80 + gen_below(&random, 41)) / 100;
+            bool same = !changes || grid->cost[at] == GRID_CLOSED;
+            cost[at] = same ? grid->cost[at] : (uint32_t)scaled;
+        }
+    }
+    other.cost = cost;
+    return other;
+}
+
+static uint32_t *costs_of(const struct grid *grid)
+{
+    size_t cells = grid_first(grid, grid->parts);
+    uint32_t *cost = arena_array(&arena, cells + 1, sizeof(uint32_t));
+    assert_non_null(cost);
+    return cost;
+}
+
+/* An answer keeps all, costs what it says, and its prices prove its bound. */
+static void assert_proven(const struct grid *grid, const struct engine_result *result)
+{
+    char why[PLAN_WHY_BYTES];
+    struct plan_claim claim = {.choice = result->choice,
+                               .cost = result->cost,
+                               .bound = result->bound,
+                               .price = result->price,
+                               .bound_priced = result->bound_priced};
+    double bound;
+    struct error err = {0};
+    assert_true(result->status == SOLVE_OPTIMAL || result->status == SOLVE_FEASIBLE);
+    if (!plan_check_grid(grid, &claim, why)) {
+        fail_msg("%s", why);
+    }
+    assert_int_equal(dual_bound(grid, result->price, 1, &arena, NULL, &bound, &err), 0);
+    assert_true(bound == result->bound_priced);
+}
+
+/* Scenarios of small grids against brute force: never a cost below the optimum, nor a bound above
+ * it; and what has no placement is found to have none. */
+static void scenarios_against_brute(void **state)
+{
+    (void)state;
+    int placed = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct grid grid = small_grid(seed);
+        struct engine_session_options options = {.seed = seed};
+        struct engine_session *session = NULL;
+        struct error err = {0};
+        int rc = engine_session_create(&grid, &options, &session, &err);
+        assert_true((rc == ERR_NOT_FOUND) == (grid_brute(&grid) == INT64_MAX));
+        uint32_t *cost = costs_of(&grid);
+        for (uint64_t turn = 0; turn < 4 && rc == 0; turn++) {
+            struct grid other = repriced(&grid, seed * 10 + turn, 100, cost);
+            int64_t *capacity =
+                arena_copy(&arena, grid.capacity,
+                           (size_t)grid.sites * (size_t)grid.resources * sizeof(int64_t));
+            assert_non_null(capacity);
+            capacity[0] = turn == 3 ? capacity[0] / 2 : capacity[0];
+            other.capacity = capacity;
+            struct engine_result result;
+            assert_int_equal(engine_session_solve(session, &other, &arena, &result, &err), 0);
+            int64_t best = grid_brute(&other);
+            if (best == INT64_MAX) {
+                assert_int_equal(result.status, SOLVE_INFEASIBLE);
+                continue;
+            }
+            assert_proven(&other, &result);
+            assert_true(result.cost >= best && result.bound <= (double)best);
+            assert_true(result.gap <= 1e-3 || result.cost == best);
+            placed++;
+        }
+        engine_session_destroy(session);
+        arena_reset(&arena);
+    }
+    assert_true(placed > 100);
+}
+
+static struct grid fleet(uint64_t seed, int app_parts, int chord_percent, int capacity_percent)
+{
+    struct grid_shape shape = {.seed = seed,
+                               .parts = 800,
+                               .sites = 8,
+                               .resources = 2,
+                               .app_parts = app_parts,
+                               .chord_percent = chord_percent,
+                               .capacity_percent = capacity_percent,
+                               .closed_percent = 20};
+    struct grid grid;
+    assert_true(grid_gen(&shape, &arena, &grid));
+    return grid;
+}
+
+/* Small change in, small change out; none in, none out. */
+static void small_change_few_moves(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct grid grid = fleet(seed, seed % 2 == 0 ? 1 : 8, 20, seed < 4 ? 115 : 0);
+        struct engine_session_options options = {.seed = seed, .gap = 2e-3};
+        struct engine_session *session = NULL;
+        struct error err = {0};
+        assert_int_equal(engine_session_create(&grid, &options, &session, &err), 0);
+        const struct engine_result *base = engine_session_base(session);
+        struct engine_result result;
+        assert_int_equal(engine_session_solve(session, &grid, &arena, &result, &err), 0);
+        assert_memory_equal(result.choice, base->choice, (size_t)grid.parts * sizeof(int));
+        assert_proven(&grid, &result);
+        uint32_t *cost = costs_of(&grid);
+        for (uint64_t turn = 0; turn < 8; turn++) {
+            struct grid other = repriced(&grid, seed * 100 + turn, 1, cost);
+            assert_int_equal(engine_session_solve(session, &other, &arena, &result, &err), 0);
+            assert_proven(&other, &result);
+            int moved = 0;
+            for (int part = 0; part < grid.parts; part++) {
+                moved += result.choice[part] != base->choice[part];
+            }
+            /* About eight parts cost something else; those may move, and some make room. */
+            assert_in_range(moved, 0, grid.parts * 4 / 100);
+        }
+        engine_session_destroy(session);
+        arena_reset(&arena);
+    }
+}
+
+struct asked {
+    const struct grid *base;
+    uint32_t *cost[2];
+    int64_t answer[40];
+    double bound[40];
+    uint64_t choice[40]; /* a digest */
+};
+
+static int make_scenario(void *context, int index, int worker, struct grid *grid, struct error *err)
+{
+    struct asked *asked = context;
+    (void)err;
+    *grid =
+        repriced(asked->base, (uint64_t)index + 1, index % 3 == 0 ? 1 : 100, asked->cost[worker]);
+    return 0;
+}
+
+static void take_answer(void *context, int index, int worker, const struct grid *grid,
+                        const struct engine_result *result)
+{
+    struct asked *asked = context;
+    (void)worker;
+    asked->answer[index] = result->cost;
+    asked->bound[index] = result->bound;
+    for (int part = 0; part < grid->parts; part++) {
+        asked->choice[index] = asked->choice[index] * 31 + (uint64_t)result->choice[part];
+    }
+}
+
+/* What a scenario's answer is does not depend on who was asked what before. */
+static void scenarios_on_one_thread_or_two(void **state)
+{
+    (void)state;
+    struct grid grid = fleet(5, 8, 20, 115);
+    struct asked asked[2] = {{.base = &grid}, {.base = &grid}};
+    for (int i = 0; i < 2; i++) {
+        struct engine_session_options options = {.threads = i + 1, .seed = 1, .gap = 1e-3};
+        struct engine_session *session = NULL;
+        struct error err = {0};
+        assert_int_equal(engine_session_create(&grid, &options, &session, &err), 0);
+        asked[i].cost[0] = costs_of(&grid);
+        asked[i].cost[1] = costs_of(&grid);
+        struct engine_scenarios scenarios = {
+            .count = 40, .make = make_scenario, .take = take_answer, .context = &asked[i]};
+        assert_int_equal(engine_session_run(session, &scenarios, &err), 0);
+        struct engine_session_counts counts = engine_session_counts(session);
+        assert_int_equal(counts.kept + counts.fitted + counts.cold, 40);
+        engine_session_destroy(session);
+    }
+    assert_memory_equal(asked[0].answer, asked[1].answer, sizeof(asked[0].answer));
+    assert_memory_equal(asked[0].bound, asked[1].bound, sizeof(asked[0].bound));
+    assert_memory_equal(asked[0].choice, asked[1].choice, sizeof(asked[0].choice));
+    arena_reset(&arena);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -308,11 +497,18 @@ int main(void)
     mip_quiet();
     arena_init(&arena, (size_t)2 << 30);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_optimum),       cmocka_unit_test(nothing_moves),
-        cmocka_unit_test(one_thread_or_two), cmocka_unit_test(edges),
-        cmocka_unit_test(no_room),           cmocka_unit_test(costs_of_any_size),
-        cmocka_unit_test(no_numbers),        cmocka_unit_test(ten_thousand_sites),
+        cmocka_unit_test(the_optimum),
+        cmocka_unit_test(nothing_moves),
+        cmocka_unit_test(one_thread_or_two),
+        cmocka_unit_test(edges),
+        cmocka_unit_test(no_room),
+        cmocka_unit_test(costs_of_any_size),
+        cmocka_unit_test(no_numbers),
+        cmocka_unit_test(ten_thousand_sites),
         cmocka_unit_test(links_said_twice),
+        cmocka_unit_test(scenarios_against_brute),
+        cmocka_unit_test(small_change_few_moves),
+        cmocka_unit_test(scenarios_on_one_thread_or_two),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
