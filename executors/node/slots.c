@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,6 +27,7 @@
 #include "executors/node/agent.h"
 
 #define WORKLOAD_PATH "PATH=/usr/local/bin:/usr/bin:/bin"
+#define SHIM_LOG      "shim.log"
 
 static struct slot *slot_make(struct agent *agent, const char *instance);
 static int prepare(struct agent *agent, struct slot *slot, const struct message_spec *spec,
@@ -36,7 +38,11 @@ static int fill_environment(struct agent *agent, const struct slot *slot,
 static int launch(struct agent *agent, struct slot *slot, int folder_fd, struct error *err);
 static int spawn(const char *path, char *const argv[], int fd_as_3, int out, int errors,
                  pid_t *ret_pid);
+static int shim_log_open(int folder_fd, struct error *err);
+static bool shim_lives(struct agent *agent, const char *instance);
+static int kill_shim(struct agent *agent, const char *instance);
 static int reach(struct agent *agent, const char *instance);
+static int reach_soon(struct agent *agent, const char *instance);
 static void shim_line(void *context, const char *text, size_t bytes, bool end);
 static void take_line(struct agent *agent, struct slot *slot, char *line, size_t bytes);
 static void take_adopt(struct slot *slot, const char *rest);
@@ -45,6 +51,7 @@ static void shim_gone(struct agent *agent, struct slot *slot);
 static void hang_up(struct slot *slot);
 static bool clear_step(struct agent *agent, struct slot *slot, int64_t now);
 static int kill_by_environment(const char *instance);
+static bool process_has(int64_t pid, const char *name, const char *wanted);
 static void fetch_end(struct agent *agent, struct slot *slot);
 
 struct line_context {
@@ -236,7 +243,7 @@ void slots_adopt(struct agent *agent, const struct node_record *records, int cou
         const struct node_record *record = &records[i];
         struct node_event event;
         agent_event(&event, NODE_EV_ADOPTED, record->instance);
-        int fd = reach(agent, record->instance);
+        int fd = reach_soon(agent, record->instance);
         if (fd < 0) {
             struct error err;
             int64_t life;
@@ -419,10 +426,11 @@ static int launch(struct agent *agent, struct slot *slot, int folder_fd, struct 
     char folder[LIMIT_PATH_BYTES];
     int pair[2];
     store_instance_path(&agent->store, slot->instance, folder);
+    CLEANUP(cleanup_close) int errors = shim_log_open(folder_fd, err);
+    if (errors < 0)
+        return errors;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(err, ERR_IO, errno, "make a socket for the shim");
-    CLEANUP(cleanup_close)
-    int errors = openat(folder_fd, "shim.log", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     char *argv[] = {agent->shim_path, folder, NULL};
     int why = spawn(agent->shim_path, argv, pair[1], -1, errors, &slot->shim_pid);
     (void)close(pair[1]);
@@ -473,6 +481,61 @@ static int spawn(const char *path, char *const argv[], int fd_as_3, int out, int
     if (why == 0)
         *ret_pid = pid;
     return why;
+}
+
+/* What the shim says before and beside its work; and, as long as the shim has it open, a lock, so
+ * that a shim is known to live before it can be reached. It inherits both at its very beginning. */
+static int shim_log_open(int folder_fd, struct error *err)
+{
+    int fd = openat(folder_fd, SHIM_LOG, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return error_set(err, ERR_IO, errno, "open " SHIM_LOG " in the instance's folder");
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        (void)close(fd);
+        return error_set(err, ERR_LOCKED, 0, "an earlier berth-shim of it has not ended yet");
+    }
+    (void)!ftruncate(fd, 0);
+    return fd;
+}
+
+static bool shim_lives(struct agent *agent, const char *instance)
+{
+    char path[LIMIT_ID_BYTES + 16];
+    str_format(path, sizeof(path), "%s/" SHIM_LOG, instance);
+    CLEANUP(cleanup_close)
+    int fd = openat(agent->store.instances_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* A shim is known by its folder, its only argument. Returns how many there were. */
+static int kill_shim(struct agent *agent, const char *instance)
+{
+    char folder[LIMIT_PATH_BYTES];
+    int count = 0;
+    store_instance_path(&agent->store, instance, folder);
+    DIR *processes = opendir("/proc");
+    const struct dirent *entry;
+    while (processes != NULL && (entry = readdir(processes)) != NULL) {
+        int64_t pid;
+        if (str_to_i64(entry->d_name, &pid) < 0 || pid <= 1 || pid == getpid())
+            continue;
+        if (process_has(pid, "cmdline", folder) && kill((pid_t)pid, SIGKILL) == 0)
+            count++;
+    }
+    if (processes != NULL)
+        (void)closedir(processes);
+    return count;
+}
+
+/* An agent may have died just after it had made a shim: that is waited for. */
+static int reach_soon(struct agent *agent, const char *instance)
+{
+    int fd = reach(agent, instance);
+    for (int ms = 0; fd < 0 && ms < AGENT_ADOPT_MS && shim_lives(agent, instance); ms += 5) {
+        (void)poll(NULL, 0, 5);
+        fd = reach(agent, instance);
+    }
+    return fd;
 }
 
 /* Connects to the shim of an instance; -1 when there is none. The folder's path may be longer than
@@ -629,7 +692,10 @@ static bool clear_step(struct agent *agent, struct slot *slot, int64_t now)
 {
     struct error err;
     slot->clear_next = now + SLOT_CLEAR_US;
-    bool shim_done = slot->ended || slot->fd < 0;
+    bool lost = slot->fd < 0 && shim_lives(agent, slot->instance);
+    bool shim_done = !lost && (slot->ended || slot->fd < 0);
+    if (lost && kill_shim(agent, slot->instance) > 0)
+        log_event(LOG_WARN, "shim.unreachable", "instance=%s killed", slot->instance);
     bool empty = agent->host.mode == CGROUP_NONE
                      ? slot->fd >= 0 || kill_by_environment(slot->instance) == 0
                      : cgroup_is_empty(&agent->host, slot->cgroup);
@@ -675,23 +741,29 @@ static int kill_by_environment(const char *instance)
     const struct dirent *entry;
     while (processes != NULL && (entry = readdir(processes)) != NULL) {
         int64_t pid;
-        char path[64];
         if (str_to_i64(entry->d_name, &pid) < 0 || pid <= 1)
             continue;
-        str_format(path, sizeof(path), "/proc/%" PRId64 "/environ", pid);
-        CLEANUP(cleanup_file) FILE *file = fopen(path, "re");
-        char *text = NULL;
-        size_t capacity = 0;
-        bool found = false;
-        while (!found && file != NULL && getdelim(&text, &capacity, 0, file) > 0)
-            found = str_equal(text, wanted);
-        free(text);
-        if (found && kill((pid_t)pid, SIGKILL) == 0)
+        if (process_has(pid, "environ", wanted) && kill((pid_t)pid, SIGKILL) == 0)
             count++;
     }
     if (processes != NULL)
         (void)closedir(processes);
     return count;
+}
+
+/* Whether one of the words in that file of /proc, each ended by a zero byte, is `wanted`. */
+static bool process_has(int64_t pid, const char *name, const char *wanted)
+{
+    char path[64];
+    str_format(path, sizeof(path), "/proc/%" PRId64 "/%s", pid, name);
+    CLEANUP(cleanup_file) FILE *file = fopen(path, "re");
+    char *text = NULL;
+    size_t capacity = 0;
+    bool found = false;
+    while (!found && file != NULL && getdelim(&text, &capacity, 0, file) > 0)
+        found = str_equal(text, wanted);
+    free(text);
+    return found;
 }
 
 static void fetch_end(struct agent *agent, struct slot *slot)

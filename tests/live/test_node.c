@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -141,6 +142,55 @@ static void test_agent_killed_workload_untouched(void **state)
     assert_int_equal(rig_await(&rig, "kept", INSTANCE_STOPPED)->exit_code, 137);
 }
 
+/* The file of what the folder's slow shim has told, which is a line for each beginning. */
+static int64_t begun(const char *path)
+{
+    char line[32];
+    int64_t count = 0;
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        count++;
+    if (file != NULL)
+        (void)fclose(file);
+    return count;
+}
+
+/* Between the shim's beginning and the socket by which agents find it, nobody can reach it: the
+ * next agent must neither start another nor leave this one alone. */
+static void test_agent_killed_while_a_shim_begins(void **state)
+{
+    (void)state;
+    char slow[700];
+    char told[720];
+    str_format(slow, sizeof(slow), "%s.slow-shim", rig.state);
+    str_format(told, sizeof(told), "%s.told", slow);
+    FILE *file = fopen(slow, "we");
+    assert_non_null(file);
+    fprintf(file, "#!/bin/sh\necho begun >>'%s'\nsleep 1\nexec '%s/bin/berth-shim' \"$@\"\n", told,
+            BERTH_BINARY_DIR);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(slow, 0755), 0);
+    const char *const with_slow[] = {"--shim", slow, NULL};
+    struct message_spec spec = rig_spec(NULL);
+    assert_int_equal(rig_agent_stop(&rig), 0);
+    rig_agent_start(&rig, with_slow);
+    assert_int_equal(rig_order(&rig, NODE_START, "begun", &spec), 0);
+    int64_t until = clock_mono_now().us + 30 * US_PER_S;
+    while (begun(told) == 0 && clock_mono_now().us < until)
+        rig_turn(&rig);
+    assert_int_equal(begun(told), 1);
+    rig_agent_kill(&rig);
+    rig_agent_start(&rig, with_slow);
+    assert_int_equal(rig_await(&rig, "begun", INSTANCE_READY)->restarts, 0);
+    assert_int_equal(begun(told), 1);
+    assert_int_equal(rig_order(&rig, NODE_STOP, "begun", NULL), 0);
+    rig_await(&rig, "begun", INSTANCE_STOPPED);
+    assert_int_equal(rig_agent_stop(&rig), 0);
+    rig_agent_start(&rig, NULL);
+    (void)unlink(slow);
+    (void)unlink(told);
+}
+
 static void test_shim_killed(void **state)
 {
     (void)state;
@@ -243,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_metrics_and_logs),
         cmocka_unit_test(test_restart_after_a_crash),
         cmocka_unit_test(test_agent_killed_workload_untouched),
+        cmocka_unit_test(test_agent_killed_while_a_shim_begins),
         cmocka_unit_test(test_shim_killed),
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_nats_restarted),
