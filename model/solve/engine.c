@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/solve/branch.h"
+#include "model/solve/classes.h"
 #include "model/solve/primal.h"
 #include "model/solve/solve.h"
 #include "model/solve/whole.h"
@@ -26,7 +27,10 @@ struct engine {
 };
 
 static int check_options(const struct engine_options *options, struct error *err);
+static int part_too_large(const struct grid *grid);
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err);
+static int take_counted(struct engine *engine, struct dual_result *dual, bool *ret_done,
+                        struct error *err);
 static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err);
 static int settle(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
@@ -55,6 +59,12 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d parts", grid->parts);
     }
     struct dual_result dual = {.part = -1};
+    engine.result.part = part_too_large(grid);
+    if (engine.result.part >= 0) {
+        engine.result.status = SOLVE_INFEASIBLE;
+        *ret_result = engine.result;
+        return 0;
+    }
     rc = take_prices(&engine, &dual, err);
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, err);
@@ -82,6 +92,27 @@ static int check_options(const struct engine_options *options, struct error *err
     return 0;
 }
 
+/* A part that no site can hold: prices would let it be divided. -1: there is none. */
+static int part_too_large(const struct grid *grid)
+{
+    for (int part = 0; part < grid->parts; part++) {
+        bool fits = false;
+        for (int cell = 0; cell < grid_cells(grid, part) && !fits; cell++) {
+            const int32_t *demand = grid_demand(grid, part, cell);
+            const int64_t *capacity =
+                grid->capacity + (size_t)grid_site(grid, part, cell) * (size_t)grid->resources;
+            fits = grid_cost_raw(grid, part, cell) != GRID_CLOSED;
+            for (int r = 0; r < grid->resources && fits; r++) {
+                fits = demand[r] <= capacity[r];
+            }
+        }
+        if (!fits) {
+            return part;
+        }
+    }
+    return -1;
+}
+
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err)
 {
     const struct engine_options *options = engine->options;
@@ -90,7 +121,11 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
                                  .start = options->price,
                                  .progress = options->progress,
                                  .context = options->context};
-    int rc = dual_solve(engine->grid, &given, engine->arena, dual, err);
+    bool counted = false;
+    int rc = take_counted(engine, dual, &counted, err);
+    if (rc == 0 && !counted) {
+        rc = dual_solve(engine->grid, &given, engine->arena, dual, err);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -111,6 +146,36 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
         take(engine, dual->choice);
     }
     return 0;
+}
+
+/* Where many parts or sites are alike, counts of them say the same in less time. */
+static int take_counted(struct engine *engine, struct dual_result *dual, bool *ret_done,
+                        struct error *err)
+{
+    const struct engine_options *options = engine->options;
+    struct classes_options given = {.threads = options->threads,
+                                    .seed = options->seed,
+                                    .gap = options->gap,
+                                    .progress = options->progress,
+                                    .context = options->context};
+    size_t rows = (size_t)engine->grid->sites * (size_t)engine->grid->resources;
+    for (size_t row = 0; options->price != NULL && row < rows; row++) {
+        if (!(options->price[row] >= 0)) {
+            return 0; /* dual_solve has the words for it */
+        }
+    }
+    int *choice = arena_array(engine->arena, (size_t)engine->grid->parts + 1, sizeof(int));
+    if (choice == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d parts", engine->grid->parts);
+    }
+    bool found = false;
+    int rc =
+        classes_solve(engine->grid, &given, engine->arena, dual, choice, &found, ret_done, err);
+    if (rc == 0 && found) {
+        engine->result.bound = dual->bound;
+        take(engine, choice);
+    }
+    return rc;
 }
 
 static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err)

@@ -4,6 +4,7 @@
  *
  *   1. dual.h: prices on capacity and the lower bound that they prove. An app whose graph is narrow
  *      is minimised exactly for given prices, so a grid without binding capacity is done here.
+ *      Where parts or sites are alike, classes.h finds both, and a placement, from counts of them.
  *   2. primal.h: a cheap assignment that keeps every rule, found from the prices.
  *   3. What is still open and small: branch and bound (branch.h) where parts are linked, GLPK on
  *      the cells that reduced costs leave (solve.h) where they are not.

@@ -137,7 +137,7 @@ static void edges(void **state)
     /* No parts at all. */
     const int64_t capacity[] = {5};
     const uint32_t cost[] = {7, GRID_CLOSED};
-    const int32_t demand[] = {6, 6};
+    const int32_t demand[] = {6, 6, 1, 1};
     struct grid grid = {
         .sites = 1, .resources = 1, .capacity = capacity, .cost = cost, .demand = demand};
     struct engine_options options = {.seed = 1};
@@ -146,7 +146,10 @@ static void edges(void **state)
     assert_int_equal(result.cost, 0);
     /* One that is larger than the only site; one that may go nowhere. */
     grid.parts = 1;
-    assert_int_equal(solve(&grid, &options).status, SOLVE_INFEASIBLE);
+    result = solve(&grid, &options);
+    assert_int_equal(result.status, SOLVE_INFEASIBLE);
+    assert_int_equal(result.part, 0);
+    grid.demand = demand + 2;
     grid.parts = 2;
     result = solve(&grid, &options);
     assert_int_equal(result.status, SOLVE_INFEASIBLE);

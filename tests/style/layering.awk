@@ -29,8 +29,9 @@ BEGIN {
     # The only places of a library: prefixes of paths. Tests may open what they judge, but GLPK's
     # licence reaches every program that includes it.
     # One test links the engine and asks GLPK for the relaxation beside it; the other reads the
-    # programme that a benchmark writes for others.
-    places["glpk.h"] = "model/solve/ tests/property/test_dual_property.c tests/unit/test_peer.c"
+    # programme that a benchmark writes for others. A benchmark weighs shares of GPUs by it.
+    places["glpk.h"] = "model/solve/ tests/property/test_dual_property.c tests/unit/test_peer.c " \
+                       "tests/bench/solver/openb_weigh.c"
     places["sqlite3.h"] = "scheduler/service/ scheduler/ledger/ metrics/ tests/"
     places["curl/curl.h"] = "metrics/probe/ tests/"
 

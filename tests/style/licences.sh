@@ -39,8 +39,8 @@ refuse() {
                         printf 'berth-solve: does not need libglpk: is this test blind?\n'
                     ;;
                 # Built where they are run and given to nobody: tests and benchmarks of the engine.
-                bench_dual | bench_primal | bench_public | bench_whatif) ;;
-                test_dual* | test_primal* | test_engine*) ;;
+                bench_dual | bench_primal | bench_public | bench_whatif | bench_openb) ;;
+                test_dual* | test_primal* | test_engine* | test_classes* | test_openb) ;;
                 *) refuse "$program" "berth-solve alone links GLPK (GPL-3)" libglpk ;;
             esac
             case "$program" in
