@@ -13,6 +13,7 @@ static int check_workload(const struct app *app, const struct workload *workload
                           const struct world *world, struct error *err);
 static int check_variants(const struct app *app, const struct workload *workload,
                           struct error *err);
+static int check_amounts(const struct app *app, const struct workload *workload, struct error *err);
 static int check_route(const struct app *app, const struct workload *workload, struct error *err);
 static int check_measures(const struct app *app, const struct workload *workload,
                           const struct world *world, struct error *err);
@@ -77,6 +78,9 @@ static int check_workload(const struct app *app, const struct workload *workload
                          app->name, workload->name, workload_kind_words[workload->kind]);
     }
     int rc = workload->kind == KIND_DATA ? 0 : check_variants(app, workload, err);
+    if (rc == 0) {
+        rc = check_amounts(app, workload, err);
+    }
     if (rc == 0 && workload->pin[0] != '\0') {
         rc = check_site(app, "the pin of workload", workload->name, workload->pin, world, err);
     }
@@ -110,6 +114,26 @@ static int check_variants(const struct app *app, const struct workload *workload
                              "app %s: the artifact of workload %s is \"%.300s\"; a node needs the "
                              "whole path, as in file:/srv/program",
                              app->name, workload->name, variant->artifact);
+        }
+    }
+    return 0;
+}
+
+/* What all replicas take together can be counted. */
+static int check_amounts(const struct app *app, const struct workload *workload, struct error *err)
+{
+    static const char *const units[] = {"milli-CPUs", "bytes of memory"};
+    for (int i = -1; i < workload->variant_count; i++) {
+        const int64_t *reserve = i < 0 ? workload->reserve : workload->variants[i].reserve;
+        for (int r = 0; r < RESOURCE_COUNT; r++) {
+            int64_t sum;
+            if (__builtin_mul_overflow(reserve[r], workload->replicas, &sum)) {
+                return error_set(err, ERR_OVERFLOW, 0,
+                                 "app %s: %d replicas of workload %s with %lld %s each are more "
+                                 "than can be counted; ask for less",
+                                 app->name, workload->replicas, workload->name,
+                                 (long long)reserve[r], units[r]);
+            }
         }
     }
     return 0;

@@ -139,7 +139,11 @@ static int make_choices(const struct cost_context *context, int part, struct are
         *choice = (struct problem_choice){
             .site = spot->site, .variant = spot->variant, .lead = spot->lead};
         for (int r = 0; r < RESOURCE_COUNT && spot->lead == part; r++) {
-            choice->demand[r] = cost_reserve(info->what, spot->variant, r) * info->what->replicas;
+            /* An app of which that is more than can be counted is not accepted (app_check). */
+            if (__builtin_mul_overflow(cost_reserve(info->what, spot->variant, r),
+                                       info->what->replicas, &choice->demand[r])) {
+                choice->demand[r] = INT64_MAX;
+            }
         }
         if (cost_is_there(&info->now, spot) && info->now.sharers == spot->sharers) {
             out->current = i;

@@ -312,7 +312,8 @@ static int64_t demand_of(const struct grouping *grouping, const struct placement
     int64_t reserve = variant != NULL && variant->reserve[resource] >= 0
                           ? variant->reserve[resource]
                           : what->reserve[resource];
-    return reserve * what->replicas;
+    int64_t demand;
+    return __builtin_mul_overflow(reserve, what->replicas, &demand) ? INT64_MAX : demand;
 }
 
 /* -1: unlimited. */

@@ -344,6 +344,9 @@ static bool widen(struct verifier *verifier, const struct problem_use *use, int 
     double *least = sums + 4 * meters;
     double *most = sums + 5 * meters;
     size_t slots = use == NULL ? 0 : (size_t)use_count;
+    if (slots == 0) {
+        return true;
+    }
     for (size_t cell = 0; cell < cells; cell++) {
         const struct problem_use *slot = use + cell * slots;
         for (size_t k = 0; k < slots; k++) {

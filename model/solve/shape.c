@@ -253,8 +253,8 @@ static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part
             size_t out = (shaper->varies ? at : (size_t)part) * RESOURCE_COUNT;
             for (int r = 0; r < RESOURCE_COUNT; r++) {
                 int64_t whole = reduce_choice(reduced, part, shape->choice[at])->demand[r];
-                int64_t more = up ? shape->unit[r] - 1 : 0;
-                demand[out + (size_t)r] = (int32_t)((whole + more) / shape->unit[r]);
+                int64_t more = up && whole % shape->unit[r] != 0;
+                demand[out + (size_t)r] = (int32_t)(whole / shape->unit[r] + more);
             }
         }
     }

@@ -4,22 +4,22 @@
 static const struct {
     const char *name;
     const char *program;
-    const char *arguments[4];
+    bool data; /* it reads the folder of public instances */
 } programs[] = {
-    {"whatif", "bench_whatif", {NULL}},
-    {"graphs", "bench_graphs", {NULL}},
-    {"openb", "bench_openb", {NULL}},
+    {"whatif", "bench_whatif", false},
+    {"graphs", "bench_graphs", true},
+    {"openb", "bench_openb", true},
 };
 
 void cases_programs(struct row_list *list, const struct row_options *options)
 {
-    (void)options;
     for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
         struct row_case it = {.program = programs[i].program};
         str_format(it.set, sizeof(it.set), "%s", programs[i].name);
         str_format(it.name, sizeof(it.name), "%s", programs[i].name);
-        for (int k = 0; k < 4; k++) {
-            it.arguments[k] = programs[i].arguments[k];
+        if (programs[i].data) {
+            it.arguments[0] = "--data";
+            it.arguments[1] = options->data;
         }
         row_add(list, &it);
     }

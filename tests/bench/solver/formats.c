@@ -39,6 +39,10 @@ int format_read(const char *format, const char *text, size_t bytes, struct arena
         struct grid grid = {0};
         int rc = readers[i].read(&scan, arena, &grid, err);
         rc = rc == 0 ? grid_check(&grid, err) : rc;
+        if (rc == 0 && grid.demand == NULL) { /* none of nothing, and yet somewhere */
+            grid.demand = arena_array(arena, 1, sizeof(int32_t));
+            rc = grid.demand != NULL ? 0 : format_no_memory(err);
+        }
         if (rc == 0) {
             *ret_grid = grid;
         }

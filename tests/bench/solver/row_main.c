@@ -287,7 +287,7 @@ static void run_program(struct table *table, const struct row_case *it)
         return;
     }
     str_format(log, sizeof(log), "%s/log", table->folder);
-    char words[4][ROW_NAME_BYTES];
+    static char words[4][LIMIT_PATH_BYTES];
     char *arguments[6] = {path};
     for (int i = 0; i < 4 && it->arguments[i] != NULL; i++) {
         str_format(words[i], sizeof(words[i]), "%s", it->arguments[i]);
