@@ -26,6 +26,11 @@
 #define TRIALS_PER_MOVE 8000
 #define TRIALS_LINKED   2e7 /* each costs two to three times as much */
 #define TRIALS_USUAL    6e7
+/* Columns of apps that are listed, beside one of each app; measured likewise. */
+#define COLUMNS_PER_SITE  1500
+#define COLUMNS_MOST      400
+#define TRIALS_PER_COLUMN 2000
+#define TRIALS_APPS       8e6
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
 #define PROVEN_GAP 1e-9
 
@@ -50,6 +55,8 @@ static int search_rounds(struct search *search);
 static int settle_round(struct search *search, int round, int idle);
 static void run_settle(void *context, int block, int worker);
 static int anneal_round(struct search *search, int harsh);
+static int swap_round(struct search *search);
+static void run_swaps(void *context, int block, int worker);
 static void run_chain(void *context, int block, int worker);
 static bool keeps_all(struct search *search, const int *choice);
 static void consider(struct search *search, const int *choice);
@@ -59,6 +66,7 @@ static void go_home(struct search *search);
 static int64_t primal_change(const struct primal *primal, const int *choice, int part, int cell);
 static int prepare(struct primal *primal);
 static int prepare_apps(struct primal *primal);
+static int prepare_columns(struct primal *primal);
 
 struct team {
     void (*fn)(void *context, int block, int worker);
@@ -147,7 +155,7 @@ int primal_solve(const struct grid *grid, const struct dual_result *dual,
  * more than settling does; then groups of sites are settled again around the best. */
 static int search_rounds(struct search *search)
 {
-    const struct primal *primal = search->primal;
+    struct primal *primal = search->primal;
     const struct grid *grid = primal->grid;
     if (!primal->dual->possible || is_done(search)) {
         return 0;
@@ -159,7 +167,14 @@ static int search_rounds(struct search *search)
         rounds = (int)fmin(rounds, budget / (SETTLE_MOVES * grid->sites));
     }
     int rc = settle_round(search, 0, 0);
-    bool few = grid->parts / grid->sites < FEW_PARTS || grid->links > 0;
+    bool few = grid->parts / grid->sites < FEW_PARTS;
+    if (primal->columns.apps > 0 && (few || !search->best.found) && rc == 0 && !is_done(search)) {
+        rc = swap_round(search);
+    }
+    if (!search->best.found) {
+        primal->columns.apps = 0; /* the prices say too little: nothing near them fits */
+    }
+    few = primal->columns.apps == 0 && (few || grid->links > 0);
     for (int harsh = 0; rc == 0 && harsh < 3 && !is_done(search); harsh++) {
         if ((few && harsh == 0) || !search->best.found) {
             rc = anneal_round(search, harsh);
@@ -295,6 +310,50 @@ static int anneal_round(struct search *search, int harsh)
     return 0;
 }
 
+/* The same over whole apps. */
+static int swap_round(struct search *search)
+{
+    struct primal *primal = search->primal;
+    struct primal_core core;
+    struct primal_board *board = NULL;
+    arena_reset(primal->work);
+    int rc = primal_core_build(primal, search->base, primal->grid->sites * MOVES_PER_SITE, &core);
+    rc = rc == 0 ? primal_board_create(&core, &board) : rc;
+    double trials = primal->options->moves_max * primal->grid->parts;
+    if (!(trials > 0)) {
+        trials = fmin((double)primal->columns.first[primal->columns.apps] * TRIALS_PER_COLUMN,
+                      TRIALS_APPS);
+    }
+    struct primal_swaps *swaps[CHAINS];
+    for (int i = 0; i < CHAINS && rc == 0; i++) {
+        struct primal_chain_options options = {
+            .seed = primal->options->seed + (uint64_t)i,
+            .trials = trials / CHAINS,
+            .hot = HOT,
+            .cold = COLD,
+            .harsh = 1,
+            .target = good_cost(primal),
+        };
+        rc = primal_swaps_create(board, &options, &swaps[i]);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    primal_blocks(primal->threads, CHAINS, run_swaps, swaps);
+    for (int i = 0; i < CHAINS; i++) {
+        (void)primal_swaps_best(swaps[i], search->trial);
+        consider(search, search->trial);
+        search->best.moves += primal_swaps_trials(swaps[i]);
+    }
+    return 0;
+}
+
+static void run_swaps(void *context, int block, int worker)
+{
+    struct primal_swaps **swaps = context;
+    primal_swaps_run(swaps[block], worker == 0);
+}
+
 static void run_chain(void *context, int block, int worker)
 {
     struct primal_chain **chains = context;
@@ -428,7 +487,18 @@ static int prepare(struct primal *primal)
         }
     }
     primal->unit = units / ((double)resources * (double)grid->parts + 1) + 1;
-    return prepare_apps(primal);
+    int rc = prepare_apps(primal);
+    return rc == 0 && grid->links > 0 && primal->dual->possible ? prepare_columns(primal) : rc;
+}
+
+/* Prices stay: what each app may as well do is listed once. */
+static int prepare_columns(struct primal *primal)
+{
+    const struct grid *grid = primal->grid;
+    struct dual_columns_options options = {
+        .wanted = (double)grid->sites * COLUMNS_PER_SITE + primal->apps, .each_max = COLUMNS_MOST};
+    return dual_columns_list(grid, primal->price, &options, primal->arena, &primal->columns,
+                             primal->err);
 }
 
 static int root_of(int *parent, int part)

@@ -48,6 +48,8 @@ static void weigh(const struct primal *primal, int part, double *w);
 static void cheapest_linked(struct scan *scan, const int *parts, int count);
 static double app_cost(struct scan *scan, const int *parts, int count, const int *at, int *closed);
 static void scan_linked(struct scan *scan, const int *parts, int count);
+static void scan_columns(struct scan *scan, int app, const int *parts, int count);
+static double above_first(struct scan *scan, int app, const int *parts, int count);
 static int answer(struct scan *scan, int part, int cell, struct primal_step *steps,
                   double *ret_rise);
 static double local_cost(const struct scan *scan, int part, int cell, int *closed);
@@ -173,10 +175,12 @@ static void scan_app(struct scan *scan, int app, bool cheapest)
     }
     const int *parts = primal->app_part + primal->app_first[app];
     int count = primal->app_first[app + 1] - primal->app_first[app];
-    if (count == 1) {
-        scan_single(scan, parts[0], cheapest);
-    } else if (cheapest) {
+    if (cheapest && count > 1) {
         cheapest_linked(scan, parts, count);
+    } else if (!cheapest && primal->columns.apps > 0) {
+        scan_columns(scan, app, parts, count);
+    } else if (count == 1) {
+        scan_single(scan, parts[0], cheapest);
     } else {
         scan_linked(scan, parts, count);
     }
@@ -306,6 +310,62 @@ static void scan_linked(struct scan *scan, const int *parts, int count)
             }
         }
     }
+}
+
+/* The app's columns, as moves from where it is. */
+static void scan_columns(struct scan *scan, int app, const int *parts, int count)
+{
+    const struct primal *primal = scan->primal;
+    const struct dual_columns *columns = &primal->columns;
+    struct primal_step steps[DUAL_COLUMN_PARTS];
+    double base = above_first(scan, app, parts, count);
+    for (int i = columns->first[app]; i < columns->first[app + 1]; i++) {
+        double rise = columns->excess[i] - base;
+        if (rise > scan->take.limit) {
+            return; /* the others rise more */
+        }
+        const int *cell = columns->cell + columns->cell_at[i];
+        int taken = 0;
+        for (int k = 0; k < count; k++) {
+            if (cell[k] != scan->choice[parts[k]]) {
+                steps[taken++] = (struct primal_step){.active = parts[k], .to = {.cell = cell[k]}};
+            }
+        }
+        for (int k = 0; k < taken && scan->take.move != NULL; k++) {
+            int part = steps[k].active;
+            steps[k].to.w = primal_weight(primal, part, steps[k].to.cell) -
+                            primal_weight(primal, part, scan->choice[part]);
+        }
+        if (taken > 0) {
+            emit(scan, steps, taken, rise);
+        }
+    }
+}
+
+/* What an app costs where it is, above its first column. */
+static double above_first(struct scan *scan, int app, const int *parts, int count)
+{
+    const struct dual_columns *columns = &scan->primal->columns;
+    const int *cell = columns->cell + columns->cell_at[columns->first[app]];
+    int was[DUAL_COLUMN_PARTS];
+    bool differs = false;
+    for (int k = 0; k < count; k++) {
+        was[k] = scan->choice[parts[k]];
+        differs = differs || was[k] != cell[k];
+    }
+    if (!differs) {
+        return 0;
+    }
+    int closed = 0;
+    double cost = app_cost(scan, parts, count, scan->choice, &closed);
+    for (int k = 0; k < count; k++) {
+        scan->choice[parts[k]] = cell[k];
+    }
+    cost -= app_cost(scan, parts, count, scan->choice, &closed);
+    for (int k = 0; k < count; k++) {
+        scan->choice[parts[k]] = was[k];
+    }
+    return cost;
 }
 
 /* What an app does best when one of its parts goes to a cell: the parts around follow while that

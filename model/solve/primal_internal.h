@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "model/solve/dual_columns.h"
 #include "model/solve/primal.h"
 
 #define PRIMAL_THREADS 2
@@ -67,7 +68,9 @@ struct primal {
     int *place_of;            /* [part] its place in its app */
     int *near_first;          /* [part + 1] */
     struct primal_near *near; /* other: a part of the grid */
-    _Atomic bool stop;        /* the caller wants no more */
+    /* What each app may as well do, at the prices; apps 0: without links, or they are too wide. */
+    struct dual_columns columns;
+    _Atomic bool stop; /* the caller wants no more */
 };
 
 struct primal_core {
@@ -134,6 +137,21 @@ void primal_chain_run(struct primal_chain *chain, bool speaks);
  * none, and it is what the chain ended with. */
 bool primal_chain_best(const struct primal_chain *chain, int *choice);
 double primal_chain_trials(const struct primal_chain *chain);
+
+/* Annealing over whole apps: each is at one of its columns. The board is what does not change while
+ * chains run over it. Start from the core's choice, or, where an app's is not among its columns,
+ * from the cheapest of them. */
+struct primal_board;
+struct primal_swaps;
+int primal_board_create(const struct primal_core *core,
+                        struct primal_board **ret_board) WARN_UNUSED;
+int primal_swaps_create(const struct primal_board *board,
+                        const struct primal_chain_options *options,
+                        struct primal_swaps **ret_swaps) WARN_UNUSED;
+void primal_swaps_run(struct primal_swaps *swaps, bool speaks);
+/* As primal_chain_best. */
+bool primal_swaps_best(const struct primal_swaps *swaps, int *choice);
+double primal_swaps_trials(const struct primal_swaps *swaps);
 
 /* Cost at the prices, without links; closed cells: INFINITY. */
 double primal_weight(const struct primal *primal, int part, int cell);

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/solve/dual_columns.h"
 #include "model/solve/primal.h"
+#include "tests/property/grid_gen.h"
 #include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
 
@@ -224,8 +226,185 @@ static void against_all(void **state)
     assert_true(within * 100 >= possible * 93);
 }
 
+static int app_of(const struct grid *grid, int part, int *parts)
+{
+    bool in[PARTS_MAX] = {false};
+    in[part] = true;
+    for (int turn = 0; turn < grid->parts; turn++) {
+        for (int i = 0; i < grid->links; i++) {
+            bool joined = in[grid->link[i].a] || in[grid->link[i].b];
+            in[grid->link[i].a] = joined;
+            in[grid->link[i].b] = joined;
+        }
+    }
+    int count = 0;
+    for (int i = 0; i < grid->parts; i++) {
+        if (in[i]) {
+            parts[count++] = i;
+        }
+    }
+    return count;
+}
+
+/* What an app's assignment costs at the prices; INFINITY: something in it is closed. */
+static double app_cost(const struct sample *s, const int *parts, int count, const int *cell)
+{
+    const struct grid *grid = &s->grid;
+    double cost = 0;
+    int at[PARTS_MAX];
+    memset(at, -1, sizeof(at));
+    for (int k = 0; k < count; k++) {
+        at[parts[k]] = cell[k];
+        const int32_t *demand = grid_demand(grid, parts[k], cell[k]);
+        size_t row = (size_t)grid_site(grid, parts[k], cell[k]) * (size_t)grid->resources;
+        cost += (double)grid_cost(grid, parts[k], cell[k]);
+        for (size_t r = 0; r < (size_t)grid->resources; r++) {
+            cost += s->price[row + r] * (double)demand[r];
+        }
+        if (grid_cost_raw(grid, parts[k], cell[k]) == GRID_CLOSED) {
+            return INFINITY;
+        }
+    }
+    for (int i = 0; i < grid->links; i++) {
+        const struct grid_link *link = &grid->link[i];
+        if (at[link->a] < 0) {
+            continue;
+        }
+        uint32_t value = grid_link_raw(grid, link, at[link->a], at[link->b]);
+        if (value == GRID_CLOSED) {
+            return INFINITY;
+        }
+        cost += (double)link->base + (double)link->scale * (double)value;
+    }
+    return cost;
+}
+
+/* The columns of one app against all of its assignments. Returns how many there are. */
+static int check_app(const struct sample *s, const struct dual_columns *columns, int app,
+                     const int *parts, int count, int each_max)
+{
+    const struct grid *grid = &s->grid;
+    int first = columns->first[app];
+    int listed = columns->first[app + 1] - first;
+    assert_true(listed >= 1 && listed <= each_max);
+    double least = app_cost(s, parts, count, columns->cell + columns->cell_at[first]);
+    double last = columns->excess[first + listed - 1];
+    for (int i = 0; i < listed; i++) {
+        const int *cell = columns->cell + columns->cell_at[first + i];
+        double excess = app_cost(s, parts, count, cell) - least;
+        assert_true(fabs(excess - columns->excess[first + i]) < 1e-6 * (1 + fabs(excess)));
+        assert_true(i == 0 || columns->excess[first + i] >= columns->excess[first + i - 1]);
+        for (int k = 0; k < i; k++) {
+            const int *other = columns->cell + columns->cell_at[first + k];
+            assert_memory_not_equal(cell, other, (size_t)count * sizeof(int));
+        }
+    }
+    int at[PARTS_MAX] = {0};
+    int cheaper = 0;
+    int within = 0;
+    for (int k = 0; k < count;) {
+        double excess = app_cost(s, parts, count, at) - least;
+        assert_true(excess > -1e-6);
+        cheaper += excess < last - 1e-6;
+        within += excess <= columns->limit * (1 - 1e-9) - 1e-6;
+        for (k = 0; k < count && ++at[k] == grid_cells(grid, parts[k]); k++) {
+            at[k] = 0;
+        }
+    }
+    assert_true(cheaper <= listed);
+    /* Only an app with too many was cut. */
+    assert_true(within <= listed || within > each_max);
+    return within;
+}
+
+/* What each app may as well do is listed whole, once each and by its cost; or the cheapest of it,
+ * where it is too much. */
+static void all_near_listed(void **state)
+{
+    (void)state;
+    int cut = 0;
+    int whole = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct arena arena;
+        arena_init(&arena, 64 << 20);
+        struct sample s;
+        make(seed, &s);
+        struct dual_result dual = dual_of(&s);
+        struct dual_columns_options options = {.wanted = (double)(seed * seed * seed % 10000),
+                                               .each_max = seed % 2 == 0 ? 6 : 700};
+        struct dual_columns columns;
+        struct error err = {0};
+        assert_int_equal(dual_columns_list(&s.grid, dual.price, &options, &arena, &columns, &err),
+                         0);
+        assert_true(dual.possible == (columns.apps > 0));
+        int apps = 0;
+        for (int part = 0; part < s.grid.parts && columns.apps > 0; part++) {
+            int parts[PARTS_MAX];
+            int count = app_of(&s.grid, part, parts);
+            if (parts[0] == part) {
+                int within = check_app(&s, &columns, apps++, parts, count, options.each_max);
+                cut += within > options.each_max;
+                whole += within > 1 && within <= options.each_max;
+            }
+        }
+        assert_int_equal(apps, columns.apps);
+        arena_done(&arena);
+    }
+    printf("%d apps cut, %d listed whole\n", cut, whole);
+    assert_true(cut > 50 && whole > 50);
+}
+
+/* Apps of linked parts with tight capacities: the same on one thread and two, near the bound, and
+ * at an end when it is near enough. */
+static void linked_apps(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct arena arena;
+        arena_init(&arena, (size_t)256 << 20);
+        struct grid_shape shape = {.seed = seed,
+                                   .parts = 400,
+                                   .sites = 6,
+                                   .resources = 1 + (int)(seed % 3),
+                                   .app_parts = 5 + (int)seed,
+                                   .chord_percent = seed % 2 == 0 ? 40 : 0,
+                                   .capacity_percent = 115,
+                                   .closed_percent = 20,
+                                   .discrete = seed > 4};
+        struct grid grid;
+        struct error err = {0};
+        assert_true(grid_gen(&shape, &arena, &grid));
+        struct dual_options prices = {.threads = 1};
+        struct dual_result dual;
+        assert_int_equal(dual_solve(&grid, &prices, &arena, &dual, &err), 0);
+        struct primal_result result[3];
+        for (int i = 0; i < 3; i++) {
+            struct primal_options options = {.threads = 1 + (i & 1), .seed = seed};
+            options.moves_max = 1000;
+            options.gap = i == 2 ? 0.03 : 0;
+            assert_int_equal(primal_solve(&grid, &dual, &options, &arena, &result[i], &err), 0);
+            assert_true(result[i].found);
+            int64_t load[18];
+            grid_load_of(&grid, result[i].choice, load);
+            assert_int_equal(grid_broken(&grid, load, result[i].choice), 0);
+            assert_int_equal(grid_cost_of(&grid, result[i].choice), result[i].cost);
+            assert_true((double)result[i].cost >= dual.bound);
+        }
+        assert_int_equal(result[0].cost, result[1].cost);
+        assert_memory_equal(result[0].choice, result[1].choice, (size_t)grid.parts * sizeof(int));
+        double gap = ((double)result[0].cost - dual.bound) / dual.bound;
+        printf("seed %d: gap %.2e\n", (int)seed, gap);
+        assert_true(gap < 0.01);
+        assert_true((double)result[2].cost <= 1.03 * dual.bound);
+        assert_true(result[2].moves < result[0].moves);
+        arena_done(&arena);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(against_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(against_all),
+                                       cmocka_unit_test(all_near_listed),
+                                       cmocka_unit_test(linked_apps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
