@@ -1,6 +1,7 @@
 /* L(price), exactly but for rounding, and the rounding proven: the certificate. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "model/solve/dual_cells.h"
 #include "model/solve/dual_near.h"
@@ -130,10 +131,42 @@ DUAL_INLINE double least_inline(size_t cells, double *value)
             least[k] = value[c + k] < least[k] ? value[c + k] : least[k];
         }
     }
-    for (size_t k = 1; k < 8; k++) {
-        least[0] = least[k] < least[0] ? least[k] : least[0];
+    for (size_t half = 4; half > 0; half /= 2) {
+        for (size_t k = 0; k < half; k++) {
+            least[k] = least[k + half] < least[k] ? least[k + half] : least[k];
+        }
     }
     return least[0];
+}
+
+/* Infinite for a closed cell, by its bits: a branch would be foreseen badly. */
+DUAL_INLINE double or_closed(double own, uint32_t cost)
+{
+    const double far = INFINITY;
+    uint64_t closed = 0 - (uint64_t)(cost == GRID_CLOSED);
+    uint64_t bits;
+    uint64_t infinite;
+    memcpy(&bits, &own, sizeof(bits));
+    memcpy(&infinite, &far, sizeof(infinite));
+    bits = (bits & ~closed) | (infinite & closed);
+    memcpy(&own, &bits, sizeof(own));
+    return own;
+}
+
+/* Whole eights of cells: what is read past the part's is another part's. */
+DUAL_INLINE void fill_eights(const uint32_t *restrict cost, double unit, const double *restrict by,
+                             size_t stride, const int32_t *restrict demand, size_t resources,
+                             size_t eights, double *restrict value)
+{
+    for (size_t c = 0; c < eights * 8; c++) {
+        value[c] = or_closed(unit * to_double(cost[c]), cost[c]);
+    }
+    for (size_t r = 0; r < resources; r++) {
+        double taken = demand[r];
+        for (size_t c = 0; c < eights * 8; c++) {
+            value[c] += by[r * stride + c] * taken;
+        }
+    }
 }
 
 /* What each cell of a part costs above its base at the prices `by`, and the least of it. */
@@ -145,6 +178,11 @@ DUAL_INLINE double fill_inline(const struct grid *grid, const double *by, size_t
     size_t resources = (size_t)grid->resources;
     const uint32_t *cost = grid->cost + first;
     double unit = grid->unit != NULL ? (double)grid->unit[part] : 1;
+    if (grid->site == NULL && grid->cell_demand == NULL && grid->parts - part > 8) {
+        const int32_t *demand = grid->demand + (size_t)part * resources;
+        fill_eights(cost, unit, by, stride, demand, resources, (cells + 7) / 8, value);
+        return least_inline(cells, value);
+    }
     for (size_t c = 0; c < cells; c++) {
         double own = unit * to_double(cost[c]);
         value[c] = cost[c] == GRID_CLOSED ? INFINITY : own;

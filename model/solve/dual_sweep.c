@@ -95,6 +95,20 @@ DUAL_INLINE float to_float(uint32_t value)
     return (float)(int32_t)(value >> 16) * 65536.0f + (float)(int32_t)(value & 0xffffu);
 }
 
+/* FAR for a closed cell, by its bits: a branch would be foreseen badly. */
+DUAL_INLINE float or_far(float own, uint32_t cost)
+{
+    const float far = FAR;
+    uint32_t closed = 0 - (uint32_t)(cost == GRID_CLOSED);
+    uint32_t bits;
+    uint32_t far_bits;
+    memcpy(&bits, &own, sizeof(bits));
+    memcpy(&far_bits, &far, sizeof(far_bits));
+    bits = (bits & ~closed) | (far_bits & closed);
+    memcpy(&own, &bits, sizeof(own));
+    return own;
+}
+
 /* Each cell's scaled cost above the part's least at no prices, and the least of it. */
 DUAL_INLINE float fill_soft(const struct dual *dual, int part, float *value)
 {
@@ -106,8 +120,7 @@ DUAL_INLINE float fill_soft(const struct dual *dual, int part, float *value)
     uint32_t low = dual->low[part];
     float unit = (float)((grid->unit != NULL ? (double)grid->unit[part] : 1) / dual->unit);
     for (size_t c = 0; c < cells; c++) {
-        float own = unit * to_float(cost[c] - low);
-        value[c] = cost[c] == GRID_CLOSED ? FAR : own;
+        value[c] = or_far(unit * to_float(cost[c] - low), cost[c]);
     }
     for (size_t r = 0; r < resources; r++) {
         const float *price = dual->soft_by + r * dual->stride;

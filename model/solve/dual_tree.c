@@ -2,6 +2,9 @@
 #include "model/solve/dual_tree.h"
 
 #include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "model/solve/dual_near.h"
 
@@ -159,33 +162,59 @@ static void leave(const struct dual_app_run *run, const struct dual_step *step)
     }
 }
 
-/* Every cell of the near part at once: the same numbers, and of each the least, as one by one. */
-DUAL_INLINE void least_inline(double *out, const double *value, const double *pairs, double times,
-                              size_t cells, size_t stride)
+/* Of each cell of the near part the least, from the same numbers as if one by one. */
+static void least_plain(double *out, const double *value, const double *pairs, double times,
+                        size_t cells, size_t sites, size_t stride)
 {
-    for (size_t b = 0; b < stride; b += 8) {
-        double least[8];
-        for (size_t k = 0; k < 8; k++) {
-            least[k] = INFINITY;
-        }
-        for (size_t c = 0; c < cells; c++) {
-            const double *row = pairs + c * stride + b;
-            for (size_t k = 0; k < 8; k++) {
-                double all = value[c] + times * row[k];
-                least[k] = all < least[k] ? all : least[k];
-            }
-        }
-        for (size_t k = 0; k < 8; k++) {
-            out[b + k] = least[k];
+    for (size_t b = 0; b < sites; b++) {
+        out[b] = INFINITY;
+    }
+    for (size_t c = 0; c < cells; c++) {
+        for (size_t b = 0; b < sites; b++) {
+            double all = value[c] + times * pairs[c * stride + b];
+            out[b] = all < out[b] ? all : out[b];
         }
     }
 }
 
 #if defined(DUAL_WIDE)
-DUAL_WIDE static void least_wide(double *out, const double *value, const double *pairs,
-                                 double times, size_t cells, size_t stride)
+/* Of 4 * fours cells. By hand: compilers leave this loop as it is written. */
+DUAL_WIDE DUAL_INLINE void least_fours(double *out, const double *value, const double *pairs,
+                                       double times, size_t cells, size_t stride, size_t fours)
 {
-    least_inline(out, value, pairs, times, cells, stride);
+    __m256d least[4];
+    __m256d scale = _mm256_set1_pd(times);
+    for (size_t k = 0; k < fours; k++) {
+        least[k] = _mm256_set1_pd(INFINITY);
+    }
+    for (size_t c = 0; c < cells; c++) {
+        __m256d own = _mm256_set1_pd(value[c]);
+        for (size_t k = 0; k < fours; k++) {
+            __m256d pair = _mm256_loadu_pd(pairs + c * stride + 4 * k);
+            __m256d all = _mm256_add_pd(own, _mm256_mul_pd(scale, pair));
+            least[k] = _mm256_min_pd(all, least[k]);
+        }
+    }
+    for (size_t k = 0; k < fours; k++) {
+        _mm256_storeu_pd(out + 4 * k, least[k]);
+    }
+}
+
+DUAL_WIDE static void least_wide(double *out, const double *value, const double *pairs,
+                                 double times, size_t cells, size_t sites, size_t stride)
+{
+    for (size_t b = 0; b < sites; b += 16) {
+        size_t left = sites - b;
+        if (left > 12) {
+            least_fours(out + b, value, pairs + b, times, cells, stride, 4);
+        } else if (left > 8) {
+            least_fours(out + b, value, pairs + b, times, cells, stride, 3);
+        } else if (left > 4) {
+            least_fours(out + b, value, pairs + b, times, cells, stride, 2);
+        } else {
+            least_fours(out + b, value, pairs + b, times, cells, stride, 1);
+        }
+    }
 }
 #endif
 
@@ -209,13 +238,14 @@ static bool leave_link(const struct dual_app_run *run, const struct dual_step *s
     const double *value = run->scratch + step->value_at;
     double times = sign == 0 ? 1 : fabs((double)link->scale);
     size_t cells = (size_t)grid_cells(grid, step->part);
+    size_t sites = (size_t)grid->sites;
 #if defined(DUAL_WIDE)
     if (dual->wide) {
-        least_wide(out, value, from, times, cells, dual->stride);
+        least_wide(out, value, from, times, cells, sites, dual->stride);
         return true;
     }
 #endif
-    least_inline(out, value, from, times, cells, dual->stride);
+    least_plain(out, value, from, times, cells, sites, dual->stride);
     return true;
 }
 
