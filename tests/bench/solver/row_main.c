@@ -31,7 +31,7 @@ static bool read_option(const char *name, const char *value, struct row_options 
 static bool read_peers(const char *text, struct row_options *options);
 static void help(const char *program, const char *what, const struct row_set *sets, int set_count);
 static void drop_missing_peers(struct row_options *options);
-static bool wanted(const struct row_options *options, const struct row_case *it);
+static bool wanted(const struct row_options *options, const struct row_list *list, int index);
 static void solve_case(struct table *table, const struct row_case *it);
 static void solve_peers(struct table *table, const struct row_case *it, int ours);
 static void run_program(struct table *table, const struct row_case *it);
@@ -72,13 +72,13 @@ int row_main(int argc, char **argv, const char *what, const struct row_set *sets
     int programs = 0;
     for (int i = 0; i < list.count; i++) {
         programs += list.cases[i].program != NULL;
-        if (list.cases[i].program == NULL && wanted(&options, &list.cases[i])) {
+        if (list.cases[i].program == NULL && wanted(&options, &list, i)) {
             solve_case(&table, &list.cases[i]);
         }
     }
     row_growth(&options, table.rows, table.count);
     for (int i = 0; i < list.count && programs > 0; i++) {
-        if (list.cases[i].program != NULL && wanted(&options, &list.cases[i])) {
+        if (list.cases[i].program != NULL && wanted(&options, &list, i)) {
             run_program(&table, &list.cases[i]);
         }
     }
@@ -181,7 +181,8 @@ static void help(const char *program, const char *what, const struct row_set *se
 {
     const char *name = strrchr(program, '/');
     printf("usage: %s [OPTION...]\n\n%s\n\n", name != NULL ? name + 1 : program, what);
-    printf("  --only TEXT        rows whose set or name has this text; sets here:");
+    printf("  --only TEXT        the row of this name, or all that have it in theirs, or of this "
+           "set:");
     for (int i = 0; i < set_count; i++) {
         printf(" %s", sets[i].name);
     }
@@ -213,8 +214,15 @@ static void drop_missing_peers(struct row_options *options)
     }
 }
 
-static bool wanted(const struct row_options *options, const struct row_case *it)
+/* The one of that name, or else all whose name has it, or whose set is it. */
+static bool wanted(const struct row_options *options, const struct row_list *list, int index)
 {
+    const struct row_case *it = &list->cases[index];
+    for (int i = 0; i < list->count; i++) {
+        if (str_equal(list->cases[i].name, options->only)) {
+            return str_equal(it->name, options->only);
+        }
+    }
     return strstr(it->name, options->only) != NULL || str_equal(it->set, options->only);
 }
 
