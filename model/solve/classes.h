@@ -17,13 +17,15 @@
  * are told apart by hashes of 64 bits, so two that differ could be taken for alike; that would cost
  * quality, never truth, since bounds and placements are both judged on the grid itself.
  *
- * classes_place makes a placement of the counts: the sites of a group are filled one after another
- * with the kinds that fill them best in all resources at once, what does not fit goes where it is
- * cheapest at the prices, and then single units move, also in exchange for another that moves on,
- * while that saves cost. Parts that are somewhere now stay there as far as the counts allow.
+ * classes_place makes a placement of the counts: the sites of a group are filled one after another,
+ * each so that it looks like the average of what the group has to hold; what does not fit goes
+ * where it is cheapest at the prices, and then single units move, also in exchange for another that
+ * moves on, while that saves cost. Parts that are somewhere now stay there as far as the counts
+ * allow.
  *
  * For grids without links and with at most one cell of a part at a site. Memory: four bytes a part
- * and a site, and for `kinds` x `groups` cells eight each. Deterministic. classes_price calls GLPK.
+ * and a site, and for `kinds` x `groups` cells sixteen each. Deterministic. classes_price calls
+ * GLPK.
  */
 #pragma once
 

@@ -57,7 +57,8 @@ struct place {
     int unused;          /* a list of them */
     int *left;           /* [kind] units without a place */
     struct direct *direct;
-    bool priced; /* values are cost + price * demand, else cost alone */
+    double *value; /* [kind * groups + group] cost, and price * demand where it is not known yet
+                    * who goes where; INFINITY: closed */
     int64_t cost;
     int64_t work;
     int64_t spoke_us;
@@ -114,8 +115,10 @@ static int place_make(struct place *place, struct arena *arena, struct error *er
     place->entry = arena_array(arena, (size_t)grid->parts, sizeof(*place->entry));
     place->left = arena_array(arena, kinds, sizeof(int));
     place->direct = arena_array(arena, kinds, sizeof(*place->direct));
+    place->value = arena_array(arena, kinds * (size_t)place->classes->groups, sizeof(double));
     if (place->rest == NULL || place->inverse == NULL || place->head == NULL ||
-        place->entry == NULL || place->left == NULL || place->direct == NULL) {
+        place->entry == NULL || place->left == NULL || place->direct == NULL ||
+        place->value == NULL) {
         return no_memory(err);
     }
     for (size_t row = 0; row < rows; row++) {
@@ -156,17 +159,36 @@ static inline bool kind_fits(const struct place *place, const int32_t *demand, i
     return true;
 }
 
-static double kind_value(const struct place *place, int kind, int site, int cell)
+/* INFINITY where a kind may not be. */
+static inline double kind_value(const struct place *place, int kind, int site)
 {
-    double value = (double)grid_cost(place->grid, kind_part(place, kind), cell);
-    if (place->priced) {
-        const int32_t *demand = kind_demand(place, kind, cell);
-        const double *price = place->options->price + (size_t)site * (size_t)place->resources;
-        for (int r = 0; r < place->resources; r++) {
-            value += price[r] * (double)demand[r];
+    return place->value[(size_t)kind * (size_t)place->classes->groups +
+                        (size_t)place->classes->group_of[site]];
+}
+
+/* Values of all kinds in all groups, at the prices or without; places found with others are
+ * forgotten. */
+static void value_all(struct place *place, bool priced)
+{
+    const struct classes *classes = place->classes;
+    for (int kind = 0; kind < classes->kinds; kind++) {
+        place->direct[kind].known = false;
+        for (int group = 0; group < classes->groups; group++) {
+            int site = classes->group_site[classes->group_first[group]];
+            int cell = classes_cell(place->grid, classes, kind, site);
+            double value = INFINITY;
+            if (cell >= 0) {
+                const int32_t *demand = kind_demand(place, kind, cell);
+                const double *price =
+                    place->options->price + (size_t)site * (size_t)place->resources;
+                value = (double)grid_cost(place->grid, kind_part(place, kind), cell);
+                for (int r = 0; r < place->resources && priced; r++) {
+                    value += price[r] * (double)demand[r];
+                }
+            }
+            place->value[(size_t)kind * (size_t)classes->groups + (size_t)group] = value;
         }
     }
-    return value;
 }
 
 /* Room that would be left over, as shares of the site's: the fuller it gets the better. */
@@ -239,8 +261,16 @@ struct fill {
     int *need; /* [kind] */
     double *size;
     int kinds;
+    int sites;                      /* still empty */
     double demand[LIMIT_RESOURCES]; /* of the units to place */
     double room[LIMIT_RESOURCES];   /* of the sites still empty */
+};
+
+/* What a site is to look like; all in shares of its capacity, weighed. */
+struct aim {
+    double weight[LIMIT_RESOURCES]; /* of a unit of demand */
+    double share[LIMIT_RESOURCES];  /* of what the group has to hold, at each of its empty sites */
+    double used[LIMIT_RESOURCES];
 };
 
 static int by_size(const void *a, const void *b, void *context)
@@ -261,6 +291,7 @@ static void fill_begin(const struct place *place, struct fill *fill)
     int site = classes->group_site[classes->group_first[fill->group]];
     int members = classes->group_first[fill->group + 1] - classes->group_first[fill->group];
     fill->kinds = 0;
+    fill->sites = members;
     memset(fill->demand, 0, sizeof(fill->demand));
     for (int r = 0; r < place->resources; r++) {
         int64_t each = place->rest[(size_t)site * (size_t)place->resources + (size_t)r];
@@ -293,23 +324,48 @@ static void fill_begin(const struct place *place, struct fill *fill)
     qsort_r(fill->kind, (size_t)fill->kinds, sizeof(int), by_size, fill->size);
 }
 
-/* Takes for a site, one after another, the kind that demands most of what is scarce in the group
- * and still plentiful at the site; so sites get filled in all resources at once. */
+/* How well a site that has `used` and takes `demand` too looks like its share of the group: the
+ * cosine between the two, resources weighed by how scarce they are. */
+static double likeness(const struct aim *aim, int resources, const int32_t *demand)
+{
+    double both = 0;
+    double mine = 0;
+    for (int r = 0; r < resources; r++) {
+        double value = aim->used[r] + aim->weight[r] * demand[r];
+        both += value * aim->share[r];
+        mine += value * value;
+    }
+    return mine > 0 ? both / sqrt(mine) : 0;
+}
+
+static struct aim aim_at(const struct place *place, const struct fill *fill, int site)
+{
+    struct aim aim = {0};
+    for (int r = 0; r < place->resources; r++) {
+        double inverse = place->inverse[(size_t)site * (size_t)place->resources + (size_t)r];
+        double scarce = fill->room[r] > 0 ? fill->demand[r] / fill->room[r] : 0;
+        aim.weight[r] = scarce * inverse;
+        aim.share[r] = aim.weight[r] * fill->demand[r] / fill->sites;
+    }
+    return aim;
+}
+
+/* Takes for a site the largest kind that is left and then, one after another, those with which it
+ * comes to look like the average of what the group still has to hold: so no resource of a site is
+ * used up long before the others are. */
 static void fill_site(struct place *place, struct fill *fill, int site)
 {
-    size_t first_row = (size_t)site * (size_t)place->resources;
-    const int64_t *rest = place->rest + first_row;
-    const double *inverse = place->inverse + first_row;
-    double scarce[LIMIT_RESOURCES] = {0};
+    const int64_t *rest = place->rest + (size_t)site * (size_t)place->resources;
+    struct aim aim = aim_at(place, fill, site);
     for (int r = 0; r < place->resources; r++) {
-        scarce[r] = fill->room[r] > 0 ? fill->demand[r] / fill->room[r] * inverse[r] : 0;
         fill->room[r] -= rest[r] < INT64_MAX ? (double)rest[r] : 0;
     }
-    for (;;) {
+    fill->sites--;
+    for (bool first = true;; first = false) {
         int best = -1;
         double most = -1;
         int seen = 0;
-        for (int i = 0; i < fill->kinds && seen < WINDOW; i++) {
+        for (int i = 0; i < fill->kinds && seen < (first ? 1 : WINDOW); i++) {
             int kind = fill->kind[i];
             int cell = classes_cell(place->grid, place->classes, kind, site);
             const int32_t *demand = kind_demand(place, kind, cell);
@@ -317,10 +373,7 @@ static void fill_site(struct place *place, struct fill *fill, int site)
                 continue;
             }
             seen++;
-            double score = 0;
-            for (int r = 0; r < place->resources; r++) {
-                score += scarce[r] * demand[r] * ((double)rest[r] * inverse[r]);
-            }
+            double score = likeness(&aim, place->resources, demand);
             if (score > most) {
                 most = score;
                 best = i;
@@ -334,6 +387,7 @@ static void fill_site(struct place *place, struct fill *fill, int site)
             kind_demand(place, kind, classes_cell(place->grid, place->classes, kind, site));
         for (int r = 0; r < place->resources; r++) {
             fill->demand[r] -= demand[r];
+            aim.used[r] += aim.weight[r] * demand[r];
         }
         put(place, site, kind, 1);
         if (--fill->need[kind] == 0) {
@@ -377,17 +431,17 @@ static bool better(double value, double slack, double than, double than_slack)
 static void try_direct(struct place *place, int kind, int site)
 {
     struct direct *direct = &place->direct[kind];
-    int cell = classes_cell(place->grid, place->classes, kind, site);
-    if (cell < 0) {
+    double value = kind_value(place, kind, site);
+    if (value > direct->value || isinf(value)) {
         return;
     }
+    int cell = classes_cell(place->grid, place->classes, kind, site);
     const int32_t *demand = kind_demand(place, kind, cell);
-    double value = kind_value(place, kind, site, cell);
-    if ((direct->site >= 0 && value > direct->value) || !kind_fits(place, demand, site)) {
+    if (!kind_fits(place, demand, site)) {
         return;
     }
     double slack = slack_of(place, demand, site);
-    if (direct->site < 0 || better(value, slack, direct->value, direct->slack)) {
+    if (better(value, slack, direct->value, direct->slack)) {
         *direct = (struct direct){.site = site, .known = true, .value = value, .slack = slack};
     }
 }
@@ -397,7 +451,7 @@ static const struct direct *direct_of(struct place *place, int kind)
 {
     struct direct *direct = &place->direct[kind];
     if (!direct->known) {
-        *direct = (struct direct){.site = -1, .known = true};
+        *direct = (struct direct){.site = -1, .known = true, .value = INFINITY};
         for (int site = 0; site < place->grid->sites; site++) {
             try_direct(place, kind, site);
         }
@@ -426,7 +480,7 @@ static void try_exchange(struct place *place, int kind, int from, int site, int 
     size_t resources = (size_t)place->resources;
     const int32_t *demand = kind_demand(place, kind, cell);
     const int64_t *rest = place->rest + (size_t)site * resources;
-    double value = kind_value(place, kind, site, cell);
+    double value = kind_value(place, kind, site);
     for (int at = place->head[site]; at >= 0; at = place->entry[at].next) {
         int other = place->entry[at].kind;
         int other_cell = classes_cell(place->grid, place->classes, other, site);
@@ -439,7 +493,7 @@ static void try_exchange(struct place *place, int kind, int from, int site, int 
         if (!fits) {
             continue;
         }
-        double change = value - kind_value(place, other, site, other_cell);
+        double change = value - kind_value(place, other, site);
         const struct direct *direct = direct_of(place, other);
         if (direct->site >= 0 && direct->site != site &&
             better(change + direct->value, direct->slack, best->value, best->slack)) {
@@ -457,7 +511,7 @@ static void try_exchange(struct place *place, int kind, int from, int site, int 
         for (size_t r = 0; r < resources && fits; r++) {
             fits = needs[r] <= there[r] || needs[r] - gives[r] <= there[r];
         }
-        double swapped = change + kind_value(place, other, from, back);
+        double swapped = change + kind_value(place, other, from);
         if (fits && better(swapped, 0, best->value, best->slack)) {
             *best = (struct change){site, other, from, swapped, 0};
         }
@@ -541,7 +595,7 @@ static int insert_left(struct place *place, struct arena *arena, struct error *e
         }
     }
     qsort_r(order, (size_t)count, sizeof(int), by_size, size);
-    place->priced = true;
+    value_all(place, true);
     for (int i = 0; i < count; i++) {
         int kind = order[i];
         while (place->left[kind] > 0 && speak(place)) {
@@ -577,8 +631,7 @@ static int list_candidates(const struct place *place, const double *least,
     for (int site = 0; site < place->grid->sites; site++) {
         for (int at = place->head[site]; at >= 0; at = place->entry[at].next) {
             int kind = place->entry[at].kind;
-            int cell = classes_cell(place->grid, place->classes, kind, site);
-            double regret = kind_value(place, kind, site, cell) - least[kind];
+            double regret = kind_value(place, kind, site) - least[kind];
             if (regret > 0) {
                 candidate[count++] = (struct candidate){regret, site, kind};
             }
@@ -597,15 +650,12 @@ static int improve(struct place *place, struct arena *arena, struct error *err)
     if (least == NULL || candidate == NULL) {
         return no_memory(err);
     }
-    place->priced = false;
+    value_all(place, false);
     for (int kind = 0; kind < classes->kinds; kind++) {
-        place->direct[kind].known = false;
         least[kind] = INFINITY;
-        for (int site = 0; site < place->grid->sites; site++) {
-            int cell = classes_cell(place->grid, classes, kind, site);
-            if (cell >= 0) {
-                least[kind] = fmin(least[kind], kind_value(place, kind, site, cell));
-            }
+        for (int group = 0; group < classes->groups; group++) {
+            int site = classes->group_site[classes->group_first[group]];
+            least[kind] = fmin(least[kind], kind_value(place, kind, site));
         }
     }
     bool gained = true;
@@ -620,8 +670,7 @@ static int improve(struct place *place, struct arena *arena, struct error *err)
                 i++;
                 continue;
             }
-            int cell = classes_cell(place->grid, classes, kind, site);
-            double now = kind_value(place, kind, site, cell);
+            double now = kind_value(place, kind, site);
             struct change change = find_change(place, kind, site, now - 0.5);
             if (change.site >= 0) {
                 apply(place, kind, site, &change);

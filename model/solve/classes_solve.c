@@ -7,7 +7,7 @@
 /* Fewer parts are as well solved one by one. */
 #define PARTS_MIN 200
 /* Cells of a merged grid, at most: it is a copy. */
-#define CELLS_MAX ((size_t)1 << 27)
+#define CELLS_MAX ((size_t)1 << 25)
 /* Moves per part of the search on a merged grid: its answer is only a count. */
 #define MERGED_MOVES 20000
 

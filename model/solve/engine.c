@@ -15,6 +15,8 @@
 /* Cells of tables that branch and bound is tried on, and cells of parts that GLPK is. */
 #define BRANCH_CELLS 4000000.0
 #define GLPK_CELLS   6000
+/* Sites up to which a placement by counts is searched further unless that is asked for. */
+#define COUNTED_SITES 400
 
 struct engine {
     const struct grid *grid;
@@ -22,6 +24,7 @@ struct engine {
     struct arena *arena;
     struct engine_result result;
     bool found;
+    bool counted;  /* by kinds and groups */
     int64_t *load; /* [row] */
     int *current;  /* of options->start */
 };
@@ -121,9 +124,8 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
                                  .start = options->price,
                                  .progress = options->progress,
                                  .context = options->context};
-    bool counted = false;
-    int rc = take_counted(engine, dual, &counted, err);
-    if (rc == 0 && !counted) {
+    int rc = take_counted(engine, dual, &engine->counted, err);
+    if (rc == 0 && !engine->counted) {
         rc = dual_solve(engine->grid, &given, engine->arena, dual, err);
     }
     if (rc < 0) {
@@ -181,6 +183,10 @@ static int take_counted(struct engine *engine, struct dual_result *dual, bool *r
 static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err)
 {
     const struct engine_options *options = engine->options;
+    bool asked = options->moves_max > 0 || engine->grid->sites <= COUNTED_SITES;
+    if (engine->counted && engine->found && !asked) {
+        return 0; /* the core of so many sites takes minutes, and counts have been improved on */
+    }
     struct primal_options given = {.threads = options->threads,
                                    .seed = options->seed,
                                    .moves_max = options->moves_max,
