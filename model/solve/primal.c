@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "model/solve/primal_internal.h"
+#include "model/solve/primal_loose.h"
 
 /* Always as many chains, on however many threads. */
 #define CHAINS  2
@@ -20,6 +20,7 @@
 #define IDLE_MOST     80
 /* Parts of a site below which annealing is worth its time. */
 #define FEW_PARTS 100
+#define FEW_LOOSE 20 /* the same without links, where sites are closed by all cheap sets */
 #define SPEAK_US  (300 * US_PER_MS)
 /* Moves in the core; measured: fewer starve the chains, more dilute them. */
 #define MOVES_PER_SITE  400
@@ -31,6 +32,15 @@
 #define COLUMNS_MOST      400
 #define TRIALS_PER_COLUMN 2000
 #define TRIALS_APPS       8e6
+/* Loose parts: cells listed per site, and how many sets of moves are listed in all; in slices,
+ * after each of which the chains go on from the better one's best. */
+#define LOOSE_CELLS  1500
+#define LOOSE_SETS   2.5e8
+#define LOOSE_SLICES 64
+/* They end when so many times what the last improvement took, and some more, brought none. */
+#define LOOSE_IDLE          4
+#define LOOSE_PATIENCE      5e6
+#define LOOSE_PATIENCE_SITE 2e5
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
 #define PROVEN_GAP 1e-9
 
@@ -43,6 +53,12 @@ struct search {
     struct primal_result best;
 };
 
+struct loose_task {
+    struct loose_chain *chain;
+    double work;
+    double target;
+};
+
 struct settle_task {
     struct settle *settle;
     uint64_t seed;
@@ -52,6 +68,9 @@ struct settle_task {
 static int check_options(const struct primal_options *options, struct error *err);
 static int search_begin(struct search *search);
 static int search_rounds(struct search *search);
+static int search_all_loose(struct search *search);
+static int search_loose(struct search *search, int *base, double sets);
+static void run_loose(void *context, int block, int worker);
 static int settle_round(struct search *search, int round, int idle);
 static void run_settle(void *context, int block, int worker);
 static int anneal_round(struct search *search, int harsh);
@@ -62,6 +81,7 @@ static bool keeps_all(struct search *search, const int *choice);
 static void consider(struct search *search, const int *choice);
 static double good_cost(const struct primal *primal);
 static bool is_done(struct search *search);
+static void tell_progress(struct search *search, double cost);
 static void go_home(struct search *search);
 static int64_t primal_change(const struct primal *primal, const int *choice, int part, int cell);
 static int prepare(struct primal *primal);
@@ -160,6 +180,9 @@ static int search_rounds(struct search *search)
     if (!primal->dual->possible || is_done(search)) {
         return 0;
     }
+    if (grid->links == 0) {
+        return search_all_loose(search);
+    }
     double cells = (double)grid->parts * (double)grid->sites;
     double budget = primal->options->moves_max * grid->parts;
     int rounds = (int)fmin(SETTLES_MOST, fmax(SETTLES_LEAST, SETTLE_CELLS / (cells + 1)));
@@ -188,6 +211,80 @@ static int search_rounds(struct search *search)
         idle = search->best.cost < before ? 0 : idle + 1;
     }
     return rc;
+}
+
+/* From the cheapest cells; where a start is better than what comes of those, from there as well.
+ * Of few parts at full sites annealing may find more, or all that keeps the rules. */
+static int search_all_loose(struct search *search)
+{
+    struct primal *primal = search->primal;
+    double sets = LOOSE_SETS;
+    if (primal->options->moves_max > 0) {
+        sets = primal->options->moves_max * primal->grid->parts;
+    }
+    int64_t start = search->best.found ? search->best.cost : INT64_MAX;
+    int rc = search_loose(search, search->base, start < INT64_MAX ? sets / 2 : sets);
+    bool elsewhere = search->best.cost == start;
+    bool few = primal->grid->parts / primal->grid->sites < FEW_LOOSE;
+    for (int harsh = 0; rc == 0 && harsh < 3 && !is_done(search); harsh++) {
+        if (!search->best.found || (few && harsh == 0)) {
+            int64_t before = search->best.found ? search->best.cost : INT64_MAX;
+            rc = anneal_round(search, harsh);
+            elsewhere = elsewhere || search->best.cost < before;
+        }
+    }
+    if (rc == 0 && search->best.found && elsewhere && !is_done(search)) {
+        memcpy(search->base, search->best.choice, (size_t)primal->grid->parts * sizeof(int));
+        rc = search_loose(search, search->base, sets / 2);
+    }
+    return rc;
+}
+
+/* Two chains, whatever the number of threads; they meet after each slice. */
+static int search_loose(struct search *search, int *base, double sets)
+{
+    struct primal *primal = search->primal;
+    struct loose *loose;
+    struct loose_task tasks[CHAINS];
+    arena_reset(primal->work);
+    int rc = loose_create(primal, base, primal->grid->sites * LOOSE_CELLS, &loose);
+    for (int i = 0; i < CHAINS && rc == 0; i++) {
+        tasks[i].work = sets / CHAINS / LOOSE_SLICES;
+        tasks[i].target = good_cost(primal);
+        rc = loose_chain_create(loose, primal->options->seed * CHAINS + (uint64_t)i,
+                                &tasks[i].chain);
+    }
+    double best = INFINITY;
+    double done = 0;
+    double last = 0; /* done when it became better */
+    double patience = LOOSE_PATIENCE + LOOSE_PATIENCE_SITE * primal->grid->sites;
+    while (rc == 0 && done < sets && done <= LOOSE_IDLE * last + patience) {
+        primal_blocks(primal->threads, CHAINS, run_loose, tasks);
+        int winner = loose_cost(tasks[1].chain) < loose_cost(tasks[0].chain);
+        loose_adopt(tasks[!winner].chain, tasks[winner].chain);
+        double cost = loose_cost(tasks[winner].chain);
+        done = loose_work(tasks[0].chain) + loose_work(tasks[1].chain);
+        last = cost < best ? done : last;
+        best = cost;
+        tell_progress(search, best);
+        if (atomic_load(&primal->stop) || best <= tasks[0].target) {
+            break;
+        }
+    }
+    search->best.moves += done;
+    if (rc == 0 && best < INFINITY) {
+        memcpy(search->trial, base, (size_t)primal->grid->parts * sizeof(int));
+        loose_choice(tasks[0].chain, search->trial);
+        consider(search, search->trial);
+    }
+    return rc;
+}
+
+static void run_loose(void *context, int block, int worker)
+{
+    (void)worker;
+    const struct loose_task *task = (const struct loose_task *)context + block;
+    loose_run(task->chain, task->work, task->target);
 }
 
 /* Two orders of the sites, whatever the number of threads. */
@@ -393,16 +490,22 @@ static bool is_done(struct search *search)
 {
     struct primal *primal = search->primal;
     const struct primal_result *best = &search->best;
-    int64_t now = clock_mono_now().us;
-    if (primal->options->progress != NULL && now - search->spoke_us >= SPEAK_US &&
-        !atomic_load(&primal->stop)) {
-        search->spoke_us = now;
-        double cost = best->found ? (double)best->cost : INFINITY;
-        if (!primal->options->progress(primal->options->context, primal->dual->bound, cost)) {
-            atomic_store(&primal->stop, true);
-        }
-    }
+    tell_progress(search, best->found ? (double)best->cost : INFINITY);
     return atomic_load(&primal->stop) || (best->found && (double)best->cost <= good_cost(primal));
+}
+
+static void tell_progress(struct search *search, double cost)
+{
+    struct primal *primal = search->primal;
+    int64_t now = clock_mono_now().us;
+    if (primal->options->progress == NULL || now - search->spoke_us < SPEAK_US ||
+        atomic_load(&primal->stop)) {
+        return;
+    }
+    search->spoke_us = now;
+    if (!primal->options->progress(primal->options->context, primal->dual->bound, cost)) {
+        atomic_store(&primal->stop, true);
+    }
 }
 
 /* Parts that may as well be where they are now go back there: ties are won by the present. */

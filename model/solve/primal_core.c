@@ -44,7 +44,6 @@ static int scan_create(struct primal *primal, int *choice, struct scan *ret_scan
 static void sweep_block(void *context, int block, int worker);
 static void scan_app(struct scan *scan, int app, bool cheapest);
 static void scan_single(struct scan *scan, int part, bool cheapest);
-static void weigh(const struct primal *primal, int part, double *w);
 static void cheapest_linked(struct scan *scan, const int *parts, int count);
 static double app_cost(struct scan *scan, const int *parts, int count, const int *at, int *closed);
 static void scan_linked(struct scan *scan, const int *parts, int count);
@@ -191,7 +190,7 @@ static void scan_single(struct scan *scan, int part, bool cheapest)
     const struct grid *grid = scan->primal->grid;
     int cells = grid_cells(grid, part);
     double *w = scan->w;
-    weigh(scan->primal, part, w);
+    primal_weigh(scan->primal, part, w);
     if (cheapest) {
         int best = 0;
         for (int cell = 1; cell < cells; cell++) {
@@ -211,8 +210,7 @@ static void scan_single(struct scan *scan, int part, bool cheapest)
     }
 }
 
-/* The weights of all cells of a part: what primal_weight says, in one sweep. */
-static void weigh(const struct primal *primal, int part, double *w)
+void primal_weigh(const struct primal *primal, int part, double *w)
 {
     const struct grid *grid = primal->grid;
     int cells = grid_cells(grid, part);
@@ -283,7 +281,7 @@ static void scan_linked(struct scan *scan, const int *parts, int count)
     size_t at = 0;
     for (int i = 0; i < count; i++) {
         scan->w_first[i] = at;
-        weigh(primal, parts[i], scan->w + at);
+        primal_weigh(primal, parts[i], scan->w + at);
         at += (size_t)grid_cells(primal->grid, parts[i]);
     }
     struct primal_step steps[STEPS_MOST + 1];

@@ -155,6 +155,8 @@ double primal_swaps_trials(const struct primal_swaps *swaps);
 
 /* Cost at the prices, without links; closed cells: INFINITY. */
 double primal_weight(const struct primal *primal, int part, int cell);
+/* The same of all cells of a part, in one sweep. */
+void primal_weigh(const struct primal *primal, int part, double *w);
 
 /* All but w. */
 static inline void primal_place_at(const struct grid *grid, int part, int cell,

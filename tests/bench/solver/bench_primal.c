@@ -1,12 +1,15 @@
 /*
  * bench_primal: what the search on reduced costs adds to a proven bound, on generated grids.
  *
- *     bench_primal [--only NAME] [--threads N] [--moves N] [--seed N] [--gap G] [--prices DIR]
+ *     bench_primal [--only NAME] [--seeds N] [--threads N] [--moves N] [--seed N] [--gap G]
+ *                  [--prices DIR]
  *
- * Per instance a row of the whole way (dual, then primal) and one of the baseline in the same run:
- * a greedy of the Kubernetes kind, which takes the parts in order and gives each to the site with
- * room that scores best: its own cost and its links to what is placed already. With --prices the
- * dual's prices are kept in DIR and used again, so that the search can be timed alone.
+ * Per instance, and with --seeds for N of each kind, a row of the whole way (dual, then primal) and
+ * one of the baseline in the same run: a greedy of the Kubernetes kind, which takes the parts in
+ * order and gives each to the site with room that scores best: its own cost and its links to what
+ * is placed already. With --prices the dual's prices are kept in DIR and used again, so that the
+ * search can be timed alone. MB are the most that the whole process held since the instance was
+ * begun, its costs included.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -49,32 +52,39 @@ static const struct instance instances[] = {
     {"trees-100k", TREES(100000, 30, 1, 0), 1e-4, 2e-5},
     {"cycles-10k", TREES(10000, 60, 1, 40), 1e-3, 1e-4},
     {"single-1M", SINGLE(1000000, 100, 1, 115, false), 1e-5, 1e-6},
-    {"tight-1M", SINGLE(1000000, 100, 2, 105, true), 1e-5, 1e-6},
+    {"tight-1M", SINGLE(1000000, 100, 1, 105, false), 1e-5, 1e-6},
+    {"discrete-1M", SINGLE(1000000, 100, 1, 115, true), 1e-5, 1e-6},
+    {"tight-discrete-1M", SINGLE(1000000, 100, 1, 105, true), 1e-5, 1e-6},
 };
 
 struct settings {
     const char *only;
     const char *prices;
     int threads;
+    int seeds;
     double moves;
     double gap;
-    uint64_t seed;
+    uint64_t seed; /* of the search */
 };
 
-static bool run(const struct instance *instance, const struct settings *settings);
+static bool run(const struct instance *instance, const struct settings *settings, double *ret_gap);
 static bool prices(const struct instance *instance, const struct settings *settings,
                    const struct grid *grid, struct arena *arena, struct dual_result *ret_dual);
 static double cpu_seconds(void);
+static void peak_forget(void);
+static double peak_mb(void);
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.threads = 2, .seed = 1};
+    struct settings settings = {.threads = 2, .seeds = 1, .seed = 1};
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *value = argv[i + 1];
         if (strcmp(argv[i], "--only") == 0) {
             settings.only = value;
         } else if (strcmp(argv[i], "--prices") == 0) {
             settings.prices = value;
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            settings.seeds = (int)strtol(value, NULL, 10);
         } else if (strcmp(argv[i], "--threads") == 0) {
             settings.threads = (int)strtol(value, NULL, 10);
         } else if (strcmp(argv[i], "--moves") == 0) {
@@ -88,18 +98,30 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    printf("%-12s %-7s %18s %18s %9s %6s %7s %7s %7s %9s %5s\n", "instance", "who", "cost", "bound",
-           "gap", "goal", "s", "cpu s", "dual s", "moves", "MB");
+    printf("%-17s %4s %-6s %16s %18s %9s %5s %6s %6s %6s %9s %5s\n", "instance", "seed", "who",
+           "cost", "bound", "gap", "goal", "s", "cpu s", "dual s", "moves", "MB");
     bool good = true;
     for (size_t i = 0; i < sizeof(instances) / sizeof(instances[0]); i++) {
-        if (settings.only == NULL || strstr(instances[i].name, settings.only) != NULL) {
-            good = run(&instances[i], &settings) && good;
+        if (settings.only != NULL && strstr(instances[i].name, settings.only) == NULL) {
+            continue;
+        }
+        double worst = 0;
+        for (int k = 0; k < settings.seeds; k++) {
+            struct instance instance = instances[i];
+            double gap = INFINITY;
+            instance.shape.seed += (uint64_t)k;
+            good = run(&instance, &settings, &gap) && good;
+            worst = fmax(worst, gap);
+        }
+        if (settings.seeds > 1) {
+            printf("%-17s %4s %-6s %45.2e\n", instances[i].name, "all", "worst", worst);
         }
     }
     return good ? 0 : 1;
 }
 
-static bool run(const struct instance *instance, const struct settings *settings)
+/* Long: one instance, what solves it, and how it did. */
+static bool run(const struct instance *instance, const struct settings *settings, double *ret_gap)
 {
     struct arena arena;
     struct arena work;
@@ -109,6 +131,8 @@ static bool run(const struct instance *instance, const struct settings *settings
     struct dual_result dual;
     struct primal_result primal;
     struct error err = {0};
+    unsigned seed = (unsigned)instance->shape.seed;
+    peak_forget();
     bool good = grid_gen(&instance->shape, &arena, &grid) && grid_check(&grid, &err) == 0;
     double start = (double)clock_mono_now().us;
     double cpu = cpu_seconds();
@@ -119,38 +143,41 @@ static bool run(const struct instance *instance, const struct settings *settings
                                      .moves_max = settings->moves,
                                      .gap = settings->gap};
     if (!good || primal_solve(&grid, &dual, &options, &work, &primal, &err) < 0) {
-        printf("%-12s failed: %s\n", instance->name, err.text);
+        printf("%-17s %4u failed: %s\n", instance->name, seed, err.text);
         arena_done(&work);
         arena_done(&arena);
         return false;
     }
     double end = (double)clock_mono_now().us;
+    double peak = peak_mb();
     cpu = cpu_seconds() - cpu;
     double gap = ((double)primal.cost - dual.bound) / fabs(dual.bound);
     const char *goal = gap <= instance->gap_moonshot ? "moon"
                        : gap <= instance->gap_must   ? "must"
                                                      : "-";
+    *ret_gap = primal.found ? gap : INFINITY;
     int64_t *load = arena_array(&work, (size_t)grid.sites * 4, sizeof(int64_t));
     if (load != NULL && primal.found) {
         grid_load_of(&grid, primal.choice, load);
         good = grid_broken(&grid, load, primal.choice) == 0 &&
                grid_cost_of(&grid, primal.choice) == primal.cost;
     }
-    printf("%-12s %-7s %18" PRId64 " %18.1f %9.2e %6s %7.2f %7.2f %7.2f %9.2e %5.0f%s\n",
-           instance->name, "berth", primal.cost, dual.bound, gap, primal.found ? goal : "none",
-           (end - start) / 1e6, cpu, (dual_end - start) / 1e6, primal.moves,
-           (double)(arena.bytes_used + work.bytes_used) / 1e6, good ? "" : " WRONG");
+    printf("%-17s %4u %-6s %16" PRId64 " %18.1f %9.2e %5s %6.2f %6.2f %6.2f %9.2e %5.0f%s\n",
+           instance->name, seed, "berth", primal.cost, dual.bound, gap,
+           primal.found ? goal : "none", (end - start) / 1e6, cpu, (dual_end - start) / 1e6,
+           primal.moves, peak, good ? "" : " WRONG");
     int *choice = arena_array(&work, (size_t)grid.parts, sizeof(int));
     start = (double)clock_mono_now().us;
     int left = choice != NULL ? bench_greedy(&grid, &work, choice) : -1;
     end = (double)clock_mono_now().us;
     if (left == 0) {
         int64_t cost = grid_cost_of(&grid, choice);
-        printf("%-12s %-7s %18" PRId64 " %18.1f %9.2e %6s %7.2f\n", instance->name, "greedy", cost,
-               dual.bound, ((double)cost - dual.bound) / fabs(dual.bound), "", (end - start) / 1e6);
-    } else {
-        printf("%-12s %-7s leaves %d parts without room (%.2f s)\n", instance->name, "greedy", left,
+        printf("%-17s %4u %-6s %16" PRId64 " %18.1f %9.2e %5s %6.2f\n", instance->name, seed,
+               "greedy", cost, dual.bound, ((double)cost - dual.bound) / fabs(dual.bound), "",
                (end - start) / 1e6);
+    } else {
+        printf("%-17s %4u %-6s leaves %d parts without room (%.2f s)\n", instance->name, seed,
+               "greedy", left, (end - start) / 1e6);
     }
     fflush(stdout);
     arena_done(&work);
@@ -168,7 +195,8 @@ static bool prices(const struct instance *instance, const struct settings *setti
     char path[256];
     FILE *file = NULL;
     if (settings->prices != NULL && kept != NULL) {
-        str_format(path, sizeof(path), "%s/%s", settings->prices, instance->name);
+        str_format(path, sizeof(path), "%s/%s-%u", settings->prices, instance->name,
+                   (unsigned)instance->shape.seed);
         file = fopen(path, "rb");
     }
     if (file != NULL) {
@@ -197,4 +225,30 @@ static double cpu_seconds(void)
     (void)getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
            (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
+
+/* Linux keeps the most that was resident, until 5 is written there. */
+static void peak_forget(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (file != NULL) {
+        (void)fputs("5", file);
+        (void)fclose(file);
+    }
+}
+
+static double peak_mb(void)
+{
+    char line[256];
+    double kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) {
+            kib = strtod(line + 6, NULL);
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return kib * 1024 / 1e6;
 }
