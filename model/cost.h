@@ -70,6 +70,10 @@ struct cost_input {
      * nothing runs. NULL, for tools without nodes: undeclared capacities are unlimited. */
     int64_t (*capacity)[RESOURCE_COUNT];
     int64_t now_us;
+    /* [site]: what a unit of its room is worth by the last plan's certificate, in nano-dollars a
+     * month; NULL: not known. For cost_candidates and cost_flips: where it is full, a workload can
+     * still go at that price, which is what others lose that leave. */
+    double (*capacity_price)[RESOURCE_COUNT];
 };
 
 struct cost_line {
@@ -136,10 +140,16 @@ struct cost_candidate {
     char sharers[LIMIT_TEXT_BYTES]; /* the parts that it would share with: "tiles--n2, tiles--n3" */
     bool chosen;                    /* it is where at[] has it */
     bool allowed;
+    bool full; /* not allowed, but only for want of room, which has a price */
     char rule[LIMIT_TEXT_BYTES];
     nusd bill;  /* of the workload's own lines there, links included, per month */
     nusd score; /* the same in score */
-    nusd gap;   /* score above the chosen one's; 0 for it */
+    nusd bill_term[TERM_COUNT];
+    nusd score_term[TERM_COUNT];
+    nusd gap;     /* score above the chosen one's; 0 for it */
+    nusd room;    /* what the room it takes there is worth; 0 without prices */
+    nusd reduced; /* gap + room - the chosen one's room: what the plan as a whole would lose */
+    int64_t takes[RESOURCE_COUNT]; /* of the site: nothing where another part's instances serve */
 };
 int cost_candidates(const struct cost_input *input, const struct placement *at, int part,
                     struct arena *arena, struct cost_candidate **ret_candidates, int *ret_count,

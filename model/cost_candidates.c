@@ -19,6 +19,8 @@ static int judge(const struct candidates *candidates, struct cost_candidate *can
                  nusd *ret_score, struct error *err);
 static void name_sharers(const struct candidates *candidates, struct cost_candidate *candidate);
 static int broken_rule(const struct candidates *candidates);
+static bool only_room(const struct candidates *candidates, int first);
+static void price_room(const struct candidates *candidates, struct cost_candidate *candidate);
 static bool breaks(const struct candidates *candidates, const struct problem_rule *rule);
 static bool breaks_apart(const struct candidates *candidates, const struct problem_rule *rule);
 static bool breaks_capacity(const struct candidates *candidates, const struct problem_rule *rule);
@@ -32,7 +34,7 @@ int cost_candidates(const struct cost_input *input, const struct placement *at, 
     struct problem problem;
     int rc = cost_context_build(input, arena, &context, err);
     if (rc == 0) {
-        rc = cost_problem_from(&context, arena, &problem, err);
+        rc = cost_problem_rules(&context, arena, &problem, err);
     }
     if (rc < 0) {
         return rc;
@@ -62,6 +64,7 @@ int cost_candidates(const struct cost_input *input, const struct placement *at, 
     }
     for (int i = 0; i < count; i++) {
         list[i].gap = scores[i] - (base < 0 ? 0 : scores[base]);
+        list[i].reduced = list[i].gap + list[i].room - (base < 0 ? 0 : list[base].room);
     }
     *ret_candidates = list;
     *ret_count = count;
@@ -104,6 +107,10 @@ static int judge(const struct candidates *candidates, struct cost_candidate *can
         str_format(candidate->rule, sizeof(candidate->rule), "%s",
                    candidates->problem->rules[rule].text);
     }
+    price_room(candidates, candidate);
+    candidate->full = rule >= 0 && candidate->room > 0 && only_room(candidates, rule);
+    memcpy(candidate->bill_term, own.bill_term, sizeof(own.bill_term));
+    memcpy(candidate->score_term, own.score_term, sizeof(own.score_term));
     name_sharers(candidates, candidate);
     /* The bill is per month: what the move itself costs once is in the score and the gap. */
     candidate->bill = own.bill - own.bill_term[TERM_MIGRATION];
@@ -155,6 +162,33 @@ static int broken_rule(const struct candidates *candidates)
         }
     }
     return -1;
+}
+
+/* Of the rules from the first that is broken. */
+static bool only_room(const struct candidates *candidates, int first)
+{
+    const struct problem *problem = candidates->problem;
+    for (int i = first; i < problem->rule_count; i++) {
+        if (problem->rules[i].kind != RULE_CAPACITY && breaks(candidates, &problem->rules[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void price_room(const struct candidates *candidates, struct cost_candidate *candidate)
+{
+    int choice = candidates->choice[candidates->part];
+    double room = 0;
+    if (choice < 0) {
+        return;
+    }
+    const int64_t *demand = candidates->problem->parts[candidates->part].choices[choice].demand;
+    memcpy(candidate->takes, demand, sizeof(candidate->takes));
+    for (int r = 0; candidates->input->capacity_price != NULL && r < RESOURCE_COUNT; r++) {
+        room += candidates->input->capacity_price[candidate->to.site][r] * (double)demand[r];
+    }
+    candidate->room = room < 0x1p62 ? (nusd)(room + 0.5) : (nusd)1 << 62;
 }
 
 static bool breaks(const struct candidates *candidates, const struct problem_rule *rule)

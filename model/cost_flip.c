@@ -19,6 +19,8 @@ struct flipper {
     const struct placement *at;
     int part;
     struct placement others[CANDIDATES_MAX]; /* of the whole, nearest first */
+    nusd rooms[CANDIDATES_MAX];              /* what the room that it takes there is worth ... */
+    nusd room;                               /* ... and here */
     int other_count;
     struct cost_slice slice;
     int here; /* the part in the slice */
@@ -141,10 +143,14 @@ static int find_others(struct flipper *flipper, struct arena *arena, struct erro
     for (int i = 0; i < count && rc == 0; i++) {
         int place = flipper->other_count;
         const struct cost_candidate *candidate = &candidates[i];
-        if (candidate->chosen || !candidate->allowed || candidate->gap < 0) {
+        if (candidate->chosen) {
+            flipper->room = candidate->room;
+        }
+        if (candidate->chosen || !(candidate->allowed || candidate->full) ||
+            candidate->reduced < 0) {
             continue;
         }
-        while (place > 0 && gaps[place - 1] > candidate->gap) {
+        while (place > 0 && gaps[place - 1] > candidate->reduced) {
             place--;
         }
         if (place == CANDIDATES_MAX) {
@@ -154,9 +160,11 @@ static int find_others(struct flipper *flipper, struct arena *arena, struct erro
         for (int k = flipper->other_count - 1; k > place; k--) {
             gaps[k] = gaps[k - 1];
             flipper->others[k] = flipper->others[k - 1];
+            flipper->rooms[k] = flipper->rooms[k - 1];
         }
-        gaps[place] = candidate->gap;
+        gaps[place] = candidate->reduced;
         flipper->others[place] = candidate->to;
+        flipper->rooms[place] = candidate->room;
     }
     return rc;
 }
@@ -328,6 +336,7 @@ static int winner_at(struct flipper *flipper, const struct cost_knob *knob, int6
     for (int i = 0; i < flipper->other_count && rc == 0; i++) {
         nusd score = 0;
         rc = score_at(flipper, flipper->others[i], &score, &reason);
+        score += flipper->rooms[i] - flipper->room;
         if (rc == 0 && score < best) {
             best = score;
             winner = i;

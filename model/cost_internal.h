@@ -315,5 +315,8 @@ void cost_rule_text(struct problem_rule *rule, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Workloads that may not move stay, unless a rule forbids just that. */
 void cost_holds_add(struct cost_rules *rules);
+/* Its parts, choices and rules alone: without costs, pairs and meters, whose tables are large. */
+int cost_problem_rules(const struct cost_context *context, struct arena *arena,
+                       struct problem *ret_problem, struct error *err) WARN_UNUSED;
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;

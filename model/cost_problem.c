@@ -82,6 +82,20 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
     return 0;
 }
 
+int cost_problem_rules(const struct cost_context *context, struct arena *arena,
+                       struct problem *ret_problem, struct error *err)
+{
+    struct problem problem = {.part_count = context->part_count, .site_count = context->site_count};
+    if (build_tables(context, arena, &problem) < 0) {
+        return no_memory(err);
+    }
+    int rc = cost_rules_build(context, arena, &problem, err);
+    if (rc == 0) {
+        *ret_problem = problem;
+    }
+    return rc;
+}
+
 nusd cost_stay(const struct cost_context *context, int part)
 {
     const struct policy *policy = &context->world->policy;

@@ -113,8 +113,8 @@ nusd meter_charge(const struct problem_meter *meter, int64_t bytes);
 
 enum solve_status {
     SOLVE_OPTIMAL,    /* proven */
-    SOLVE_FEASIBLE,   /* the budget ran out: choice[] holds, bound says how far it may be off */
-    SOLVE_INFEASIBLE, /* conflict[] is an irreducible set of rules */
+    SOLVE_FEASIBLE,   /* a budget or limit ended it: choice[] holds, bound says how far it is off */
+    SOLVE_INFEASIBLE, /* conflict[]: rules that cannot hold together, irreducible unless text */
     SOLVE_NONE,       /* no answer (budget, or the worker died twice): stay */
 };
 extern const char *const solve_status_words[];
@@ -130,7 +130,9 @@ struct solution {
     /* The certificate: prices that prove the bound, or most of it (verify.h); NULL: none. */
     double *price;       /* [rule]: nano-dollars per unit of a capacity rule's resource; else 0 */
     double *meter_price; /* [meter]: nano-dollars per byte */
-    char text[LIMIT_TEXT_BYTES]; /* why NONE */
+    /* Why NONE; what ended the work before its budget did, of FEASIBLE; of INFEASIBLE: that
+     * conflict[] may hold more than it must. Else "". */
+    char text[LIMIT_TEXT_BYTES];
 };
 
 /* A binary frame: magic, version, sizes, then little-endian fields; every count is checked against
@@ -145,7 +147,5 @@ int solution_decode(const void *bytes, size_t count, const struct problem *probl
                     struct arena *arena, struct solution *ret_solution,
                     struct error *err) WARN_UNUSED;
 
-/* The stream of berth-solve: a request is a u32 length (of what follows), an i64 nodes_max (0: its
- * default, a budget of work) and a problem frame; its answer is a u32 length and a solution frame.
- * Little-endian. */
+/* Of a request of berth-solve, whose stream solve_frames.h describes. */
 #define SOLVE_REQUEST_BYTES_MAX ((size_t)512 << 20)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sanitize.h"
 #include "base/str.h"
 #include "model/verify.h"
 
@@ -26,28 +27,25 @@
 #define TRIES_MAX       2
 /* The end of what a worker said: enough for GLPK's assertion and our own last line. */
 #define STDERR_BYTES 128
-/* Reads of it at a time. */
+/* Reads of it, and of its answers, at a time. */
 #define HEAR_TURNS 64
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHADOW_MEMORY 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SHADOW_MEMORY 1
-#endif
-#endif
-#ifndef SHADOW_MEMORY
-#define SHADOW_MEMORY 0
-#endif
+/* How long a worker that was told to end, by a limit or because nobody waits, may take for it. */
+#define CANCEL_US  US_PER_S
+#define OVER_US    (30 * US_PER_S)
+#define HEAD_BYTES (4 + SOLVE_LIMITS_BYTES)
 
 /* A request from solver_submit to its handler's call. */
 struct job {
     struct job *next;
     uint64_t id;
     struct strbuf request; /* whole frame with its length */
+    struct solve_limits limits;
     solver_handler *handler;
+    solver_listener *listener; /* NULL: nobody */
     void *context;
     int tries;
+    bool cancelled;
+    bool found; /* the worker has told of a placement */
     bool done;
     struct arena arena; /* the answer and the problem it is checked against */
     struct solution solution;
@@ -61,6 +59,7 @@ struct worker {
     int errors;  /* pipe: its standard error */
     struct job *job;
     size_t sent;
+    bool told; /* to end */
     struct strbuf answer;
     int64_t deadline_us; /* mono; of the job */
     char said[STDERR_BYTES];
@@ -86,8 +85,10 @@ static void worker_stop(struct worker *worker);
 static void worker_failed(struct worker *worker, const char *why);
 static void worker_hear(struct worker *worker);
 static void worker_send(struct worker *worker);
+static void worker_tell(struct worker *worker);
 static void worker_receive(struct worker *worker);
 static size_t answer_bytes(const struct worker *worker);
+static void worker_frame(struct worker *worker);
 static void worker_watch(struct worker *worker, bool sending);
 static void worker_died(struct worker *worker);
 static int judge(struct job *job, const char *answer, size_t bytes, struct error *err);
@@ -172,6 +173,13 @@ int solver_fd(const struct solver *solver)
 int solver_submit(struct solver *solver, uint64_t id, const struct problem *problem,
                   solver_handler *handler, void *context, struct error *err)
 {
+    return solver_submit_within(solver, id, problem, NULL, handler, NULL, context, err);
+}
+
+int solver_submit_within(struct solver *solver, uint64_t id, const struct problem *problem,
+                         const struct solve_limits *limits, solver_handler *handler,
+                         solver_listener *listener, void *context, struct error *err)
+{
     if (problem->site_count < 1 || problem->site_count > LIMIT_SITES) {
         return error_set(err, ERR_LIMIT, 0, "a problem of %d sites: the exact solver takes 1 to %d",
                          problem->site_count, LIMIT_SITES);
@@ -182,10 +190,17 @@ int solver_submit(struct solver *solver, uint64_t id, const struct problem *prob
     }
     job->id = id;
     job->handler = handler;
+    job->listener = listener;
     job->context = context;
+    job->limits = limits != NULL ? *limits : (struct solve_limits){0};
+    if (job->limits.nodes_max == 0) {
+        job->limits.nodes_max = solver->options.nodes_max;
+    }
     arena_init(&job->arena, (size_t)4 << 30);
     strbuf_init(&job->request, SOLVE_REQUEST_BYTES_MAX);
-    strbuf_append(&job->request, "\0\0\0\0\0\0\0\0\0\0\0\0", 12);
+    char head[HEAD_BYTES] = {0};
+    solve_limits_encode(&job->limits, head + 4);
+    strbuf_append(&job->request, head, sizeof(head));
     problem_encode(problem, &job->request);
     int rc = strbuf_error(&job->request, err);
     if (rc < 0) {
@@ -194,15 +209,41 @@ int solver_submit(struct solver *solver, uint64_t id, const struct problem *prob
                             problem->site_count);
     }
     size_t bytes = job->request.bytes - 4;
-    for (size_t i = 0; i < 12; i++) {
-        uint64_t value =
-            i < 4 ? bytes >> (8 * i) : (uint64_t)solver->options.nodes_max >> (8 * (i - 4));
-        job->request.text[i] = (char)(unsigned char)value;
+    for (size_t i = 0; i < 4; i++) {
+        job->request.text[i] = (char)(unsigned char)(bytes >> (8 * i));
     }
     *solver->queue_end = job;
     solver->queue_end = &job->next;
     assign(solver);
     return 0;
+}
+
+bool solver_cancel(struct solver *solver, uint64_t id)
+{
+    for (int i = 0; i < solver->worker_count; i++) {
+        struct worker *worker = &solver->workers[i];
+        if (worker->job == NULL || worker->job->id != id) {
+            continue;
+        }
+        int64_t soon_us = clock_mono_now().us + CANCEL_US;
+        worker->deadline_us = soon_us < worker->deadline_us ? soon_us : worker->deadline_us;
+        worker->job->cancelled = true;
+        worker_send(worker);
+        return true;
+    }
+    for (struct job **at = &solver->queue; *at != NULL; at = &(*at)->next) {
+        struct job *job = *at;
+        if (job->id != id) {
+            continue;
+        }
+        *at = job->next;
+        if (job->next == NULL) {
+            solver->queue_end = at;
+        }
+        job_none(solver, job, "it was cancelled before a solver was free to begin with it");
+        return true;
+    }
+    return false;
 }
 
 int solver_dispatch(struct solver *solver)
@@ -291,9 +332,16 @@ static void call_handler(void *context, uint64_t id, const struct solution *solu
 int solver_call(struct solver *solver, const struct problem *problem, struct arena *arena,
                 struct solution *ret_solution, struct error *err)
 {
+    return solver_call_within(solver, problem, NULL, arena, ret_solution, err);
+}
+
+int solver_call_within(struct solver *solver, const struct problem *problem,
+                       const struct solve_limits *limits, struct arena *arena,
+                       struct solution *ret_solution, struct error *err)
+{
     struct solution solution = {0};
     struct call call = {.arena = arena, .solution = &solution, .problem = problem};
-    int rc = solver_submit(solver, 0, problem, call_handler, &call, err);
+    int rc = solver_submit_within(solver, 0, problem, limits, call_handler, NULL, &call, err);
     if (rc < 0) {
         return rc;
     }
@@ -417,7 +465,7 @@ static int worker_spawn(struct worker *worker, int channel, int errors, struct e
     struct rlimit limit = {.rlim_cur = (rlim_t)solver->options.memory_max_bytes,
                            .rlim_max = (rlim_t)solver->options.memory_max_bytes};
     struct rlimit no_core = {0};
-    if (!SHADOW_MEMORY && prlimit(worker->pid, RLIMIT_AS, &limit, NULL) < 0 && errno != ESRCH) {
+    if (!SANITIZE_SHADOW && prlimit(worker->pid, RLIMIT_AS, &limit, NULL) < 0 && errno != ESRCH) {
         return error_set(err, ERR_IO, errno, "berth-solve: limit of %lld bytes",
                          (long long)solver->options.memory_max_bytes);
     }
@@ -463,7 +511,13 @@ static void worker_failed(struct worker *worker, const char *why)
     if (job == NULL) {
         return;
     }
-    if (job->tries >= TRIES_MAX) {
+    if (strstr(text, "no memory available") != NULL) {
+        /* GLPK's last words: it ends its process where others return an error. */
+        str_format(text, sizeof(text), SOLVE_MEMORY_TEXT, "GLPK");
+        job_none(solver, job, text);
+        return;
+    }
+    if (job->tries >= TRIES_MAX || job->cancelled) {
         job_none(solver, job, text);
         return;
     }
@@ -515,40 +569,78 @@ static void worker_send(struct worker *worker)
             return; /* dead: worker_died says so */
         }
     }
+    if (worker->job != NULL && worker->job->cancelled && !worker->told) {
+        worker_tell(worker);
+    }
     if (worker->channel >= 0) {
         worker_watch(worker, false);
     }
 }
 
+/* A request of length 0. When there is no room for it the worker does not read: it will be killed.
+ */
+static void worker_tell(struct worker *worker)
+{
+    static const char none[4] = {0};
+    worker->told = true;
+    (void)send(worker->channel, none, sizeof(none), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void worker_receive(struct worker *worker)
 {
     char text[65536];
-    ssize_t n;
-    while (worker->channel >= 0 && worker->answer.bytes < answer_bytes(worker) &&
-           (n = read(worker->channel, text, sizeof(text))) > 0) {
-        strbuf_append(&worker->answer, text, (size_t)n);
+    for (int turn = 0; turn < HEAR_TURNS && worker->channel >= 0;) {
+        while (worker->answer.bytes < answer_bytes(worker) && turn++ < HEAR_TURNS) {
+            ssize_t n = read(worker->channel, text, sizeof(text));
+            if (n <= 0) {
+                turn = HEAR_TURNS;
+                break;
+            }
+            strbuf_append(&worker->answer, text, (size_t)n);
+        }
+        if (worker->answer.bytes < 4) {
+            return;
+        }
+        size_t bytes = answer_bytes(worker) - 4;
+        if (worker->job == NULL || worker->answer.broken || bytes > SOLVE_REQUEST_BYTES_MAX) {
+            worker_failed(worker, "the solver answered what was not asked");
+            return;
+        }
+        while (worker->channel >= 0 && worker->answer.bytes >= 4 &&
+               worker->answer.bytes >= answer_bytes(worker)) {
+            worker_frame(worker);
+        }
     }
-    if (worker->channel < 0 || worker->answer.bytes < 4) {
+}
+
+/* Takes the first frame of what has come: news, or the answer. */
+static void worker_frame(struct worker *worker)
+{
+    struct job *job = worker->job;
+    struct strbuf *answer = &worker->answer;
+    size_t bytes = answer_bytes(worker) - 4;
+    struct solve_news news;
+    struct error err = {0};
+    if (job != NULL && solve_news_decode(answer->text + 4, bytes, &news)) {
+        answer->bytes -= bytes + 4;
+        memmove(answer->text, answer->text + bytes + 4, answer->bytes);
+        job->found = job->found || news.best < INFINITY;
+        if (job->listener != NULL) {
+            job->listener(job->context, job->id, &news);
+        }
         return;
     }
-    size_t bytes = answer_bytes(worker) - 4;
-    struct job *job = worker->job;
-    if (job == NULL || worker->answer.broken || bytes > SOLVE_REQUEST_BYTES_MAX ||
-        worker->answer.bytes > bytes + 4) {
+    if (job == NULL || answer->bytes > bytes + 4) {
         worker_failed(worker, "the solver answered what was not asked");
         return;
     }
-    if (worker->answer.bytes < bytes + 4) {
-        return;
-    }
-    struct error err = {0};
-    if (judge(job, worker->answer.text + 4, bytes, &err) < 0) {
+    if (judge(job, answer->text + 4, bytes, &err) < 0) {
         char why[LIMIT_TEXT_BYTES];
         str_format(why, sizeof(why), "the solver's answer does not hold: %.180s", err.text);
         worker_failed(worker, why);
         return;
     }
-    strbuf_reset(&worker->answer);
+    strbuf_reset(answer);
     worker->job = NULL;
     job_done(worker->solver, job);
 }
@@ -601,8 +693,8 @@ static int judge(struct job *job, const char *answer, size_t bytes, struct error
 {
     struct problem problem;
     arena_reset(&job->arena);
-    int rc =
-        problem_decode(job->request.text + 12, job->request.bytes - 12, &job->arena, &problem, err);
+    int rc = problem_decode(job->request.text + HEAD_BYTES, job->request.bytes - HEAD_BYTES,
+                            &job->arena, &problem, err);
     if (rc == 0) {
         rc = solution_decode(answer, bytes, &problem, &job->arena, &job->solution, err);
     }
@@ -652,7 +744,10 @@ static void assign(struct solver *solver)
         job->tries++;
         worker->job = job;
         worker->sent = 0;
-        worker->deadline_us = clock_mono_now().us + solver->options.wall_max_us;
+        worker->told = false;
+        int64_t wall_us = solver->options.wall_max_us;
+        int64_t own_us = job->limits.time_max_us > 0 ? job->limits.time_max_us + OVER_US : 0;
+        worker->deadline_us = clock_mono_now().us + (own_us > wall_us ? own_us : wall_us);
         worker_send(worker);
     }
 }
@@ -691,8 +786,14 @@ static void check_deadlines(struct solver *solver)
         struct job *job = worker->job;
         worker_stop(worker);
         char why[LIMIT_TEXT_BYTES];
-        str_format(why, sizeof(why), "no answer within %lld ms",
-                   (long long)(solver->options.wall_max_us / US_PER_MS));
+        if (job->cancelled) {
+            str_format(why, sizeof(why), "it was cancelled %s",
+                       job->found ? "and the solver did not end in time: what it had found is lost"
+                                  : "before any placement that keeps the rules was found");
+        } else {
+            str_format(why, sizeof(why), "no answer within %lld ms",
+                       (long long)(solver->options.wall_max_us / US_PER_MS));
+        }
         job_none(solver, job, why);
     }
 }

@@ -152,6 +152,8 @@ struct policy {
     int64_t prior_weight_us;   /* a prior counts as much as a rate observed for that long */
     int moves_per_day;         /* moves that only save, in any 24 h, of all apps; 0: no limit */
     int64_t check_after_us;    /* a move's realised saving is judged that long after it; 0: never */
+    int64_t solve_time_us; /* after which a solve ends with the best so far; 0: by its work alone */
+    int64_t solve_gap_ppm; /* a plan that near to the best possible ends its solve; 0: none does */
     struct quiet_hours *quiet; /* only forced moves then */
     int quiet_count;
 };

@@ -8,12 +8,14 @@
 static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy);
 static void read_certainty(struct reader *reader, const struct doc_node *node,
                            struct policy *policy);
+static void read_solve(struct reader *reader, const struct doc_node *node, struct policy *policy);
 static void read_quiet(struct reader *reader, const struct doc_node *node, struct policy *policy);
 static bool quiet_parse(const char *text, struct quiet_hours *out);
 static bool minute_parse(const char *text, int *out);
 
 #define MOVES_PER_DAY_MAX 100000
 #define MINUTES_PER_DAY   (24 * 60)
+#define SOLVE_TIME_US_MAX (24 * US_PER_HOUR)
 
 void world_read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy)
 {
@@ -56,6 +58,7 @@ void world_read_policy(struct reader *reader, const struct doc_node *root, struc
         read_certainty(reader, node, policy);
         doc_int(doc, node, "moves_per_day", 0, 0, MOVES_PER_DAY_MAX, &moves_per_day);
         doc_duration(doc, node, "check_after", 0, &policy->check_after_us);
+        read_solve(reader, node, policy);
         read_quiet(reader, node, policy);
         doc_close(doc, node);
     }
@@ -92,6 +95,19 @@ static void read_certainty(struct reader *reader, const struct doc_node *node,
     }
     doc_ratio(doc, node, "prior_error", 0, &policy->prior_error_ppm);
     doc_duration(doc, node, "prior_weight", 0, &policy->prior_weight_us);
+}
+
+static void read_solve(struct reader *reader, const struct doc_node *node, struct policy *policy)
+{
+    struct doc *doc = reader->doc;
+    doc_duration(doc, node, "solve_time", 0, &policy->solve_time_us);
+    if (doc_ratio(doc, node, "solve_gap", 0, &policy->solve_gap_ppm) &&
+        (policy->solve_gap_ppm < 0 || policy->solve_gap_ppm > PPM)) {
+        doc_problem(doc, doc_get(doc, node, "solve_gap", 0), "a gap is from 0%% to 100%%");
+    }
+    if (policy->solve_time_us > SOLVE_TIME_US_MAX) {
+        doc_problem(doc, doc_get(doc, node, "solve_time", 0), "a solve takes at most a day");
+    }
 }
 
 static void read_quiet(struct reader *reader, const struct doc_node *node, struct policy *policy)

@@ -223,6 +223,12 @@ static void write_policy(const struct policy *policy, struct json_out *json)
     json_duration(json, "prior_weight", policy->prior_weight_us);
     json_int(json, "moves_per_day", policy->moves_per_day);
     json_duration(json, "check_after", policy->check_after_us);
+    if (policy->solve_time_us > 0) {
+        json_duration(json, "solve_time", policy->solve_time_us);
+    }
+    if (policy->solve_gap_ppm > 0) {
+        json_millionths(json, "solve_gap", policy->solve_gap_ppm);
+    }
     json_open(json, "quiet_hours", '[');
     for (int i = 0; i < policy->quiet_count; i++) {
         const struct quiet_hours *quiet = &policy->quiet[i];

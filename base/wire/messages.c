@@ -317,6 +317,9 @@ static const struct wire_field message_request_fields[] = {
     WIRE_FIELD_U64(message_request, version, OPT),
     WIRE_FIELD_U64(message_request, since, OPT),
     WIRE_FIELD_BOOL(message_request, certificate, OPT),
+    WIRE_FIELD_U64(message_request, time_limit_us, OPT),
+    WIRE_FIELD_U64(message_request, memory_limit_bytes, OPT),
+    WIRE_FIELD_U64(message_request, gap_ppm, OPT),
 };
 SHAPE(message_request_shape, "ctl.request", message_request);
 

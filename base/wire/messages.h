@@ -402,10 +402,13 @@ struct message_request {
     char kind[LIMIT_NAME_BYTES]; /* get: "apps", "nodes", "sites", "handoffs", "instances", ... */
     char key[LIMIT_NAME_BYTES];  /* retag */
     char value[LIMIT_NAME_BYTES];
-    const char *document; /* apply, plan: the document's text */
-    uint64_t version;     /* apply of a plan: the state it was made from; 0: any */
-    uint64_t since;       /* events; an offset for certificate */
-    bool certificate;     /* plan: keep the certificate, which is asked for afterwards */
+    const char *document;   /* apply, plan: the document's text */
+    uint64_t version;       /* apply of a plan: the state it was made from; 0: any */
+    uint64_t since;         /* events; an offset for certificate */
+    bool certificate;       /* plan: keep the certificate, which is asked for afterwards */
+    uint64_t time_limit_us; /* plan: after which the best so far is the answer; 0: the policy's */
+    uint64_t memory_limit_bytes; /* plan: of the solve; 0: what the solver may take */
+    uint64_t gap_ppm;            /* plan: good enough to stop at; 0: the policy's */
 };
 extern const struct wire_shape message_request_shape;
 

@@ -1,5 +1,6 @@
 #include "model/solve/branch.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/solve/branch_net.h"
@@ -248,7 +249,7 @@ static bool spent(struct search_state *state)
     if (options->work_max > 0 && state->net.work >= options->work_max) {
         state->stopped = true;
     } else if (options->progress != NULL && (state->result.nodes & 255) == 0) {
-        double best = state->result.found ? (double)state->result.cost : 0;
+        double best = state->result.found ? (double)state->result.cost : INFINITY;
         state->stopped = !options->progress(options->context, (double)state->result.bound, best);
     }
     return state->stopped;

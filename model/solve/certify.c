@@ -3,23 +3,23 @@
 #include <math.h>
 
 #include "model/solve/dual.h"
-#include "model/solve/shape.h"
 
 static int without_prices(const struct shape *shape, struct arena *arena, bool *ret_enough,
                           struct error *err);
-static void prices_of(const struct shape *shape, const double *row_price, double *price);
+static bool on_progress(void *context, double bound, double best);
 
-int solve_certify(const struct reduced *reduced, struct arena *arena, struct solution *solution,
-                  struct error *err)
+int solve_certify(const struct reduced *reduced, double *price, struct watch *watch,
+                  struct arena *arena, struct solution *solution, struct error *err)
 {
     size_t rules = (size_t)reduced->problem->rule_count + 1;
-    double *price = arena_array(arena, rules, sizeof(double));
+    bool have = price != NULL;
+    price = have ? price : arena_array(arena, rules, sizeof(double));
     if (price == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of %zu rules", rules);
     }
     solution->price = price;
     solution->meter_price = reduced->meter_price;
-    if (reduced->empty) {
+    if (reduced->empty || have) {
         return 0;
     }
     struct shape shape;
@@ -32,15 +32,27 @@ int solve_certify(const struct reduced *reduced, struct arena *arena, struct sol
     }
     if (rc == 0 && !enough) {
         struct dual_options options = {.gap = 1e-7};
+        if (watch != NULL) {
+            options.progress = on_progress;
+            options.context = watch;
+        }
         rc = dual_solve(&shape.grid, &options, arena, &dual, &refused);
     }
     if (rc == ERR_NO_MEMORY) {
         return error_set(err, rc, 0, "%s", refused.text);
     }
     if (rc == 0 && !enough && dual.possible) {
-        prices_of(&shape, dual.price, price);
+        solve_prices_of(&shape, dual.price, price);
     }
     return 0;
+}
+
+/* Any prices are prices: a cancelled solve takes those that it has. */
+static bool on_progress(void *context, double bound, double best)
+{
+    (void)bound;
+    (void)best;
+    return watch_told(context, NAN, NAN);
 }
 
 /* Most often no capacity binds: where what is cheapest without prices fits, no prices prove more.
@@ -69,7 +81,7 @@ static int without_prices(const struct shape *shape, struct arena *arena, bool *
 }
 
 /* A row's price is its tightest rule's, per unit of the problem's. */
-static void prices_of(const struct shape *shape, const double *row_price, double *price)
+void solve_prices_of(const struct shape *shape, const double *row_price, double *price)
 {
     for (int site = 0; site < shape->grid.sites; site++) {
         for (int r = 0; r < RESOURCE_COUNT; r++) {

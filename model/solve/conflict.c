@@ -1,14 +1,29 @@
-#include "model/solve/solve.h"
+#include "model/solve/conflict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+#include "model/solve/dual.h"
 #include "model/solve/mip.h"
+#include "model/solve/primal.h"
 #include "model/solve/reduce.h"
 #include "model/solve/search.h"
+#include "model/solve/shape.h"
 
 /* Memory of one feasibility question. */
 #define QUESTION_BYTES_MAX ((size_t)1 << 30)
+/* Choices of all parts together up to which a problem is asked about whole. */
+#define SMALL_CELLS 20000
+/* Columns up to which GLPK is asked, beyond them prices and a search. */
+#define QUESTION_COLUMNS 8000
+/* Choices that all questions about one conflict may look at, and rules that are asked about: what
+ * prices prove beyond that stays as it is. */
+#define QUESTION_CELLS 40000000
+#define QUESTION_RULES 128
+/* Moves of the search for an assignment, per part. */
+#define QUESTION_MOVES 200
 
 /* QuickXplain (Junker 2004): about 2 k log2(n / k) feasibility questions for a conflict of k of n
  * rules, instead of the n of a plain deletion filter; like that, what it returns is irreducible. */
@@ -18,63 +33,160 @@ struct conflict {
     int64_t nodes_max;
     int64_t work_max;
     int64_t nodes;
-    int *kept; /* indices known to be in the conflict, or the background of a question */
+    struct watch *watch;
+    int64_t cells; /* that questions may still look at */
+    bool priced;   /* prices prove the whole of it */
+    bool unsure;   /* a question was not answered */
+    int *kept;     /* indices known to be in the conflict, or the background of a question */
     int kept_count;
     int *found;
     int found_count;
-    struct problem_part *parts;
     struct error *err;
     int rc;
 };
 
+static int without_costs(const struct problem *problem, struct arena *arena,
+                         struct problem *ret_whole, struct error *err);
+static int64_t cells_of(const struct problem *problem);
+static int quick_xplain(struct conflict *conflict, struct arena *arena);
 static void explain(struct conflict *conflict, bool background_is_new, const int *rules, int count);
 static bool feasible(struct conflict *conflict);
 static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasible);
+static int ask_large(struct conflict *conflict, const struct reduced *reduced, struct arena *arena,
+                     bool *ret_feasible);
+static bool on_progress(void *context, double bound, double best);
+static void say_unsure(const struct conflict *conflict, struct solution *solution);
 static int by_value(const void *a, const void *b);
 
 int solve_conflict(const struct problem *problem, const struct solve_options *options,
                    struct arena *arena, struct solution *solution, struct error *err)
 {
-    size_t rules = (size_t)problem->rule_count + 1;
+    struct problem whole;
+    struct problem some;
+    struct suspects suspects = {.priced = false};
+    int *rule_of = NULL;
+    int rc = without_costs(problem, arena, &whole, err);
+    if (rc < 0) {
+        return rc;
+    }
+    some = whole;
+    if (cells_of(&whole) > SMALL_CELLS) {
+        rc = conflict_narrow(&whole, options->watch, arena, &suspects, err);
+        rc = rc == 0 ? conflict_restrict(&whole, &suspects, arena, &some, &rule_of, err) : rc;
+        if (rc < 0) {
+            return rc;
+        }
+    }
     struct conflict conflict = {
-        .problem = problem,
+        .problem = &some,
         .nodes_max = options->nodes_max,
         .work_max = options->work_max,
+        .watch = options->watch,
+        .cells = QUESTION_CELLS,
+        .priced = suspects.priced,
         .err = err,
-        .rules = arena_array(arena, rules, sizeof(*conflict.rules)),
-        .kept = arena_array(arena, rules, sizeof(int)),
-        .found = arena_array(arena, rules, sizeof(int)),
-        .parts = arena_array(arena, (size_t)problem->part_count + 1, sizeof(*conflict.parts)),
     };
-    int *all = arena_array(arena, rules, sizeof(int));
+    rc = quick_xplain(&conflict, arena);
+    if (rc < 0) {
+        return rc;
+    }
+    for (int i = 0; i < conflict.found_count && rule_of != NULL; i++) {
+        conflict.found[i] = rule_of[conflict.found[i]];
+    }
+    qsort(conflict.found, (size_t)conflict.found_count, sizeof(int), by_value);
+    solution->conflict = conflict.found;
+    solution->conflict_count = conflict.found_count;
+    solution->nodes += conflict.nodes;
+    say_unsure(&conflict, solution);
+    return 0;
+}
+
+int solve_refute(const struct problem *problem, struct watch *watch, struct arena *arena,
+                 bool *ret_infeasible, struct error *err)
+{
+    struct problem whole;
+    struct reduced reduced;
+    struct shape shape;
+    struct dual_result dual;
+    struct error refused = {0};
+    struct dual_options options = {.gap = 1e-6};
+    if (watch != NULL) {
+        options.progress = on_progress;
+        options.context = watch;
+    }
+    *ret_infeasible = false;
+    int rc = without_costs(problem, arena, &whole, err);
+    rc = rc == 0 ? reduce_build(&whole, arena, &reduced, err) : rc;
+    if (rc < 0 || reduced.empty) {
+        *ret_infeasible = rc == 0;
+        return rc;
+    }
+    rc = shape_build(&reduced, arena, &shape, &refused);
+    rc = rc == 0 ? dual_solve(&shape.grid, &options, arena, &dual, &refused) : rc;
+    *ret_infeasible = rc == 0 && (!dual.possible || !dual.fits);
+    return rc == ERR_NO_MEMORY ? error_set(err, rc, 0, "%s", refused.text) : 0;
+}
+
+/* Whether an assignment keeps the rules has nothing to do with what it costs. */
+static int without_costs(const struct problem *problem, struct arena *arena,
+                         struct problem *ret_whole, struct error *err)
+{
+    struct problem whole = *problem;
     int choices = 1;
     for (int i = 0; i < problem->part_count; i++) {
         int count = problem->parts[i].choice_count;
         choices = count > choices ? count : choices;
     }
     int64_t *zeros = arena_array(arena, (size_t)choices, sizeof(int64_t));
-    if (conflict.rules == NULL || conflict.kept == NULL || conflict.found == NULL ||
-        zeros == NULL || conflict.parts == NULL || all == NULL) {
+    whole.parts = arena_array(arena, (size_t)problem->part_count + 1, sizeof(*whole.parts));
+    if (zeros == NULL || whole.parts == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d rules", problem->rule_count);
     }
     for (int i = 0; i < problem->part_count; i++) {
-        conflict.parts[i] = problem->parts[i];
-        conflict.parts[i].cost = zeros;
-        conflict.parts[i].use = NULL;
-        conflict.parts[i].use_count = 0;
+        whole.parts[i] = problem->parts[i];
+        whole.parts[i].cost = zeros;
+        whole.parts[i].use = NULL;
+        whole.parts[i].use_count = 0;
     }
-    for (int i = 0; i < problem->rule_count; i++) {
+    whole.pair_count = 0;
+    whole.meter_count = 0;
+    *ret_whole = whole;
+    return 0;
+}
+
+static int64_t cells_of(const struct problem *problem)
+{
+    int64_t cells = 0;
+    for (int i = 0; i < problem->part_count; i++) {
+        cells += problem->parts[i].choice_count;
+    }
+    return cells;
+}
+
+/* Fills found[]: an irreducible conflict, or, where questions stay open, one that may hold more. */
+static int quick_xplain(struct conflict *conflict, struct arena *arena)
+{
+    int count = conflict->problem->rule_count;
+    size_t rules = (size_t)count + 1;
+    int *all = arena_array(arena, rules, sizeof(int));
+    conflict->rules = arena_array(arena, rules, sizeof(*conflict->rules));
+    conflict->kept = arena_array(arena, rules, sizeof(int));
+    conflict->found = arena_array(arena, rules, sizeof(int));
+    if (conflict->rules == NULL || conflict->kept == NULL || conflict->found == NULL ||
+        all == NULL) {
+        return error_set(conflict->err, ERR_NO_MEMORY, 0, "no memory for %d rules", count);
+    }
+    for (int i = 0; i < count; i++) {
         all[i] = i;
     }
-    explain(&conflict, false, all, problem->rule_count);
-    if (conflict.rc < 0) {
-        return conflict.rc;
+    if (count > QUESTION_RULES && conflict->priced) {
+        memcpy(conflict->found, all, (size_t)count * sizeof(int));
+        conflict->found_count = count;
+        conflict->unsure = true;
+        return 0;
     }
-    qsort(conflict.found, (size_t)conflict.found_count, sizeof(int), by_value);
-    solution->conflict = conflict.found;
-    solution->conflict_count = conflict.found_count;
-    solution->nodes += conflict.nodes;
-    return 0;
+    explain(conflict, false, all, count);
+    return conflict->rc;
 }
 
 /* Adds to found[] the least part of rules[] that conflicts with kept[]. The depth is log2(rules).
@@ -107,6 +219,11 @@ static void explain(struct conflict *conflict, bool background_is_new, const int
 static bool feasible(struct conflict *conflict)
 {
     struct arena arena;
+    conflict->cells -= cells_of(conflict->problem);
+    if (conflict->cells < 0 || !watch_told(conflict->watch, NAN, NAN)) {
+        conflict->unsure = true;
+        return true;
+    }
     arena_init(&arena, QUESTION_BYTES_MAX);
     bool answer = true;
     int rc = ask(conflict, &arena, &answer);
@@ -123,9 +240,6 @@ static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasibl
         conflict->rules[i] = conflict->problem->rules[conflict->kept[i]];
     }
     struct problem question = *conflict->problem;
-    question.parts = conflict->parts;
-    question.pair_count = 0;
-    question.meter_count = 0;
     question.rules = conflict->rules;
     question.rule_count = conflict->kept_count;
     struct reduced reduced;
@@ -147,15 +261,62 @@ static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasibl
         *ret_feasible = true;
         return 0;
     }
-    struct mip_options options = {
-        .nodes_max = conflict->nodes_max, .work_max = conflict->work_max, .feasibility = true};
+    if (mip_columns(&reduced) > QUESTION_COLUMNS) {
+        return ask_large(conflict, &reduced, arena, ret_feasible);
+    }
+    struct mip_options options = {.nodes_max = conflict->nodes_max,
+                                  .work_max = conflict->work_max,
+                                  .feasibility = true,
+                                  .watch = conflict->watch};
     struct mip_result result;
     rc = mip_solve(&reduced, &options, arena, false, choice, &result, conflict->err);
     if (rc == 0) {
         conflict->nodes += result.nodes;
         *ret_feasible = result.found || result.outcome == MIP_BUDGET;
+        conflict->unsure = conflict->unsure || (!result.found && *ret_feasible);
     }
     return rc;
+}
+
+/* Prices prove that there is no assignment, a search from them that there is one. */
+static int ask_large(struct conflict *conflict, const struct reduced *reduced, struct arena *arena,
+                     bool *ret_feasible)
+{
+    struct shape shape;
+    struct dual_result dual;
+    struct primal_result primal = {.found = false};
+    struct error refused = {0};
+    struct dual_options prices = {.gap = 1e-6};
+    struct primal_options moves = {.seed = 1, .moves_max = QUESTION_MOVES};
+    if (conflict->watch != NULL) {
+        prices.progress = moves.progress = on_progress;
+        prices.context = moves.context = conflict->watch;
+    }
+    int rc = shape_build(reduced, arena, &shape, &refused);
+    rc = rc == 0 ? dual_solve(&shape.grid, &prices, arena, &dual, &refused) : rc;
+    *ret_feasible = rc < 0 || (dual.possible && dual.fits);
+    if (rc == 0 && *ret_feasible) {
+        rc = primal_solve(&shape.strict, &dual, &moves, arena, &primal, &refused);
+        conflict->unsure = conflict->unsure || !primal.found;
+    }
+    conflict->unsure = conflict->unsure || rc < 0;
+    return rc == ERR_NO_MEMORY ? error_set(conflict->err, rc, 0, "no memory for a question") : 0;
+}
+
+static bool on_progress(void *context, double bound, double best)
+{
+    (void)bound;
+    (void)best;
+    return watch_told(context, NAN, NAN);
+}
+
+static void say_unsure(const struct conflict *conflict, struct solution *solution)
+{
+    if (conflict->unsure) {
+        str_format(solution->text, sizeof(solution->text),
+                   "these rules cannot hold together; whether each of them is needed for that was "
+                   "not asked to the end");
+    }
 }
 
 static int by_value(const void *a, const void *b)

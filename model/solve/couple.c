@@ -1,5 +1,6 @@
 #include "model/solve/couple.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/solve/solve.h"
@@ -27,6 +28,7 @@ struct couple {
     const struct reduced *r;
     struct eliminate *eliminate;
     struct search *search;
+    const struct couple_options *options;
     struct arena *arena;
     int *choice; /* the incumbent */
     int *trial;
@@ -59,8 +61,8 @@ static int best_open(const struct couple *couple);
 static bool is_done(const struct couple *couple, int64_t bound);
 
 int couple_solve(const struct reduced *reduced, struct eliminate *eliminate, struct search *search,
-                 int64_t work, struct arena *arena, bool have_choice, int *choice,
-                 struct couple_result *ret_result, struct error *err)
+                 const struct couple_options *options, struct arena *arena, bool have_choice,
+                 int *choice, struct couple_result *ret_result, struct error *err)
 {
     struct couple *couple = arena_alloc(arena, sizeof(*couple));
     if (couple == NULL) {
@@ -73,7 +75,8 @@ int couple_solve(const struct reduced *reduced, struct eliminate *eliminate, str
                               .arena = arena,
                               .choice = choice,
                               .result = ret_result,
-                              .work = work};
+                              .options = options,
+                              .work = options->work_max};
     ret_result->cost = reduced->cutoff;
     ret_result->bound = reduced->constant;
     int rc = begin(couple, err);
@@ -84,7 +87,9 @@ int couple_solve(const struct reduced *reduced, struct eliminate *eliminate, str
         ret_result->possible = false;
         return 0;
     }
-    price_capacities(couple, &couple->nodes[0]);
+    if (!options->roughly) {
+        price_capacities(couple, &couple->nodes[0]);
+    }
     int64_t settled = INT64_MAX; /* the least bound of what cannot be divided further */
     for (int at = best_open(couple); at >= 0; at = best_open(couple)) {
         struct node *node = &couple->nodes[at];
@@ -204,6 +209,9 @@ static bool bound_with(struct couple *couple, const struct node *node, int64_t *
     struct eliminate_prices prices = {couple->meter_price, couple->capacity_price};
     int64_t least;
     couple->work -= eliminate_work(couple->eliminate) + 20 * (int64_t)r->parts;
+    if (!watch_told(couple->options->watch, NAN, NAN)) {
+        couple->work = 0;
+    }
     couple->result->nodes++;
     if (!eliminate_run(couple->eliminate, &prices, couple->trial, &least)) {
         return false;
@@ -428,5 +436,7 @@ static int best_open(const struct couple *couple)
 static bool is_done(const struct couple *couple, int64_t bound)
 {
     const struct couple_result *result = couple->result;
-    return result->found && (nusd)result->cost - bound <= solve_tolerance(result->cost, 0);
+    double near = couple->options->gap * fabs((double)result->cost);
+    return result->found && ((nusd)result->cost - bound <= solve_tolerance(result->cost, 0) ||
+                             (near > 0 && (double)result->cost - (double)bound <= near));
 }

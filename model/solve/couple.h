@@ -14,6 +14,7 @@
 
 #include "model/solve/eliminate.h"
 #include "model/solve/search.h"
+#include "model/solve/watch.h"
 
 struct couple_result {
     bool possible; /* false: no assignment keeps even the rules on parts and pairs */
@@ -23,8 +24,15 @@ struct couple_result {
     int64_t nodes;
 };
 
-/* `choice`: an incumbent when have_choice. Stops when cost and bound are within solve_tolerance, or
- * when `work` additions are spent. */
+struct couple_options {
+    int64_t work_max; /* additions */
+    double gap;       /* relative; good enough to stop at */
+    bool roughly;     /* whoever asks finds prices of capacities by better means */
+    struct watch *watch;
+};
+
+/* `choice`: an incumbent when have_choice. Stops when cost and bound are within solve_tolerance or
+ * the gap, when its work is spent, or when the watch ends it. */
 int couple_solve(const struct reduced *reduced, struct eliminate *eliminate, struct search *search,
-                 int64_t work, struct arena *arena, bool have_choice, int *choice,
-                 struct couple_result *ret_result, struct error *err) WARN_UNUSED;
+                 const struct couple_options *options, struct arena *arena, bool have_choice,
+                 int *choice, struct couple_result *ret_result, struct error *err) WARN_UNUSED;

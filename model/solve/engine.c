@@ -43,6 +43,7 @@ static int copy_open(struct engine *engine, struct grid *grid, size_t *ret_cells
                      struct error *err);
 static void take(struct engine *engine, const int *choice);
 static bool good_enough(const struct engine *engine);
+static bool goes_on(const struct engine *engine);
 static void finish(struct engine *engine);
 
 int engine_solve(const struct grid *grid, const struct engine_options *options, struct arena *arena,
@@ -72,7 +73,8 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, err);
     }
-    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine)) {
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
+        goes_on(&engine)) {
         rc = settle(&engine, err);
     }
     if (rc == 0) {
@@ -387,6 +389,15 @@ static bool good_enough(const struct engine *engine)
     double cost = (double)engine->result.cost;
     double over = cost - engine->result.bound;
     return over < 1 || over <= engine->options->gap * fabs(cost);
+}
+
+/* Whether who asked still wants more. */
+static bool goes_on(const struct engine *engine)
+{
+    const struct engine_options *options = engine->options;
+    double best = engine->found ? (double)engine->result.cost : INFINITY;
+    return options->progress == NULL ||
+           options->progress(options->context, engine->result.bound, best);
 }
 
 static void finish(struct engine *engine)

@@ -12,19 +12,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/sanitize.h"
 #include "base/str.h"
 #include "model/problem.h"
 #include "model/solve/mip.h"
 #include "model/solve/reduce.h"
 #include "model/solve/solve.h"
+#include "model/solve/watch.h"
 
 #define WORK_BYTES_MAX ((size_t)4 << 30)
 
 static int serve(int output);
 static int answer(const char *request, size_t bytes, int output);
+static int solve(const char *request, size_t bytes, int output, struct arena *arena,
+                 struct problem *problem, struct solution *solution, struct error *err);
+static void limit_memory(int64_t bytes);
+static bool is_wanted(void *context);
+static void tell(void *context, const struct solve_news *news);
 static int export_mps(const char *path);
 static int read_request(char **ret_request, size_t *ret_bytes, struct error *err);
 static int read_exactly(void *bytes, size_t count, size_t *ret_done);
@@ -96,6 +105,9 @@ static int serve(int output)
         if (request == NULL) {
             return 0;
         }
+        if (bytes == 0) {
+            continue; /* the work that it was to end has ended */
+        }
         rc = answer(request, bytes, output);
         if (rc < 0) {
             fprintf(stderr, "berth-solve: the answer cannot be written\n");
@@ -108,25 +120,19 @@ static int serve(int output)
 static int answer(const char *request, size_t bytes, int output)
 {
     struct arena arena;
-    arena_init(&arena, WORK_BYTES_MAX);
     struct problem problem = {0};
     struct solution solution = {.status = SOLVE_NONE};
-    struct solve_options options = {0};
     struct error err = {0};
-    int rc = bytes < 8 ? error_set(&err, ERR_INVALID, 0, "a request of %zu bytes", bytes)
-                       : problem_decode(request + 8, bytes - 8, &arena, &problem, &err);
-    if (rc < 0) {
+    arena_init(&arena, WORK_BYTES_MAX);
+    if (solve(request, bytes, output, &arena, &problem, &solution, &err) < 0) {
         err.text[LIMIT_TEXT_BYTES - 1] = '\0';
         str_format(solution.text, sizeof(solution.text), "%s", err.text);
-    } else {
-        options.nodes_max = (int64_t)little_endian(request, 8);
-        solve_problem(&problem, &options, &arena, &solution);
     }
     struct strbuf out;
     strbuf_init(&out, SOLVE_REQUEST_BYTES_MAX);
     strbuf_append(&out, "\0\0\0\0", 4);
     solution_encode(&problem, &solution, &out);
-    rc = strbuf_error(&out, &err);
+    int rc = strbuf_error(&out, &err);
     for (size_t i = 0; i < 4 && rc == 0; i++) {
         out.text[i] = (char)(unsigned char)((out.bytes - 4) >> (8 * i));
     }
@@ -136,6 +142,79 @@ static int answer(const char *request, size_t bytes, int output)
     strbuf_done(&out);
     arena_done(&arena);
     return rc;
+}
+
+static int solve(const char *request, size_t bytes, int output, struct arena *arena,
+                 struct problem *problem, struct solution *solution, struct error *err)
+{
+    struct solve_limits limits;
+    int rc = solve_limits_decode(request, bytes, &limits, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct watch watch;
+    watch_begin(&watch, limits.time_max_us);
+    watch.wanted = is_wanted;
+    watch.tell = tell;
+    watch.context = &output;
+    limit_memory(limits.memory_max_bytes);
+    if (limits.memory_max_bytes > 0 && (size_t)limits.memory_max_bytes < arena->bytes_max) {
+        arena->bytes_max = (size_t)limits.memory_max_bytes;
+    }
+    rc = problem_decode(request + SOLVE_LIMITS_BYTES, bytes - SOLVE_LIMITS_BYTES, arena, problem,
+                        err);
+    if (rc == 0) {
+        struct solve_options options = {
+            .nodes_max = limits.nodes_max, .gap = limits.gap, .watch = &watch};
+        solve_problem(problem, &options, arena, solution);
+    } else if (rc == ERR_NO_MEMORY) {
+        (void)error_set(err, rc, 0, SOLVE_MEMORY_TEXT, "the problem");
+    }
+    limit_memory(0); /* the answer is still to be written */
+    arena->bytes_max = WORK_BYTES_MAX;
+    return rc;
+}
+
+/* The soft limit; 0: back to the hard one, which is the client's. Memory that earlier work left is
+ * given back first, so that it does not count. */
+static void limit_memory(int64_t bytes)
+{
+    struct rlimit limit;
+    if (SANITIZE_SHADOW || getrlimit(RLIMIT_AS, &limit) < 0) {
+        return;
+    }
+    bool less = bytes > 0 && (limit.rlim_max == RLIM_INFINITY || (rlim_t)bytes < limit.rlim_max);
+    if (less) {
+        (void)malloc_trim(0);
+    }
+    limit.rlim_cur = less ? (rlim_t)bytes : limit.rlim_max;
+    (void)setrlimit(RLIMIT_AS, &limit);
+}
+
+/* No more when a request of length 0 has come, or the client is gone. What follows in a file or a
+ * pipe is for later: only a socket can be looked into without taking it out. */
+static bool is_wanted(void *context)
+{
+    (void)context;
+    char head[4];
+    ssize_t n = recv(STDIN_FILENO, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+    if (n < (ssize_t)sizeof(head)) {
+        return n != 0;
+    }
+    if (little_endian(head, sizeof(head)) != 0) {
+        return true;
+    }
+    (void)recv(STDIN_FILENO, head, sizeof(head), MSG_DONTWAIT);
+    return false;
+}
+
+/* A client that does not read is found out when the answer is written. */
+static void tell(void *context, const struct solve_news *news)
+{
+    const int *output = context;
+    char frame[4 + SOLVE_NEWS_BYTES] = {SOLVE_NEWS_BYTES};
+    solve_news_encode(news, frame + 4);
+    (void)write_exactly(*output, frame, sizeof(frame));
 }
 
 static int export_mps(const char *path)
@@ -148,11 +227,16 @@ static int export_mps(const char *path)
     struct problem problem;
     struct reduced reduced;
     int rc = read_request(&request, &bytes, &err);
-    if (rc == 0 && bytes < 8) {
+    struct solve_limits limits;
+    if (rc == 0 && request == NULL) {
         rc = error_set(&err, ERR_INVALID, 0, "standard input: no request");
     }
     if (rc == 0) {
-        rc = problem_decode(request + 8, bytes - 8, &arena, &problem, &err);
+        rc = solve_limits_decode(request, bytes, &limits, &err);
+    }
+    if (rc == 0) {
+        rc = problem_decode(request + SOLVE_LIMITS_BYTES, bytes - SOLVE_LIMITS_BYTES, &arena,
+                            &problem, &err);
     }
     if (rc == 0) {
         rc = reduce_build(&problem, &arena, &reduced, &err);

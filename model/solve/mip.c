@@ -42,6 +42,7 @@ static void anneal(struct run *run);
 static bool consider(struct run *run, const int *choice);
 static void branch(struct run *run);
 static bool is_spent(const struct run *run, glp_tree *tree);
+static bool is_ended(const struct run *run, glp_tree *tree);
 static void callback(glp_tree *tree, void *context);
 static void add_cover(struct run *run, glp_tree *tree);
 static void offer(struct run *run, glp_tree *tree);
@@ -186,10 +187,15 @@ static bool relax(struct run *run, bool *ret_infeasible)
         int64_t left = work_max > run->work ? (work_max - run->work) / work_each(mip->lp) : 0;
         options.it_lim = left < INT_MAX ? (int)left + 1 : INT_MAX;
     }
+    int64_t left_us = watch_left_us(run->options->watch);
+    if (left_us >= 0) {
+        int64_t left_ms = left_us / 1000;
+        options.tm_lim = left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+    }
     int rc = glp_simplex(mip->lp, &options);
     int status = glp_get_status(mip->lp);
     run->work += (glp_get_it_cnt(mip->lp) - before) * work_each(mip->lp);
-    if (rc == GLP_EITLIM) {
+    if (rc == GLP_EITLIM || rc == GLP_ETMLIM || !watch_told(run->options->watch, NAN, NAN)) {
         run->budget = true; /* what is known so far is the bound: that of the tables */
         run->bound_units = 0;
         *ret_infeasible = false;
@@ -344,7 +350,23 @@ static bool is_spent(const struct run *run, glp_tree *tree)
     glp_prob *lp = glp_ios_get_prob(tree);
     int64_t work_max = run->options->work_max;
     int64_t steps = glp_get_it_cnt(lp) + run->nodes * NODE_STEPS;
-    return work_max > 0 && run->work + steps * work_each(lp) > work_max;
+    return (work_max > 0 && run->work + steps * work_each(lp) > work_max) || is_ended(run, tree);
+}
+
+/* The watch has ended it, or what is left of the gap is what was asked for. */
+static bool is_ended(const struct run *run, glp_tree *tree)
+{
+    const struct mip_options *options = run->options;
+    const struct reduced *r = run->mip->r;
+    if (options->feasibility || (options->watch == NULL && options->gap <= 0)) {
+        return !watch_goes_on(options->watch);
+    }
+    int node = glp_ios_best_node(tree);
+    double bound = node == 0 ? 0 : glp_ios_node_bound(tree, node) + run->mip->constant;
+    bound = (double)r->constant + fmax(bound, 0) * run->mip->unit;
+    double cost = run->found ? (double)r->cutoff : INFINITY;
+    return !watch_told(options->watch, bound, cost) ||
+           (run->found && options->gap > 0 && cost - bound <= options->gap * fabs(cost));
 }
 
 static void callback(glp_tree *tree, void *context)

@@ -15,16 +15,19 @@
 
 #include "model/solve/reduce.h"
 #include "model/solve/search.h"
+#include "model/solve/watch.h"
 
 struct mip_options {
     int64_t nodes_max;
-    int64_t work_max; /* simplex iterations x size of the programme; 0: no limit */
-    bool feasibility; /* any assignment that keeps the rules will do: costs are ignored */
+    int64_t work_max;    /* simplex iterations x size of the programme; 0: no limit */
+    bool feasibility;    /* any assignment that keeps the rules will do: costs are ignored */
+    double gap;          /* relative; good enough to stop at */
+    struct watch *watch; /* NULL: nothing ends it early */
 };
 
 enum mip_outcome {
     MIP_DONE,   /* proven: `found` is the optimum, or without it nothing reaches the cutoff */
-    MIP_BUDGET, /* nodes_max or work_max is spent */
+    MIP_BUDGET, /* nodes_max or work_max is spent, the gap is reached, or the watch ended it */
 };
 
 struct mip_result {

@@ -151,7 +151,7 @@ bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge)
 bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem_rule *rule)
 {
     nusd sum = 0;
-    for (int part = 0; part < reduced->parts; part++) {
+    for (int part = 0; part < reduced->parts && sum <= rule->capacity; part++) {
         nusd least;
         nusd most;
         demand_range(reduced, rule, part, &least, &most);

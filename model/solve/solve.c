@@ -21,15 +21,22 @@
 /* Moves that its search tries for each part: some seconds for a thousand of them. */
 #define LARGE_MOVES 2000
 
+/* Of a time limit, how much the prices may take: the rest is for the search from them. */
+#define PRICES_SHARE 0.5
+
 struct attempt {
     const struct problem *problem;
+    const struct solve_options *options;
     struct arena *arena;
     struct reduced reduced;
     struct search *search;
     int *choice;
     int *trial;
     bool found;
-    int64_t bound; /* no assignment that keeps the rules is cheaper */
+    int64_t bound;      /* no assignment that keeps the rules is cheaper */
+    double *price;      /* [rule]: the engine's, which prove a bound; NULL: not found yet */
+    int64_t constant;   /* what a grid's costs leave out */
+    bool price_of_grid; /* the engine's bound is one of the problem */
 };
 
 static int run(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
@@ -39,8 +46,13 @@ static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_d
 static int large(struct attempt *attempt, struct solution *out, struct error *err);
 static void take_answer(struct attempt *attempt, const struct shape *shape,
                         const struct engine_result *answer);
+static int keep_prices(struct attempt *attempt, const struct shape *shape,
+                       const struct engine_result *answer, struct error *err);
+static bool on_progress(void *context, double bound, double best);
 static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err);
+static bool is_near(const struct attempt *attempt);
+static void say_end(const struct attempt *attempt, struct solution *out);
 static void start(struct attempt *attempt);
 static void incumbent(struct attempt *attempt);
 static void consider(struct attempt *attempt);
@@ -54,7 +66,8 @@ void solve_problem(const struct problem *problem, const struct solve_options *op
         budget.nodes_max = INT64_MAX;
         budget.work_max = budget.work_max > 0 ? budget.work_max : SOLVE_WORK_MAX;
     }
-    struct attempt attempt = {.problem = problem, .arena = arena, .bound = INT64_MIN};
+    struct attempt attempt = {
+        .problem = problem, .options = options, .arena = arena, .bound = INT64_MIN};
     struct solution solution = {.status = SOLVE_NONE};
     struct error err = {0};
     int rc = run(&attempt, &budget, &solution, &err);
@@ -62,7 +75,15 @@ void solve_problem(const struct problem *problem, const struct solve_options *op
         rc = solve_conflict(problem, &budget, arena, &solution, &err);
     }
     if (rc == 0 && solution.choice != NULL) {
-        rc = solve_certify(&attempt.reduced, arena, &solution, &err);
+        rc = solve_certify(&attempt.reduced, attempt.price, options->watch, arena, &solution, &err);
+    }
+    if (rc == 0 && (solution.status == SOLVE_FEASIBLE || solution.status == SOLVE_NONE)) {
+        say_end(&attempt, &solution);
+    }
+    if (rc == ERR_NO_MEMORY) {
+        struct error why = err;
+        why.text[LIMIT_TEXT_BYTES - 1] = '\0';
+        (void)error_set(&err, rc, 0, SOLVE_MEMORY_TEXT, why.text);
     }
     if (rc < 0) {
         solution = (struct solution){.status = SOLVE_NONE, .nodes = solution.nodes};
@@ -102,10 +123,24 @@ static int run(struct attempt *attempt, const struct solve_options *budget, stru
         return rc;
     }
     start(attempt);
+    if (!watch_told(attempt->options->watch, NAN,
+                    attempt->found ? (double)reduced->cutoff : INFINITY)) {
+        if (attempt->found) {
+            attempt->bound = reduced->constant;
+            finish(attempt, SOLVE_FEASIBLE, out);
+        }
+        return 0;
+    }
     bool done = false;
     rc = fall_apart(attempt, out, &done, err);
     if (rc < 0 || done) {
         return rc;
+    }
+    if (is_near(attempt) || !watch_told(attempt->options->watch, NAN, NAN)) {
+        if (attempt->found) {
+            finish(attempt, SOLVE_FEASIBLE, out);
+        }
+        return 0;
     }
     if (mip_columns(reduced) > COLUMNS_MAX) {
         return large(attempt, out, err);
@@ -135,8 +170,10 @@ static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_d
     if (rc < 0 || eliminate == NULL) {
         return rc;
     }
-    rc = couple_solve(reduced, eliminate, attempt->search, COUPLE_WORK, attempt->arena,
-                      attempt->found, attempt->choice, &result, err);
+    struct couple_options options = {
+        .work_max = COUPLE_WORK, .gap = attempt->options->gap, .watch = attempt->options->watch};
+    rc = couple_solve(reduced, eliminate, attempt->search, &options, attempt->arena, attempt->found,
+                      attempt->choice, &result, err);
     if (rc < 0) {
         return rc;
     }
@@ -163,7 +200,16 @@ static int large(struct attempt *attempt, struct solution *out, struct error *er
 {
     struct shape shape;
     struct error refused = {0};
-    int rc = shape_build(&attempt->reduced, attempt->arena, &shape, &refused);
+    bool infeasible = false;
+    /* A search for what is not there takes its whole budget. */
+    int rc = attempt->found ? 0
+                            : solve_refute(attempt->problem, attempt->options->watch,
+                                           attempt->arena, &infeasible, err);
+    if (rc < 0 || infeasible) {
+        out->status = SOLVE_INFEASIBLE;
+        return rc;
+    }
+    rc = shape_build(&attempt->reduced, attempt->arena, &shape, &refused);
     if (rc == ERR_NO_MEMORY) {
         return error_set(err, rc, 0, "%s", refused.text);
     }
@@ -175,21 +221,34 @@ static int large(struct attempt *attempt, struct solution *out, struct error *er
             return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu parts", parts);
         }
         shape_cells(&shape, attempt->found ? attempt->choice : attempt->trial, cells);
+        double gap = fmax(attempt->options->gap, LARGE_GAP);
+        attempt->constant = shape.constant;
+        attempt->price_of_grid = true;
         struct engine_options options = {
-            .seed = 1, .gap = LARGE_GAP, .moves_max = LARGE_MOVES, .start = cells};
+            .seed = 1, .gap = gap, .moves_max = LARGE_MOVES, .start = cells};
+        if (attempt->options->watch != NULL) {
+            options.progress = on_progress;
+            options.context = attempt;
+        }
         rc = engine_solve(&shape.grid, &options, attempt->arena, &answer, err);
         if (rc < 0) {
             return rc;
         }
         take_answer(attempt, &shape, &answer);
-        if (!shape.exact && answer.status != SOLVE_INFEASIBLE) {
+        rc = keep_prices(attempt, &shape, &answer, err);
+        if (rc < 0) {
+            return rc;
+        }
+        infeasible = answer.status == SOLVE_INFEASIBLE;
+        attempt->price_of_grid = false;
+        if (!shape.exact && !infeasible && watch_goes_on(attempt->options->watch)) {
             rc = engine_solve(&shape.strict, &options, attempt->arena, &answer, err);
             if (rc < 0) {
                 return rc;
             }
             answer.bound = -INFINITY; /* of a stricter problem: not ours */
             take_answer(attempt, &shape, &answer);
-        } else if (answer.status == SOLVE_INFEASIBLE && !attempt->found) {
+        } else if (infeasible && !attempt->found) {
             out->status = SOLVE_INFEASIBLE;
             return 0;
         }
@@ -221,11 +280,44 @@ static void take_answer(struct attempt *attempt, const struct shape *shape,
     }
 }
 
+/* The prices of the grid's rows are those of the certificate: they need not be found again. */
+static int keep_prices(struct attempt *attempt, const struct shape *shape,
+                       const struct engine_result *answer, struct error *err)
+{
+    if (answer->price == NULL) {
+        return 0;
+    }
+    size_t rules = (size_t)attempt->problem->rule_count + 1;
+    attempt->price = arena_array(attempt->arena, rules, sizeof(double));
+    if (attempt->price == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of %zu rules", rules);
+    }
+    solve_prices_of(shape, answer->price, attempt->price);
+    return 0;
+}
+
+/* What the engine tells of its grid, as news of the problem. The best is NAN while prices are
+ * looked for: those leave time for the search. */
+static bool on_progress(void *context, double bound, double best)
+{
+    struct attempt *attempt = context;
+    struct watch *watch = attempt->options->watch;
+    double constant = (double)attempt->constant;
+    bound = attempt->price_of_grid ? bound + constant : NAN;
+    bound = fmax(bound, (double)attempt->bound);
+    double known = attempt->found ? (double)attempt->reduced.cutoff : INFINITY;
+    bool goes_on = watch_told(watch, bound, fmin(isnan(best) ? INFINITY : best + constant, known));
+    return goes_on && !(isnan(best) && watch_is_past(watch, PRICES_SHARE));
+}
+
 static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err)
 {
     struct reduced *reduced = &attempt->reduced;
-    struct mip_options options = {.nodes_max = budget->nodes_max, .work_max = budget->work_max};
+    struct mip_options options = {.nodes_max = budget->nodes_max,
+                                  .work_max = budget->work_max,
+                                  .gap = budget->gap,
+                                  .watch = budget->watch};
     struct mip_result result;
     int rc =
         mip_solve(reduced, &options, attempt->arena, attempt->found, attempt->choice, &result, err);
@@ -240,6 +332,10 @@ static int prove(struct attempt *attempt, const struct solve_options *budget, st
         return 0;
     }
     if (!result.found) {
+        rc = large(attempt, out, err); /* from prices one may be found */
+        if (rc < 0 || attempt->found || out->status == SOLVE_INFEASIBLE) {
+            return rc;
+        }
         str_format(out->text, sizeof(out->text),
                    "the budget is spent, after %lld nodes, before any placement that keeps the "
                    "rules",
@@ -253,6 +349,36 @@ static int prove(struct attempt *attempt, const struct solve_options *budget, st
     attempt->bound = bound > attempt->bound ? (int64_t)bound : attempt->bound;
     finish(attempt, proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE, out);
     return 0;
+}
+
+/* Within the gap that was asked for. */
+static bool is_near(const struct attempt *attempt)
+{
+    double cost = (double)attempt->reduced.cutoff;
+    return attempt->options->gap > 0 && attempt->found &&
+           cost - (double)attempt->bound <= attempt->options->gap * fabs(cost);
+}
+
+/* What ended the work before its budget did. */
+static void say_end(const struct attempt *attempt, struct solution *out)
+{
+    const struct watch *watch = attempt->options->watch;
+    char why[LIMIT_TEXT_BYTES / 2] = "";
+    if (watch != NULL && watch->end == WATCH_TIME) {
+        str_format(why, sizeof(why), "the time limit of %.3g s ended the work",
+                   (double)watch->time_max_us / 1e6);
+    } else if (watch != NULL && watch->end == WATCH_CANCELLED) {
+        str_format(why, sizeof(why), "it was cancelled");
+    } else if (out->status == SOLVE_FEASIBLE && is_near(attempt)) {
+        str_format(why, sizeof(why), "it is within the gap of %.3g %% that was asked for",
+                   attempt->options->gap * 100);
+    }
+    if (why[0] != '\0' && out->status == SOLVE_FEASIBLE) {
+        str_format(out->text, sizeof(out->text), "%s", why);
+    } else if (why[0] != '\0') {
+        str_format(out->text, sizeof(out->text),
+                   "%s before any placement that keeps the rules was found", why);
+    }
 }
 
 /* The present placement is the first incumbent. */

@@ -25,8 +25,9 @@ static int copy_field(const json_t *json, const char *key, char *out, size_t cap
                       const char *folder, struct error *err);
 static int call_until(struct client *client, const char *subject, const struct strbuf *message,
                       char **ret_data, size_t *ret_bytes, struct error *err);
-static int take_reply(const char *data, size_t bytes, struct client_reply *ret_reply,
-                      struct error *err);
+static int write_request(struct client *client, const char *verb,
+                         const struct message_request *request, char subject[LIMIT_SUBJECT_BYTES],
+                         struct strbuf *message, struct error *err);
 
 int client_open(const struct cli *cli, struct client **ret_client, struct error *err)
 {
@@ -109,30 +110,57 @@ int client_call(struct client *client, const char *verb, struct message_request 
                 struct client_reply *ret_reply, struct error *err)
 {
     char subject[LIMIT_SUBJECT_BYTES];
-    subject_ctl(verb, subject);
+    struct strbuf message;
+    char *data = NULL;
+    size_t bytes = 0;
     int rc = keys_init(err);
     if (rc < 0)
         return rc;
     id_random(request->id);
-    struct strbuf message;
     strbuf_init(&message, LIMIT_WIRE_BYTES);
-    proof_begin(&client->link, &message);
-    wire_encode(&message_request_shape, request, &message);
-    proof_end(&client->link, subject, proof_next(&client->link), &message);
-    char *data = NULL;
-    size_t bytes = 0;
-    if (strbuf_error(&message, NULL) < 0)
-        rc = error_set(err, ERR_LIMIT, 0,
-                       "the document is larger than one message (%d bytes); divide it into several "
-                       "apps",
-                       LIMIT_WIRE_BYTES);
-    else
+    rc = write_request(client, verb, request, subject, &message, err);
+    if (rc == 0)
         rc = call_until(client, subject, &message, &data, &bytes, err);
     strbuf_done(&message);
     if (rc == 0)
-        rc = take_reply(data, bytes, ret_reply, err);
+        rc = client_take_reply(data, bytes, ret_reply, err);
     free(data);
     return rc;
+}
+
+int client_send(struct client *client, const char *verb, struct message_request *request,
+                int64_t timeout_us, bus_handler *handler, void *context, struct error *err)
+{
+    char subject[LIMIT_SUBJECT_BYTES];
+    struct strbuf message;
+    int rc = keys_init(err);
+    if (rc < 0)
+        return rc;
+    if (request->id[0] == 0)
+        id_random(request->id);
+    strbuf_init(&message, LIMIT_WIRE_BYTES);
+    rc = write_request(client, verb, request, subject, &message, err);
+    if (rc == 0)
+        rc = bus_request(client->bus, subject, strbuf_text(&message), message.bytes, timeout_us,
+                         handler, context, err);
+    strbuf_done(&message);
+    return rc;
+}
+
+static int write_request(struct client *client, const char *verb,
+                         const struct message_request *request, char subject[LIMIT_SUBJECT_BYTES],
+                         struct strbuf *message, struct error *err)
+{
+    subject_ctl(verb, subject);
+    proof_begin(&client->link, message);
+    wire_encode(&message_request_shape, request, message);
+    proof_end(&client->link, subject, proof_next(&client->link), message);
+    if (strbuf_error(message, NULL) == 0)
+        return 0;
+    return error_set(err, ERR_LIMIT, 0,
+                     "the document is larger than one message (%d bytes); divide it into several "
+                     "apps",
+                     LIMIT_WIRE_BYTES);
 }
 
 void client_reply_done(struct client_reply *reply)
@@ -229,7 +257,7 @@ static int call_until(struct client *client, const char *subject, const struct s
     }
 }
 
-static int take_reply(const char *data, size_t bytes, struct client_reply *ret_reply,
+int client_take_reply(const char *data, size_t bytes, struct client_reply *ret_reply,
                       struct error *err)
 {
     struct arena arena;

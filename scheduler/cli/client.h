@@ -46,6 +46,14 @@ int client_call(struct client *client, const char *verb, struct message_request 
                 struct client_reply *ret_reply, struct error *err) WARN_UNUSED;
 void client_reply_done(struct client_reply *reply);
 
+/* The same without waiting: `handler` gets the answer's bytes from bus_dispatch of the client's
+ * bus, for client_take_reply. A request that has an id keeps it: it is asked again. */
+int client_send(struct client *client, const char *verb, struct message_request *request,
+                int64_t timeout_us, bus_handler *handler, void *context,
+                struct error *err) WARN_UNUSED;
+int client_take_reply(const char *data, size_t bytes, struct client_reply *ret_reply,
+                      struct error *err) WARN_UNUSED;
+
 /* A request about an app or workload. */
 void client_request_init(struct message_request *request, const struct reference *reference);
 /* The body of the answer, printed as it came: for --json. */

@@ -1,7 +1,9 @@
-#include <inttypes.h>
-
 #include "scheduler/cli/explain.h"
 
+#include <inttypes.h>
+#include <string.h>
+
+#include "model/cost.h"
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/plan.h"
 #include "scheduler/cli/show.h"
@@ -21,6 +23,10 @@ static int write_explanation(const struct cli *cli, const json_t *json,
                              const struct explain_options *given, struct strbuf *out,
                              struct error *err);
 static int write_candidates(const json_t *json, bool color, struct strbuf *out, struct error *err);
+static int write_places(const json_t *json, bool color, struct strbuf *out, struct error *err);
+static const char *term_score(const json_t *place, const char *term);
+static void write_room(const json_t *places, const json_t *json, bool color, struct strbuf *out);
+static void write_price_flip(const json_t *flips, bool color, struct strbuf *out);
 static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color);
 static int write_estimates(const json_t *json, bool color, struct strbuf *out, struct error *err);
 static void write_decisions(const json_t *json, bool color, struct strbuf *out);
@@ -103,7 +109,12 @@ static int write_explanation(const struct cli *cli, const json_t *json,
     int rc = write_candidates(json, cli->color, out, err);
     if (rc < 0)
         return rc;
+    rc = write_places(json, cli->color, out, err);
+    if (rc < 0)
+        return rc;
+    write_room(json_object_get(json, "places"), json, cli->color, out);
     write_list("What would change its mind:", json_object_get(json, "change"), out, cli->color);
+    write_price_flip(json_object_get(json, "flips"), cli->color, out);
     rc = explain_flips_write(json_object_get(json, "flips"), given->all, cli->color, out, err);
     if (rc == 0)
         rc = write_estimates(json, cli->color, out, err);
@@ -133,10 +144,11 @@ static int write_candidates(const json_t *json, bool color, struct strbuf *out, 
         table_cell(&table, style, "%s%s%s%s%s%s", json_text(each, "site"),
                    variant[0] == 0 ? "" : " as ", variant, sharers[0] == 0 ? "" : " (with ",
                    sharers, sharers[0] == 0 ? "" : ")");
-        table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "bill"), text) : "-");
-        table_cell(&table, style, "%s", allowed ? show_money(json_text(each, "score"), text) : "-");
+        bool known = allowed || json_truth(each, "full");
+        table_cell(&table, style, "%s", known ? show_money(json_text(each, "bill"), text) : "-");
+        table_cell(&table, style, "%s", known ? show_money(json_text(each, "score"), text) : "-");
         table_cell(&table, style, "%s",
-                   !allowed || chosen ? "" : show_money_change(json_text(each, "gap"), text));
+                   !known || chosen ? "" : show_money_change(json_text(each, "gap"), text));
         table_cell(&table, style, "%s%s%s", chosen ? "✔" : "", chosen && !allowed ? " but " : "",
                    allowed ? "" : json_text(each, "rule"));
     }
@@ -144,6 +156,111 @@ static int write_candidates(const json_t *json, bool color, struct strbuf *out, 
     int rc = table_write(&table, color, out, err);
     table_done(&table);
     return rc;
+}
+
+/* Where it is beside the nearest other places, term by term. */
+static int write_places(const json_t *json, bool color, struct strbuf *out, struct error *err)
+{
+    const json_t *places = json_object_get(json, "places");
+    const json_t *first = json_array_get(places, 0);
+    size_t count = json_array_size(places);
+    if (count < 2 || !json_truth(first, "chosen"))
+        return 0;
+    struct table table;
+    char head[LIMIT_REF_BYTES * 5] = "SCORE A MONTH";
+    char text[SHOW_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(head);
+        str_format(head + used, sizeof(head) - used, "|>%s",
+                   json_text(json_array_get(places, i), "site"));
+    }
+    table_init(&table, head);
+    table.indent = 1;
+    for (int k = 0; k < TERM_COUNT; k++) {
+        const char *term = cost_term_words[k];
+        bool any = false;
+        for (size_t i = 0; i < count; i++)
+            any = any || show_money_sign(term_score(json_array_get(places, i), term)) != 0;
+        if (!any)
+            continue;
+        table_cell(&table, STYLE_PLAIN, "%s", term);
+        for (size_t i = 0; i < count; i++)
+            table_cell(&table, i == 0 ? STYLE_GREEN : STYLE_PLAIN, "%s",
+                       show_money(term_score(json_array_get(places, i), term), text));
+    }
+    if (json_object_get(json, "prices_at_us") != NULL) {
+        table_cell(&table, STYLE_DIM, "room, by the plan's prices");
+        for (size_t i = 0; i < count; i++)
+            table_cell(&table, STYLE_DIM, "%s",
+                       show_money(json_text(json_array_get(places, i), "room"), text));
+    }
+    table_cell(&table, STYLE_BOLD, "more for the plan as a whole");
+    for (size_t i = 0; i < count; i++)
+        table_cell(&table, STYLE_BOLD, "%s",
+                   i == 0
+                       ? "-"
+                       : show_money_change(json_text(json_array_get(places, i), "reduced"), text));
+    strbuf_puts(out, "\n");
+    int rc = table_write(&table, color, out, err);
+    table_done(&table);
+    return rc;
+}
+
+static const char *term_score(const json_t *place, const char *term)
+{
+    size_t index;
+    json_t *each;
+    json_array_foreach(json_object_get(place, "terms"), index, each)
+    {
+        if (str_equal(json_text(each, "term"), term))
+            return json_text(each, "score");
+    }
+    return "0";
+}
+
+/* The capacity prices that it pays, or would. */
+static void write_room(const json_t *places, const json_t *json, bool color, struct strbuf *out)
+{
+    char price[SHOW_BYTES];
+    char amount[SHOW_BYTES];
+    char wins[SHOW_BYTES];
+    bool any = false;
+    for (size_t i = 0; i < json_array_size(places); i++) {
+        const json_t *place = json_array_get(places, i);
+        const json_t *prices = json_object_get(place, "prices");
+        for (size_t k = 0; k < json_array_size(prices); k++) {
+            const json_t *each = json_array_get(prices, k);
+            const char *below = json_text(each, "wins_below");
+            if (!any)
+                strbuf_puts(out, "\nWhat room is worth, by the last plan's certificate:\n");
+            any = true;
+            text_styled(
+                out, color, STYLE_PLAIN, "  - %s: %s per %s and month of %s: it %s %s%s%s\n",
+                json_text(place, "site"), show_money(json_text(each, "price"), price),
+                json_text(each, "unit"), json_text(each, "resource"), i == 0 ? "pays" : "would pay",
+                show_money(json_text(each, "amount"), amount),
+                below[0] == 0 ? "" : "; it would win below ",
+                below[0] == 0 ? "" : show_money(below, wins));
+        }
+    }
+    if (!any && json_object_get(json, "prices_at_us") != NULL)
+        strbuf_puts(out, "\nNo capacity price is paid: there is room where it is and nearby.\n");
+}
+
+/* They come with the smallest change first. */
+static void write_price_flip(const json_t *flips, bool color, struct strbuf *out)
+{
+    size_t index;
+    json_t *each;
+    json_array_foreach(flips, index, each)
+    {
+        const char *unit = json_text(each, "unit");
+        if (strncmp(unit, "USD per", 7) != 0 || str_equal(unit, "USD per second"))
+            continue;
+        text_styled(out, color, STYLE_PLAIN, "\nThe smallest change of a price: %s\n",
+                    json_text(each, "text"));
+        return;
+    }
 }
 
 static void write_list(const char *head, const json_t *list, struct strbuf *out, bool color)

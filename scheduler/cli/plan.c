@@ -1,12 +1,16 @@
 #include "scheduler/cli/plan.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "scheduler/cli/client.h"
 #include "scheduler/cli/document.h"
+#include "scheduler/cli/plan_call.h"
 #include "scheduler/cli/show.h"
 #include "scheduler/cli/table.h"
+#include "scheduler/cli/terminal.h"
 #include "scheduler/cli/verify.h"
 
 struct plan_options {
@@ -15,6 +19,9 @@ struct plan_options {
     const char *delete_app;
     bool lines;
     const char *certificate;
+    const char *gap;
+    int64_t time_limit_us;
+    const char *memory_limit;
 };
 
 static int run_plan(struct cli *cli, void *options, const struct option_words *words,
@@ -22,6 +29,12 @@ static int run_plan(struct cli *cli, void *options, const struct option_words *w
 static int request_of(const struct plan_options *given, const struct option_words *words,
                       struct document *document, struct message_request *request,
                       struct error *err);
+static int limits_of(const struct plan_options *given, struct message_request *request,
+                     struct error *err);
+static int show(const struct cli *cli, const struct plan_options *given,
+                const struct option_words *words, const struct client_reply *reply,
+                struct error *err);
+static bool is_placed(const json_t *plan);
 static void write_head(const json_t *plan, bool color, struct strbuf *out);
 static int write_conflict(const json_t *plan, bool color, struct strbuf *out);
 static int write_moves(const json_t *plan, bool color, struct strbuf *out, struct error *err);
@@ -52,6 +65,12 @@ static const struct option_row rows[] = {
     {"certificate", 0, OPTION_TEXT, "FILE",
      "write what proves the plan's bound: `berth verify-plan FILE` checks it",
      offsetof(struct plan_options, certificate), 0, 0},
+    {"gap", 0, OPTION_TEXT, "RATIO", "stop when the plan is that near to the best possible (0.5%)",
+     offsetof(struct plan_options, gap), 0, 0},
+    {"time-limit", 0, OPTION_DURATION, "TIME", "stop then, with the best plan so far",
+     offsetof(struct plan_options, time_limit_us), 0, 0},
+    {"memory-limit", 0, OPTION_TEXT, "SIZE", "what the solver may take; more is an error (1GiB)",
+     offsetof(struct plan_options, memory_limit), 0, 0},
 };
 
 const struct command command_plan = {
@@ -60,13 +79,16 @@ const struct command command_plan = {
     .summary = "What a change would move and cost, before it is made; without one: today's plan",
     .text =
         "Nothing is changed. Exit code: 0 nothing would change, 2 there are changes, 1 an error\n"
-        "(also when no placement keeps all rules: they are named). `berth apply --plan-version`\n"
-        "carries out exactly this plan, or refuses when the state has moved on.\n",
+        "(also when no placement keeps all rules: they are named), 130 Ctrl-C ended it, with the\n"
+        "best plan so far if there was one. `berth apply --plan-version` carries out exactly this\n"
+        "plan, or refuses when the state has moved on. How far a long solve has come is told on\n"
+        "standard error.\n",
     .examples = "  berth plan -f examples/apps/shop.yaml\n"
                 "  berth plan --retag shop/source cloud=aws\n"
                 "  berth plan --delete shop\n"
                 "  berth plan --json | jq '.moves[].why'\n"
-                "  berth plan --certificate plan.cert && berth verify-plan plan.cert\n",
+                "  berth plan --certificate plan.cert && berth verify-plan plan.cert\n"
+                "  berth plan --time-limit 30s --gap 0.1%\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .options_bytes = sizeof(struct plan_options),
@@ -77,9 +99,7 @@ const struct command command_plan = {
 
 int plan_write(const json_t *plan, bool color, struct strbuf *out, struct error *err)
 {
-    const char *status = json_text(plan, "status");
-    bool placed = str_equal(status, "optimal") || str_equal(status, "feasible");
-    if (!placed)
+    if (!is_placed(plan))
         return write_conflict(plan, color, out);
     write_head(plan, color, out);
     int rc = write_moves(plan, color, out, err);
@@ -123,46 +143,92 @@ static int run_plan(struct cli *cli, void *options, const struct option_words *w
     struct document document = {.is_world = false};
     strbuf_init(&document.text, 0);
     struct message_request request;
+    CLEANUP(cleanup_close) int signals = -1;
     int rc = request_of(given, words, &document, &request, err);
+    if (rc == 0)
+        rc = limits_of(given, &request, err);
+    if (rc == 0)
+        rc = terminal_signals(&signals, err);
     CLEANUP(cleanup_client) struct client *client = NULL;
     if (rc == 0)
         rc = client_open(cli, &client, err);
     struct client_reply reply = {.json = NULL};
+    struct plan_call call = {.signals = signals};
     request.certificate = given->certificate != NULL;
     if (rc == 0)
-        rc = client_call(client, "plan", &request, &reply, err);
+        rc = plan_call(client, "plan", &request, &call, &reply, err);
     document_done(&document);
+    if (rc < 0 && call.cancelled) {
+        fprintf(stderr, "berth plan: %s\n", err->text);
+        return CLI_CANCELLED;
+    }
     if (rc < 0)
         return rc;
-    const char *status = json_text(reply.json, "status");
-    bool placed = str_equal(status, "optimal") || str_equal(status, "feasible");
-    if (given->certificate != NULL && placed)
+    if (given->certificate != NULL && is_placed(reply.json))
         rc = verify_fetch(client, request.id, given->certificate, err);
-    if (rc < 0) {
-        client_reply_done(&reply);
-        return rc;
-    }
+    if (rc == 0)
+        rc = show(cli, given, words, &reply, err);
+    bool placed = is_placed(reply.json);
     bool changes = json_truth(reply.json, "changes");
-    struct strbuf out;
-    strbuf_init(&out, CLI_TEXT_BYTES);
-    if (cli->common.json) {
-        rc = client_print(&reply, err);
-    } else {
-        rc = plan_write(reply.json, cli->color, &out, err);
-        if (rc == 0 && given->lines && placed) {
-            strbuf_puts(&out, "\n");
-            rc = plan_lines_write(json_object_get(reply.json, "lines"), cli->color, &out, err);
-        }
-        if (rc == 0 && changes && placed)
-            write_next(given, words, reply.json, &out);
-        if (rc == 0)
-            rc = cli_print(&out, err);
-    }
-    strbuf_done(&out);
     client_reply_done(&reply);
     if (rc < 0)
         return rc;
-    return !placed ? 1 : changes ? CLI_CHANGES : 0;
+    return call.cancelled ? CLI_CANCELLED : !placed ? 1 : changes ? CLI_CHANGES : 0;
+}
+
+static int show(const struct cli *cli, const struct plan_options *given,
+                const struct option_words *words, const struct client_reply *reply,
+                struct error *err)
+{
+    if (cli->common.json)
+        return client_print(reply, err);
+    struct strbuf out;
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    bool placed = is_placed(reply->json);
+    int rc = plan_write(reply->json, cli->color, &out, err);
+    if (rc == 0 && given->lines && placed) {
+        strbuf_puts(&out, "\n");
+        rc = plan_lines_write(json_object_get(reply->json, "lines"), cli->color, &out, err);
+        int64_t left_out = json_number(reply->json, "lines_left_out");
+        if (rc == 0 && left_out > 0)
+            strbuf_printf(&out, "  and %" PRId64 " more than an answer holds: berth cost APP\n",
+                          left_out);
+    }
+    if (rc == 0 && json_truth(reply->json, "changes") && placed)
+        write_next(given, words, reply->json, &out);
+    if (rc == 0)
+        rc = cli_print(&out, err);
+    strbuf_done(&out);
+    return rc;
+}
+
+static bool is_placed(const json_t *plan)
+{
+    const char *status = json_text(plan, "status");
+    return str_equal(status, "optimal") || str_equal(status, "feasible");
+}
+
+static int limits_of(const struct plan_options *given, struct message_request *request,
+                     struct error *err)
+{
+    int64_t number = 0;
+    request->time_limit_us = (uint64_t)given->time_limit_us;
+    if (given->gap != NULL) {
+        if (units_ratio(given->gap, &number, err) < 0)
+            return error_prefix(err, "--gap");
+        if (number < 1 || number > 1000000)
+            return error_set(err, ERR_INVALID, 0,
+                             "--gap \"%.64s\": from 0.0001%% to 100%%, as in 0.5%%", given->gap);
+        request->gap_ppm = (uint64_t)number;
+    }
+    if (given->memory_limit != NULL) {
+        if (units_bytes(given->memory_limit, &number, err) < 0)
+            return error_prefix(err, "--memory-limit");
+        if (number == 0)
+            return error_set(err, ERR_INVALID, 0, "--memory-limit: more than nothing, as in 1GiB");
+        request->memory_limit_bytes = (uint64_t)number;
+    }
+    return 0;
 }
 
 static int request_of(const struct plan_options *given, const struct option_words *words,
@@ -218,7 +284,8 @@ static void write_head(const json_t *plan, bool color, struct strbuf *out)
     char change[SHOW_BYTES];
     const char *bill_before = total_of(plan, "before", "bill");
     const char *bill_after = total_of(plan, "after", "bill");
-    size_t moves = json_array_size(json_object_get(plan, "moves"));
+    size_t moves = json_array_size(json_object_get(plan, "moves")) +
+                   (size_t)json_number(plan, "moves_left_out");
     if (moves == 0) {
         text_styled(out, color, STYLE_BOLD, "No changes.");
         strbuf_printf(out, " Everything is where it should be, at %s a month.\n",
@@ -241,15 +308,27 @@ static int write_conflict(const json_t *plan, bool color, struct strbuf *out)
     const json_t *conflict = json_object_get(plan, "conflict");
     if (json_array_size(conflict) == 0)
         strbuf_printf(out, " %s\n", json_text(plan, "text"));
+    else if (json_is_false(json_object_get(plan, "irreducible")))
+        strbuf_puts(out, "\n\nThese cannot hold together; some of them may not be needed for "
+                         "that:\n");
     else
         strbuf_puts(out,
                     "\n\nThese cannot hold together, and without any one of them the rest can:\n");
+    const json_t *groups = json_object_get(plan, "conflict_groups");
     size_t index;
     json_t *each;
-    json_array_foreach(conflict, index, each)
+    json_array_foreach(groups, index, each)
     {
-        text_styled(out, color, STYLE_PLAIN, "  - %s\n", json_string_value(each));
+        int64_t count = json_number(each, "count");
+        if (count == 1)
+            text_styled(out, color, STYLE_PLAIN, "  - %s\n", json_text(each, "example"));
+        else
+            text_styled(out, color, STYLE_PLAIN, "  - %" PRId64 " times: %s (as: %s)\n", count,
+                        json_text(each, "text"), json_text(each, "example"));
     }
+    for (size_t i = 0; groups == NULL && i < json_array_size(conflict); i++)
+        text_styled(out, color, STYLE_PLAIN, "  - %s\n",
+                    json_string_value(json_array_get(conflict, i)));
     return 0;
 }
 
@@ -270,6 +349,9 @@ static int write_moves(const json_t *plan, bool color, struct strbuf *out, struc
     strbuf_puts(out, "\n");
     int rc = table_write(&table, color, out, err);
     table_done(&table);
+    int64_t left_out = json_number(plan, "moves_left_out");
+    if (rc == 0 && left_out > 0)
+        strbuf_printf(out, "  and %" PRId64 " more than an answer holds\n", left_out);
     if (rc == 0)
         write_whys(moves, color, out);
     return rc;
@@ -440,6 +522,9 @@ static void write_proof(const json_t *plan, bool color, struct strbuf *out)
                     "Within %" PRId64 ".%02" PRId64 " %% of the best possible (no placement can "
                     "score below %s).\n",
                     gap_ppm / 10000, gap_ppm % 10000 / 100, show_money(text, bound));
+    if (json_text(plan, "text")[0] != 0)
+        text_styled(out, color, STYLE_YELLOW, "Not looked for longer: %s.\n",
+                    json_text(plan, "text"));
 }
 
 static void write_next(const struct plan_options *given, const struct option_words *words,

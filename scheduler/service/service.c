@@ -108,6 +108,7 @@ void service_close(struct service *service)
     service_proof_close(service);
     service_judges_done(service);
     service_certificates_done(service);
+    service_prices_done(service);
 #ifdef SERVICE_METRICS
     service_metrics_close(service);
 #endif

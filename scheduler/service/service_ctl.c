@@ -43,6 +43,7 @@ static const struct verb {
     {"operation", verb_operation, NULL, true},
     {"cordon", verb_cordon, NULL, true},
     {"certificate", NULL, service_certificate, false},
+    {"solving", NULL, service_solving, false},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -383,13 +384,23 @@ static int verb_suggest(struct service *service, uint64_t token,
 static int verb_plan(struct service *service, uint64_t token, const struct message_request *request,
                      struct error *err)
 {
+    struct service_job *same = service_job_of(service, request->id);
+    if (same != NULL) {
+        /* Asked again while it is at it: the answer goes to where it is waited for now. */
+        service_respond(service, same->token, request->id, ERR_STALE, "it was asked for again", 0,
+                        "");
+        same->token = token;
+        return 0;
+    }
     struct service_job *job = service_job_create(service, JOB_PLAN);
     if (job == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
     job->token = token;
     job->certificate = request->certificate;
     memcpy(job->request, request->id, sizeof(job->request));
-    int rc = plan_of(service, request, job, err);
+    int rc = service_job_limits(request, job, err);
+    if (rc == 0)
+        rc = plan_of(service, request, job, err);
     if (rc == 0)
         rc = service_plan(service, job, err);
     if (rc < 0)

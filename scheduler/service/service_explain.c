@@ -2,14 +2,16 @@
 
 #include "model/app.h"
 #include "model/cost_flip.h"
+#include "model/cost_focus.h"
 #include "scheduler/service/service_internal.h"
 
 /* At most this many ways to change the scheduler's mind are told. */
 #define CHANGES_MAX 8
 
-/* One workload and what the cost model says of it. */
+/* One workload and what the cost model says of it, with what has to do with it. */
 struct explained {
-    struct cost_input input;
+    struct cost_focus focus;
+    struct cost_input *input; /* the focus's */
     struct placement *at;
     int app;
     int workload;
@@ -97,39 +99,50 @@ int service_cost(struct service *service, const struct message_request *request,
 static int prepare(struct service *service, const struct message_request *request,
                    struct arena *arena, struct explained *ret_explained, struct error *err)
 {
-    struct explained explained = {.app = -1};
-    int rc = core_cost_input(service->core, NULL, NULL, arena, &explained.input, err);
+    struct cost_input whole;
+    struct placement *at;
+    struct explained *explained = ret_explained;
+    *explained = (struct explained){.app = -1};
+    int rc = core_cost_input(service->core, NULL, NULL, arena, &whole, err);
     if (rc == 0)
-        rc = core_placement(service->core, &explained.input, arena, &explained.at, err);
+        rc = core_placement(service->core, &whole, arena, &at, err);
+    if (rc == 0)
+        rc = service_prices_of(service, whole.world, arena, &whole.capacity_price, err);
     if (rc < 0)
         return rc;
-    for (int i = 0; i < explained.input.app_count; i++) {
-        const struct app *app = explained.input.apps[i].app;
+    int index = -1;
+    for (int i = 0; i < whole.app_count && index < 0; i++) {
+        const struct app *app = whole.apps[i].app;
         if (str_equal(app->name, request->app) && str_equal(app->namespace_, request->namespace_))
-            explained.app = i;
+            index = i;
     }
-    if (explained.app < 0)
+    if (index < 0)
         return error_set(err, ERR_NOT_FOUND, 0,
                          "there is no app %s/%s; `berth get apps` lists them", request->namespace_,
                          request->app);
-    explained.workload = app_workload(explained.input.apps[explained.app].app, request->workload);
-    if (explained.workload < 0)
+    int workload = app_workload(whole.apps[index].app, request->workload);
+    if (workload < 0)
         return error_set(err, ERR_NOT_FOUND, 0, "app %s/%s has no workload '%s'",
                          request->namespace_, request->app, request->workload);
-    explained.part = cost_part(&explained.input, explained.app, explained.workload);
+    rc = cost_focus(&whole, at, index, workload, arena, &explained->focus, err);
+    if (rc < 0)
+        return rc;
+    explained->input = &explained->focus.input;
+    explained->at = explained->focus.at;
+    explained->app = 0;
+    explained->workload = explained->focus.workload;
+    explained->part = explained->workload;
     /* A hold passes; what it hides (what the other sites would cost) is what is asked here. */
-    struct workload_state *place = &explained.input.apps[explained.app].states[explained.workload];
-    explained.held = place->now.site >= 0 && !place->may_move;
+    struct workload_state *place = &explained->input->apps[0].states[explained->workload];
+    explained->held = place->now.site >= 0 && !place->may_move;
     place->may_move = true;
-    rc = service_candidates(&explained.input, explained.at, explained.part, arena,
-                            &explained.candidates, &explained.candidate_count, err);
-    if (rc == 0 && explained.at[explained.part].site >= 0)
-        rc = cost_flips(&explained.input, explained.at, explained.part, arena, &explained.flips,
-                        &explained.flip_count, err);
+    rc = service_candidates(explained->input, explained->at, explained->part, arena,
+                            &explained->candidates, &explained->candidate_count, err);
+    if (rc == 0 && explained->at[explained->part].site >= 0)
+        rc = cost_flips(explained->input, explained->at, explained->part, arena, &explained->flips,
+                        &explained->flip_count, err);
     if (rc == 0)
-        rc = service_report(&explained.input, explained.at, arena, &explained.report, err);
-    if (rc == 0)
-        *ret_explained = explained;
+        rc = service_report(explained->input, explained->at, arena, &explained->report, err);
     return rc;
 }
 
@@ -143,23 +156,29 @@ static void write_explained(struct service *service, const struct message_reques
     json_string(json, "namespace", request->namespace_);
     json_string(json, "app", request->app);
     json_string(json, "workload", request->workload);
-    json_string(json, "site", site < 0 ? "" : explained->input.world->sites[site].name);
+    json_string(json, "site", site < 0 ? "" : explained->input->world->sites[site].name);
     json_string(json, "node", instance == NULL ? "" : instance->node);
     json_int(json, "since_us", instance == NULL ? 0 : instance->since.us);
     write_here(explained, json);
     write_now(service, request, explained, json);
     write_candidates(explained, json);
     write_changes(explained, json);
+    struct service_shown shown = {
+        .input = explained->input,
+        .workload = &explained->input->apps[explained->app].app->workloads[explained->workload],
+        .list = explained->candidates,
+        .count = explained->candidate_count};
+    service_places_write(service, &shown, json);
     write_flips(explained, json);
     write_estimates(service, explained, json);
     write_decisions(service, request, json);
-    service_lines_write(json, &explained->input, &explained->report, request);
+    service_lines_write(json, explained->input, &explained->report, request);
     json_close(json, '}');
 }
 
 static void write_here(const struct explained *explained, struct json_out *json)
 {
-    const struct world *world = explained->input.world;
+    const struct world *world = explained->input->world;
     int site = explained->at[explained->part].site;
     int other = best_other(explained);
     const struct cost_candidate *here = NULL;
@@ -178,6 +197,14 @@ static void write_here(const struct explained *explained, struct json_out *json)
     } else if (other < 0) {
         str_format(text, sizeof(text), "%s is the only site that the rules allow",
                    world->sites[site].name);
+    } else if (explained->candidates[other].gap < 0 && explained->candidates[other].reduced >= 0) {
+        const struct cost_candidate *next = &explained->candidates[other];
+        char room[MONEY_TEXT_BYTES];
+        str_format(text, sizeof(text),
+                   "%s would score %s a month less, but the room that it takes there is worth %s "
+                   "more to others",
+                   world->sites[next->to.site].name, money_format(-next->gap, 2, amount),
+                   money_format(next->reduced - next->gap, 2, room));
     } else if (explained->candidates[other].gap >= 0) {
         str_format(
             text, sizeof(text),
@@ -234,7 +261,7 @@ static const char *hold_of(const struct core_state *state, const struct message_
 
 static void write_candidates(const struct explained *explained, struct json_out *json)
 {
-    const struct world *world = explained->input.world;
+    const struct world *world = explained->input->world;
     json_open(json, "candidates", '[');
     for (int i = 0; i < explained->candidate_count; i++) {
         const struct cost_candidate *candidate = &explained->candidates[i];
@@ -247,6 +274,9 @@ static void write_candidates(const struct explained *explained, struct json_out 
         json_money(json, "bill", candidate->bill);
         json_money(json, "score", candidate->score);
         json_money(json, "gap", candidate->gap);
+        json_bool(json, "full", candidate->full);
+        json_money(json, "room", candidate->room);
+        json_money(json, "reduced", candidate->reduced);
         json_bool(json, "chosen", candidate->chosen);
         json_close(json, '}');
     }
@@ -256,7 +286,7 @@ static void write_candidates(const struct explained *explained, struct json_out 
 /* The allowed sites by how little is missing, then the rules that shut others out. */
 static void write_changes(const struct explained *explained, struct json_out *json)
 {
-    const struct world *world = explained->input.world;
+    const struct world *world = explained->input->world;
     char text[2 * LIMIT_TEXT_BYTES + 2 * LIMIT_REF_BYTES];
     char amount[MONEY_TEXT_BYTES];
     json_open(json, "change", '[');
@@ -266,21 +296,22 @@ static void write_changes(const struct explained *explained, struct json_out *js
         const struct cost_candidate *next = NULL;
         for (int i = 0; i < explained->candidate_count; i++) {
             const struct cost_candidate *candidate = &explained->candidates[i];
-            if (candidate->allowed && !candidate->chosen && candidate->gap > above &&
-                (next == NULL || candidate->gap < next->gap))
+            if ((candidate->allowed || candidate->full) && !candidate->chosen &&
+                candidate->reduced > above && (next == NULL || candidate->reduced < next->reduced))
                 next = candidate;
         }
         if (next == NULL)
             break;
-        above = next->gap;
-        str_format(text, sizeof(text), "%s would be chosen if it were %s a month cheaper",
-                   world->sites[next->to.site].name, money_format(next->gap, 2, amount));
+        above = next->reduced;
+        str_format(text, sizeof(text), "%s would be chosen if it were %s a month cheaper%s",
+                   world->sites[next->to.site].name, money_format(next->reduced, 2, amount),
+                   next->room > 0 ? ", what room there is worth included" : "");
         json_string(json, NULL, text);
         told++;
     }
     for (int i = 0; told < CHANGES_MAX && i < explained->candidate_count; i++) {
         const struct cost_candidate *candidate = &explained->candidates[i];
-        if (candidate->allowed || candidate->gap >= 0)
+        if (candidate->allowed || candidate->full || candidate->gap >= 0)
             continue;
         str_format(text, sizeof(text), "%s would score %s a month less, but %s",
                    world->sites[candidate->to.site].name, money_format(-candidate->gap, 2, amount),
@@ -305,7 +336,7 @@ static void write_flips(const struct explained *explained, struct json_out *json
         json_bool(json, "above", flip->above);
         if (flip->change_ppm != INT64_MAX)
             json_int(json, "change_ppm", flip->change_ppm);
-        json_string(json, "site", explained->input.world->sites[flip->to.site].name);
+        json_string(json, "site", explained->input->world->sites[flip->to.site].name);
         json_string(json, "variant", variant_name(explained, flip->to.variant));
         json_string(json, "text", flip->text);
         json_close(json, '}');
@@ -317,7 +348,7 @@ static void write_flips(const struct explained *explained, struct json_out *json
 static const char *variant_name(const struct explained *explained, int variant)
 {
     const struct workload *what =
-        &explained->input.apps[explained->app].app->workloads[explained->workload];
+        &explained->input->apps[explained->app].app->workloads[explained->workload];
     return what->variant_count > 1 && variant < what->variant_count ? what->variants[variant].name
                                                                     : "";
 }
@@ -326,12 +357,12 @@ static const char *variant_name(const struct explained *explained, int variant)
 static void write_estimates(struct service *service, const struct explained *explained,
                             struct json_out *json)
 {
-    const struct app *app = explained->input.apps[explained->app].app;
+    const struct app *app = explained->input->apps[explained->app].app;
     const struct workload *workload = &app->workloads[explained->workload];
     bool measured;
     json_open(json, "estimates", '[');
-    for (int i = 0; i < explained->input.estimates.count; i++) {
-        const struct estimate *estimate = &explained->input.estimates.list[i];
+    for (int i = 0; i < explained->input->estimates.count; i++) {
+        const struct estimate *estimate = &explained->input->estimates.list[i];
         if (!str_equal(estimate->workload, workload->name) ||
             !str_equal(estimate->app, app->name) ||
             !str_equal(estimate->namespace_, app->namespace_))
@@ -345,7 +376,7 @@ static void write_estimates(struct service *service, const struct explained *exp
         json_close(json, '}');
     }
     int64_t calls_mhz =
-        cost_calls_mhz(&explained->input, explained->app, explained->workload, &measured);
+        cost_calls_mhz(explained->input, explained->app, explained->workload, &measured);
     if (!measured) {
         json_open(json, NULL, '{');
         json_string(json, "kind", estimate_kind_words[ESTIMATE_CALLS_MHZ]);
@@ -356,7 +387,7 @@ static void write_estimates(struct service *service, const struct explained *exp
     }
     int site = explained->at[explained->part].site < 0 ? 0 : explained->at[explained->part].site;
     int64_t hit_ppm =
-        cost_hit_ppm(&explained->input, explained->app, explained->workload, site, &measured);
+        cost_hit_ppm(explained->input, explained->app, explained->workload, site, &measured);
     if (!measured && hit_ppm >= 0) {
         json_open(json, NULL, '{');
         json_string(json, "kind", estimate_kind_words[ESTIMATE_HIT_PPM]);
@@ -416,8 +447,8 @@ static int best_other(const struct explained *explained)
     int best = -1;
     for (int i = 0; i < explained->candidate_count; i++) {
         const struct cost_candidate *candidate = &explained->candidates[i];
-        if (candidate->allowed && !candidate->chosen &&
-            (best < 0 || candidate->gap < explained->candidates[best].gap))
+        if ((candidate->allowed || candidate->full) && !candidate->chosen &&
+            (best < 0 || candidate->reduced < explained->candidates[best].reduced))
             best = i;
     }
     return best;

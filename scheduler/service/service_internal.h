@@ -94,6 +94,7 @@ struct service_probe;
 struct service_fence;
 struct service_fence_known;
 struct service_peer;
+struct service_price;
 struct service_asked;
 struct rollup_feed;
 struct judges;
@@ -158,6 +159,9 @@ struct service {
     char refusing_text[ERROR_TEXT_BYTES];
 
     struct service_pending pending[SERVICE_PENDING_MAX];
+    struct service_price *prices; /* of room, by the last plan; NULL: none was made yet */
+    int price_count;
+    int64_t prices_at_us;
     struct service_certificate *certificates; /* of the last plans; NULL: none was asked for */
     uint64_t certificates_kept;
     struct service_answer *answers; /* a ring of SERVICE_REPLIES_KEPT */
@@ -405,7 +409,9 @@ struct service_job {
     struct cost_input input;
     struct placement *present; /* [part of input]: now */
     struct problem problem;
-    struct service_took took; /* SOLVE */
+    struct solve_limits limits; /* the world's policy, unless the request says otherwise */
+    struct solve_news news;     /* the latest; elapsed_us 0: none yet */
+    struct service_took took;   /* SOLVE */
 
     /* PLAN and SUGGEST, from here on. */
     uint64_t token;
@@ -431,6 +437,14 @@ void service_check(struct service *service, uint64_t check);
 /* Fills the job from its `instead` and `without`, and hands it to the solver. On failure the job is
  * still the caller's. */
 int service_plan(struct service *service, struct service_job *job, struct error *err) WARN_UNUSED;
+/* What the request says of time, memory and gap. */
+int service_job_limits(const struct message_request *request, struct service_job *job,
+                       struct error *err) WARN_UNUSED;
+/* The job that a request with that id asked for and that has no answer yet; NULL: there is none. */
+struct service_job *service_job_of(struct service *service, const char *request);
+/* The body of the verb `solving`: how far the solve of a request is; kind `cancel` ends it. */
+int service_solving(struct service *service, const struct message_request *request,
+                    struct json_out *json, struct error *err) WARN_UNUSED;
 struct service_job *service_job_create(struct service *service, enum job_kind kind);
 void service_job_destroy(struct service_job *job);
 void service_jobs_done(struct service *service);
@@ -480,6 +494,25 @@ int service_certificate(struct service *service, const struct message_request *r
                         struct json_out *json, struct error *err) WARN_UNUSED;
 void service_certificates_done(struct service *service);
 
+/* ---- service_prices.c ---- */
+/* Keeps what a plan's certificate says that room is worth, until the next one. */
+void service_prices_keep(struct service *service, const struct problem *problem,
+                         const struct solution *solution);
+void service_prices_done(struct service *service);
+/* By site of that world; NULL: no plan was made yet. */
+int service_prices_of(const struct service *service, const struct world *world, struct arena *arena,
+                      double (**ret_prices)[RESOURCE_COUNT], struct error *err) WARN_UNUSED;
+/* What is said of a workload's places. */
+struct service_shown {
+    const struct cost_input *input;
+    const struct workload *workload;
+    const struct cost_candidate *list;
+    int count;
+};
+/* Where it is and the nearest other places, term by term: fields of an open object. */
+void service_places_write(const struct service *service, const struct service_shown *shown,
+                          struct json_out *json);
+
 /* ---- service_plan.c ---- */
 /* From entering one state to entering another: the median of the handoffs that did both (of one
  * class; -1: any), or half of `deadline_us`. */
@@ -498,6 +531,10 @@ int service_plan_write(struct service_job *job, const struct solution *solution,
 void service_total_write(struct json_out *json, const char *key, const struct cost_total *total);
 void service_lines_write(struct json_out *json, const struct cost_input *input,
                          const struct cost_report *report, const struct message_request *narrow);
+/* The same until the text has so many bytes; `lines_left_out` says how many more there are. */
+void service_lines_within(struct json_out *json, const struct cost_input *input,
+                          const struct cost_report *report, const struct message_request *narrow,
+                          size_t bytes_max);
 /* The lines of what is placed; parts that are nowhere count nothing. */
 int service_report(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    struct cost_report *ret_report, struct error *err) WARN_UNUSED;

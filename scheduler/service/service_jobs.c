@@ -14,7 +14,9 @@ static int prepare_plan(struct service_job *job, struct error *err);
 static int detach_apps(struct arena *arena, struct cost_input *input, struct error *err);
 static int detach_world(struct arena *arena, const struct world *world, struct world **ret_world,
                         struct error *err);
+static int submit(struct service_job *job, struct error *err);
 static void on_solved(void *context, uint64_t id, const struct solution *solution);
+static void on_news(void *context, uint64_t id, const struct solve_news *news);
 static void answer_solve(struct service_job *job, const struct solution *solution);
 static int64_t lap_us(struct service_job *job);
 static int fill_plan(struct service_job *job, const struct solution *solution,
@@ -43,7 +45,7 @@ void service_solve(struct service *service, uint64_t solve, uint64_t version)
     job->took.problem_us = lap_us(job);
     job->version = version;
     if (rc == 0)
-        rc = solver_submit(service->solver, job->id, &job->problem, on_solved, job, &err);
+        rc = submit(job, &err);
     job->took.encode_us = lap_us(job);
     if (rc < 0) {
         no_plan(service, solve, version, err.text);
@@ -53,9 +55,9 @@ void service_solve(struct service *service, uint64_t solve, uint64_t version)
 
 int service_plan(struct service *service, struct service_job *job, struct error *err)
 {
+    (void)service;
     int rc = prepare_plan(job, err);
-    return rc < 0 ? rc
-                  : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
+    return rc < 0 ? rc : submit(job, err);
 }
 
 int service_suggest(struct service *service, struct service_job *job, struct error *err)
@@ -71,8 +73,7 @@ int service_suggest(struct service *service, struct service_job *job, struct err
     job->input.world = world;
     service_suggest_free(job);
     rc = cost_problem(&job->input, &job->arena, &job->problem, err);
-    return rc < 0 ? rc
-                  : solver_submit(service->solver, job->id, &job->problem, on_solved, job, err);
+    return rc < 0 ? rc : submit(job, err);
 }
 
 int service_job_restricted(struct service_job *job,
@@ -90,9 +91,59 @@ int service_job_restricted(struct service_job *job,
     rc = restrict_input(job, err);
     if (rc == 0)
         rc = cost_problem(&job->input, &job->arena, &job->problem, err);
-    return rc < 0
-               ? rc
-               : solver_submit(job->service->solver, job->id, &job->problem, on_solved, job, err);
+    return rc < 0 ? rc : submit(job, err);
+}
+
+int service_job_limits(const struct message_request *request, struct service_job *job,
+                       struct error *err)
+{
+    if (request->time_limit_us > SOLVE_TIME_MAX_US)
+        return error_set(err, ERR_INVALID, 0, "time_limit_us: at most %lld days",
+                         (long long)(SOLVE_TIME_MAX_US / US_PER_S / 86400));
+    if (request->gap_ppm > PPM)
+        return error_set(err, ERR_INVALID, 0, "gap_ppm: at most %lld, which is 100 %%",
+                         (long long)PPM);
+    if (request->memory_limit_bytes > INT64_MAX)
+        return error_set(err, ERR_INVALID, 0, "memory_limit_bytes: less than 8 EiB");
+    job->limits.time_max_us = (int64_t)request->time_limit_us;
+    job->limits.memory_max_bytes = (int64_t)request->memory_limit_bytes;
+    job->limits.gap = (double)request->gap_ppm / PPM;
+    return 0;
+}
+
+struct service_job *service_job_of(struct service *service, const char *request)
+{
+    for (struct service_job *job = service->jobs; job != NULL; job = job->next)
+        if (job->request[0] != 0 && str_equal(job->request, request))
+            return job;
+    return NULL;
+}
+
+int service_solving(struct service *service, const struct message_request *request,
+                    struct json_out *json, struct error *err)
+{
+    if (request->kind[0] != 0 && !str_equal(request->kind, "progress") &&
+        !str_equal(request->kind, "cancel"))
+        return error_set(err, ERR_INVALID, 0, "kind \"%s\": progress or cancel", request->kind);
+    struct service_job *job =
+        request->value[0] == 0 ? NULL : service_job_of(service, request->value);
+    if (job != NULL && str_equal(request->kind, "cancel"))
+        (void)solver_cancel(service->solver, job->id);
+    json_open(json, NULL, '{');
+    bool begun = job != NULL && job->news.elapsed_us > 0;
+    json_string(json, "state", job == NULL ? "unknown" : begun ? "solving" : "waiting");
+    if (begun) {
+        double gap = solve_news_gap(&job->news);
+        json_int(json, "elapsed_us", job->news.elapsed_us);
+        if (job->news.bound > -0x1p62)
+            json_money(json, "bound_score", (nusd)job->news.bound);
+        if (job->news.best < 0x1p62)
+            json_money(json, "best_score", (nusd)job->news.best);
+        if (gap >= 0 && gap < 1e6)
+            json_int(json, "gap_ppm", (int64_t)(gap * PPM));
+    }
+    json_close(json, '}');
+    return 0;
 }
 
 struct service_job *service_job_create(struct service *service, enum job_kind kind)
@@ -211,6 +262,24 @@ static int detach_world(struct arena *arena, const struct world *world, struct w
     return rc;
 }
 
+/* The policy's limits are for everything; who asks may set others. */
+static int submit(struct service_job *job, struct error *err)
+{
+    const struct policy *policy = &job->input.world->policy;
+    struct solve_limits *limits = &job->limits;
+    limits->time_max_us = limits->time_max_us > 0 ? limits->time_max_us : policy->solve_time_us;
+    limits->gap = limits->gap > 0 ? limits->gap : (double)policy->solve_gap_ppm / PPM;
+    return solver_submit_within(job->service->solver, job->id, &job->problem, limits, on_solved,
+                                on_news, job, err);
+}
+
+static void on_news(void *context, uint64_t id, const struct solve_news *news)
+{
+    struct service_job *job = context;
+    (void)id;
+    job->news = *news;
+}
+
 static void on_solved(void *context, uint64_t id, const struct solution *solution)
 {
     struct service_job *job = context;
@@ -240,6 +309,7 @@ static void answer_solve(struct service_job *job, const struct solution *solutio
                                .plan = {.solve = job->solve, .version = job->version}};
     struct error err;
     job->took.solve_us = lap_us(job);
+    service_prices_keep(service, &job->problem, solution);
     int rc = fill_plan(job, solution, &event.plan, &err);
     log_event(LOG_INFO, "plan.solved",
               "solve=%" PRIu64 " parts=%d status=%s anew=%d told_us=%" PRId64 " begin_us=%" PRId64

@@ -32,6 +32,13 @@ struct plan {
 /* Reading what is beside the numbers: how a handoff's duration is guessed before one was measured.
  */
 #define GUESS_MARGIN_US (25 * US_PER_MS)
+/* What an answer holds: rules of a conflict, and bytes after which moves, then lines, are left out
+ * and counted. */
+#define CONFLICT_MAX 1024
+#define GROUPED_MIN  24 /* rules of a conflict beyond which they are told in groups, too */
+#define GROUPS_MAX   64
+#define MOVES_BYTES  (SERVICE_BODY_BYTES / 2)
+#define LINES_BYTES  (SERVICE_BODY_BYTES / 4 * 3)
 
 static int find_moves(struct plan *plan, struct error *err);
 static int find_app_moves(struct plan *plan, int app, struct error *err);
@@ -45,6 +52,8 @@ static void write_move(const struct plan *plan, const struct move *move, struct 
 static void write_why(const struct plan *plan, const struct move *move, nusd score_change,
                       struct json_out *json);
 static void write_conflict(const struct plan *plan, struct json_out *json);
+static void write_groups(const struct plan *plan, struct json_out *json);
+static const char *said_of(const struct problem *problem, const struct problem_rule *rule);
 static nusd sum_of(const struct plan *plan, const struct move *move, bool after, bool score,
                    bool migration);
 static bool owns(const struct plan *plan, const struct cost_line *line, bool after, int app,
@@ -230,8 +239,9 @@ static void write_plan(struct plan *plan, struct json_out *json)
     }
     json_bool(json, "changes", changes);
     json_string(json, "text",
-                solution->status == SOLVE_INFEASIBLE ? "these rules cannot hold together"
-                                                     : solution->text);
+                solution->status == SOLVE_INFEASIBLE && solution->text[0] == 0
+                    ? "these rules cannot hold together"
+                    : solution->text);
     write_conflict(plan, json);
     write_moves(plan, json);
     service_total_write(json, "before", &job->before_report.total);
@@ -241,31 +251,94 @@ static void write_plan(struct plan *plan, struct json_out *json)
         int64_t gap = solution->cost_nusd - solution->bound_nusd;
         int64_t cost = solution->cost_nusd < 0 ? -solution->cost_nusd : solution->cost_nusd;
         json_int(json, "gap_ppm", cost == 0 ? 0 : (int64_t)((__int128)gap * PPM / cost));
-        service_lines_write(json, &job->input, &plan->after, NULL);
+        service_lines_within(json, &job->input, &plan->after, NULL, LINES_BYTES);
     }
     json_close(json, '}');
 }
 
 static void write_conflict(const struct plan *plan, struct json_out *json)
 {
+    int count = plan->solution->conflict_count;
+    if (plan->solution->status == SOLVE_INFEASIBLE) {
+        json_bool(json, "irreducible", plan->solution->text[0] == 0);
+        json_int(json, "conflict_count", count);
+    }
     json_open(json, "conflict", '[');
-    for (int i = 0; i < plan->solution->conflict_count; i++)
+    for (int i = 0; i < count && i < CONFLICT_MAX; i++)
         json_string(json, NULL, plan->job->problem.rules[plan->solution->conflict[i]].text);
     json_close(json, ']');
+    if (count > GROUPED_MIN)
+        write_groups(plan, json);
+}
+
+/* Many rules say the same of many workloads: each sentence once, with how often and an example. */
+static void write_groups(const struct plan *plan, struct json_out *json)
+{
+    const struct problem *problem = &plan->job->problem;
+    const int *conflict = plan->solution->conflict;
+    struct {
+        const char *text;
+        int first;
+        int count;
+    } groups[GROUPS_MAX];
+    int group_count = 0;
+    for (int i = 0; i < plan->solution->conflict_count; i++) {
+        const char *text = said_of(problem, &problem->rules[conflict[i]]);
+        int at = 0;
+        while (at < group_count && !str_equal(groups[at].text, text))
+            at++;
+        if (at == GROUPS_MAX)
+            continue;
+        if (at == group_count) {
+            groups[at].text = text;
+            groups[at].first = conflict[i];
+            groups[at].count = 0;
+            group_count++;
+        }
+        groups[at].count++;
+    }
+    json_open(json, "conflict_groups", '[');
+    for (int i = 0; i < group_count; i++) {
+        json_open(json, NULL, '{');
+        json_string(json, "text", groups[i].text);
+        json_int(json, "count", groups[i].count);
+        json_string(json, "example", problem->rules[groups[i].first].text);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+/* Without whom it is said of; all capacities are one group. */
+static const char *said_of(const struct problem *problem, const struct problem_rule *rule)
+{
+    if (rule->kind == RULE_CAPACITY)
+        return rule->resource == RESOURCE_CPU ? "the vCPUs of a site" : "the memory of a site";
+    if (rule->kind != RULE_CHOICES)
+        return rule->text;
+    const char *name = problem->parts[rule->a].name;
+    size_t bytes = strlen(name);
+    bool named = strncmp(rule->text, name, bytes) == 0 && rule->text[bytes] == ' ';
+    return rule->text + (named ? bytes + 1 : 0);
 }
 
 static void write_moves(const struct plan *plan, struct json_out *json)
 {
     int64_t sum_us = 0;
     int64_t longest_us = 0;
+    int left_out = 0;
     json_open(json, "moves", '[');
     for (int i = 0; i < plan->move_count; i++) {
         int64_t us = expected_us(plan, &plan->moves[i]);
         sum_us += us * plan->moves[i].replicas;
         longest_us = us > longest_us ? us : longest_us;
-        write_move(plan, &plan->moves[i], json);
+        if (json->text == NULL || json->text->bytes < MOVES_BYTES)
+            write_move(plan, &plan->moves[i], json);
+        else
+            left_out++;
     }
     json_close(json, ']');
+    if (left_out > 0)
+        json_int(json, "moves_left_out", left_out);
     /* As many handoffs at once as the policy allows, and none faster than the longest. */
     int at_once = plan->job->input.world->policy.moves_max;
     int64_t all_us = at_once > 0 ? sum_us / at_once : sum_us;

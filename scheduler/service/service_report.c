@@ -47,7 +47,15 @@ void service_total_write(struct json_out *json, const char *key, const struct co
 void service_lines_write(struct json_out *json, const struct cost_input *input,
                          const struct cost_report *report, const struct message_request *narrow)
 {
+    service_lines_within(json, input, report, narrow, SIZE_MAX);
+}
+
+void service_lines_within(struct json_out *json, const struct cost_input *input,
+                          const struct cost_report *report, const struct message_request *narrow,
+                          size_t bytes_max)
+{
     const struct world *world = input->world;
+    int left_out = 0;
     json_open(json, "lines", '[');
     for (int i = 0; i < report->line_count; i++) {
         const struct cost_line *line = &report->lines[i];
@@ -55,6 +63,10 @@ void service_lines_write(struct json_out *json, const struct cost_input *input,
         const char *workload = app->workloads[line->workload].name;
         if (narrow != NULL && !service_narrowed(narrow, app->namespace_, app->name, workload))
             continue;
+        if (json->text != NULL && json->text->bytes > bytes_max) {
+            left_out++;
+            continue;
+        }
         json_open(json, NULL, '{');
         json_string(json, "term", cost_term_words[line->term]);
         json_string(json, "namespace", app->namespace_);
@@ -75,4 +87,6 @@ void service_lines_write(struct json_out *json, const struct cost_input *input,
         json_close(json, '}');
     }
     json_close(json, ']');
+    if (left_out > 0)
+        json_int(json, "lines_left_out", left_out);
 }

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "model/problem.h"
+#include "model/solve_frames.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,6 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, (size_t)64 << 20);
     struct problem problem;
     struct error err = {0};
+    struct solve_limits limits;
+    if (solve_limits_decode(data, size, &limits, &err) == 0) {
+        char frame[SOLVE_LIMITS_BYTES];
+        solve_limits_encode(&limits, frame);
+        BERTH_ASSERT(memcmp(frame, data, sizeof(frame)) == 0);
+    }
     if (problem_decode(data, size, &arena, &problem, &err) < 0) {
         BERTH_ASSERT(err.text[0] != '\0');
         arena_done(&arena);

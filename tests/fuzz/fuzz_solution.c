@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "model/problem.h"
+#include "model/solve_frames.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .part_count = 3, .site_count = 4, .rule_count = 5, .meter_count = 2, .parts = parts};
     struct solution solution;
     struct error err = {0};
+    struct solve_news news;
+    if (solve_news_decode(data, size, &news)) {
+        char frame[SOLVE_NEWS_BYTES];
+        solve_news_encode(&news, frame);
+        BERTH_ASSERT(memcmp(frame, data, size) == 0);
+        BERTH_ASSERT(solve_news_gap(&news) >= -1);
+    }
     if (solution_decode(data, size, &problem, &arena, &solution, &err) < 0) {
         BERTH_ASSERT(err.text[0] != '\0');
         arena_done(&arena);

@@ -261,9 +261,175 @@ static void test_close_with_work_under_way(void **state)
     assert_int_equal(kill(pid, 0), -1); /* gone, and reaped */
 }
 
+struct heard {
+    struct tally tally;
+    int news;
+    double bound;
+    double best;
+    char text[LIMIT_TEXT_BYTES];
+};
+
+static void count_heard(void *context, uint64_t id, const struct solution *solution)
+{
+    struct heard *heard = context;
+    count(&heard->tally, id, solution);
+    str_format(heard->text, sizeof(heard->text), "%s", solution->text);
+}
+
+/* A bound only rises and a best only falls. */
+static void listen(void *context, uint64_t id, const struct solve_news *news)
+{
+    struct heard *heard = context;
+    assert_int_equal(id, 1);
+    assert_true(heard->news == 0 || (news->bound >= heard->bound && news->best <= heard->best));
+    assert_true(news->elapsed_us > 0);
+    heard->news++;
+    heard->bound = news->bound;
+    heard->best = news->best;
+}
+
+/* Proving this takes a minute: a limit or a word ends it long before. */
+static void test_cancel_is_the_best_so_far(void **state)
+{
+    (void)state;
+    struct problem hard;
+    struct problem easy;
+    struct heard heard = {0};
+    struct error err = {0};
+    hard_problem(&hard);
+    gen_any(2, 2, 2, &arena, &easy);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 100000000});
+    int pid = 0;
+    assert_int_equal(solver_pids(solver, &pid, 1), 1);
+    assert_int_equal(
+        solver_submit_within(solver, 1, &hard, NULL, count_heard, listen, &heard, &err), 0);
+    for (int i = 0; i < 12000 && (heard.news == 0 || !(heard.best < 1e300)); i++) {
+        struct pollfd wait = {.fd = solver_fd(solver), .events = POLLIN};
+        (void)poll(&wait, 1, 10);
+        (void)solver_dispatch(solver);
+        assert_int_equal(heard.tally.calls, 0);
+    }
+    assert_true(heard.news > 0);
+    assert_false(solver_cancel(solver, 2));
+    assert_true(solver_cancel(solver, 1));
+    wait_for(solver, &heard.tally, 1);
+    assert_false(solver_cancel(solver, 1));
+    /* The worker ended by itself, or was killed because the machine did not let it: both say so. */
+    assert_non_null(strstr(heard.text, "cancelled"));
+    if (heard.tally.status != SOLVE_NONE) {
+        assert_int_equal(heard.tally.status, SOLVE_FEASIBLE);
+        assert_true((double)heard.tally.cost <= heard.best);
+        int again = 0;
+        assert_int_equal(solver_pids(solver, &again, 1), 1);
+        assert_int_equal(again, pid); /* warm still */
+    }
+    assert_int_not_equal(solve(solver, &easy).status, SOLVE_NONE);
+    solver_close(solver);
+}
+
+static void test_cancel_of_one_that_waits(void **state)
+{
+    (void)state;
+    struct problem hard;
+    struct heard first = {0};
+    struct heard second = {0};
+    struct error err = {0};
+    hard_problem(&hard);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 20});
+    assert_int_equal(
+        solver_submit_within(solver, 1, &hard, NULL, count_heard, listen, &first, &err), 0);
+    assert_int_equal(solver_submit_within(solver, 2, &hard, NULL, count_heard, NULL, &second, &err),
+                     0);
+    assert_true(solver_cancel(solver, 2));
+    assert_int_equal(solver_timeout_us(solver), 0);
+    wait_for(solver, &second.tally, 1);
+    assert_int_equal(second.tally.status, SOLVE_NONE);
+    assert_non_null(strstr(second.text, "cancelled before a solver was free"));
+    wait_for(solver, &first.tally, 1);
+    assert_int_equal(first.tally.status, SOLVE_FEASIBLE);
+    solver_close(solver);
+}
+
+static struct solution solve_within(struct solver *solver, const struct problem *problem,
+                                    const struct solve_limits *limits)
+{
+    struct solution solution = {0};
+    struct error err = {0};
+    if (solver_call_within(solver, problem, limits, &arena, &solution, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    return solution;
+}
+
+static void test_time_limit_ends_with_the_best_so_far(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 100000000});
+    struct solution solution =
+        solve_within(solver, &problem, &(struct solve_limits){.time_max_us = 3000000});
+    assert_true(solution.status == SOLVE_FEASIBLE || solution.status == SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "the time limit of 3 s ended the work"));
+    solver_close(solver);
+}
+
+static void test_gap_is_enough(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 100000000});
+    struct solution solution = solve_within(solver, &problem, &(struct solve_limits){.gap = 0.5});
+    struct solution again = solve_within(solver, &problem, &(struct solve_limits){.gap = 0.5});
+    assert_int_equal(solution.status, SOLVE_FEASIBLE);
+    assert_non_null(strstr(solution.text, "within the gap of 50 %"));
+    assert_true((double)(solution.cost_nusd - solution.bound_nusd) <=
+                0.5 * (double)solution.cost_nusd);
+    assert_int_equal(solution.cost_nusd, again.cost_nusd);
+    assert_int_equal(solution.bound_nusd, again.bound_nusd);
+    solver_close(solver);
+}
+
+static void test_too_little_memory_is_a_sentence(void **state)
+{
+    (void)state;
+    struct problem problem;
+    hard_problem(&problem);
+    struct solver *solver = open_solver(&(struct solver_options){.nodes_max = 20});
+    struct solution solution =
+        solve_within(solver, &problem, &(struct solve_limits){.memory_max_bytes = 200000});
+    assert_int_equal(solution.status, SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "needs more memory than a solve may take"));
+    /* The limit was that request's alone. */
+    assert_int_equal(solve(solver, &problem).status, SOLVE_FEASIBLE);
+    solver_close(solver);
+}
+
+static void test_limits_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct problem problem;
+    gen_any(2, 2, 2, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){0});
+    struct solution solution = solve_within(solver, &problem, &(struct solve_limits){.gap = -1});
+    assert_int_equal(solution.status, SOLVE_NONE);
+    assert_non_null(strstr(solution.text, "gap of a request is -1"));
+    solution = solve_within(solver, &problem, &(struct solve_limits){.time_max_us = -5});
+    assert_non_null(strstr(solution.text, "out of range"));
+    assert_int_not_equal(solve(solver, &problem).status, SOLVE_NONE);
+    solver_close(solver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancel_is_the_best_so_far),
+        cmocka_unit_test(test_cancel_of_one_that_waits),
+        cmocka_unit_test(test_time_limit_ends_with_the_best_so_far),
+        cmocka_unit_test(test_gap_is_enough),
+        cmocka_unit_test(test_too_little_memory_is_a_sentence),
+        cmocka_unit_test(test_limits_out_of_range_are_refused),
         cmocka_unit_test(test_default_program_is_beside_ours),
         cmocka_unit_test(test_missing_program_is_named),
         cmocka_unit_test(test_queue_over_two_workers),

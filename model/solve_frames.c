@@ -1,0 +1,112 @@
+#include "model/solve_frames.h"
+
+#include <endian.h>
+#include <math.h>
+#include <string.h>
+
+#define NEWS_MAGIC UINT32_C(0x314e5242) /* "BRN1" */
+
+static void put(char *out, uint64_t value);
+static uint64_t get(const unsigned char *at);
+static uint64_t bits_of(double value);
+static double double_of(uint64_t bits);
+
+void solve_limits_encode(const struct solve_limits *limits, char out[SOLVE_LIMITS_BYTES])
+{
+    put(out, (uint64_t)limits->nodes_max);
+    put(out + 8, (uint64_t)limits->time_max_us);
+    put(out + 16, (uint64_t)limits->memory_max_bytes);
+    put(out + 24, bits_of(limits->gap));
+}
+
+int solve_limits_decode(const void *bytes, size_t count, struct solve_limits *ret_limits,
+                        struct error *err)
+{
+    const unsigned char *at = bytes;
+    if (count < SOLVE_LIMITS_BYTES) {
+        return error_set(err, ERR_INVALID, 0, "a request of %zu bytes ends within its limits",
+                         count);
+    }
+    struct solve_limits limits = {.nodes_max = (int64_t)get(at),
+                                  .time_max_us = (int64_t)get(at + 8),
+                                  .memory_max_bytes = (int64_t)get(at + 16),
+                                  .gap = double_of(get(at + 24))};
+    if (limits.nodes_max < 0 || limits.time_max_us < 0 || limits.time_max_us > SOLVE_TIME_MAX_US ||
+        limits.memory_max_bytes < 0) {
+        return error_set(err, ERR_INVALID, 0,
+                         "the limits of a request are out of range: nodes %lld, time %lld us, "
+                         "memory %lld bytes",
+                         (long long)limits.nodes_max, (long long)limits.time_max_us,
+                         (long long)limits.memory_max_bytes);
+    }
+    if (!(limits.gap >= 0 && limits.gap <= 1)) {
+        return error_set(err, ERR_INVALID, 0, "the gap of a request is %g: from 0 to 1 is allowed",
+                         limits.gap);
+    }
+    *ret_limits = limits;
+    return 0;
+}
+
+void solve_news_encode(const struct solve_news *news, char out[SOLVE_NEWS_BYTES])
+{
+    uint32_t magic = htole32(NEWS_MAGIC);
+    memcpy(out, &magic, sizeof(magic));
+    put(out + 4, bits_of(news->bound));
+    put(out + 12, bits_of(news->best));
+    put(out + 20, (uint64_t)news->elapsed_us);
+}
+
+bool solve_news_decode(const void *bytes, size_t count, struct solve_news *ret_news)
+{
+    const unsigned char *at = bytes;
+    uint32_t magic = 0;
+    if (count != SOLVE_NEWS_BYTES) {
+        return false;
+    }
+    memcpy(&magic, at, sizeof(magic));
+    struct solve_news news = {.bound = double_of(get(at + 4)),
+                              .best = double_of(get(at + 12)),
+                              .elapsed_us = (int64_t)get(at + 20)};
+    if (le32toh(magic) != NEWS_MAGIC || isnan(news.bound) || isnan(news.best) ||
+        news.elapsed_us < 0) {
+        return false;
+    }
+    *ret_news = news;
+    return true;
+}
+
+double solve_news_gap(const struct solve_news *news)
+{
+    if (!isfinite(news->bound) || !isfinite(news->best)) {
+        return -1;
+    }
+    double over = fmax(news->best - news->bound, 0);
+    return over == 0 ? 0 : over / fmax(fabs(news->best), 1);
+}
+
+static void put(char *out, uint64_t value)
+{
+    uint64_t little = htole64(value);
+    memcpy(out, &little, sizeof(little));
+}
+
+static uint64_t get(const unsigned char *at)
+{
+    uint64_t little;
+    memcpy(&little, at, sizeof(little));
+    return le64toh(little);
+}
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static double double_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
