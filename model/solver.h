@@ -7,7 +7,8 @@
  * reason. Budgets are counted in branch-and-bound nodes and in work, so the same problem gives the
  * same answer; a wall-clock limit kills the worker and can only mean SOLVE_NONE. A job may have
  * limits of its own (solve_frames.h): one in time ends its work with the best so far, as
- * solver_cancel does; a worker that does not end then is killed a little later. Owner's thread only.
+ * solver_cancel does; a worker that does not end then is killed a little later. Owner's thread
+ * only.
  */
 #pragma once
 

@@ -137,6 +137,22 @@ says 'no-such-folder'
 run 1 verify-plan app.yaml
 says 'BERTHC1'
 rm plan.cert cut.cert
+# Limits: good ones change nothing about a plan that is quickly proven; bad ones are named.
+run 2 plan -f app.yaml --time-limit 30s --gap 0.5% --memory-limit 1GiB
+says 'Plan: 1 move' 'Proven'
+says_not 'planning:'
+run 1 plan -f app.yaml --gap 200%
+says '--gap' '0.5%'
+run 1 plan -f app.yaml --memory-limit 0B
+says '--memory-limit'
+run 1 plan -f app.yaml --time-limit 400h
+says 'at most 7 days'
+run 1 plan -f app.yaml --memory-limit 1KiB
+says 'There is no plan' 'needs more memory than a solve may take' '--memory-limit'
+run 2 plan -f app.yaml
+says 'Plan: 1 move'
+run 0 __complete 2 berth plan --time
+says '--time-limit'
 run 1 apply -f app.yaml --plan-version $((version + 5))
 says 'plan'
 run 0 apply -f app.yaml --plan-version "$version" --wait
