@@ -4,7 +4,8 @@
  *
  *     bench_openb [--data DIR] [--threads N] [--seed N] [--leave DOLLARS] [--gap GAP] [--moves N]
  *
- * DIR holds the trace's two files. A task that goes nowhere costs DOLLARS an hour (1000). Rows:
+ * DIR holds the folder trace_openb with the trace's two files. A task that goes nowhere costs
+ * DOLLARS an hour (1000). Rows:
  *
  *   berth   the engine, ended at GAP (0.02), on bundles; then what they leave, task by task, where
  *           there is a seat. Its seconds are those of placing; the line below has the bound's,
@@ -65,7 +66,7 @@ static struct timing since(struct timing start);
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.data = BERTH_SOURCE_DIR "/../shared/data/trace_openb",
+    struct bench bench = {.data = BERTH_SOURCE_DIR "/../shared/data",
                           .leave_usd = 1000,
                           .options = {.threads = 2, .seed = 1, .gap = 0.02},
                           .good = true};
@@ -89,8 +90,10 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (access(bench.data, R_OK) != 0) {
-        printf("no trace at %s (see --data): nothing was measured\n", bench.data);
+    char folder[512];
+    (void)snprintf(folder, sizeof(folder), "%s/trace_openb", bench.data);
+    if (access(folder, R_OK) != 0) {
+        printf("no trace at %s (see --data): nothing was measured\n", folder);
         return 0;
     }
     mip_quiet();
@@ -161,7 +164,7 @@ static int load(struct bench *bench, struct error *err)
 static char *read_whole(const char *folder, const char *name, size_t *ret_bytes)
 {
     char path[512];
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    (void)snprintf(path, sizeof(path), "%s/trace_openb/%s", folder, name);
     FILE *file = fopen(path, "rb");
     char *text = file != NULL ? malloc(FILE_BYTES_MAX) : NULL;
     if (text != NULL) {
