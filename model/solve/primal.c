@@ -18,6 +18,10 @@
 #define SETTLE_CELLS  4e8
 #define SETTLE_MOVES  8000
 #define IDLE_MOST     80
+/* The same where moves are read from lists: rounds of all descents, and of each. */
+#define LISTED_SETTLES_MOST 800
+#define LISTED_IDLE_MOST    50
+#define DESCENTS            8
 /* Parts of a site below which annealing is worth its time. */
 #define FEW_PARTS 100
 #define FEW_LOOSE 20 /* the same without links, where sites are closed by all cheap sets */
@@ -50,7 +54,8 @@ struct search {
     int *trial;
     int64_t *load;
     int64_t spoke_us;
-    struct primal_result best;
+    struct primal_result best; /* of the descent at hand */
+    struct primal_result kept; /* of those before it */
 };
 
 struct loose_task {
@@ -71,10 +76,13 @@ static int search_rounds(struct search *search);
 static int search_all_loose(struct search *search);
 static int search_loose(struct search *search, int *base, double sets);
 static void run_loose(void *context, int block, int worker);
+static int settle_rounds(struct search *search, int *round, int rounds, int idle_most);
+static int descend_again(struct search *search, int rounds);
+static void keep_better(struct search *search);
 static int settle_round(struct search *search, int round, int idle);
 static void run_settle(void *context, int block, int worker);
 static int anneal_round(struct search *search, int harsh);
-static int swap_round(struct search *search);
+static int swap_round(struct search *search, int descent);
 static void run_swaps(void *context, int block, int worker);
 static void run_chain(void *context, int block, int worker);
 static bool keeps_all(struct search *search, const int *choice);
@@ -185,14 +193,16 @@ static int search_rounds(struct search *search)
     }
     double cells = (double)grid->parts * (double)grid->sites;
     double budget = primal->options->moves_max * grid->parts;
-    int rounds = (int)fmin(SETTLES_MOST, fmax(SETTLES_LEAST, SETTLE_CELLS / (cells + 1)));
+    bool listed = primal->columns.apps > 0;
+    int most = listed ? LISTED_SETTLES_MOST : SETTLES_MOST;
+    int rounds = (int)fmin(most, fmax(SETTLES_LEAST, SETTLE_CELLS / (cells + 1)));
     if (budget > 0) {
         rounds = (int)fmin(rounds, budget / (SETTLE_MOVES * grid->sites));
     }
     int rc = settle_round(search, 0, 0);
     bool few = grid->parts / grid->sites < FEW_PARTS;
     if (primal->columns.apps > 0 && (few || !search->best.found) && rc == 0 && !is_done(search)) {
-        rc = swap_round(search);
+        rc = swap_round(search, 0);
     }
     if (!search->best.found) {
         primal->columns.apps = 0; /* the prices say too little: nothing near them fits */
@@ -203,14 +213,72 @@ static int search_rounds(struct search *search)
             rc = anneal_round(search, harsh);
         }
     }
-    int idle = 0;
-    for (int i = 1; i <= rounds && idle < IDLE_MOST && rc == 0 && !is_done(search); i++) {
+    if (primal->columns.apps > 0) {
+        return rc == 0 ? descend_again(search, rounds) : rc;
+    }
+    int round = 1;
+    return rc == 0 ? settle_rounds(search, &round, rounds, IDLE_MOST) : rc;
+}
+
+/* Goes on around the best until nothing has been won for a while. */
+static int settle_rounds(struct search *search, int *round, int rounds, int idle_most)
+{
+    const struct grid *grid = search->primal->grid;
+    int rc = 0;
+    for (int idle = 0;
+         *round <= rounds && idle < idle_most && rc == 0 && search->best.found && !is_done(search);
+         ++*round) {
         int64_t before = search->best.cost;
         memcpy(search->base, search->best.choice, (size_t)grid->parts * sizeof(int));
-        rc = search->best.found ? settle_round(search, i, idle) : 0;
+        rc = settle_round(search, *round, idle);
         idle = search->best.cost < before ? 0 : idle + 1;
     }
     return rc;
+}
+
+/* Where a round costs little, others are begun from the cheapest cells, in other orders: where one
+ * descent ends is chance. */
+static int descend_again(struct search *search, int rounds)
+{
+    struct primal *primal = search->primal;
+    const struct grid *grid = primal->grid;
+    int *spare = arena_alloc_raw(primal->arena, ((size_t)grid->parts + 1) * sizeof(int));
+    if (spare == NULL) {
+        return primal_no_memory(primal);
+    }
+    int round = 1;
+    int rc = settle_rounds(search, &round, rounds, LISTED_IDLE_MOST);
+    for (int i = 1; i < DESCENTS && round <= rounds && rc == 0 && !is_done(search); i++) {
+        search->kept = search->best;
+        search->best =
+            (struct primal_result){.over = INT64_MAX, .choice = spare, .moves = search->kept.moves};
+        arena_reset(primal->work);
+        rc = primal_cheapest(primal, search->base);
+        /* All sites take part in the first round. */
+        rc = rc == 0 ? settle_round(search, round, 4 - round % 4) : rc;
+        round++;
+        if (rc == 0 && grid->parts / grid->sites < FEW_PARTS && !is_done(search)) {
+            rc = swap_round(search, i);
+        }
+        rc = rc == 0 ? settle_rounds(search, &round, rounds, LISTED_IDLE_MOST) : rc;
+        keep_better(search);
+        spare = search->kept.choice;
+    }
+    return rc;
+}
+
+/* The better of this descent and the ones before, which wins ties, is the best. */
+static void keep_better(struct search *search)
+{
+    struct primal_result *best = &search->best;
+    struct primal_result *kept = &search->kept;
+    if (best->over > kept->over || (best->over == kept->over && best->cost >= kept->cost)) {
+        struct primal_result worse = *best;
+        *best = *kept;
+        best->moves = worse.moves;
+        *kept = worse;
+    }
+    kept->found = false;
 }
 
 /* From the cheapest cells; where a start is better than what comes of those, from there as well.
@@ -408,7 +476,7 @@ static int anneal_round(struct search *search, int harsh)
 }
 
 /* The same over whole apps. */
-static int swap_round(struct search *search)
+static int swap_round(struct search *search, int descent)
 {
     struct primal *primal = search->primal;
     struct primal_core core;
@@ -424,8 +492,8 @@ static int swap_round(struct search *search)
     struct primal_swaps *swaps[CHAINS];
     for (int i = 0; i < CHAINS && rc == 0; i++) {
         struct primal_chain_options options = {
-            .seed = primal->options->seed + (uint64_t)i,
-            .trials = trials / CHAINS,
+            .seed = primal->options->seed + (uint64_t)(descent * CHAINS + i),
+            .trials = trials / CHAINS / DESCENTS,
             .hot = HOT,
             .cold = COLD,
             .harsh = 1,
@@ -490,7 +558,8 @@ static bool is_done(struct search *search)
 {
     struct primal *primal = search->primal;
     const struct primal_result *best = &search->best;
-    tell_progress(search, best->found ? (double)best->cost : INFINITY);
+    double cost = best->found ? (double)best->cost : INFINITY;
+    tell_progress(search, search->kept.found ? fmin(cost, (double)search->kept.cost) : cost);
     return atomic_load(&primal->stop) || (best->found && (double)best->cost <= good_cost(primal));
 }
 
