@@ -18,8 +18,9 @@
 #define ALTS_SITE    100
 #define ALTS_TRIES   30
 #define TRIALS_USUAL 30000
-#define REFITS       4 /* times that fitting is tried, each with more trials than the last, and hotter \
-                        */
+#define REFITS                                                                        \
+    4 /* times that fitting is tried, each with more trials than the last, and hotter \
+       */
 #define TRIALS_GROW   2
 #define HOT           30.0 /* changes per site open at first, and at last; each time HOTTER */
 #define COLD          2.0
