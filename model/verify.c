@@ -348,7 +348,7 @@ static bool widen(struct verifier *verifier, const struct problem_use *use, int 
         return true;
     }
     for (size_t cell = 0; cell < cells; cell++) {
-        const struct problem_use *slot = use == NULL ? NULL : use + cell * slots;
+        const struct problem_use *slot = use + cell * slots;
         for (size_t k = 0; k < slots; k++) {
             if (slot[k].meter >= 0) {
                 sum[slot[k].meter] += (double)slot[k].bytes;
