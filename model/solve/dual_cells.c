@@ -37,7 +37,7 @@ static bool tell(void *context, double bound, double best);
 static bool judge(struct cells *cells);
 static int keep_best(struct cells *cells, int count);
 static int shrink(const struct cells *cells, struct arena *arena, struct grid *grid,
-                  struct error *err);
+                  int **ret_cell_of, struct error *err);
 static int climb(struct cells *cells, const struct grid *few, struct error *err);
 
 bool dual_cells_pay(const struct dual *dual)
@@ -86,7 +86,8 @@ int dual_cells_climb(struct dual *dual, const struct dual_options *options,
         struct arena arena;
         struct grid few = *grid;
         arena_init(&arena, dual->work.bytes_max - dual->work.bytes_used);
-        rc = shrink(&cells, &arena, &few, err);
+        int *cell_of;
+        rc = shrink(&cells, &arena, &few, &cell_of, err);
         rc = rc == 0 ? climb(&cells, &few, err) : rc;
         arena_done(&arena);
     }
@@ -377,7 +378,7 @@ static int keep_best(struct cells *cells, int count)
 
 /* The grid of the cells that are kept. */
 static int shrink(const struct cells *cells, struct arena *arena, struct grid *grid,
-                  struct error *err)
+                  int **ret_cell_of, struct error *err)
 {
     const struct grid *whole = cells->dual->grid;
     size_t resources = (size_t)whole->resources;
@@ -387,10 +388,11 @@ static int shrink(const struct cells *cells, struct arena *arena, struct grid *g
     }
     size_t *first = arena_array(arena, (size_t)whole->parts + 1, sizeof(size_t));
     uint16_t *site = arena_array(arena, count + 1, sizeof(uint16_t));
+    int *cell_of = arena_array(arena, count + 1, sizeof(int));
     uint32_t *cost = arena_array(arena, count + 1, sizeof(uint32_t));
     size_t own = whole->cell_demand != NULL ? count * resources + 1 : 1;
     int32_t *demand = arena_array(arena, own, sizeof(int32_t));
-    if (first == NULL || site == NULL || cost == NULL || demand == NULL) {
+    if (first == NULL || site == NULL || cost == NULL || demand == NULL || cell_of == NULL) {
         return dual_no_memory(err);
     }
     size_t to = 0;
@@ -400,6 +402,7 @@ static int shrink(const struct cells *cells, struct arena *arena, struct grid *g
             if (!cells->kept[grid_first(whole, part) + (size_t)c]) {
                 continue;
             }
+            cell_of[to] = c;
             site[to] = (uint16_t)grid_site(whole, part, c);
             cost[to] = grid_cost_raw(whole, part, c);
             for (size_t r = 0; whole->cell_demand != NULL && r < resources; r++) {
@@ -414,7 +417,30 @@ static int shrink(const struct cells *cells, struct arena *arena, struct grid *g
     grid->cost = cost;
     grid->cell_demand = whole->cell_demand != NULL ? demand : NULL;
     grid->current = NULL;
+    *ret_cell_of = cell_of;
     return 0;
+}
+
+bool dual_cells_few(struct dual *dual, const double *price, int count, struct arena *arena,
+                    struct grid *ret_few, int **ret_cell_of)
+{
+    size_t all = grid_first(dual->grid, dual->grid->parts);
+    struct dual_result none = {.bound = INFINITY};
+    struct cells cells = {.dual = dual, .result = &none};
+    cells.near_cost = arena_array(arena, all, sizeof(double));
+    cells.kept = arena_array(arena, all, sizeof(bool));
+    cells.choice = arena_array(arena, (size_t)dual->grid->parts + 1, sizeof(int));
+    cells.price = arena_copy(arena, price, dual->rows * sizeof(double));
+    if (cells.near_cost == NULL || cells.kept == NULL || cells.choice == NULL ||
+        cells.price == NULL || !judge(&cells)) {
+        return false;
+    }
+    (void)keep_best(&cells, count);
+    struct error err = {0};
+    struct grid few = *dual->grid;
+    bool done = shrink(&cells, arena, &few, ret_cell_of, &err) == 0;
+    *ret_few = few;
+    return done;
 }
 
 /* The best prices of the smaller grid, from where they are. */

@@ -19,6 +19,12 @@ bool dual_cells_pay(const struct dual *dual);
 int dual_cells_climb(struct dual *dual, const struct dual_options *options,
                      struct dual_result *result, struct error *err) WARN_UNUSED;
 
+/* The grid of the `count` cells of each linked part that come nearest to an app's best at prices
+ * [row], and ret_cell_of[its cell], which it is in the whole grid. False: no memory, or some app
+ * has no assignment. */
+bool dual_cells_few(struct dual *dual, const double *price, int count, struct arena *arena,
+                    struct grid *ret_few, int **ret_cell_of) WARN_UNUSED;
+
 /* After dual_app_choose: lowers near_cost[cell of the grid] to by how much the app's best
  * assignment that was found with the cell is dearer than its best of all. */
 void dual_cells_keep(struct dual_app_run *run, double *near_cost);

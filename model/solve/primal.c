@@ -56,6 +56,7 @@ struct search {
     int64_t spoke_us;
     struct primal_result best; /* of the descent at hand */
     struct primal_result kept; /* of those before it */
+    bool fitted;               /* whole apps were annealed: single moves find little after that */
 };
 
 struct loose_task {
@@ -185,11 +186,15 @@ static int search_rounds(struct search *search)
 {
     struct primal *primal = search->primal;
     const struct grid *grid = primal->grid;
-    if (!primal->dual->possible || is_done(search)) {
+    if (!primal->dual->possible || search->fitted || is_done(search)) {
         return 0;
     }
     if (grid->links == 0) {
         return search_all_loose(search);
+    }
+    int rc = prepare_columns(primal);
+    if (rc < 0) {
+        return rc;
     }
     double cells = (double)grid->parts * (double)grid->sites;
     double budget = primal->options->moves_max * grid->parts;
@@ -199,7 +204,7 @@ static int search_rounds(struct search *search)
     if (budget > 0) {
         rounds = (int)fmin(rounds, budget / (SETTLE_MOVES * grid->sites));
     }
-    int rc = settle_round(search, 0, 0);
+    rc = settle_round(search, 0, 0);
     bool few = grid->parts / grid->sites < FEW_PARTS;
     if (primal->columns.apps > 0 && (few || !search->best.found) && rc == 0 && !is_done(search)) {
         rc = swap_round(search, 0);
@@ -428,6 +433,10 @@ static int search_begin(struct search *search)
         return 0;
     }
     int rc = primal_cheapest(primal, search->base);
+    if (rc == 0) {
+        consider(search, search->base);
+        rc = is_done(search) ? 0 : primal_apps_fit(primal, search->base, &search->fitted);
+    }
     if (rc == 0) {
         consider(search, search->base);
     }
@@ -659,8 +668,7 @@ static int prepare(struct primal *primal)
         }
     }
     primal->unit = units / ((double)resources * (double)grid->parts + 1) + 1;
-    int rc = prepare_apps(primal);
-    return rc == 0 && grid->links > 0 && primal->dual->possible ? prepare_columns(primal) : rc;
+    return prepare_apps(primal);
 }
 
 /* Prices stay: what each app may as well do is listed once. */

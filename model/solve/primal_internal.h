@@ -98,6 +98,9 @@ struct primal_core {
 int primal_no_memory(const struct primal *primal);
 /* Fills choice[] with the cheapest cells at the dual's prices, app by app. */
 int primal_cheapest(struct primal *primal, int *choice) WARN_UNUSED;
+/* Where apps are dear to add up (dual_cells.h): anneals by placing whole apps one after the other.
+ * *ret_done: choice[] is the best that was found and keeps all; else it is left. */
+int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done) WARN_UNUSED;
 /* The core around `choice` of about `moves` moves. */
 int primal_core_build(struct primal *primal, int *choice, int moves,
                       struct primal_core *ret_core) WARN_UNUSED;

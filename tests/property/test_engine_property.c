@@ -487,6 +487,41 @@ static void scenarios_on_one_thread_or_two(void **state)
     arena_reset(&arena);
 }
 
+/* Apps with cycles at so many sites that whole apps are placed one after the other: what is found
+ * keeps all, is above what is proven, and is the same on one thread or two. */
+static void wide_apps_are_placed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct grid_shape shape = {.seed = seed,
+                                   .parts = 120,
+                                   .sites = 40,
+                                   .resources = 2,
+                                   .app_parts = 5,
+                                   .chord_percent = 60,
+                                   .capacity_percent = 180,
+                                   .closed_percent = (int)seed * 5};
+        struct grid grid;
+        struct engine_result result[2];
+        struct error err = {0};
+        assert_true(grid_gen(&shape, &arena, &grid));
+        for (int i = 0; i < 2; i++) {
+            struct engine_options options = {
+                .threads = 1 + i, .seed = seed, .gap = 1e-4, .moves_max = 10, .work_max = 1};
+            assert_int_equal(engine_solve(&grid, &options, &arena, &result[i], &err), 0);
+            assert_true(result[i].status == SOLVE_FEASIBLE || result[i].status == SOLVE_OPTIMAL);
+            int64_t *load = arena_array(&arena, (size_t)grid.sites * 2, sizeof(int64_t));
+            grid_load_of(&grid, result[i].choice, load);
+            assert_int_equal(grid_broken(&grid, load, result[i].choice), 0);
+            assert_true(grid_cost_of(&grid, result[i].choice) == result[i].cost);
+            assert_true(result[i].bound <= (double)result[i].cost);
+        }
+        assert_true(result[0].bound == result[1].bound);
+        assert_memory_equal(result[0].choice, result[1].choice, (size_t)grid.parts * sizeof(int));
+        arena_reset(&arena);
+    }
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -509,6 +544,7 @@ int main(void)
         cmocka_unit_test(no_numbers),
         cmocka_unit_test(ten_thousand_sites),
         cmocka_unit_test(links_said_twice),
+        cmocka_unit_test(wide_apps_are_placed),
         cmocka_unit_test(scenarios_against_brute),
         cmocka_unit_test(small_change_few_moves),
         cmocka_unit_test(scenarios_on_one_thread_or_two),

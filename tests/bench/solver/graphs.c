@@ -10,9 +10,8 @@
 
 #define HOURS   730
 #define SECONDS INT64_C(2628000)
-#define WAIT_NUSD_US                                                            \
-    10 /* of a thousand calls that wait a microsecond: 10 dollars per million s \
-        */
+/* A thousand calls that wait a microsecond cost this at a world's default weight of latency. */
+#define WAIT_NUSD_US   1
 #define KEPT_PERCENT   85
 #define RESIDE_PERCENT 30
 #define LOAD_LEAST     0.5 /* of what was measured; at most so many times doubled: */
