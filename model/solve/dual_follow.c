@@ -8,8 +8,9 @@
 /* The temperature at which the curvature is measured: that of differences that a change of prices
  * by some per cent makes. */
 #define HEAT      0.05
-#define STEPS_MAX 16
+#define STEPS_MAX 24
 #define IDLE_MAX  3    /* steps without a better bound */
+#define NEAR      1e-3 /* of the bound: a step that promises more is only too long */
 #define HELD_BACK 3    /* times the curvature, after one of them */
 #define TAUGHT    1e-2 /* cosine of a step and the loads' answer: less says little */
 
@@ -196,6 +197,7 @@ void dual_follow_run(struct dual_follow *follow, const struct grid *grid, double
     }
     bool possible = evaluate(follow, best);
     int idle = 0;
+    double held = 1;
     for (int step = 0; possible && dual->n > 0 && step < STEPS_MAX && idle < IDLE_MAX; step++) {
         struct dual_point point = {.load = best->above, .curve = follow->curve, .dense = true};
         memcpy(newton->price, best->scaled, dual->n * sizeof(double));
@@ -208,10 +210,13 @@ void dual_follow_run(struct dual_follow *follow, const struct grid *grid, double
         possible = evaluate(follow, next);
         learn(follow, best, next);
         double gain = next->bound - best->bound;
-        idle = gain > gap / 4 * fabs(best->bound) ? 0 : idle + 1;
-        if (gain <= 0) { /* tried again from there, with what was learnt, and not as far */
+        bool near = promised <= NEAR * fabs(best->bound);
+        idle = gain > gap / 4 * fabs(best->bound) ? 0 : idle + near;
+        if (gain <= 0) {
+            /* Tried again from there, not as far; what such a long step taught is forgotten. */
+            held *= HELD_BACK;
             for (size_t k = 0; k < dual->n * dual->n; k++) {
-                follow->curve[k] *= HELD_BACK;
+                follow->curve[k] = near ? follow->curve[k] * HELD_BACK : follow->known[k] * held;
             }
         } else {
             struct at *was = best;

@@ -10,19 +10,17 @@
 #include "model/solve/dual_follow.h"
 #include "model/solve/refit.h"
 
-#define WORKERS_MAX  64
-#define GAP_USUAL    5e-4
-#define POOR         10 /* gaps */
-#define BYTES_MAX    ((size_t)8 << 30)
-#define ALTS_MIN     1000 /* alternatives wanted, at least and per site */
-#define ALTS_SITE    100
-#define ALTS_TRIES   30
-#define TRIALS_USUAL 30000
-#define REFITS                                                                        \
-    4 /* times that fitting is tried, each with more trials than the last, and hotter \
-       */
+#define WORKERS_MAX   64
+#define GAP_USUAL     5e-4
+#define POOR          10 /* gaps */
+#define BYTES_MAX     ((size_t)8 << 30)
+#define ALTS_MIN      1000 /* alternatives wanted, at least and per site */
+#define ALTS_SITE     100
+#define ALTS_TRIES    30
+#define TRIALS_USUAL  30000
+#define REFITS        6 /* tries, each with more trials than the last, and hotter */
 #define TRIALS_GROW   2
-#define HOT           30.0 /* changes per site open at first, and at last; each time HOTTER */
+#define HOT           30.0 /* changes per site open at first, and at last */
 #define COLD          2.0
 #define HOTTER        2.0
 #define PRICES_SHARE  0.01 /* of the gap may be left in the prices, */
