@@ -7,34 +7,28 @@
 static const struct {
     const char *name;
     const char *program;
-    const char *data;  /* what it reads below the folder of public instances; NULL: nothing */
-    const char *given; /* what its --data is given of that */
+    const char *data; /* what it reads below the folder of public instances; NULL: nothing */
 } programs[] = {
-    {"whatif", "bench_whatif", NULL, NULL},
-    {"graphs", "bench_graphs", "microservices", ""},
-    {"openb", "bench_openb", "trace_openb", "trace_openb"},
+    {"whatif", "bench_whatif", NULL},
+    {"graphs", "bench_graphs", "microservices"},
+    {"openb", "bench_openb", "trace_openb"},
 };
-
-#define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
 void cases_programs(struct row_list *list, const struct row_options *options)
 {
-    static char folders[PROGRAMS][LIMIT_PATH_BYTES]; /* as long as the cases that point there */
-    for (size_t i = 0; i < PROGRAMS; i++) {
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
         struct row_case it = {.program = programs[i].program};
         char data[LIMIT_PATH_BYTES];
         str_format(it.set, sizeof(it.set), "%s", programs[i].name);
         str_format(it.name, sizeof(it.name), "%s", programs[i].name);
         if (programs[i].data != NULL) {
             str_format(data, sizeof(data), "%.900s/%s", options->data, programs[i].data);
-            str_format(folders[i], sizeof(folders[i]), "%.900s/%s", options->data,
-                       programs[i].given);
             if (access(data, R_OK) != 0) {
                 fprintf(stderr, "no %s: %s is left out\n", data, programs[i].name);
                 continue;
             }
             it.arguments[0] = "--data";
-            it.arguments[1] = folders[i];
+            it.arguments[1] = options->data;
         }
         row_add(list, &it);
     }
