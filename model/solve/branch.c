@@ -7,6 +7,11 @@
 
 #define ROOT_PASSES 400
 #define NODE_PASSES 3
+#define HIGH_PASSES 20 /* near the root, where a node has most below it */
+#define HIGH_DEPTH  6
+/* Additions of the search before the tree, and its share of all. */
+#define WALK_WORK  INT64_C(50000000)
+#define WALK_SHARE 10
 
 struct search_state {
     struct net net;
@@ -21,6 +26,7 @@ struct search_state {
 
 static int prepare(struct search_state *state, struct error *err);
 static void take(struct search_state *state, const int *choice);
+static void walk(struct search_state *state);
 static void set_limit(struct search_state *state);
 static int64_t bound_of(const struct net *net, int64_t constant);
 static bool dive(struct search_state *state, int depth);
@@ -40,6 +46,9 @@ int branch_solve(const struct grid *grid, const struct branch_options *options, 
     }
     if (options->start != NULL) {
         take(&state, options->start);
+    }
+    if (state.result.found) {
+        walk(&state);
     }
     struct net_level *root = net_level(&state.net, 0);
     bool possible = net_tighten(&state.net, root, ROOT_PASSES);
@@ -104,6 +113,19 @@ static void take(struct search_state *state, const int *choice)
     }
 }
 
+/* A tree is smaller the better what is known before it. */
+static void walk(struct search_state *state)
+{
+    struct net *net = &state->net;
+    int64_t most = state->options->work_max > 0 ? state->options->work_max / WALK_SHARE : WALK_WORK;
+    int *choice =
+        arena_copy(net->arena, state->result.choice, ((size_t)net->parts + 1) * sizeof(int));
+    if (choice != NULL) {
+        net_walk(net, most < WALK_WORK ? most : WALK_WORK, choice);
+        take(state, choice);
+    }
+}
+
 /* Only what costs a whole step less is of use. What prices of capacity add is at most as much as
  * they take off, so the limit holds for the tables as they are. */
 static void set_limit(struct search_state *state)
@@ -164,7 +186,8 @@ static bool dive(struct search_state *state, int depth)
             i + 1 < count ? level->constant + own[state->order[depth][i + 1]] : INT64_MAX;
         net_copy(net, below, level);
         if (net_fold(net, below, part, cell) && below->constant < net->limit &&
-            net_tighten(net, below, NODE_PASSES) && !dive(state, depth + 1)) {
+            net_tighten(net, below, depth < HIGH_DEPTH ? HIGH_PASSES : NODE_PASSES) &&
+            !dive(state, depth + 1)) {
             return false;
         }
         if (state->stopped) {

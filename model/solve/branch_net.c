@@ -3,8 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Entries of a level's tables with which every pair of parts gets one. */
+#define LIFT_COSTS 40000.0
+
 static int no_room(struct error *err);
 static int lay_out(struct net *net, struct error *err);
+static bool wants_lifts(const struct grid *grid);
+static bool lay_pairs(struct net *net);
 static int fill(struct net *net, const double *price, struct error *err);
 static int fill_part(struct net *net, const double *price, int part, struct net_level *root,
                      struct error *err);
@@ -45,6 +50,8 @@ static int lay_out(struct net *net, struct error *err)
     net->cells = arena_array(net->arena, parts, sizeof(int));
     net->own = arena_array(net->arena, parts, sizeof(size_t));
     net->first = arena_array(net->arena, parts + 1, sizeof(int));
+    net->lifts = wants_lifts(grid);
+    net->edges = net->lifts ? net->parts * (net->parts - 1) / 2 : grid->links;
     net->edge = arena_array(net->arena, (size_t)net->edges + 1, sizeof(*net->edge));
     net->around = arena_array(net->arena, 2 * (size_t)net->edges + 1, sizeof(int));
     net->levels = arena_array(net->arena, parts, sizeof(*net->levels));
@@ -59,12 +66,18 @@ static int lay_out(struct net *net, struct error *err)
         net->costs += (size_t)net->cells[part];
         most = (size_t)net->cells[part] > most ? (size_t)net->cells[part] : most;
     }
+    for (int i = 0; i < grid->links; i++) {
+        net->edge[i] = (struct net_edge){.a = grid->link[i].a, .b = grid->link[i].b};
+    }
+    if (net->lifts && !lay_pairs(net)) {
+        return no_room(err);
+    }
     for (int i = 0; i < net->edges; i++) {
-        const struct grid_link *link = &grid->link[i];
-        net->edge[i] = (struct net_edge){.a = link->a, .b = link->b, .at = net->costs};
-        net->costs += (size_t)net->cells[link->a] * (size_t)net->cells[link->b];
-        net->first[link->a + 2]++;
-        net->first[link->b + 2]++;
+        struct net_edge *edge = &net->edge[i];
+        edge->at = net->costs;
+        net->costs += (size_t)net->cells[edge->a] * (size_t)net->cells[edge->b];
+        net->first[edge->a + 2]++;
+        net->first[edge->b + 2]++;
     }
     for (int part = 2; part <= net->parts + 1; part++) {
         net->first[part] += net->first[part - 1];
@@ -74,9 +87,49 @@ static int lay_out(struct net *net, struct error *err)
         net->around[net->first[net->edge[i].b + 1]++] = i;
     }
     net->least = arena_array(net->arena, most, sizeof(int64_t));
+    net->item = arena_array(net->arena, parts, sizeof(*net->item));
     net->level_bytes =
         (net->costs + (size_t)net->rows) * sizeof(int64_t) + ((size_t)net->parts + 1) * sizeof(int);
-    return net->least == NULL || net_level(net, 0) == NULL ? no_room(err) : 0;
+    bool done = net->least != NULL && net->item != NULL && net_level(net, 0) != NULL;
+    return done ? 0 : no_room(err);
+}
+
+/* Few enough parts that every pair may have a table, at each level of the tree. */
+static bool wants_lifts(const struct grid *grid)
+{
+    bool limited = false;
+    for (int row = 0; row < grid->sites * grid->resources; row++) {
+        limited = limited || grid->capacity[row] != INT64_MAX;
+    }
+    double cells = 0;
+    for (int part = 0; part < grid->parts; part++) {
+        cells += grid_cells(grid, part);
+    }
+    return limited && cells * cells / 2 <= LIFT_COSTS;
+}
+
+/* The pairs without a link follow the grid's links. */
+static bool lay_pairs(struct net *net)
+{
+    const struct grid *grid = net->grid;
+    size_t parts = (size_t)net->parts;
+    bool *linked = arena_array(net->arena, parts * parts + 1, sizeof(bool));
+    if (linked == NULL) {
+        return false;
+    }
+    for (int i = 0; i < grid->links; i++) {
+        linked[(size_t)grid->link[i].a * parts + (size_t)grid->link[i].b] = true;
+        linked[(size_t)grid->link[i].b * parts + (size_t)grid->link[i].a] = true;
+    }
+    int edges = grid->links;
+    for (int a = 0; a < net->parts; a++) {
+        for (int b = a + 1; b < net->parts; b++) {
+            if (!linked[(size_t)a * parts + (size_t)b]) {
+                net->edge[edges++] = (struct net_edge){.a = a, .b = b};
+            }
+        }
+    }
+    return true;
 }
 
 struct net_level *net_level(struct net *net, int depth)
@@ -132,7 +185,7 @@ static void find_step(struct net *net)
         }
         net->base += first;
     }
-    for (int i = 0; i < net->edges; i++) {
+    for (int i = 0; i < grid->links; i++) {
         const struct grid_link *link = &grid->link[i];
         uint32_t first = GRID_CLOSED;
         for (int a = 0; a < net->cells[link->a]; a++) {
@@ -168,8 +221,8 @@ static int fill(struct net *net, const double *price, struct error *err)
     for (int part = 0; rc == 0 && part < net->parts; part++) {
         rc = fill_part(net, price, part, root, err);
     }
-    for (int i = 0; rc == 0 && i < net->edges; i++) {
-        fill_edge(net, i, root);
+    for (int i = 0; rc == 0 && i < grid->links; i++) {
+        fill_edge(net, i, root); /* those of other pairs are 0 */
     }
     return rc;
 }
@@ -251,6 +304,10 @@ bool net_tighten(struct net *net, struct net_level *level, int passes)
             if (!close_cells(net, level, part)) {
                 return false;
             }
+            if (net->lifts && level->open[part] > 1 &&
+                (!net_lift(net, level, part, forward) || !close_cells(net, level, part))) {
+                return false;
+            }
             closed = closed || (level->open[part] != open && open != 0);
             if (level->open[part] > 1) {
                 spread(net, level, part, forward);
@@ -269,7 +326,7 @@ bool net_tighten(struct net *net, struct net_level *level, int passes)
             }
         }
     }
-    return level->constant < net->limit;
+    return (!net->lifts || net_lift_rows(net, level)) && level->constant < net->limit;
 }
 
 /* Takes from every link of a part what each of its cells pays there at least, and from its own

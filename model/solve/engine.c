@@ -17,6 +17,8 @@
 #define GLPK_CELLS   6000
 /* Sites up to which a placement by counts is searched further unless that is asked for. */
 #define COUNTED_SITES 400
+/* Entries per part that the search looks at before GLPK is asked: a tenth of a second or so. */
+#define QUICK_MOVES 100000
 
 struct engine {
     const struct grid *grid;
@@ -34,7 +36,9 @@ static int part_too_large(const struct grid *grid);
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err);
 static int take_counted(struct engine *engine, struct dual_result *dual, bool *ret_done,
                         struct error *err);
-static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err);
+static int search_cheap(struct engine *engine, const struct dual_result *dual, double moves_max,
+                        struct error *err);
+static double quick_moves(const struct engine *engine);
 static int settle(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
@@ -71,11 +75,20 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     }
     rc = take_prices(&engine, &dual, err);
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
-        rc = search_cheap(&engine, &dual, err);
+        rc = search_cheap(&engine, &dual, quick_moves(&engine), err);
     }
     if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
         goes_on(&engine)) {
         rc = settle(&engine, err);
+    }
+    /* What could not be proven at once is searched at length, and tried again if that helped. */
+    int64_t before = engine.found ? engine.result.cost : INT64_MAX;
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
+        quick_moves(&engine) != options->moves_max) {
+        rc = search_cheap(&engine, &dual, options->moves_max, err);
+        if (rc == 0 && engine.found && engine.result.cost < before && !good_enough(&engine)) {
+            rc = settle(&engine, err);
+        }
     }
     if (rc == 0) {
         finish(&engine);
@@ -182,7 +195,18 @@ static int take_counted(struct engine *engine, struct dual_result *dual, bool *r
     return rc;
 }
 
-static int search_cheap(struct engine *engine, const struct dual_result *dual, struct error *err)
+/* Loose parts that GLPK may prove soon are not searched at length before. */
+static double quick_moves(const struct engine *engine)
+{
+    const struct grid *grid = engine->grid;
+    double moves = engine->options->moves_max;
+    double cells = (double)grid->parts * (double)grid->sites;
+    bool quick = grid->links == 0 && cells <= GLPK_CELLS;
+    return quick && (moves == 0 || moves > QUICK_MOVES) ? QUICK_MOVES : moves;
+}
+
+static int search_cheap(struct engine *engine, const struct dual_result *dual, double moves_max,
+                        struct error *err)
 {
     const struct engine_options *options = engine->options;
     bool asked = options->moves_max > 0 || engine->grid->sites <= COUNTED_SITES;
@@ -191,7 +215,7 @@ static int search_cheap(struct engine *engine, const struct dual_result *dual, s
     }
     struct primal_options given = {.threads = options->threads,
                                    .seed = options->seed,
-                                   .moves_max = options->moves_max,
+                                   .moves_max = moves_max,
                                    .gap = options->gap,
                                    .start = engine->found ? engine->result.choice : options->start,
                                    .progress = options->progress,

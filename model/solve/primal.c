@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/solve/primal_eject.h"
 #include "model/solve/primal_loose.h"
 
 /* Always as many chains, on however many threads. */
@@ -45,6 +46,10 @@
 #define LOOSE_IDLE          4
 #define LOOSE_PATIENCE      5e6
 #define LOOSE_PATIENCE_SITE 2e5
+/* Entries that ejection chains look at, and how often the two searches meet meanwhile. */
+#define EJECT_WORK  4e9
+#define EJECT_MEETS 40
+#define EJECT_IDLE  20
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
 #define PROVEN_GAP 1e-9
 
@@ -85,6 +90,8 @@ static void run_settle(void *context, int block, int worker);
 static int anneal_round(struct search *search, int harsh);
 static int swap_round(struct search *search, int descent);
 static void run_swaps(void *context, int block, int worker);
+static bool ejects(const struct grid *grid);
+static int eject_round(struct search *search);
 static void run_chain(void *context, int block, int worker);
 static bool keeps_all(struct search *search, const int *choice);
 static void consider(struct search *search, const int *choice);
@@ -188,6 +195,10 @@ static int search_rounds(struct search *search)
     const struct grid *grid = primal->grid;
     if (!primal->dual->possible || search->fitted || is_done(search)) {
         return 0;
+    }
+    if (ejects(grid)) {
+        int rc = settle_round(search, 0, 0);
+        return rc == 0 && !is_done(search) ? eject_round(search) : rc;
     }
     if (grid->links == 0) {
         return search_all_loose(search);
@@ -528,6 +539,42 @@ static void run_swaps(void *context, int block, int worker)
     primal_swaps_run(swaps[block], worker == 0);
 }
 
+/* Loose parts that need more at one site than at another, and few enough of them to look at all
+ * again and again. */
+static bool ejects(const struct grid *grid)
+{
+    size_t cells = grid->parts == 0 ? 0
+                                    : grid_first(grid, grid->parts - 1) +
+                                          (size_t)grid_cells(grid, grid->parts - 1);
+    return grid->links == 0 && grid->cell_demand != NULL && grid->sites > 1 && cells > 0 &&
+           cells <= EJECT_CELLS && (double)grid->parts * (double)grid->sites <= EJECT_CELLS;
+}
+
+static int eject_round(struct search *search)
+{
+    struct primal *primal = search->primal;
+    double budget = primal->options->moves_max * primal->grid->parts;
+    budget = budget > 0 ? budget : EJECT_WORK;
+    arena_reset(primal->work);
+    const int *start = search->best.over < INT64_MAX ? search->best.choice : search->base;
+    struct eject *eject;
+    int rc =
+        eject_create(primal, start, search->best.found ? search->best.cost : INT64_MAX, &eject);
+    int idle = 0;
+    for (int i = 0; rc == 0 && i < EJECT_MEETS && idle < EJECT_IDLE && !is_done(search); i++) {
+        int64_t before = search->best.cost;
+        bool found = search->best.found;
+        eject_run(eject, budget / EJECT_MEETS, good_cost(primal));
+        const int *choice = eject_choice(eject);
+        if (choice != NULL) {
+            consider(search, choice);
+        }
+        idle = !found || search->best.cost < before ? 0 : idle + 1;
+    }
+    search->best.moves += rc == 0 ? eject_work(eject) : 0;
+    return rc;
+}
+
 static void run_chain(void *context, int block, int worker)
 {
     struct primal_chain **chains = context;
@@ -560,7 +607,8 @@ static void consider(struct search *search, const int *choice)
 static double good_cost(const struct primal *primal)
 {
     double gap = fmax(primal->options->gap, PROVEN_GAP);
-    return primal->dual->bound + gap * fabs(primal->dual->bound);
+    double bound = primal->dual->bound;
+    return fmax(bound + gap * fabs(bound), ceil(bound)); /* costs are whole numbers */
 }
 
 static bool is_done(struct search *search)

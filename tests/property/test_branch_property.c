@@ -200,6 +200,51 @@ static void a_budget(void **state)
     assert_true(open > 50);
 }
 
+/* Twelve parts that all want to be together at three sites for four each: the prices that hold for
+ * one part's being at a site prove at the root what no message without capacities could. */
+static void room_shared(void **state)
+{
+    (void)state;
+    enum { PARTS = 12, SITES = 3 };
+    struct grid_link link[PARTS * PARTS / 2];
+    uint32_t apart[SITES * SITES];
+    uint32_t cost[PARTS * SITES] = {0};
+    int32_t demand[PARTS];
+    int64_t capacity[SITES];
+    for (int i = 0; i < SITES * SITES; i++) {
+        apart[i] = i % (SITES + 1) != 0;
+    }
+    for (int i = 0; i < SITES; i++) {
+        capacity[i] = 4;
+    }
+    struct grid_table table = {.by_site = true, .rows = SITES, .columns = SITES, .value = apart};
+    struct grid grid = {.parts = PARTS,
+                        .sites = SITES,
+                        .resources = 1,
+                        .cost = cost,
+                        .demand = demand,
+                        .capacity = capacity,
+                        .link = link,
+                        .tables = 1,
+                        .table = &table};
+    for (int a = 0; a < PARTS; a++) {
+        demand[a] = 1;
+        for (int b = 0; b < a; b++) {
+            link[grid.links++] = (struct grid_link){.a = a, .b = b, .scale = 10};
+        }
+    }
+    struct branch_options early = {.work_max = 1};
+    struct branch_result root = solve(&grid, &early);
+    assert_false(root.proven);
+    if (root.bound < 450 || root.bound > 480) {
+        fail_msg("bound %lld", (long long)root.bound);
+    }
+    struct branch_options none = {0};
+    struct branch_result whole = solve(&grid, &none);
+    assert_true(whole.proven && whole.cost == 480);
+    arena_reset(&arena);
+}
+
 /* What is known already is kept, and does not hide what is cheaper. */
 static void a_start(void **state)
 {
@@ -326,6 +371,7 @@ int main(void)
         cmocka_unit_test(by_elimination),
         cmocka_unit_test(limits_of_elimination),
         cmocka_unit_test(a_budget),
+        cmocka_unit_test(room_shared),
         cmocka_unit_test(a_start),
         cmocka_unit_test(cancelled),
         cmocka_unit_test(in_full),

@@ -14,6 +14,7 @@
 #include "model/solve/engine.h"
 #include "model/solve/engine_session.h"
 #include "model/solve/mip.h"
+#include "model/solve/primal.h"
 #include "tests/property/grid_gen.h"
 #include "tests/property/plan_check.h"
 #include "tests/property/problem_gen.h"
@@ -129,6 +130,58 @@ static void one_thread_or_two(void **state)
         assert_true(one.bound <= (double)one.cost && one.gap < 0.05);
         arena_reset(&arena);
     }
+}
+
+/* What a part needs differs from site to site, and the dearer it is the less it needs: the optimum
+ * is found and proven, on one thread or two; the search alone is near it. */
+static void uneven_demands(void **state)
+{
+    (void)state;
+    enum { PARTS = 30, SITES = 4 };
+    int found = 0;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct gen_random random;
+        gen_seed(&random, seed);
+        uint32_t cost[PARTS * SITES];
+        int32_t demand[PARTS * SITES];
+        int64_t capacity[SITES] = {0};
+        for (int i = 0; i < PARTS * SITES; i++) {
+            demand[i] = 1 + (int32_t)gen_below(&random, 100);
+            cost[i] = (uint32_t)(131 - demand[i]) - (uint32_t)gen_below(&random, 21);
+            capacity[i % SITES] += demand[i];
+        }
+        for (int i = 0; i < SITES; i++) {
+            capacity[i] = capacity[i] * 8 / (10 * SITES);
+        }
+        struct grid grid = {.parts = PARTS,
+                            .sites = SITES,
+                            .resources = 1,
+                            .cost = cost,
+                            .cell_demand = demand,
+                            .capacity = capacity};
+        struct engine_options options = {.threads = 1, .seed = seed, .moves_max = 20000};
+        struct engine_result one = solve(&grid, &options);
+        options.threads = 2;
+        struct engine_result two = solve(&grid, &options);
+        assert_true(one.cost == two.cost && one.bound == two.bound);
+        assert_memory_equal(one.choice, two.choice, PARTS * sizeof(int));
+        assert_true(one.bound <= (double)one.cost && one.gap < 0.01);
+        int64_t load[SITES];
+        grid_load_of(&grid, one.choice, load);
+        assert_int_equal(grid_broken(&grid, load, one.choice), 0);
+        struct dual_options prices = {0};
+        struct dual_result dual;
+        struct error err = {0};
+        assert_int_equal(dual_solve(&grid, &prices, &arena, &dual, &err), 0);
+        struct primal_options search = {.seed = seed, .moves_max = 200000};
+        struct primal_result primal;
+        assert_int_equal(primal_solve(&grid, &dual, &search, &arena, &primal, &err), 0);
+        assert_true(primal.found && primal.cost >= one.cost);
+        assert_true((double)primal.cost <= 1.005 * (double)one.cost);
+        found += primal.cost == one.cost;
+        arena_reset(&arena);
+    }
+    assert_true(found >= 3);
 }
 
 static void edges(void **state)
@@ -538,6 +591,7 @@ int main(void)
         cmocka_unit_test(the_optimum),
         cmocka_unit_test(nothing_moves),
         cmocka_unit_test(one_thread_or_two),
+        cmocka_unit_test(uneven_demands),
         cmocka_unit_test(edges),
         cmocka_unit_test(no_room),
         cmocka_unit_test(costs_of_any_size),
