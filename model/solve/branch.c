@@ -12,6 +12,7 @@
 /* Additions of the search before the tree, and its share of all. */
 #define WALK_WORK  INT64_C(50000000)
 #define WALK_SHARE 10
+#define WALK_TIMES 5000 /* at most so often each entry of the tables */
 
 struct search_state {
     struct net net;
@@ -118,6 +119,8 @@ static void walk(struct search_state *state)
 {
     struct net *net = &state->net;
     int64_t most = state->options->work_max > 0 ? state->options->work_max / WALK_SHARE : WALK_WORK;
+    int64_t times = (int64_t)net->costs * WALK_TIMES;
+    most = times < most ? times : most;
     int *choice =
         arena_copy(net->arena, state->result.choice, ((size_t)net->parts + 1) * sizeof(int));
     if (choice != NULL) {

@@ -48,6 +48,7 @@
 #define LOOSE_PATIENCE_SITE 2e5
 /* Entries that ejection chains look at, and how often the two searches meet meanwhile. */
 #define EJECT_WORK  4e9
+#define EJECT_TIMES 2e6 /* at most so often each cell */
 #define EJECT_MEETS 40
 #define EJECT_IDLE  20
 /* A cost this close to the bound, relative, is the optimum for all that doubles can say. */
@@ -554,7 +555,8 @@ static int eject_round(struct search *search)
 {
     struct primal *primal = search->primal;
     double budget = primal->options->moves_max * primal->grid->parts;
-    budget = budget > 0 ? budget : EJECT_WORK;
+    double cells = (double)primal->grid->parts * (double)primal->grid->sites;
+    budget = budget > 0 ? budget : fmin(EJECT_WORK, EJECT_TIMES * cells);
     arena_reset(primal->work);
     const int *start = search->best.over < INT64_MAX ? search->best.choice : search->base;
     struct eject *eject;
