@@ -201,7 +201,7 @@ static double quick_moves(const struct engine *engine)
     const struct grid *grid = engine->grid;
     double moves = engine->options->moves_max;
     double cells = (double)grid->parts * (double)grid->sites;
-    bool quick = grid->links == 0 && cells <= GLPK_CELLS;
+    bool quick = grid->links == 0 && grid->cell_demand != NULL && cells <= GLPK_CELLS;
     return quick && (moves == 0 || moves > QUICK_MOVES) ? QUICK_MOVES : moves;
 }
 
