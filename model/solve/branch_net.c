@@ -51,7 +51,8 @@ static int lay_out(struct net *net, struct error *err)
     net->own = arena_array(net->arena, parts, sizeof(size_t));
     net->first = arena_array(net->arena, parts + 1, sizeof(int));
     net->lifts = wants_lifts(grid);
-    net->edges = net->lifts ? net->parts * (net->parts - 1) / 2 : grid->links;
+    /* A pair of parts may have several links. */
+    net->edges = grid->links + (net->lifts ? net->parts * (net->parts - 1) / 2 : 0);
     net->edge = arena_array(net->arena, (size_t)net->edges + 1, sizeof(*net->edge));
     net->around = arena_array(net->arena, 2 * (size_t)net->edges + 1, sizeof(int));
     net->levels = arena_array(net->arena, parts, sizeof(*net->levels));
@@ -69,6 +70,7 @@ static int lay_out(struct net *net, struct error *err)
     for (int i = 0; i < grid->links; i++) {
         net->edge[i] = (struct net_edge){.a = grid->link[i].a, .b = grid->link[i].b};
     }
+    net->edges = grid->links;
     if (net->lifts && !lay_pairs(net)) {
         return no_room(err);
     }
@@ -129,6 +131,7 @@ static bool lay_pairs(struct net *net)
             }
         }
     }
+    net->edges = edges;
     return true;
 }
 
