@@ -13,17 +13,21 @@ workloads=56
     printf 'world: hard\naccounts: [{name: a, provider: aws}]\nsites:\n'
     printf '  - {name: client/web, tier: client, geo: [40, -74]}\n'
     for i in $(seq 1 $sites); do
-        printf '  - {name: aws/r%d, tier: cloud, account: a, geo: [%d, %d], price: {cpu: 0.0%d, memory: 0.00%d}, capacity: {cpu: 7800m, memory: 64GiB}}\n' \
-            "$i" $((i * 7)) $((i * 23 - 100)) $((20 + i * 3)) $((i % 8 + 1))
+        printf '  - {name: aws/r%d, tier: cloud, account: a, geo: [%d, %d], price: %s, %s}\n' \
+            "$i" $((i * 7)) $((i * 23 - 100)) \
+            "{cpu: 0.0$((20 + i * 3)), memory: 0.00$((i % 8 + 1))}" \
+            'capacity: {cpu: 7800m, memory: 64GiB}'
     done
-    printf 'egress: [{name: out, from: "aws/*", to: "*", per: GiB, tiers: [{up_to: 1024GiB, price: 0.09}, {price: 0.05}]}]\n'
+    printf 'egress: [{name: out, from: "aws/*", to: "*", per: GiB, tiers: %s}]\n' \
+        '[{up_to: 1024GiB, price: 0.09}, {price: 0.05}]'
     printf 'weights: {latency: 0.00001}\n'
 } >world.yaml
 write_app() { # NAME CPU-FACTOR
     printf 'app: %s\nusers: [{name: web, site: client/web}]\nworkloads:\n' "$1"
     for k in $(seq 0 $((workloads - 1))); do
-        printf '  - {name: w%d, run: {driver: process, artifact: "file:/bin/true"}, tiers: [cloud], resources: {cpu: %dm, memory: 64MiB}}\n' \
-            "$k" $(($2 * (100 * (1 + (k * 7) % 16) + 57 * k % 90)))
+        printf '  - {name: w%d, %s, tiers: [cloud], resources: {cpu: %dm, memory: 64MiB}}\n' \
+            "$k" 'run: {driver: process, artifact: "file:/bin/true"}' \
+            $(($2 * (100 * (1 + (k * 7) % 16) + 57 * k % 90)))
     done
     printf 'links:\n  - {from: web, to: w0, calls: 30/s, request: 1KB, response: 10KB}\n'
     for k in $(seq 1 $((workloads - 1))); do
