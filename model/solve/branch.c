@@ -40,7 +40,7 @@ int branch_solve(const struct grid *grid, const struct branch_options *options, 
                  struct branch_result *ret_result, struct error *err)
 {
     struct search_state state = {.options = options};
-    int rc = net_create(grid, options->price, arena, &state.net, err);
+    int rc = net_create(grid, options->price, options->lifted, arena, &state.net, err);
     rc = rc == 0 ? prepare(&state, err) : rc;
     if (rc < 0) {
         return rc;

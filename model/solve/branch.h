@@ -24,6 +24,8 @@
 
 struct branch_options {
     int64_t work_max;    /* additions; 0: no limit */
+    bool lifted;         /* where parts are few, every pair has a table, and room a price by pairs:
+                            a better bound at every node, and a dearer node */
     const double *price; /* [site * resources + r] >= 0, or NULL */
     const int *start;    /* an assignment that keeps everything, or NULL */
     solve_progress *progress;
@@ -39,6 +41,9 @@ struct branch_result {
     int64_t nodes;
     int64_t work; /* additions spent */
 };
+
+/* Whether `lifted` does anything: capacities, and few enough parts. */
+bool branch_can_lift(const struct grid *grid);
 
 /* ERR_LIMIT when the tables of a grid this size do not fit the arena, or its costs times
  * BRANCH_SCALE do not fit 62 bits. */

@@ -3,12 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/solve/branch.h"
+
 /* Entries of a level's tables with which every pair of parts gets one. */
 #define LIFT_COSTS 40000.0
+/* Bytes of a level that are copied in the time of an addition. */
+#define COPIED_BYTES 64
 
 static int no_room(struct error *err);
 static int lay_out(struct net *net, struct error *err);
-static bool wants_lifts(const struct grid *grid);
 static bool lay_pairs(struct net *net);
 static int fill(struct net *net, const double *price, struct error *err);
 static int fill_part(struct net *net, const double *price, int part, struct net_level *root,
@@ -21,10 +24,11 @@ static void spread(struct net *net, struct net_level *level, int part, bool forw
 static bool close_cells(struct net *net, struct net_level *level, int part);
 static bool fits(const struct net *net, const struct net_level *level, int part, int cell);
 
-int net_create(const struct grid *grid, const double *price, struct arena *arena, struct net *net,
-               struct error *err)
+int net_create(const struct grid *grid, const double *price, bool lifted, struct arena *arena,
+               struct net *net, struct error *err)
 {
     *net = (struct net){.grid = grid,
+                        .lifts = lifted && branch_can_lift(grid),
                         .arena = arena,
                         .parts = grid->parts,
                         .edges = grid->links,
@@ -50,7 +54,6 @@ static int lay_out(struct net *net, struct error *err)
     net->cells = arena_array(net->arena, parts, sizeof(int));
     net->own = arena_array(net->arena, parts, sizeof(size_t));
     net->first = arena_array(net->arena, parts + 1, sizeof(int));
-    net->lifts = wants_lifts(grid);
     /* A pair of parts may have several links. */
     net->edges = grid->links + (net->lifts ? net->parts * (net->parts - 1) / 2 : 0);
     net->edge = arena_array(net->arena, (size_t)net->edges + 1, sizeof(*net->edge));
@@ -97,7 +100,7 @@ static int lay_out(struct net *net, struct error *err)
 }
 
 /* Few enough parts that every pair may have a table, at each level of the tree. */
-static bool wants_lifts(const struct grid *grid)
+bool branch_can_lift(const struct grid *grid)
 {
     bool limited = false;
     for (int row = 0; row < grid->sites * grid->resources; row++) {
@@ -150,10 +153,11 @@ struct net_level *net_level(struct net *net, int depth)
     return level;
 }
 
-void net_copy(const struct net *net, struct net_level *to, const struct net_level *from)
+void net_copy(struct net *net, struct net_level *to, const struct net_level *from)
 {
     to->constant = from->constant;
     memcpy(to->cost, from->cost, net->level_bytes);
+    net->work += (int64_t)(net->level_bytes / COPIED_BYTES);
 }
 
 /* ---- filling the root ---- */

@@ -57,11 +57,12 @@ struct net_item {
     int64_t demand;
 };
 
-int net_create(const struct grid *grid, const double *price, struct arena *arena, struct net *net,
-               struct error *err) WARN_UNUSED;
+/* `lifted`: every pair of parts is to have a table, where that is small enough. */
+int net_create(const struct grid *grid, const double *price, bool lifted, struct arena *arena,
+               struct net *net, struct error *err) WARN_UNUSED;
 /* The level's memory, made if need be; NULL: the arena is full. */
 struct net_level *net_level(struct net *net, int depth);
-void net_copy(const struct net *net, struct net_level *to, const struct net_level *from);
+void net_copy(struct net *net, struct net_level *to, const struct net_level *from);
 
 /* Moves cost towards the constant in `passes` passes there and back, closes what reaches the limit
  * or fits no more, and folds parts with one cell left. False: nothing is left. */

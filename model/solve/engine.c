@@ -11,7 +11,8 @@
 #include "model/solve/wide.h"
 
 /* Additions that branch and bound may take unless told: some seconds. */
-#define BRANCH_WORK INT64_C(4000000000)
+#define BRANCH_WORK  INT64_C(4000000000)
+#define LIFTED_SHARE 4 /* so much of it again for the better bound, when that did not prove it */
 /* Cells of tables that branch and bound is tried on, and cells of parts that GLPK is. */
 #define BRANCH_CELLS 4000000.0
 #define GLPK_CELLS   6000
@@ -42,6 +43,8 @@ static double quick_moves(const struct engine *engine);
 static int settle(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
+static int branch_on(struct engine *engine, const struct branch_options *options,
+                     struct error *err);
 static int settle_loose(struct engine *engine, struct error *err);
 static int copy_open(struct engine *engine, struct grid *grid, size_t *ret_cells,
                      struct error *err);
@@ -275,9 +278,22 @@ static int settle_linked(struct engine *engine, struct error *err)
                                    .start = engine->found ? engine->result.choice : NULL,
                                    .progress = engine->options->progress,
                                    .context = engine->options->context};
+    rc = branch_on(engine, &given, err);
+    if (rc == 0 && engine->result.status == SOLVE_NONE && !good_enough(engine) && goes_on(engine)) {
+        /* Nodes that cost more seldom prove what cheap ones could not; their bound is better. */
+        given.lifted = true;
+        given.work_max = work / LIFTED_SHARE + 1; /* 0 would be no limit */
+        given.start = engine->found ? engine->result.choice : NULL;
+        rc = branch_on(engine, &given, err);
+    }
+    return rc;
+}
+
+static int branch_on(struct engine *engine, const struct branch_options *options, struct error *err)
+{
     struct branch_result branch;
     struct error refused = {0};
-    rc = branch_solve(grid, &given, engine->arena, &branch, &refused);
+    int rc = branch_solve(engine->grid, options, engine->arena, &branch, &refused);
     if (rc == ERR_LIMIT) {
         return 0; /* too large for it: what is known stays */
     }

@@ -5,8 +5,8 @@
 # shellcheck source=tests/live/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 live_begin "$@"
-sites=8
-workloads=56
+sites=24
+workloads=250
 
 # Tightly packed, and linked across: nothing that could be proven quickly.
 {
@@ -14,7 +14,7 @@ workloads=56
     printf '  - {name: client/web, tier: client, geo: [40, -74]}\n'
     for i in $(seq 1 $sites); do
         printf '  - {name: aws/r%d, tier: cloud, account: a, geo: [%d, %d], price: %s, %s}\n' \
-            "$i" $((i * 7)) $((i * 23 - 100)) \
+            "$i" $((i * 3)) $((i * 13 - 160)) \
             "{cpu: 0.0$((20 + i * 3)), memory: 0.00$((i % 8 + 1))}" \
             'capacity: {cpu: 7800m, memory: 64GiB}'
     done
@@ -27,7 +27,7 @@ write_app() { # NAME CPU-FACTOR
     for k in $(seq 0 $((workloads - 1))); do
         printf '  - {name: w%d, %s, tiers: [cloud], resources: {cpu: %dm, memory: 64MiB}}\n' \
             "$k" 'run: {driver: process, artifact: "file:/bin/true"}' \
-            $(($2 * (100 * (1 + (k * 7) % 16) + 57 * k % 90)))
+            $(($2 * (100 * (1 + (k * 7) % 16) + 57 * k % 90) * 3 / 4))
     done
     printf 'links:\n  - {from: web, to: w0, calls: 30/s, request: 1KB, response: 10KB}\n'
     for k in $(seq 1 $((workloads - 1))); do

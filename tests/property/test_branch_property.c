@@ -73,8 +73,8 @@ static void the_optimum(void **state)
         for (int i = 0; i < grid.sites * grid.resources; i++) {
             price[i] = (double)gen_below(&random, 2000) / 16;
         }
-        for (int priced = 0; priced < 2; priced++) {
-            struct branch_options options = {.price = priced ? price : NULL};
+        for (int way = 0; way < 4; way++) {
+            struct branch_options options = {.price = way % 2 ? price : NULL, .lifted = way / 2};
             struct branch_result result = solve(&grid, &options);
             assert_true(result.proven);
             assert_int_equal(result.found, best != INT64_MAX);
@@ -233,15 +233,17 @@ static void room_shared(void **state)
             link[grid.links++] = (struct grid_link){.a = a, .b = b, .scale = 10};
         }
     }
-    struct branch_options early = {.work_max = 1};
+    struct branch_options early = {.work_max = 1, .lifted = true};
     struct branch_result root = solve(&grid, &early);
     assert_false(root.proven);
     if (root.bound < 450 || root.bound > 480) {
         fail_msg("bound %lld", (long long)root.bound);
     }
-    struct branch_options none = {0};
+    struct branch_options none = {.lifted = true};
     struct branch_result whole = solve(&grid, &none);
     assert_true(whole.proven && whole.cost == 480);
+    early.lifted = false;
+    assert_true(solve(&grid, &early).bound < root.bound);
     arena_reset(&arena);
 }
 

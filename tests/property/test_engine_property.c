@@ -404,7 +404,7 @@ static void scenarios_against_brute(void **state)
 {
     (void)state;
     int placed = 0;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 16; seed++) {
         struct grid grid = small_grid(seed);
         struct engine_session_options options = {.seed = seed};
         struct engine_session *session = NULL;
@@ -435,7 +435,7 @@ static void scenarios_against_brute(void **state)
         engine_session_destroy(session);
         arena_reset(&arena);
     }
-    assert_true(placed > 100);
+    assert_true(placed > 25);
 }
 
 static struct grid fleet(uint64_t seed, int app_parts, int chord_percent, int capacity_percent)
