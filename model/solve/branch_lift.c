@@ -24,6 +24,13 @@ static int64_t take_least(const struct net *net, const struct net_level *level, 
                           int64_t *value, size_t step);
 static void to_constant(const struct net *net, struct net_level *level, int part);
 
+/* The sum of two amounts, or the largest that does not close a cell. */
+static int64_t still_open(int64_t a, int64_t b)
+{
+    int64_t sum = net_sum(a, b);
+    return sum < NET_CLOSED ? sum : NET_CLOSED - 1;
+}
+
 /* The part's costs at one of its cells against the other's cells, and the step between two. */
 static int64_t *pair_costs(const struct net *net, const struct net_level *level, int edge, int part,
                            int cell, int *ret_other, size_t *ret_step)
@@ -97,7 +104,7 @@ static bool lift_cell(struct net *net, struct net_level *level, int part, int ce
         size_t step;
         int64_t *value = pair_costs(net, level, net->around[k], part, cell, &other, &step);
         if (level->open[other] > 0) {
-            *own += take_least(net, level, other, value, step);
+            *own = still_open(*own, take_least(net, level, other, value, step));
         }
     }
     return true;
@@ -211,7 +218,8 @@ static void pay(const struct knapsack *sack, int other, int64_t *value, size_t s
         }
         int32_t needs = grid_demand(net->grid, other, cell)[sack->resource];
         if (needs <= sack->room) {
-            *here += (int64_t)floor(price * (double)needs * (1 - 0x1p-50));
+            double more = floor(price * (double)needs * (1 - 0x1p-50));
+            *here = still_open(*here, more < (double)NET_CLOSED ? (int64_t)more : NET_CLOSED);
         }
     }
 }
@@ -246,5 +254,5 @@ static void to_constant(const struct net *net, struct net_level *level, int part
     for (int cell = 0; cell < net->cells[part] && least != NET_CLOSED; cell++) {
         own[cell] -= own[cell] == NET_CLOSED ? 0 : least;
     }
-    level->constant += least == NET_CLOSED ? 0 : least;
+    level->constant = net_sum(level->constant, least == NET_CLOSED ? 0 : least);
 }

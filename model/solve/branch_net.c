@@ -364,7 +364,7 @@ static void gather(struct net *net, struct net_level *level, int part)
                 int64_t here = others[i] == NET_CLOSED ? NET_CLOSED : row[(size_t)i * step];
                 least = here < least ? here : least;
             }
-            if (least == NET_CLOSED) {
+            if (net_sum(own[cell], least) == NET_CLOSED) {
                 own[cell] = NET_CLOSED;
                 level->open[part]--;
             } else if (least > 0) {
@@ -381,7 +381,7 @@ static void gather(struct net *net, struct net_level *level, int part)
         least = own[cell] < least ? own[cell] : least;
     }
     if (least > 0 && least != NET_CLOSED) {
-        level->constant += least;
+        level->constant = net_sum(level->constant, least);
         for (int cell = 0; cell < cells; cell++) {
             own[cell] -= own[cell] == NET_CLOSED ? 0 : least;
         }
@@ -423,7 +423,7 @@ static void spread(struct net *net, struct net_level *level, int part, bool forw
             size_t step = turned ? (size_t)cells : 1;
             for (int i = 0; share > 0 && i < count; i++) {
                 int64_t *here = &row[(size_t)i * step];
-                *here += *here == NET_CLOSED ? 0 : share;
+                *here = net_sum(*here, share);
             }
         }
     }

@@ -13,6 +13,13 @@
 
 #define NET_CLOSED (INT64_C(1) << 62)
 
+/* Of two amounts up to NET_CLOSED; what reaches it is closed, as what costs more is of no use. */
+static inline int64_t net_sum(int64_t a, int64_t b)
+{
+    int64_t sum = a + b;
+    return sum < NET_CLOSED ? sum : NET_CLOSED;
+}
+
 struct net_edge {
     int a;
     int b;

@@ -283,7 +283,7 @@ static int settle_linked(struct engine *engine, struct error *err)
         /* Nodes that cost more seldom prove what cheap ones could not; their bound is better. */
         given.lifted = true;
         given.work_max = work / LIFTED_SHARE + 1; /* 0 would be no limit */
-        given.start = engine->found ? engine->result.choice : NULL;
+        given.start = engine->result.choice;
         rc = branch_on(engine, &given, err);
     }
     return rc;
