@@ -58,7 +58,7 @@ bool watch_is_past(const struct watch *watch, double share)
         return false;
     }
     double past_us = (double)(clock_mono_now().us - watch->began_us);
-    return past_us > share * (double)watch->time_max_us;
+    return past_us >= share * (double)watch->time_max_us;
 }
 
 static bool look(struct watch *watch)

@@ -36,7 +36,6 @@ static bool agent_kill(struct chaos *chaos, struct fault_now *now);
 static void agent_start(struct chaos *chaos, const struct fault_now *now);
 static bool agent_stop(struct chaos *chaos, struct fault_now *now);
 static void agent_cont(struct chaos *chaos, const struct fault_now *now);
-static bool workload_kill(struct chaos *chaos, struct fault_now *now);
 static bool haproxy_kill(struct chaos *chaos, struct fault_now *now);
 static bool leaf_kill(struct chaos *chaos, struct fault_now *now);
 static void leaf_start(struct chaos *chaos, const struct fault_now *now);
@@ -67,7 +66,7 @@ const struct fault chaos_faults[] = {
     {"agent stopped past the lease", .loses = {[STAGE_WEB] = true, ALL_NATS}, .forgets = true,
      .hold_min_us = LONG_US, .hold_max_us = LONG_US, .begin = agent_stop, .end = agent_cont},
     {"workload killed", .loses = {[STAGE_WEB] = true, ALL_NATS}, .forgets = true, .hold_min_us = 0,
-     .hold_max_us = 0, .begin = workload_kill, .end = nothing},
+     .hold_max_us = 0, .begin = chaos_workload_kill, .end = nothing},
     {"HAProxy killed", .loses = {[STAGE_WEB] = true}, .hold_min_us = 0, .hold_max_us = 0,
      .begin = haproxy_kill, .end = nothing},
     {"leaf nats-server killed", .parts = true, .loses = {ALL_NATS}, .hold_min_us = 0,
@@ -147,8 +146,7 @@ static void agent_cont(struct chaos *chaos, const struct fault_now *now)
     kill(chaos->cluster.nodes[now->node].pid, SIGCONT);
 }
 
-/* A copy of the stage's, whichever side of a handoff it is. */
-static bool workload_kill(struct chaos *chaos, struct fault_now *now)
+bool chaos_workload_kill(struct chaos *chaos, struct fault_now *now)
 {
     pid_t pids[PIDS];
     char below[64];

@@ -46,6 +46,8 @@ uint64_t chaos_random(struct chaos *chaos, uint64_t below);
  * permitted. Before any other program is started. */
 bool chaos_disk_open(struct chaos *chaos);
 void chaos_disk_close(struct chaos *chaos); /* after the last of them has ended */
+/* A copy of the stage's on that node, whichever side of a handoff it is; false: there is none. */
+bool chaos_workload_kill(struct chaos *chaos, struct fault_now *now);
 /* The processes with that name that live in the folder of that node. */
 int chaos_processes(const struct chaos *chaos, int node, const char *below, const char *comm,
                     pid_t *pids, int capacity);

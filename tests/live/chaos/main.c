@@ -68,6 +68,7 @@ static bool finished;
 static bool planted; /* nothing is excused */
 
 static void round_run(bool calm);
+static void round_plant(void);
 static void change(struct stage *stage);
 static void excuse(const struct fault *fault);
 static void come_to_rest(void);
@@ -125,7 +126,7 @@ int main(int argc, char **argv)
     }
     int64_t until_us = clock_mono_now().us + seconds * US_PER_S;
     while (clock_mono_now().us < until_us && violations == 0)
-        round_run(calm);
+        planted ? round_plant() : round_run(calm);
     come_to_rest();
     for (int i = 0; i < STAGE_KINDS; i++) {
         stage_asked(&chaos.stages[i], 20);
@@ -184,6 +185,21 @@ static void round_run(bool calm)
         state_died = false;
         stage_ask(state);
     }
+}
+
+/* Every copy of what serves without a pause, while none is being moved: a client cannot miss it. */
+static void round_plant(void)
+{
+    static const enum stage_kind kinds[] = {STAGE_WEB, STAGE_SOURCE};
+    come_to_rest();
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        for (int node = 0; node < CLUSTER_NODES; node++)
+            if (chaos_workload_kill(&chaos, &(struct fault_now){.node = node, .stage = kinds[i]})) {
+                faults_done++;
+                note("%s: %s killed", chaos.cluster.nodes[node].name,
+                     chaos.stages[kinds[i]].workload);
+            }
+    cluster_pause(US_PER_S);
 }
 
 /* It may be refused or lost while things are broken; what was acknowledged must hold. */
