@@ -7,8 +7,8 @@
 #include "base/units.h"
 #include "model/cost_internal.h"
 
-/* tiers, pin, blocked, no live node, held; beside one for each tag and variant */
-#define RULES_PER_PART 5
+/* tiers, pin, closed, blocked, no live node, held; beside one for each tag and variant */
+#define RULES_PER_PART 6
 
 /* Whether a rule on one part allows a choice; `what` is the rule's own: a tag, or nothing. */
 typedef bool (*allows_fn)(const struct cost_context *context, int part,
@@ -150,6 +150,14 @@ static bool is_pinned(const struct cost_context *context, int part, const struct
     return str_equal(context->world->sites[spot->site].name, context->parts[part].what->pin);
 }
 
+static bool is_kept(const struct cost_context *context, int part, const struct cost_spot *spot,
+                    const void *what)
+{
+    (void)part;
+    (void)what;
+    return !context->world->sites[spot->site].closed;
+}
+
 /* What is shared is fitted to the nodes by its lead. */
 static bool is_fitting(const struct cost_context *context, int part, const struct cost_spot *spot,
                        const void *what)
@@ -201,6 +209,14 @@ static void add_part_rules(struct cost_rules *rules, int part)
     rule = info->what->pin[0] == '\0' ? NULL : add_choices(rules, part, is_pinned, NULL);
     if (rule != NULL) {
         cost_rule_text(rule, "%s is pinned to %s", name, info->what->pin);
+    }
+    bool closed = false;
+    for (int site = 0; site < rules->context->site_count && !closed; site++) {
+        closed = rules->context->world->sites[site].closed;
+    }
+    rule = closed ? add_choices(rules, part, is_kept, NULL) : NULL;
+    if (rule != NULL) {
+        cost_rule_text(rule, "%s leaves the sites that are taken away", name);
     }
     if (info->what->kind == KIND_DATA) {
         return; /* nothing of it runs on a node */

@@ -73,6 +73,7 @@ struct site {
     int64_t overhead_ppm;         /* of a shape that cannot be filled: resources cost 1 + this */
     int64_t capacity[RESOURCE_COUNT]; /* declared; -1: what the site's live nodes offer */
     char source[LIMIT_TEXT_BYTES];    /* where the figures come from */
+    bool closed; /* no document says so, an override does: what is here may only leave */
 };
 
 /* Prices of bytes that leave `from` for `to`: each selects sites by name, by provider ("gcp/" with

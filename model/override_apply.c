@@ -1,0 +1,341 @@
+/* Overrides applied: the copy that they change, the arithmetic that they share, and who is meant.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "model/app.h"
+#include "model/override_internal.h"
+
+static int begin(struct override_work *work);
+static int change(struct override_work *work);
+static void *copy_of(struct arena *arena, const void *from, int count, size_t each);
+static bool is_workload(const struct app *app, int workload, const char *name, const char *glob);
+static int collect(struct override_work *work, const char **names);
+
+int override_apply(const struct override *list, int count, const struct cost_input *input,
+                   struct arena *arena, struct cost_input *ret_input, struct error *err)
+{
+    struct override_work work = {.whole = input, .arena = arena, .err = err};
+    int rc = begin(&work);
+    for (int i = 0; i < count && rc == 0; i++) {
+        work.now = &list[i];
+        rc = change(&work);
+        if (rc < 0 && rc != ERR_NO_MEMORY) {
+            return error_prefix(err, "%.120s", list[i].path);
+        }
+    }
+    if (rc < 0) {
+        return override_no_memory(&work);
+    }
+    *ret_input = work.input;
+    return 0;
+}
+
+/* What numbers a change may touch is copied at once; apps when they are changed. */
+static int begin(struct override_work *work)
+{
+    const struct cost_input *whole = work->whole;
+    const struct world *from = whole->world;
+    struct arena *arena = work->arena;
+    struct world *world = arena_alloc(arena, sizeof(*world));
+    int cells = from->site_count * from->site_count;
+    work->input = *whole;
+    work->own_app = arena_array(arena, (size_t)whole->app_count + 1, sizeof(bool));
+    work->input.apps = copy_of(arena, whole->apps, whole->app_count, sizeof(struct cost_app));
+    work->input.estimates.list =
+        copy_of(arena, whole->estimates.list, whole->estimates.count, sizeof(struct estimate));
+    if (world == NULL || work->own_app == NULL || work->input.apps == NULL ||
+        work->input.estimates.list == NULL || override_list_estimates(work) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    *world = *from;
+    world->sites = copy_of(arena, from->sites, from->site_count, sizeof(struct site));
+    world->egress = copy_of(arena, from->egress, from->egress_count, sizeof(struct egress_rule));
+    world->rtt_us = copy_of(arena, from->rtt_us, cells, sizeof(int64_t));
+    if (world->sites == NULL || world->egress == NULL || world->rtt_us == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (int i = 0; i < from->egress_count; i++) {
+        struct egress_rule *rule = &world->egress[i];
+        rule->tiers = copy_of(arena, rule->tiers, rule->tier_count, sizeof(struct egress_tier));
+        if (rule->tiers == NULL) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    work->world = world;
+    work->input.world = world;
+    return 0;
+}
+
+/* Estimates by their apps, found through a table of hashes: a change of many workloads would look
+ * through all of them for each. */
+int override_list_estimates(struct override_work *work)
+{
+    const struct cost_input *input = work->whole;
+    size_t slots = 16;
+    while (slots < (size_t)input->app_count * 2) {
+        slots *= 2;
+    }
+    int *table = arena_array(work->arena, slots, sizeof(int)); /* app + 1; 0: free */
+    work->estimate_first = arena_array(work->arena, (size_t)input->app_count + 1, sizeof(int));
+    work->estimate_next = arena_array(work->arena, (size_t)input->estimates.count + 1, sizeof(int));
+    if (table == NULL || work->estimate_first == NULL || work->estimate_next == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (int app = 0; app < input->app_count; app++) {
+        const struct app *what = input->apps[app].app;
+        uint64_t slot = hash_str(hash_str(HASH_SEED, what->namespace_), what->name);
+        while (table[slot % slots] != 0) {
+            slot++;
+        }
+        table[slot % slots] = app + 1;
+        work->estimate_first[app] = -1;
+    }
+    for (int i = input->estimates.count - 1; i >= 0; i--) {
+        const struct estimate *estimate = &input->estimates.list[i];
+        uint64_t slot = hash_str(hash_str(HASH_SEED, estimate->namespace_), estimate->app);
+        for (; table[slot % slots] != 0; slot++) {
+            int app = table[slot % slots] - 1;
+            const struct app *what = input->apps[app].app;
+            if (str_equal(what->name, estimate->app) &&
+                str_equal(what->namespace_, estimate->namespace_)) {
+                work->estimate_next[i] = work->estimate_first[app];
+                work->estimate_first[app] = i;
+                break;
+            }
+        }
+    }
+    return 0;
+}
+
+int override_first_estimate(struct override_work *work, int app)
+{
+    return work->estimate_first[app];
+}
+
+static int change(struct override_work *work)
+{
+    switch (work->now->kind) {
+    case OVERRIDE_PRICE:
+        return override_price_change(work);
+    case OVERRIDE_OVERHEAD:
+    case OVERRIDE_SPEED:
+    case OVERRIDE_CAPACITY:
+        return override_site_change(work);
+    case OVERRIDE_LATENCY:
+        return override_latency_change(work);
+    case OVERRIDE_WEIGHT:
+        return override_weight_change(work);
+    case OVERRIDE_POLICY:
+        return override_policy_change(work);
+    case OVERRIDE_REMOVE_PROVIDER:
+    case OVERRIDE_REMOVE_SITE:
+    case OVERRIDE_ADD_SITE:
+    case OVERRIDE_RETAG:
+    case OVERRIDE_MOVE:
+    case OVERRIDE_SLO:
+        return override_shape_change(work);
+    default:
+        return override_measure_change(work);
+    }
+}
+
+int override_scale(struct override_work *work, int64_t value, int64_t *ret_value)
+{
+    struct decimal factor = work->now->factor;
+    __int128 divisor = 1;
+    for (int i = 0; i < factor.scale; i++) {
+        divisor *= 10;
+    }
+    __int128 product = (__int128)value * factor.coefficient;
+    __int128 quotient = product / divisor;
+    __int128 twice = product % divisor * 2;
+    quotient += twice > divisor || (twice == divisor && quotient % 2 != 0);
+    if (value < 0 || quotient > INT64_MAX) {
+        return error_set(work->err, ERR_OVERFLOW, 0, "%" PRId64 " times as much is too large",
+                         value);
+    }
+    *ret_value = (int64_t)quotient;
+    return 0;
+}
+
+/* Exact while 18 digits hold it. */
+struct decimal override_price_times(struct decimal price, struct decimal factor)
+{
+    const __int128 most = INT64_C(999999999999999999);
+    __int128 product = (__int128)price.coefficient * factor.coefficient;
+    int scale = price.scale + factor.scale;
+    while (scale > 0 && product % 10 == 0 && product != 0) {
+        product /= 10;
+        scale--;
+    }
+    /* The digits that are cut are counted together, so that it is rounded once. */
+    __int128 divisor = 1;
+    while (scale > 0 && (scale > DECIMAL_SCALE_MAX || product / divisor > most)) {
+        divisor *= 10;
+        scale--;
+    }
+    __int128 twice = product % divisor * 2;
+    product /= divisor;
+    product += twice > divisor || (twice == divisor && product % 2 != 0);
+    if (product > most) {
+        product = most; /* no price is a billion dollars */
+    }
+    return (struct decimal){(int64_t)product, product == 0 ? 0 : scale};
+}
+
+int64_t override_proportion(int64_t amount, int64_t numerator, int64_t denominator)
+{
+    if (denominator <= 0) {
+        return amount;
+    }
+    __int128 result = ((__int128)amount * numerator + denominator / 2) / denominator;
+    return result > INT64_MAX ? INT64_MAX : (int64_t)result;
+}
+
+int override_ratio(struct override_work *work, int64_t present_ppm, int64_t *ret_ppm)
+{
+    int64_t ppm = 0;
+    int rc = work->now->relative ? override_scale(work, present_ppm, &ppm)
+                                 : override_number(work, UNIT_RATIO, &ppm);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!work->now->relative && ppm > PPM) {
+        return error_set(work->err, ERR_INVALID, 0, "\"%.40s\": a ratio is from 0 to 1",
+                         work->now->value);
+    }
+    *ret_ppm = ppm > PPM ? PPM : ppm;
+    return 0;
+}
+
+struct app *override_app(struct override_work *work, int app)
+{
+    struct cost_app *where = &work->input.apps[app];
+    if (!work->own_app[app]) {
+        struct app *copy = arena_alloc(work->arena, sizeof(*copy));
+        if (copy == NULL || app_copy(where->app, work->arena, copy) < 0) {
+            return NULL;
+        }
+        where->app = copy;
+        work->own_app[app] = true;
+    }
+    return (struct app *)where->app;
+}
+
+struct override_who override_who(const struct cost_input *input, const char *glob)
+{
+    struct override_who who = {.by_app = false};
+    for (int i = 0; i < input->app_count && !who.by_app; i++) {
+        who.by_app = override_means_app(input->apps[i].app, glob);
+    }
+    return who;
+}
+
+bool override_means_app(const struct app *app, const char *glob)
+{
+    char full[LIMIT_REF_BYTES];
+    str_format(full, sizeof(full), "%s/%s", app->namespace_, app->name);
+    return override_matches(glob, app->name) ||
+           (strchr(glob, '/') != NULL && override_matches(glob, full));
+}
+
+bool override_means(const struct override_who *who, const struct app *app, int workload,
+                    const char *glob)
+{
+    const struct workload *what = &app->workloads[workload];
+    if (who->by_app && override_means_app(app, glob)) {
+        return true;
+    }
+    return (!who->by_app || strchr(glob, '/') != NULL) &&
+           (is_workload(app, workload, what->name, glob) ||
+            (what->family[0] != '\0' && is_workload(app, workload, what->family, glob)));
+}
+
+static bool is_workload(const struct app *app, int workload, const char *name, const char *glob)
+{
+    char full[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
+    (void)workload;
+    str_format(full, sizeof(full), "%s/%s/%s", app->namespace_, app->name, name);
+    if (strchr(glob, '/') == NULL) {
+        return override_matches(glob, name);
+    }
+    return override_matches(glob, full + strlen(app->namespace_) + 1) ||
+           override_matches(glob, full);
+}
+
+int override_nothing(struct override_work *work, const char *what, const char *const *names,
+                     int count)
+{
+    const char *near = str_nearest(work->now->glob, names, (size_t)count);
+    return error_set(work->err, ERR_NOT_FOUND, 0, "no %s is called \"%.100s\"%s%.140s%s", what,
+                     work->now->glob,
+                     near != NULL ? "; did you mean \""
+                     : count > 0  ? "; there is \""
+                                  : "; there is none",
+                     near != NULL ? near
+                     : count > 0  ? names[0]
+                                  : "",
+                     count > 0 ? "\"?" : "");
+}
+
+/* The names of apps, and of workloads with their apps and without. */
+static int collect(struct override_work *work, const char **names)
+{
+    int count = 0;
+    for (int i = 0; i < work->input.app_count; i++) {
+        const struct app *app = work->input.apps[i].app;
+        if (count < OVERRIDE_NAMES_MAX) {
+            names[count++] = app->name;
+        }
+        for (int k = 0; k < app->workload_count && count + 2 < OVERRIDE_NAMES_MAX; k++) {
+            const char *name = app->workloads[k].family[0] != '\0' ? app->workloads[k].family
+                                                                   : app->workloads[k].name;
+            const char *both = arena_printf(work->arena, "%s/%s", app->name, name);
+            if (both != NULL) {
+                names[count++] = both;
+            }
+            names[count++] = name;
+        }
+    }
+    return count;
+}
+
+int override_no_workload(struct override_work *work, const char *which)
+{
+    const char **names = arena_array(work->arena, OVERRIDE_NAMES_MAX, sizeof(*names));
+    if (names == NULL) {
+        return override_no_memory(work);
+    }
+    int count = collect(work, names);
+    if (which[0] == '\0') {
+        return override_nothing(work, "app or workload", names, count);
+    }
+    return error_set(work->err, ERR_NOT_FOUND, 0, "nothing called \"%.100s\" %s", work->now->glob,
+                     which);
+}
+
+int override_no_site(struct override_work *work)
+{
+    const char *names[LIMIT_SITES] = {NULL};
+    int count = 0;
+    for (int i = 0; i < work->world->site_count && count < LIMIT_SITES; i++) {
+        names[count++] = work->world->sites[i].name;
+    }
+    return override_nothing(work, "site", names, count);
+}
+
+int override_no_memory(struct override_work *work)
+{
+    return error_set(work->err, ERR_NO_MEMORY, 0, "no memory for the changed inputs");
+}
+
+static void *copy_of(struct arena *arena, const void *from, int count, size_t each)
+{
+    void *to = arena_array(arena, (size_t)count + 1, each);
+    if (to != NULL && count > 0) {
+        memcpy(to, from, (size_t)count * each);
+    }
+    return to;
+}

@@ -1,0 +1,80 @@
+/*
+ * override_internal: what the files of override share: override.c (the grammar), override_apply.c
+ * (the copy, and who is meant), override_world.c (prices, latencies, weights, policy),
+ * override_apps.c (what is measured of workloads) and override_shape.c (sites that come and go,
+ * tags, moves); override_present.c reads what stands there. Nobody else includes it.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "model/override.h"
+#include "model/world.h"
+
+/* One cost_input on its way from the original to the changed one. */
+struct override_work {
+    const struct cost_input *whole;
+    struct cost_input input; /* the copy */
+    struct world *world;     /* its world */
+    bool *own_app;           /* [app]: its app is a copy already */
+    int *estimate_first;     /* [app]: its first estimate, or -1; NULL: not listed yet */
+    int *estimate_next;      /* [estimate]: the next one of the same app, or -1 */
+    const struct override *now;
+    struct arena *arena;
+    struct error *err;
+};
+
+/* What a policy field is, for parsing and for changing. */
+enum override_unit { UNIT_DURATION, UNIT_RATIO, UNIT_COUNT, UNIT_MONEY };
+struct override_policy {
+    const char *name;
+    enum override_unit unit;
+    size_t offset;
+};
+extern const struct override_policy override_policies[];
+extern const int override_policy_count;
+
+/* value x factor, rounded half to even, at least 0; ERR_OVERFLOW told with the path. */
+int override_scale(struct override_work *work, int64_t value, int64_t *ret_value);
+struct decimal override_price_times(struct decimal price, struct decimal factor);
+/* amount x numerator / denominator; the largest number where it does not fit. */
+int64_t override_proportion(int64_t amount, int64_t numerator, int64_t denominator);
+/* The number that VALUE sets, in the unit; told with the path when it is none. */
+int override_number(struct override_work *work, enum override_unit unit, int64_t *ret_value);
+/* A scaled or set ratio, at most 1. */
+int override_ratio(struct override_work *work, int64_t present_ppm, int64_t *ret_ppm);
+
+/* The app, a copy of the work's own from now on; NULL: no memory. */
+struct app *override_app(struct override_work *work, int app);
+int override_list_estimates(struct override_work *work) WARN_UNUSED;
+/* The first estimate of an app, for a walk through estimate_next; -1: it has none. */
+int override_first_estimate(struct override_work *work, int app);
+/* Whether the override means the workload. */
+struct override_who {
+    bool by_app; /* some app is called so: workloads' own names do not count */
+};
+struct override_who override_who(const struct cost_input *input, const char *glob);
+bool override_means(const struct override_who *who, const struct app *app, int workload,
+                    const char *glob);
+bool override_means_app(const struct app *app, const char *glob);
+/* ERR_NOT_FOUND: nothing of `what` matches; names the nearest of the names. */
+int override_nothing(struct override_work *work, const char *what, const char *const *names,
+                     int count);
+int override_no_workload(struct override_work *work, const char *which);
+int override_no_site(struct override_work *work);
+int override_no_memory(struct override_work *work);
+int override_no_price(struct override_work *work);
+bool override_is_rule(const struct egress_rule *rule, const char *glob);
+/* What a workload's measure is now: what stands for all that changes with it; -1, 0: none. */
+int64_t override_measure(struct override_work *work, int app, int workload);
+
+/* Each makes the change that is `now`. */
+int override_price_change(struct override_work *work);
+int override_site_change(struct override_work *work); /* overhead, speed, capacity */
+int override_latency_change(struct override_work *work);
+int override_weight_change(struct override_work *work);
+int override_policy_change(struct override_work *work);
+int override_measure_change(struct override_work *work);
+int override_shape_change(struct override_work *work);
+
+#define OVERRIDE_NAMES_MAX 1024 /* that a near miss is looked for among */
