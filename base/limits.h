@@ -80,3 +80,12 @@
 #define LIMIT_PROBE_PATHS       1024       /* ways whose latency one probe measures */
 #define LIMIT_PROBE_RENAMES     64        /* metrics that one target's configuration names itself */
 #define LIMIT_PROBE_SERIES      (1 << 20) /* series with a meaning that one probe follows */
+/* What a price feed may hold (model/feeds/). */
+#define LIMIT_FEED_ROW_BYTES  (256 << 10) /* one row of a table */
+#define LIMIT_FEED_COLUMNS    512         /* its fields; the largest list of AWS has about 100 */
+#define LIMIT_FEED_TEXT_BYTES (64 << 10)  /* one string of a JSON feed */
+#define LIMIT_FEED_KEY_BYTES  128         /* one key of it */
+#define LIMIT_FEED_SKUS       (1 << 20)   /* offers of one feed that mean something here */
+#define LIMIT_FEED_PAGES      10000       /* pages of one feed */
+#define LIMIT_FEED_FIGURES    65536       /* figures of a price book */
+#define LIMIT_FEED_VERSIONS   512         /* values that a figure had, the last ones */
