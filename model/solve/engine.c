@@ -6,6 +6,7 @@
 #include "model/solve/branch.h"
 #include "model/solve/classes.h"
 #include "model/solve/primal.h"
+#include "model/solve/primal_bound.h"
 #include "model/solve/solve.h"
 #include "model/solve/whole.h"
 #include "model/solve/wide.h"
@@ -18,6 +19,8 @@
 #define GLPK_CELLS   6000
 /* Sites up to which a placement by counts is searched further unless that is asked for. */
 #define COUNTED_SITES 400
+/* Cells up to which whole parts are tried for a better bound: beyond, they add next to nothing. */
+#define WHOLE_CELLS 600000.0
 /* Entries per part that the search looks at before GLPK is asked: a tenth of a second or so. */
 #define QUICK_MOVES 100000
 
@@ -41,6 +44,7 @@ static int search_cheap(struct engine *engine, const struct dual_result *dual, d
                         struct error *err);
 static double quick_moves(const struct engine *engine);
 static int settle(struct engine *engine, struct error *err);
+static int raise_bound(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
 static int branch_on(struct engine *engine, const struct branch_options *options,
@@ -83,6 +87,10 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
         goes_on(&engine)) {
         rc = settle(&engine, err);
+    }
+    if (rc == 0 && engine.result.status == SOLVE_NONE && engine.found && !good_enough(&engine) &&
+        goes_on(&engine)) {
+        rc = raise_bound(&engine, err);
     }
     /* What could not be proven at once is searched at length, and tried again if that helped. */
     int64_t before = engine.found ? engine.result.cost : INT64_MAX;
@@ -350,6 +358,32 @@ static int settle_loose(struct engine *engine, struct error *err)
         engine->result.bound = (double)engine->result.cost;
     }
     return 0;
+}
+
+/* Loose parts that fill their sites badly: prices divide parts, sites cannot. */
+static int raise_bound(struct engine *engine, struct error *err)
+{
+    const struct grid *grid = engine->grid;
+    const struct engine_options *options = engine->options;
+    double cells = (double)grid->parts * (double)grid->sites;
+    if (grid->links > 0 || engine->counted || cells > WHOLE_CELLS) {
+        return 0;
+    }
+    double cost = (double)engine->result.cost;
+    struct primal_bound_options given = {.threads = options->threads,
+                                         .sets_max = options->moves_max * grid->parts,
+                                         .price = engine->result.price,
+                                         .bound = engine->result.bound_priced,
+                                         .target = cost - options->gap * fabs(cost),
+                                         .progress = options->progress,
+                                         .context = options->context,
+                                         .best = cost};
+    struct primal_bound_result result;
+    int rc = primal_bound_raise(grid, &given, engine->arena, &result, err);
+    if (rc == 0) {
+        engine->result.bound = fmax(engine->result.bound, result.bound);
+    }
+    return rc;
 }
 
 /* Closes the cells that no assignment cheaper than the best can take: cost + price * demand above

@@ -7,7 +7,8 @@
  *      Where parts or sites are alike, classes.h finds both, and a placement, from counts of them.
  *   2. primal.h: a cheap assignment that keeps every rule, found from the prices.
  *   3. What is still open and small: branch and bound (branch.h) where parts are linked, GLPK on
- *      the cells that reduced costs leave (solve.h) where they are not.
+ *      the cells that reduced costs leave (solve.h) where they are not; a better bound from whole
+ *      parts (primal_bound.h) where that is too much.
  *
  * The prices come with every answer: they are the certificate (dual_bound re-evaluates it, and
  * berth verify-plan with code of its own). Deterministic for the same grid and options, on one

@@ -41,6 +41,7 @@ struct list {
     int most;
     double below; /* sets that rise less are listed */
     bool full;
+    bool deep; /* some have more than DEPTH_MOST items, and are not */
 };
 
 struct match {
@@ -58,6 +59,8 @@ struct match {
     int32_t room[LIMIT_RESOURCES];  /* left by the centre */
     double floor;                   /* what the centre costs: no set costs less */
     double best;                    /* above that */
+    double sure;                    /* no set costs less than this above that */
+    bool cut;                       /* not all pairs were looked at */
     bool won;                       /* something was found that costs as much: */
     int won_item[2 * DEPTH_MOST];   /* what differs from the centre */
     int won_items;
@@ -73,6 +76,7 @@ struct match {
     double rest[MATCH_ITEMS_MAX];
 };
 
+static double looked_below(const struct match *match);
 static void find_centre(struct match *match);
 static double fill_at(const struct match *match, int row, double price);
 static void leave_centre(struct match *match);
@@ -119,10 +123,12 @@ double match_find(struct match *match, const struct match_task *task, int *ret_c
     leave_centre(match);
     divide(match);
     match->best = task->best - match->floor;
+    match->sure = match->best > 0 ? 0 : match->best;
     match->won = false;
     int longest = task->sets_max < match->sets_max ? task->sets_max : match->sets_max;
     for (int most = FIRST_SETS; match->best > 0; most *= LONGER) {
         most = most < longest ? most : longest;
+        match->cut = false;
         reach(match, most);
         if (most == FIRST_SETS || !lay_edges(match)) {
             meet_all(match);
@@ -132,6 +138,7 @@ double match_find(struct match *match, const struct match_task *task, int *ret_c
         }
         bool exact = !match->half[0].full && !match->half[1].full &&
                      match->half[0].below >= match->best && match->half[1].below >= match->best;
+        match->sure = fmax(match->sure, fmin(match->best, looked_below(match)));
         if (most >= longest || exact) {
             break;
         }
@@ -147,6 +154,21 @@ double match_find(struct match *match, const struct match_task *task, int *ret_c
 double match_work(const struct match *match)
 {
     return match->work;
+}
+
+double match_proven(const struct match *match)
+{
+    return match->floor + match->sure;
+}
+
+/* Of the last lists: every set that costs less above the centre was judged. */
+static double looked_below(const struct match *match)
+{
+    bool whole = !match->cut && !match->shared && match->shift == 0;
+    for (int i = 0; i < 2; i++) {
+        whole = whole && !match->half[i].full && !match->half[i].deep;
+    }
+    return whole ? fmin(match->half[0].below, match->half[1].below) : 0;
 }
 
 /* Goes up one row's price after the other, to where the items that are cheap there fill the room.
@@ -330,6 +352,7 @@ static void list_sets(struct list *list, bool shared, double below, int most)
     list->below = below;
     list->most = most;
     list->full = false;
+    list->deep = false;
     list->set[0] = (struct set){.item = -1, .prev = -1};
     list->sets = 1;
     grow(list, shared, 0, 0);
@@ -365,6 +388,9 @@ static void grow(struct list *list, bool shared, int from, int prev)
             if (list->full) {
                 return;
             }
+        } else {
+            list->deep =
+                list->deep || (j + 1 < list->items && rise + list->item[j + 1].rise < list->below);
         }
     }
 }
@@ -447,7 +473,11 @@ static void meet(struct match *match)
     const struct list *first = &match->half[0];
     int dimensions = match->dimensions;
     int64_t looks = (int64_t)LOOKS_EACH * first->sets;
-    for (int a = 0; a < first->sets && looks > 0; a++) {
+    for (int a = 0; a < first->sets; a++) {
+        if (looks <= 0) {
+            match->cut = true;
+            break;
+        }
         int64_t top[LIMIT_RESOURCES];
         bool inside = first->set[a].rise < match->best;
         for (int d = 0; d < dimensions && inside; d++) {
@@ -475,7 +505,11 @@ static void meet(struct match *match)
 static void meet_all(struct match *match)
 {
     int64_t looks = (int64_t)LOOKS_EACH * 4 * match->half[0].sets;
-    for (int a = 0; a < match->half[0].sets && looks > 0; a++) {
+    for (int a = 0; a < match->half[0].sets; a++) {
+        if (looks <= 0) {
+            match->cut = true;
+            break;
+        }
         for (int b = 0; b < match->half[1].sets; b++) {
             judge(match, a, b);
         }

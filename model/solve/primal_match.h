@@ -45,5 +45,9 @@ struct match *match_create(struct arena *arena, int sets_max);
  * there is none cheaper. */
 double match_find(struct match *match, const struct match_task *task, int *ret_chosen,
                   int *ret_count);
+/* What no set costs less than, of the last call: where its lists reached as far as the best, that;
+ * else less. With amounts above 2^26, and with several items of one part, the linear relaxation's
+ * least. Off by rounding, a few units in the last place of all that was added. */
+double match_proven(const struct match *match);
 /* Sets listed so far: what budgets are counted in. */
 double match_work(const struct match *match);

@@ -79,6 +79,7 @@ static void fills_best(void **state)
     assert_non_null(match);
     int possible = 0;
     int best = 0;
+    int sure = 0;
     for (uint64_t seed = 1; seed <= MATCH_SEEDS; seed++) {
         struct fill fill;
         make_fill(seed, &fill);
@@ -102,12 +103,16 @@ static void fills_best(void **state)
             set |= 1u << chosen[i];
         }
         double cost = fill_cost(&fill, set);
+        double proven = match_proven(match);
+        assert_true(proven <= fmin(least, task.best) + 1e-9 * (1 + fabs(least)));
+        sure += least < INFINITY && proven >= least - 1e-9 * (1 + fabs(least));
         assert_true(!(found < task.best) || fabs(cost - found) <= 1e-3 * (1 + fabs(cost)));
         assert_true(found < task.best || count == 0);
         possible += least < INFINITY;
         best += least < INFINITY && found <= least + 1e-3 * (1 + fabs(least));
     }
-    printf("%d fills, %d possible, %d best\n", MATCH_SEEDS, possible, best);
+    printf("%d fills, %d possible, %d best, %d proven\n", MATCH_SEEDS, possible, best, sure);
+    assert_true(sure * 2 >= possible);
     assert_true(possible > MATCH_SEEDS / 2);
     assert_true(best * 100 >= possible * 97);
     arena_done(&arena);
