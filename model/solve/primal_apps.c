@@ -1,11 +1,24 @@
-/* A first assignment of apps that are dear to add up, and a better one: apps are placed whole, one
- * after the other, each where it costs least beside what is placed already. */
+/* Apps that are dear to add up: over the few cells of each part that come near its best, what each
+ * app may as well do is listed, and sites are filled with such columns. Where these are not to be
+ * had, or nothing of them fits, apps are placed whole, one after the other, each where it costs
+ * least beside what is placed already. */
 #include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "model/solve/dual_cells.h"
-#include "model/solve/primal_internal.h"
+#include "model/solve/primal_fill.h"
+
+/* Columns of apps that are listed, beside one of each app, and how much is looked at to fill sites
+ * with them (primal_fill.h); in slices, after each of which the better one's best is gone on from.
+ */
+#define COLUMNS_PER_SITE 1500
+#define COLUMNS_MOST     400
+#define FILL_WORK        4e8
+#define FILL_SLICES      64
+/* It ends when so many times what the last improvement took, and some more, brought none. */
+#define FILL_IDLE     4
+#define FILL_PATIENCE 1.5e8
 
 #define CELLS         16   /* of each part that are looked at */
 #define PASSES        80   /* until nothing is over its capacity */
@@ -44,6 +57,17 @@ struct fit {
     int64_t spoke_us;
 };
 
+struct fill_task {
+    struct primal_fill *fill;
+    double work;
+    double target;
+};
+
+static int fill_sites(struct primal *primal, const struct grid *few, const int *cell_of,
+                      struct arena *arena, int *choice, bool *ret_found);
+static int list_columns(struct primal *primal, const struct grid *few, const int *cell_of);
+static void fill_run(void *context, int block, int worker);
+static bool tell(struct primal *primal, double best, int64_t *spoke_us);
 static void fit_run(void *context, int block, int worker);
 static bool fit_make(struct fit *fit, struct arena *arena, int *choice);
 static bool links_make(struct fit *fit, struct arena *arena);
@@ -80,6 +104,10 @@ int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done)
     bool pays = rc == 0 && dual_cells_pay(&dual) &&
                 dual_cells_few(&dual, primal->price, CELLS, &arena, &few, &cell_of);
     dual_end(&dual, &arena);
+    if (pays) {
+        rc = fill_sites(primal, &few, cell_of, &arena, choice, ret_done);
+        pays = rc == 0 && !*ret_done;
+    }
     struct fit fits[CHAINS];
     bool made = pays;
     for (int i = 0; i < CHAINS && pays; i++) {
@@ -109,6 +137,92 @@ int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done)
     return rc;
 }
 
+/* Two of them, whatever the number of threads; they meet after each slice. */
+static int fill_sites(struct primal *primal, const struct grid *few, const int *cell_of,
+                      struct arena *arena, int *choice, bool *ret_found)
+{
+    struct primal_core core;
+    struct primal_board *board = NULL;
+    struct fill_task tasks[CHAINS];
+    struct arena *was = primal->work;
+    double moves = primal->options->moves_max * primal->grid->parts;
+    double most = moves > 0 ? moves : FILL_WORK;
+    double good = primal->dual->bound + primal->options->gap * fabs(primal->dual->bound);
+    int rc = list_columns(primal, few, cell_of);
+    if (rc < 0 || primal->columns.apps == 0) {
+        return rc;
+    }
+    primal->work = arena;
+    rc = primal_core_build(primal, choice, COLUMNS_MOST * primal->grid->sites, &core);
+    rc = rc == 0 ? primal_board_create(&core, &board) : rc;
+    for (int i = 0; i < CHAINS && rc == 0; i++) {
+        uint64_t seed = primal->options->seed * CHAINS + (uint64_t)i;
+        tasks[i] = (struct fill_task){.work = most / CHAINS / FILL_SLICES, .target = good};
+        rc = primal_fill_create(board, seed, &tasks[i].fill);
+    }
+    double best = INFINITY;
+    double done = 0;
+    double last = 0; /* done when it became better */
+    int64_t spoke_us = 0;
+    while (rc == 0 && done < most && done <= FILL_IDLE * last + FILL_PATIENCE && best > good &&
+           tell(primal, best, &spoke_us)) {
+        primal_blocks(primal->threads, CHAINS, fill_run, tasks);
+        int winner = primal_fill_cost(tasks[1].fill) < primal_fill_cost(tasks[0].fill);
+        primal_fill_adopt(tasks[!winner].fill, tasks[winner].fill);
+        double cost = primal_fill_cost(tasks[winner].fill);
+        done = primal_fill_work(tasks[0].fill) + primal_fill_work(tasks[1].fill);
+        last = cost < best ? done : last;
+        best = cost;
+    }
+    *ret_found = rc == 0 && best < INFINITY;
+    if (*ret_found) {
+        primal_fill_choice(tasks[0].fill, choice);
+    }
+    primal->work = was;
+    return rc;
+}
+
+/* Of the few cells of each part; said in the whole grid's. */
+static int list_columns(struct primal *primal, const struct grid *few, const int *cell_of)
+{
+    struct dual_columns *columns = &primal->columns;
+    struct dual_columns_options options = {
+        .wanted = (double)few->sites * COLUMNS_PER_SITE + primal->apps, .each_max = COLUMNS_MOST};
+    int rc = dual_columns_list(few, primal->price, &options, primal->arena, columns, primal->err);
+    for (int app = 0; rc == 0 && app < columns->apps; app++) {
+        int parts = primal->app_first[app + 1] - primal->app_first[app];
+        const int *part = primal->app_part + primal->app_first[app];
+        for (int i = columns->first[app]; i < columns->first[app + 1]; i++) {
+            int *cell = columns->cell + columns->cell_at[i];
+            for (int k = 0; k < parts; k++) {
+                cell[k] = cell_of[few->first[part[k]] + (size_t)cell[k]];
+            }
+        }
+    }
+    return rc;
+}
+
+static void fill_run(void *context, int block, int worker)
+{
+    (void)worker;
+    const struct fill_task *task = (const struct fill_task *)context + block;
+    primal_fill_run(task->fill, task->work, task->target);
+}
+
+/* Says what is known, now and then; false: there is no reason to go on. */
+static bool tell(struct primal *primal, double best, int64_t *spoke_us)
+{
+    const struct primal_options *options = primal->options;
+    int64_t now_us = clock_mono_now().us;
+    if (options->progress != NULL && now_us - *spoke_us >= SPEAK_US) {
+        *spoke_us = now_us;
+        if (!options->progress(options->context, primal->dual->bound, best)) {
+            atomic_store(&primal->stop, true);
+        }
+    }
+    return !atomic_load(&primal->stop);
+}
+
 static void fit_run(void *context, int block, int worker)
 {
     struct fit *fit = (struct fit *)context + block;
@@ -121,17 +235,10 @@ static void fit_run(void *context, int block, int worker)
 static bool goes_on(struct fit *fit)
 {
     struct primal *primal = fit->primal;
-    const struct primal_options *options = primal->options;
-    int64_t now_us = clock_mono_now().us;
-    if (fit->speaks && options->progress != NULL && now_us - fit->spoke_us >= SPEAK_US) {
-        fit->spoke_us = now_us;
-        double best = fit->found ? (double)fit->cost_best : INFINITY;
-        if (!options->progress(options->context, primal->dual->bound, best)) {
-            atomic_store(&primal->stop, true);
-        }
-    }
-    double good = primal->dual->bound + options->gap * fabs(primal->dual->bound);
-    return !atomic_load(&primal->stop) && !(fit->found && (double)fit->cost_best <= good);
+    double best = fit->found ? (double)fit->cost_best : INFINITY;
+    double good = primal->dual->bound + primal->options->gap * fabs(primal->dual->bound);
+    bool wanted = fit->speaks ? tell(primal, best, &fit->spoke_us) : !atomic_load(&primal->stop);
+    return wanted && !(best <= good);
 }
 
 static bool fit_make(struct fit *fit, struct arena *arena, int *choice)

@@ -51,6 +51,21 @@ int primal_board_create(const struct primal_core *core, struct primal_board **re
     return rc;
 }
 
+void primal_board_choice(const struct primal_board *board, const int *at, int *choice)
+{
+    const struct primal *primal = board->core->primal;
+    const struct dual_columns *columns = &primal->columns;
+    memcpy(choice, board->choice, (size_t)primal->grid->parts * sizeof(int));
+    for (int i = 0; i < board->apps; i++) {
+        int app = board->app[i];
+        const int *cell =
+            columns->cell + columns->cell_at[columns->first[app] + at[i] - board->first[i]];
+        for (int k = primal->app_first[app]; k < primal->app_first[app + 1]; k++) {
+            choice[primal->app_part[k]] = cell[k - primal->app_first[app]];
+        }
+    }
+}
+
 static int count_apps(struct primal_board *board, int *ret_columns, int *ret_touches)
 {
     const struct primal *primal = board->core->primal;

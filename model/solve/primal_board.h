@@ -46,3 +46,6 @@ struct primal_board {
     double *heavy;
     double offset; /* cost less excess less what is unfilled, of any assignment */
 };
+
+/* The grid's choice when the board's apps are at[app] columns. */
+void primal_board_choice(const struct primal_board *board, const int *at, int *choice);

@@ -186,19 +186,7 @@ void primal_swaps_run(struct primal_swaps *swaps, bool speaks)
 
 bool primal_swaps_best(const struct primal_swaps *swaps, int *choice)
 {
-    const struct primal_board *board = swaps->board;
-    const struct primal *primal = board->core->primal;
-    const struct dual_columns *columns = &primal->columns;
-    memcpy(choice, board->choice, (size_t)primal->grid->parts * sizeof(int));
-    for (int i = 0; i < board->apps; i++) {
-        int app = board->app[i];
-        int at = swaps->found ? swaps->best_at[i] : swaps->at[i];
-        const int *cell =
-            columns->cell + columns->cell_at[columns->first[app] + at - board->first[i]];
-        for (int k = primal->app_first[app]; k < primal->app_first[app + 1]; k++) {
-            choice[primal->app_part[k]] = cell[k - primal->app_first[app]];
-        }
-    }
+    primal_board_choice(swaps->board, swaps->found ? swaps->best_at : swaps->at, choice);
     return swaps->found;
 }
 

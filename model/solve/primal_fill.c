@@ -1,0 +1,515 @@
+#include "model/solve/primal_fill.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/solve/primal_match.h"
+
+#define SETS_MOST 65536
+/* Of the priced sites a round opens all, or a half, or ... of them; so many at least. */
+#define SHARES     5
+#define OPEN_LEAST 3
+/* How far the order of the sites strays from hardest first: a factor, at most. */
+#define STRAY 3.0
+/* How fast what is known of a site's hardness follows what it cost last. */
+#define LEARN 0.3
+/* What looking at a column takes, in sets listed. */
+#define COLUMN_WORK 0.25
+
+struct turn_at {
+    double weight;
+    int site;
+};
+
+struct candidate {
+    double rise;
+    int to; /* column */
+    int64_t take[LIMIT_RESOURCES];
+};
+
+struct primal_fill {
+    const struct primal_board *board;
+    const struct primal *primal;
+    struct match *match;
+    uint64_t random;
+    bool strays; /* from the order by prices, the first time */
+    int64_t rounds;
+    double looks;
+    int resources;
+    int *priced;     /* [site] rows that have a price */
+    double *weight;  /* [site] the more of them and the higher, the more */
+    uint64_t *mask;  /* [column] its sites, by their number modulo 64 */
+    uint64_t shut;   /* the closed ones likewise */
+    int *site_first; /* [site + 1] */
+    int *site_app;   /* the apps with a column that touches the site */
+    int *at;         /* [app] column */
+    int64_t *slack;  /* [row] */
+    bool *closed;    /* [site] */
+    int open;        /* sites that are not */
+    double *hard;    /* [site] what closing it costs, times the sites that were open */
+    struct turn_at *order;
+    struct candidate *candidate;
+    int candidates;
+    double best; /* excess and priced room of: */
+    int *best_at;
+    int64_t *best_slack;
+    struct match_item item[MATCH_ITEMS_MAX];
+};
+
+static int lay_sites(struct primal_fill *fill);
+static int lay_start(struct primal_fill *fill);
+static void one_round(struct primal_fill *fill);
+static int pick_group(struct primal_fill *fill);
+static void relax(struct primal_fill *fill);
+static double close_site(struct primal_fill *fill, int site);
+static void list_candidates(struct primal_fill *fill, int site, double best);
+static bool differs(const struct primal_fill *fill, int from, int to, int site, int64_t *ret_take);
+static int list_items(struct primal_fill *fill);
+static void go(struct primal_fill *fill, int to);
+static double value_of(const struct primal_fill *fill);
+static double draw(struct primal_fill *fill);
+static int by_weight(const void *a, const void *b);
+static int by_rise(const void *a, const void *b);
+static int by_column(const void *a, const void *b);
+
+int primal_fill_create(const struct primal_board *board, uint64_t seed,
+                       struct primal_fill **ret_fill)
+{
+    const struct primal *primal = board->core->primal;
+    struct arena *arena = primal->work;
+    size_t sites = (size_t)primal->grid->sites;
+    size_t columns = (size_t)board->first[board->apps];
+    struct primal_fill *fill = arena_alloc(arena, sizeof(*fill));
+    if (fill == NULL) {
+        return primal_no_memory(primal);
+    }
+    fill->board = board;
+    fill->primal = primal;
+    fill->resources = primal->grid->resources;
+    fill->strays = seed % 2 != 0;
+    fill->random = (seed + 1) * 0x9E3779B97F4A7C15u;
+    fill->match = match_create(arena, SETS_MOST);
+    fill->at = arena_copy(arena, board->start, ((size_t)board->apps + 1) * sizeof(int));
+    fill->best_at = arena_copy(arena, board->start, ((size_t)board->apps + 1) * sizeof(int));
+    fill->slack = arena_array(arena, primal->rows + 1, sizeof(int64_t));
+    fill->best_slack = arena_array(arena, primal->rows + 1, sizeof(int64_t));
+    fill->closed = arena_array(arena, sites, sizeof(bool));
+    fill->hard = arena_array(arena, sites, sizeof(double));
+    fill->order = arena_array(arena, sites, sizeof(*fill->order));
+    fill->candidate = arena_alloc_raw(arena, (columns + 1) * sizeof(*fill->candidate));
+    if (fill->match == NULL || fill->at == NULL || fill->best_at == NULL || fill->slack == NULL ||
+        fill->best_slack == NULL || fill->closed == NULL || fill->hard == NULL ||
+        fill->order == NULL || fill->candidate == NULL) {
+        return primal_no_memory(primal);
+    }
+    int rc = lay_sites(fill);
+    rc = rc == 0 ? lay_start(fill) : rc;
+    *ret_fill = rc == 0 ? fill : NULL;
+    return rc;
+}
+
+void primal_fill_run(struct primal_fill *fill, double work, double target)
+{
+    double until = primal_fill_work(fill) + work;
+    while (primal_fill_work(fill) < until && primal_fill_cost(fill) > target &&
+           !atomic_load(&fill->primal->stop)) {
+        one_round(fill);
+        fill->rounds++;
+    }
+}
+
+double primal_fill_cost(const struct primal_fill *fill)
+{
+    return fill->best + fill->board->offset;
+}
+
+double primal_fill_work(const struct primal_fill *fill)
+{
+    return match_work(fill->match) + fill->looks * COLUMN_WORK;
+}
+
+int64_t primal_fill_rounds(const struct primal_fill *fill)
+{
+    return fill->rounds;
+}
+
+void primal_fill_adopt(struct primal_fill *fill, const struct primal_fill *from)
+{
+    fill->best = from->best;
+    memcpy(fill->best_at, from->best_at, (size_t)fill->board->apps * sizeof(int));
+    memcpy(fill->best_slack, from->best_slack, fill->primal->rows * sizeof(int64_t));
+}
+
+void primal_fill_choice(const struct primal_fill *fill, int *choice)
+{
+    primal_board_choice(fill->board, fill->best_at, choice);
+}
+
+/* Which apps may change what a site holds. */
+static int lay_sites(struct primal_fill *fill)
+{
+    const struct primal_board *board = fill->board;
+    struct arena *arena = fill->primal->work;
+    size_t sites = (size_t)fill->primal->grid->sites;
+    int *last = arena_alloc_raw(arena, sites * sizeof(int));
+    fill->mask = arena_array(arena, (size_t)board->first[board->apps] + 1, sizeof(uint64_t));
+    fill->site_first = arena_array(arena, sites + 2, sizeof(int));
+    if (last == NULL || fill->mask == NULL || fill->site_first == NULL) {
+        return primal_no_memory(fill->primal);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        memset(last, -1, sites * sizeof(int));
+        for (int i = 0; i < board->first[board->apps]; i++) {
+            const struct primal_column *column = &board->column[i];
+            for (int k = 0; k < column->touches; k++) {
+                int site = board->touch[column->touch + k].site;
+                fill->mask[i] |= UINT64_C(1) << (site & 63);
+                if (last[site] == column->app) {
+                    continue;
+                }
+                last[site] = column->app;
+                if (pass == 0) {
+                    fill->site_first[site + 2]++;
+                } else {
+                    fill->site_app[fill->site_first[site + 1]++] = column->app;
+                }
+            }
+        }
+        for (size_t site = 0; site < sites && pass == 0; site++) {
+            fill->site_first[site + 2] += fill->site_first[site + 1];
+        }
+        if (pass == 0) {
+            fill->site_app =
+                arena_array(arena, (size_t)fill->site_first[sites + 1] + 1, sizeof(int));
+            if (fill->site_app == NULL) {
+                return primal_no_memory(fill->primal);
+            }
+        }
+    }
+    return 0;
+}
+
+/* What the start leaves of each row, and which rows have a price. */
+static int lay_start(struct primal_fill *fill)
+{
+    const struct primal *primal = fill->primal;
+    const struct grid *grid = primal->grid;
+    size_t sites = (size_t)grid->sites;
+    size_t resources = (size_t)grid->resources;
+    fill->priced = arena_array(primal->work, sites, sizeof(int));
+    fill->weight = arena_array(primal->work, sites, sizeof(double));
+    if (fill->priced == NULL || fill->weight == NULL) {
+        return primal_no_memory(primal);
+    }
+    grid_load_of(grid, fill->board->choice, fill->slack);
+    double most = 0;
+    for (size_t row = 0; row < primal->rows; row++) {
+        most = fmax(most, primal->price[row]);
+    }
+    for (size_t row = 0; row < primal->rows; row++) {
+        /* No limit is far, and not at the end of the numbers. */
+        int64_t capacity =
+            grid->capacity[row] < INT64_MAX / 2 ? grid->capacity[row] : INT64_MAX / 2;
+        fill->slack[row] = capacity - fill->slack[row];
+        if (primal->price[row] > 0) {
+            fill->priced[row / resources]++;
+            fill->weight[row / resources] += 1 + primal->price[row] / most / 8;
+        }
+    }
+    memcpy(fill->best_slack, fill->slack, primal->rows * sizeof(int64_t));
+    fill->best = value_of(fill);
+    return 0;
+}
+
+/* Opens a group of sites around the best, closes them again, and keeps what is cheaper. */
+static void one_round(struct primal_fill *fill)
+{
+    const struct primal_board *board = fill->board;
+    const struct primal *primal = fill->primal;
+    memcpy(fill->at, fill->best_at, (size_t)board->apps * sizeof(int));
+    memcpy(fill->slack, fill->best_slack, primal->rows * sizeof(int64_t));
+    int count = pick_group(fill);
+    relax(fill);
+    double value = 0;
+    for (int i = 0; i < board->apps; i++) {
+        value += board->column[fill->at[i]].excess;
+    }
+    for (int site = 0; site < primal->grid->sites; site++) {
+        size_t row = (size_t)site * (size_t)fill->resources;
+        for (int r = 0; r < fill->resources && fill->closed[site]; r++) {
+            value += primal->price[row + (size_t)r] * (double)fill->slack[row + (size_t)r];
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        int site = fill->order[i].site;
+        double cost = close_site(fill, site);
+        fill->closed[site] = true;
+        fill->shut |= UINT64_C(1) << (site & 63);
+        fill->open--;
+        if (isinf(cost)) {
+            /* What cannot be filled goes first. */
+            fill->hard[site] = 2 * fill->hard[site] + value;
+        } else {
+            double hard = cost * (fill->open + 1);
+            double share = fill->hard[site] > 0 ? LEARN : 1;
+            fill->hard[site] += share * (hard - fill->hard[site]);
+        }
+        value += cost;
+        if (value >= fill->best || isinf(value)) {
+            return;
+        }
+    }
+    value = value_of(fill);
+    if (value < fill->best) {
+        fill->best = value;
+        memcpy(fill->best_at, fill->at, (size_t)board->apps * sizeof(int));
+        memcpy(fill->best_slack, fill->slack, primal->rows * sizeof(int64_t));
+    }
+}
+
+/* Which sites are open, and in what order they are closed: hardest first, those without a price
+ * last. The first time all are open, those with the highest prices first. */
+static int pick_group(struct primal_fill *fill)
+{
+    int sites = fill->primal->grid->sites;
+    bool all = isinf(fill->best);
+    bool first = fill->rounds == 0;
+    int priced = 0;
+    int count = 0;
+    for (int site = 0; site < sites; site++) {
+        priced += fill->priced[site] > 0;
+    }
+    int want = all ? priced : priced >> (int)(draw(fill) * SHARES);
+    want = want < OPEN_LEAST ? OPEN_LEAST : want;
+    int left = priced;
+    fill->shut = 0;
+    for (int site = 0; site < sites; site++) {
+        bool open = true;
+        if (fill->priced[site] > 0) {
+            open = draw(fill) * left < want;
+            want -= open;
+            left--;
+        }
+        fill->closed[site] = !open;
+        fill->shut |= open ? 0 : UINT64_C(1) << (site & 63);
+        if (open) {
+            double weight = first ? fill->weight[site] : fill->hard[site];
+            if (!first || fill->strays) {
+                weight *= pow(STRAY, 2 * draw(fill) - 1);
+            }
+            weight = fill->priced[site] > 0 ? weight : -1;
+            fill->order[count++] = (struct turn_at){.weight = weight, .site = site};
+        }
+    }
+    fill->open = count;
+    qsort(fill->order, (size_t)count, sizeof(*fill->order), by_weight);
+    return count;
+}
+
+/* Each app goes where it is cheapest without changing what closed sites hold. */
+static void relax(struct primal_fill *fill)
+{
+    const struct primal_board *board = fill->board;
+    int64_t take[LIMIT_RESOURCES];
+    for (int i = 0; i < board->apps; i++) {
+        for (int to = board->first[i]; to < fill->at[i]; to++) {
+            fill->looks++;
+            if (!differs(fill, fill->at[i], to, -1, take)) {
+                go(fill, to);
+                break;
+            }
+        }
+    }
+}
+
+/* Returns what its filling costs; INFINITY: nothing was found that keeps its rows. */
+static double close_site(struct primal_fill *fill, int site)
+{
+    const struct primal *primal = fill->primal;
+    size_t row = (size_t)site * (size_t)fill->resources;
+    const double *price = primal->price + row;
+    const int64_t *slack = fill->slack + row;
+    double best = 0;
+    for (int r = 0; r < fill->resources; r++) {
+        best = slack[r] < 0 ? INFINITY : best + price[r] * (double)slack[r];
+    }
+    if (best <= 0) {
+        return 0;
+    }
+    list_candidates(fill, site, best);
+    struct match_task task = {.resources = fill->resources,
+                              .price = price,
+                              .room = slack,
+                              .item = fill->item,
+                              .items = list_items(fill),
+                              .best = best,
+                              .sets_max = SETS_MOST};
+    int chosen[MATCH_ITEMS_MAX];
+    int count = 0;
+    best = match_find(fill->match, &task, chosen, &count);
+    for (int i = 0; i < count; i++) {
+        go(fill, fill->candidate[chosen[i]].to);
+    }
+    return best;
+}
+
+/* The changes that alter what the site holds and no closed one: of those of an app that do the same
+ * there, the cheapest. */
+static void list_candidates(struct primal_fill *fill, int site, double best)
+{
+    const struct primal_board *board = fill->board;
+    fill->candidates = 0;
+    for (int k = fill->site_first[site]; k < fill->site_first[site + 1]; k++) {
+        int app = fill->site_app[k];
+        int from = fill->at[app];
+        int first = fill->candidates;
+        for (int to = board->first[app]; to < board->first[app + 1]; to++) {
+            double rise = board->column[to].excess - board->column[from].excess;
+            if (!(rise < best)) {
+                break;
+            }
+            struct candidate *candidate = &fill->candidate[fill->candidates];
+            fill->looks++;
+            if (rise < 0 || to == from || differs(fill, from, to, site, candidate->take)) {
+                continue;
+            }
+            bool same = true;
+            for (int r = 0; r < fill->resources; r++) {
+                same = same && candidate->take[r] == 0;
+            }
+            for (int i = first; i < fill->candidates && !same; i++) {
+                same =
+                    memcmp(fill->candidate[i].take, candidate->take, sizeof(candidate->take)) == 0;
+            }
+            if (!same) {
+                candidate->rise = rise;
+                candidate->to = to;
+                fill->candidates++;
+            }
+        }
+    }
+    qsort(fill->candidate, (size_t)fill->candidates, sizeof(*fill->candidate), by_rise);
+}
+
+/* Whether some closed site holds more or less when an app goes from one column to another; and what
+ * it then takes more at `site`. */
+static bool differs(const struct primal_fill *fill, int from, int to, int site, int64_t *ret_take)
+{
+    const struct primal_board *board = fill->board;
+    memset(ret_take, 0, LIMIT_RESOURCES * sizeof(*ret_take));
+    uint64_t matters = fill->shut | (site >= 0 ? UINT64_C(1) << (site & 63) : 0);
+    if (((fill->mask[from] | fill->mask[to]) & matters) == 0) {
+        return false;
+    }
+    const struct primal_touch *gain = board->touch + board->column[to].touch;
+    const struct primal_touch *loss = board->touch + board->column[from].touch;
+    const struct primal_touch *gain_end = gain + board->column[to].touches;
+    const struct primal_touch *loss_end = loss + board->column[from].touches;
+    while (gain < gain_end || loss < loss_end) {
+        int at = gain < gain_end ? gain->site : loss->site;
+        at = loss < loss_end && loss->site < at ? loss->site : at;
+        double more[LIMIT_RESOURCES] = {0};
+        if (gain < gain_end && gain->site == at) {
+            memcpy(more, gain->demand, sizeof(more));
+            gain++;
+        }
+        if (loss < loss_end && loss->site == at) {
+            for (int r = 0; r < LIMIT_RESOURCES; r++) {
+                more[r] -= loss->demand[r];
+            }
+            loss++;
+        }
+        for (int r = 0; r < LIMIT_RESOURCES; r++) {
+            if (more[r] != 0 && fill->closed[at]) {
+                return true;
+            }
+            ret_take[r] = at == site ? (int64_t)more[r] : ret_take[r];
+        }
+    }
+    return false;
+}
+
+/* The cheapest of them as the matching wants them; those of one app follow each other. */
+static int list_items(struct primal_fill *fill)
+{
+    int count = fill->candidates < MATCH_ITEMS_MAX ? fill->candidates : MATCH_ITEMS_MAX;
+    qsort(fill->candidate, (size_t)count, sizeof(*fill->candidate), by_column);
+    for (int i = 0; i < count; i++) {
+        const struct candidate *candidate = &fill->candidate[i];
+        struct match_item *item = &fill->item[i];
+        *item = (struct match_item){.rise = candidate->rise,
+                                    .part = fill->board->column[candidate->to].app};
+        memcpy(item->fill, candidate->take, sizeof(item->fill));
+    }
+    return count;
+}
+
+static void go(struct primal_fill *fill, int to)
+{
+    const struct primal_board *board = fill->board;
+    int *at = &fill->at[board->column[to].app];
+    size_t resources = (size_t)fill->resources;
+    for (int side = 0; side < 2; side++) {
+        const struct primal_column *column = &board->column[side == 0 ? *at : to];
+        for (int i = 0; i < column->touches; i++) {
+            const struct primal_touch *touch = &board->touch[column->touch + i];
+            int64_t *slack = fill->slack + (size_t)touch->site * resources;
+            for (size_t r = 0; r < resources; r++) {
+                slack[r] += (side == 0 ? 1 : -1) * (int64_t)touch->demand[r];
+            }
+        }
+    }
+    *at = to;
+}
+
+/* What the apps pay above their least and the priced room that is left; INFINITY: a row is over. */
+static double value_of(const struct primal_fill *fill)
+{
+    const struct primal_board *board = fill->board;
+    double value = 0;
+    for (int i = 0; i < board->apps; i++) {
+        value += board->column[fill->at[i]].excess;
+    }
+    for (size_t row = 0; row < fill->primal->rows; row++) {
+        double left = (double)fill->slack[row];
+        value += left < 0 ? INFINITY : fill->primal->price[row] * left;
+    }
+    return value;
+}
+
+/* 0 to below 1. */
+static double draw(struct primal_fill *fill)
+{
+    fill->random ^= fill->random << 13;
+    fill->random ^= fill->random >> 7;
+    fill->random ^= fill->random << 17;
+    return (double)(fill->random >> 11) * 0x1p-53;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct turn_at *x = a;
+    const struct turn_at *y = b;
+    if (x->weight != y->weight) {
+        return x->weight > y->weight ? -1 : 1;
+    }
+    return (x->site > y->site) - (x->site < y->site);
+}
+
+static int by_rise(const void *a, const void *b)
+{
+    const struct candidate *x = a;
+    const struct candidate *y = b;
+    if (x->rise != y->rise) {
+        return x->rise < y->rise ? -1 : 1;
+    }
+    return (x->to > y->to) - (x->to < y->to);
+}
+
+static int by_column(const void *a, const void *b)
+{
+    const struct candidate *x = a;
+    const struct candidate *y = b;
+    return (x->to > y->to) - (x->to < y->to);
+}
