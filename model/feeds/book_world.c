@@ -1,0 +1,287 @@
+/* The book as a world: its figures over what the catalogue knows of the same places. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/feeds/book_internal.h"
+#include "model/json_out.h"
+#include "model/world.h"
+
+struct place { /* a run of the book's figures that are of one site */
+    const char *site;
+    int first;
+    int end;
+    bool catalogued;
+    const struct book_version *cpu;
+    const struct book_version *memory;
+    const struct book_version *storage;
+};
+
+struct writing {
+    const struct book *book;
+    enum feed_term term;
+    const struct world *catalogue;
+    struct json_out json;
+    int sites;
+    int rules;
+};
+
+static bool next_place(const struct writing *writing, int first, struct place *ret_place);
+static const struct book_version *pick(const struct writing *writing, const struct place *place,
+                                       enum feed_kind kind);
+static bool is_used(const struct place *place);
+static void provider_of(const char *site, char out[LIMIT_REF_BYTES]);
+static void write_accounts(struct writing *writing);
+static void write_site(struct writing *writing, const struct place *place);
+static void write_source(struct writing *writing, const struct place *place);
+static int write_egress(struct writing *writing, const struct place *place, struct error *err);
+static int selectors_of(const struct writing *writing, const struct book_figure *figure,
+                        const char *out[4], char text[LIMIT_REF_BYTES]);
+static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
+                      int number, struct error *err);
+
+int book_world(const struct book *book, enum feed_term term, const struct world *catalogue,
+               struct strbuf *out, struct error *err)
+{
+    struct writing writing = {.book = book, .term = term, .catalogue = catalogue};
+    struct place place;
+    int rc = 0;
+    json_out_init(&writing.json, out);
+    json_open(&writing.json, NULL, '{');
+    json_string(&writing.json, "world", "imported");
+    write_accounts(&writing);
+    json_open(&writing.json, "use", '[');
+    for (int at = 0; next_place(&writing, at, &place); at = place.end)
+        if (is_used(&place) && place.catalogued)
+            json_string(&writing.json, NULL, place.site);
+    json_close(&writing.json, ']');
+    json_open(&writing.json, "sites", '[');
+    for (int at = 0; next_place(&writing, at, &place); at = place.end)
+        if (is_used(&place))
+            write_site(&writing, &place);
+    json_close(&writing.json, ']');
+    json_open(&writing.json, "egress", '[');
+    for (int at = 0; rc == 0 && next_place(&writing, at, &place); at = place.end)
+        if (is_used(&place))
+            rc = write_egress(&writing, &place, err);
+    json_close(&writing.json, ']');
+    json_close(&writing.json, '}');
+    strbuf_puts(out, "\n");
+    if (rc == 0 && writing.sites == 0)
+        return error_set(
+            err, ERR_NOT_FOUND, 0,
+            "no site of the price book has prices yet: berth prices import FEED brings "
+            "them");
+    return rc < 0 ? rc : strbuf_error(out, err);
+}
+
+static bool next_place(const struct writing *writing, int first, struct place *ret_place)
+{
+    const struct book *book = writing->book;
+    if (first >= book->count)
+        return false;
+    struct place place = {.site = book->list[first]->site, .first = first, .end = first};
+    while (place.end < book->count && str_equal(book->list[place.end]->site, place.site))
+        place.end++;
+    place.catalogued =
+        writing->catalogue != NULL && world_site(writing->catalogue, place.site) >= 0;
+    place.cpu = pick(writing, &place, FEED_CPU);
+    place.memory = pick(writing, &place, FEED_MEMORY);
+    place.storage = pick(writing, &place, FEED_STORAGE);
+    *ret_place = place;
+    return true;
+}
+
+/* Of the term; on demand where the list has none of it. */
+static const struct book_version *pick(const struct writing *writing, const struct place *place,
+                                       enum feed_kind kind)
+{
+    const struct book_version *found = NULL;
+    for (int i = place->first; i < place->end; i++) {
+        const struct book_figure *figure = writing->book->list[i];
+        const struct book_version *now = book_now(figure);
+        if (figure->kind == kind && now != NULL &&
+            (figure->term == writing->term || (figure->term == FEED_ON_DEMAND && found == NULL)))
+            found = now;
+    }
+    return found;
+}
+
+/* A place that nobody knows needs both prices; of a known one each is an improvement. */
+static bool is_used(const struct place *place)
+{
+    return place->catalogued || (place->cpu != NULL && place->memory != NULL);
+}
+
+static void provider_of(const char *site, char out[LIMIT_REF_BYTES])
+{
+    str_format(out, LIMIT_REF_BYTES, "%.*s", (int)strcspn(site, "/"), site);
+}
+
+static void write_accounts(struct writing *writing)
+{
+    char provider[LIMIT_REF_BYTES];
+    char last[LIMIT_REF_BYTES] = "";
+    struct place place;
+    json_open(&writing->json, "accounts", '[');
+    for (int at = 0; next_place(writing, at, &place); at = place.end) {
+        provider_of(place.site, provider);
+        if (!is_used(&place) || str_equal(provider, last))
+            continue; /* the book is in order: a provider's sites follow each other */
+        json_open(&writing->json, NULL, '{');
+        json_string(&writing->json, "name", provider);
+        json_string(&writing->json, "provider", provider);
+        json_close(&writing->json, '}');
+        str_format(last, sizeof(last), "%s", provider);
+    }
+    json_close(&writing->json, ']');
+}
+
+static void write_site(struct writing *writing, const struct place *place)
+{
+    struct json_out *json = &writing->json;
+    char provider[LIMIT_REF_BYTES];
+    writing->sites++;
+    json_open(json, NULL, '{');
+    json_string(json, "name", place->site);
+    if (!place->catalogued) {
+        provider_of(place->site, provider);
+        json_string(json, "tier", "cloud");
+        json_string(json, "account", provider);
+    }
+    if (place->cpu != NULL || place->memory != NULL || place->storage != NULL) {
+        json_open(json, "price", '{');
+        if (place->cpu != NULL)
+            json_price(json, "cpu", place->cpu->steps[0].price);
+        if (place->memory != NULL)
+            json_price(json, "memory", place->memory->steps[0].price);
+        if (place->storage != NULL)
+            json_price(json, "storage", place->storage->steps[0].price);
+        json_close(json, '}');
+        write_source(writing, place);
+    }
+    json_close(json, '}');
+}
+
+static void write_source(struct writing *writing, const struct place *place)
+{
+    char text[LIMIT_TEXT_BYTES * 3 + 64];
+    size_t at = 0;
+    const struct book_version *const versions[] = {place->cpu, place->memory, place->storage};
+    static const char *const words[] = {"vCPU", "GiB", "storage"};
+    text[0] = 0;
+    for (int i = 0; i < 3; i++) {
+        if (versions[i] == NULL)
+            continue;
+        bool again =
+            i == 1 && versions[0] != NULL && str_equal(versions[0]->source, versions[1]->source);
+        if (again)
+            str_format(text + at, sizeof(text) - at, "; GiB as vCPU");
+        else
+            str_format(text + at, sizeof(text) - at, "%s%s: %s", at == 0 ? "" : "; ", words[i],
+                       versions[i]->source);
+        at = strlen(text);
+    }
+    /* What does not fit is told whole by `berth prices show`, figure for figure. */
+    if (at >= LIMIT_TEXT_BYTES)
+        str_format(text, sizeof(text), "the price book: berth prices show %s", place->site);
+    json_string(&writing->json, "source", text);
+}
+
+static int write_egress(struct writing *writing, const struct place *place, struct error *err)
+{
+    int rc = 0;
+    for (int i = place->first; rc == 0 && i < place->end; i++) {
+        const struct book_figure *figure = writing->book->list[i];
+        const char *to[4];
+        char text[LIMIT_REF_BYTES];
+        if (figure->kind != FEED_EGRESS || book_now(figure) == NULL)
+            continue;
+        int count = selectors_of(writing, figure, to, text);
+        for (int k = 0; rc == 0 && k < count; k++)
+            rc = write_rule(writing, figure, to[k], k, err);
+    }
+    return rc;
+}
+
+/* Where bytes go, as egress rules select it. Within a site nothing is billed, so "zone" is none;
+ * nor is a site that the world has not. */
+static int selectors_of(const struct writing *writing, const struct book_figure *figure,
+                        const char *out[4], char text[LIMIT_REF_BYTES])
+{
+    static const struct {
+        const char *to;
+        int count;
+        const char *selectors[3];
+    } classes[] = {
+        {"internet", 1, {"*"}},
+        {"americas", 2, {"tag:continent=north-america", "tag:continent=south-america"}},
+        {"emea", 3, {"tag:continent=europe", "tag:continent=middle-east", "tag:continent=africa"}},
+        {"apac", 1, {"tag:continent=asia"}},
+        {"oceania", 1, {"tag:continent=oceania"}},
+        {"china", 1, {"tag:country=cn"}},
+        {"zone", 0, {NULL}},
+    };
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (!str_equal(classes[i].to, figure->to))
+            continue;
+        for (int k = 0; k < classes[i].count; k++)
+            out[k] = classes[i].selectors[k];
+        return classes[i].count;
+    }
+    if (str_equal(figure->to, "region")) {
+        str_format(text, LIMIT_REF_BYTES, "%.*s/*", (int)strcspn(figure->site, "/"), figure->site);
+        out[0] = text;
+        return 1;
+    }
+    struct place place;
+    for (int at = 0; next_place(writing, at, &place); at = place.end)
+        if (is_used(&place) && str_equal(place.site, figure->to)) {
+            out[0] = figure->to;
+            return 1;
+        }
+    return 0;
+}
+
+static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
+                      int number, struct error *err)
+{
+    struct json_out *json = &writing->json;
+    const struct book_version *now = book_now(figure);
+    char name[LIMIT_REF_BYTES * 2 + 16];
+    char text[64];
+    const char *unit = figure->per_bytes == INT64_C(1) << 30 ? "GiB" : "GB";
+    str_format(name, sizeof(name), "%s-to-%s", figure->site, figure->to);
+    if (number > 0)
+        str_format(name + strlen(name), sizeof(name) - strlen(name), "-%d", number + 1);
+    for (char *at = name; *at != 0; at++)
+        *at = *at == '/' ? '-' : *at;
+    if (!name_is_valid(name))
+        return error_set(err, ERR_LIMIT, 0,
+                         "%s: the egress rule to %s would have a name of %zu bytes; at most %d",
+                         figure->site, figure->to, strlen(name), LIMIT_NAME_BYTES - 1);
+    if (++writing->rules > LIMIT_EGRESS_RULES)
+        return error_set(err, ERR_LIMIT, 0,
+                         "the price book comes to more than %d egress rules (LIMIT_EGRESS_RULES); "
+                         "keep providers in books of their own with --book",
+                         LIMIT_EGRESS_RULES);
+    json_open(json, NULL, '{');
+    json_string(json, "name", name);
+    json_string(json, "from", figure->site);
+    json_string(json, "to", to);
+    json_string(json, "per", unit);
+    json_open(json, "tiers", '[');
+    for (int i = 0; i < now->step_count; i++) {
+        json_open(json, NULL, '{');
+        if (i + 1 < now->step_count) {
+            str_format(text, sizeof(text), "%" PRId64 "%s", now->steps[i + 1].from, unit);
+            json_string(json, "up_to", text);
+        }
+        json_price(json, "price", now->steps[i].price);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+    json_string(json, "source", now->source);
+    json_close(json, '}');
+    return 0;
+}
