@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/str.h"
+#include "metrics/probe/fetch.h"
 #include "metrics/probe/loop.h"
 #include "metrics/probe/report.h"
 
@@ -13,6 +15,7 @@
 
 static const char usage[] =
     "usage: berth-probe --config FILE [--check | --once] [--json]\n"
+    "       berth-probe fetch URL --out FILE [options]   (berth-probe fetch --help)\n"
     "\n"
     "Scrapes Prometheus and OpenMetrics pages, takes OTLP, measures the way to other sites, and\n"
     "publishes what they tell of workloads to a Berth scheduler over NATS.\n"
@@ -52,6 +55,8 @@ int main(int argc, char **argv)
     struct arguments arguments = {.config = NULL};
     struct error err;
     log_set_program("berth-probe");
+    if (argc > 1 && str_equal(argv[1], "fetch"))
+        return fetch_main(argc - 1, argv + 1);
     int rc = parse(argc, argv, &arguments, &err);
     if (rc == 0 && (arguments.help || arguments.version)) {
         (void)fputs(arguments.help ? usage : "berth-probe " BERTH_VERSION "\n", stdout);
