@@ -330,14 +330,15 @@ static void release(struct engine *engine, uint32_t index)
     engine->free = index;
 }
 
-/* Fits the wheel to the events taken since the last time: buckets as wide as the mean gap, so that
- * few events share one, and as many as reach four times beyond what is pending. Only a misfit by
- * more than two is worth moving every event. */
+/* Fits the wheel to the events taken since the last time: buckets of two to four mean gaps, and as
+ * many as reach far beyond what is pending. Narrower ones cost more steps, wider ones more sorting,
+ * fewer ones send more through the far heap: these were the fastest of those tried, for 125 events
+ * and for 12,500. Only a misfit by more than two is worth moving every event. */
 static void fit(struct engine *engine)
 {
     uint64_t taken = engine->taken - engine->tuned_taken;
     uint64_t gap_ns = (uint64_t)(engine->now_ns - engine->tuned_ns) / taken;
-    int shift = gap_ns < 2 ? 0 : 63 - __builtin_clzll(gap_ns);
+    int shift = gap_ns < 2 ? 0 : 65 - __builtin_clzll(gap_ns);
     uint32_t buckets = BUCKETS_MIN;
     while (buckets < BUCKETS_MAX && buckets / 8 < engine->pending)
         buckets *= 2;

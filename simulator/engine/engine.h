@@ -6,7 +6,7 @@
  * (event.kind)`. Nothing is global: any number of engines live in a process, each with one thread
  * at a time, and none can change what another gives.
  *
- * Inside: events of the near future lie in a wheel of buckets, about two to a bucket, so that
+ * Inside: events of the near future lie in a wheel of buckets, a few to a bucket, so that
  * scheduling and taking cost the same for 100 events and for 100,000; what lies beyond the wheel is
  * in a heap, and so is the bucket that is being taken, which keeps the order exact and bounds the
  * worst case (all events in one bucket) by a heap's. Width and number of the buckets follow the
