@@ -4,7 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#define NEWS_MAGIC UINT32_C(0x314e5242) /* "BRN1" */
+#define NEWS_MAGIC    UINT32_C(0x314e5242) /* "BRN1" */
+#define SESSION_MAGIC UINT32_C(0x314f5242) /* "BRO1" */
+
+#define THREADS_MAX 64
 
 static void put(char *out, uint64_t value);
 static uint64_t get(const unsigned char *at);
@@ -44,6 +47,55 @@ int solve_limits_decode(const void *bytes, size_t count, struct solve_limits *re
                          limits.gap);
     }
     *ret_limits = limits;
+    return 0;
+}
+
+void solve_session_encode(const struct solve_session *session, char out[SOLVE_SESSION_BYTES])
+{
+    uint32_t head[2] = {htole32(SESSION_MAGIC), htole32((uint32_t)session->kind)};
+    uint32_t threads = htole32((uint32_t)session->threads);
+    memcpy(out, head, sizeof(head));
+    put(out + 8, session->id);
+    put(out + 16, session->seed);
+    memcpy(out + 24, &threads, sizeof(threads));
+    put(out + 28, bits_of(session->gap_poor));
+}
+
+bool solve_session_is(const void *bytes, size_t count)
+{
+    uint32_t magic = 0;
+    if (count >= sizeof(magic)) {
+        memcpy(&magic, bytes, sizeof(magic));
+    }
+    return le32toh(magic) == SESSION_MAGIC;
+}
+
+int solve_session_decode(const void *bytes, size_t count, struct solve_session *ret_session,
+                         struct error *err)
+{
+    const unsigned char *at = bytes;
+    uint32_t kind = 0;
+    uint32_t threads = 0;
+    if (count < SOLVE_SESSION_BYTES || !solve_session_is(bytes, count)) {
+        return error_set(err, ERR_INVALID, 0, "a request of a session ends within its head");
+    }
+    memcpy(&kind, at + 4, sizeof(kind));
+    memcpy(&threads, at + 24, sizeof(threads));
+    kind = le32toh(kind);
+    threads = le32toh(threads);
+    struct solve_session session = {.kind = (enum session_kind)kind,
+                                    .id = get(at + 8),
+                                    .seed = get(at + 16),
+                                    .threads = (int)threads,
+                                    .gap_poor = double_of(get(at + 28))};
+    if (kind > SESSION_CLOSE || threads > THREADS_MAX ||
+        !(session.gap_poor >= 0 && session.gap_poor <= 1)) {
+        return error_set(err, ERR_INVALID, 0,
+                         "the head of a session is out of range: kind %u, threads %u of %d, poor "
+                         "gap %g of 1",
+                         kind, threads, THREADS_MAX, session.gap_poor);
+    }
+    *ret_session = session;
     return 0;
 }
 

@@ -7,6 +7,15 @@
  * frame, each after its u32 length. A request of length 0 asks to end the work under way with the
  * best so far; it has no answer of its own, and without work it means nothing.
  *
+ * Many problems that differ in little are asked about in a session. After its limits such a
+ * request has a head (struct solve_session), and then
+ *   SESSION_OPEN    the base: a problem frame. It has no answer; one worker has one session, the
+ *                   last that was opened.
+ *   SESSION_DELTA   a problem by what is other than in the base (problem_delta.h),
+ *   SESSION_WHOLE   a problem frame, where the structure is another one. Both are answered as any
+ *                   problem is; NONE if the session is not the one that is open.
+ *   SESSION_CLOSE   nothing; nor has it an answer.
+ *
  * Pure; any thread.
  */
 #pragma once
@@ -42,10 +51,30 @@ struct solve_news {
     int64_t elapsed_us;
 };
 
+enum session_kind { SESSION_OPEN, SESSION_DELTA, SESSION_WHOLE, SESSION_CLOSE };
+
+#define SOLVE_SESSION_BYTES 36
+
+/* The head of a request that belongs to a session; the gap to stop at is among the limits. */
+struct solve_session {
+    enum session_kind kind;
+    uint64_t id;
+    uint64_t seed;
+    int threads;     /* 0: 1 */
+    double gap_poor; /* an answer worse than this is looked for at length. 0: ten times the gap */
+};
+
 void solve_limits_encode(const struct solve_limits *limits, char out[SOLVE_LIMITS_BYTES]);
 /* ERR_INVALID names what is out of range. */
 int solve_limits_decode(const void *bytes, size_t count, struct solve_limits *ret_limits,
                         struct error *err) WARN_UNUSED;
+
+void solve_session_encode(const struct solve_session *session, char out[SOLVE_SESSION_BYTES]);
+/* Whether what follows the limits belongs to a session, by its first bytes. */
+bool solve_session_is(const void *bytes, size_t count);
+/* ERR_INVALID names what is out of range. */
+int solve_session_decode(const void *bytes, size_t count, struct solve_session *ret_session,
+                         struct error *err) WARN_UNUSED;
 
 void solve_news_encode(const struct solve_news *news, char out[SOLVE_NEWS_BYTES]);
 /* False: the frame is none of news. */

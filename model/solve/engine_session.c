@@ -19,6 +19,7 @@
 #define ALTS_TRIES    30
 #define TRIALS_USUAL  30000
 #define REFITS        6 /* tries, each with more trials than the last, and hotter */
+#define VAIN          2 /* of these may meet nothing that fits */
 #define TRIALS_GROW   2
 #define HOT           30.0 /* changes per site open at first, and at last */
 #define COLD          2.0
@@ -195,8 +196,10 @@ static int base_solve(struct engine_session *session, struct error *err)
     const struct engine_session_options *options = &session->options;
     const struct grid *base = &session->base;
     if (options->price == NULL || options->start == NULL) {
-        struct engine_options given = {
-            .threads = options->threads, .seed = options->seed, .gap = options->gap};
+        struct engine_options given = {.threads = options->threads,
+                                       .seed = options->seed,
+                                       .gap = options->gap,
+                                       .moves_max = options->moves_max};
         int rc = engine_solve(base, &given, &session->arena, solved, err);
         if (rc == 0 && solved->status != SOLVE_OPTIMAL && solved->status != SOLVE_FEASIBLE) {
             return error_set(err, ERR_NOT_FOUND, 0, "the base of a session has no placement: %s",
@@ -442,7 +445,8 @@ static void fit(struct worker *worker, const struct grid *grid,
                                     .unit = unit};
     double trials = session->options.trials > 0 ? session->options.trials : TRIALS_USUAL;
     double hot = HOT * dual->slots;
-    for (int i = 0; i < REFITS && !is_good(worker, result); i++) {
+    int vain = 0;
+    for (int i = 0; i < REFITS && vain < VAIN && !is_good(worker, result); i++) {
         struct refit_options options = {.seed = session->options.seed + (uint64_t)i,
                                         .trials = trials,
                                         .hot = hot,
@@ -455,6 +459,7 @@ static void fit(struct worker *worker, const struct grid *grid,
         trials *= TRIALS_GROW;
         hot *= HOTTER;
         if (!refit_run(worker->refit, &problem, &options, worker->taken, &sum)) {
+            vain++;
             continue;
         }
         memcpy(worker->trial, followed->choice, (size_t)grid->parts * sizeof(int));
@@ -504,9 +509,12 @@ static int cold_answer(struct engine_session *session, const struct grid *grid,
 {
     struct engine_options options = {.threads = session->options.threads,
                                      .seed = session->options.seed,
-                                     .gap = session->options.gap,
+                                     .gap = session->options.gap_poor,
+                                     .moves_max = session->options.moves_max,
                                      .price = from->price,
-                                     .start = from->choice};
+                                     .start = from->choice,
+                                     .progress = session->options.progress,
+                                     .context = session->options.context};
     return engine_solve(grid, &options, arena, ret_result, err);
 }
 

@@ -14,7 +14,8 @@
  *      best stay; the others go to their best; then the few changes are made that fit it into the
  *      capacities.
  *   4. An answer worse than `gap_poor`, or none, is left to the engine (engine.h) as a grid of its
- *      own that starts from these prices and this placement. `cold` counts them.
+ *      own that starts from these prices and this placement, until it is no worse. `cold` counts
+ *      them.
  *
  * So every answer is as the engine's: an assignment that keeps every rule, judged in integers, and
  * a bound that dual_bound confirms from the prices. An answer depends on the base, the options and
@@ -35,9 +36,12 @@ struct engine_session_options {
     uint64_t seed;
     double gap;          /* relative; good enough to stop at. 0: 5e-4 */
     double gap_poor;     /* worse is left to the engine. 0: ten times the gap */
+    double moves_max;    /* of the engine's searches, per part; 0: a sensible number */
     double trials;       /* changes tried in fitting a scenario; 0: a sensible number */
     const double *price; /* of the base, with `start` its placement; NULL: the session solves it */
     const int *start;
+    solve_progress *progress; /* of ordinary solves by the engine: false ends them. NULL: none */
+    void *context;
 };
 
 /* Fails for lack of memory, for a grid that grid_check refuses, and with ERR_NOT_FOUND for one

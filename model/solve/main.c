@@ -20,17 +20,41 @@
 #include "base/sanitize.h"
 #include "base/str.h"
 #include "model/problem.h"
+#include "model/problem_delta.h"
 #include "model/solve/mip.h"
 #include "model/solve/reduce.h"
 #include "model/solve/solve.h"
+#include "model/solve/warm.h"
 #include "model/solve/watch.h"
 
 #define WORK_BYTES_MAX ((size_t)4 << 30)
 
+/* The session that is open; docs/solver.md. */
+struct session {
+    uint64_t id; /* 0: none */
+    struct arena arena;
+    struct problem base;
+    struct warm *warm; /* NULL: the base could not be read */
+    struct error why;
+};
+
+struct server {
+    int output;
+    struct session session;
+};
+
 static int serve(int output);
-static int answer(const char *request, size_t bytes, int output);
-static int solve(const char *request, size_t bytes, int output, struct arena *arena,
-                 struct problem *problem, struct solution *solution, struct error *err);
+static int answer(struct server *server, const char *request, size_t bytes);
+static int solve(struct server *server, const char *request, size_t bytes, struct arena *arena,
+                 struct problem *problem, struct solution *solution, bool *ret_silent,
+                 struct error *err);
+static int in_session(struct session *session, const struct solve_limits *limits, const char *frame,
+                      size_t bytes, struct watch *watch, struct arena *arena,
+                      struct problem *problem, struct solution *solution, bool *ret_silent,
+                      struct error *err);
+static void session_open(struct session *session, const struct solve_session *head,
+                         const struct solve_limits *limits, const char *frame, size_t bytes);
+static void session_done(struct session *session);
 static void limit_memory(int64_t bytes);
 static bool is_wanted(void *context);
 static void tell(void *context, const struct solve_news *news);
@@ -93,38 +117,39 @@ int main(int argc, char **argv)
 
 static int serve(int output)
 {
-    for (;;) {
+    struct server server = {.output = output};
+    int rc = 0;
+    for (bool more = true; more && rc == 0;) {
         char *request CLEANUP(cleanup_free) = NULL;
         size_t bytes = 0;
         struct error err = {0};
-        int rc = read_request(&request, &bytes, &err);
+        rc = read_request(&request, &bytes, &err);
         if (rc < 0) {
             fprintf(stderr, "berth-solve: %s\n", err.text);
-            return rc;
         }
-        if (request == NULL) {
-            return 0;
+        more = request != NULL;
+        if (rc < 0 || bytes == 0) {
+            continue; /* the end, or the work that it was to end has ended */
         }
-        if (bytes == 0) {
-            continue; /* the work that it was to end has ended */
-        }
-        rc = answer(request, bytes, output);
+        rc = answer(&server, request, bytes);
         if (rc < 0) {
             fprintf(stderr, "berth-solve: the answer cannot be written\n");
-            return rc;
         }
     }
+    session_done(&server.session);
+    return rc;
 }
 
 /* What cannot be read is answered too, with SOLVE_NONE: the stream's frames stay in step. */
-static int answer(const char *request, size_t bytes, int output)
+static int answer(struct server *server, const char *request, size_t bytes)
 {
     struct arena arena;
     struct problem problem = {0};
     struct solution solution = {.status = SOLVE_NONE};
     struct error err = {0};
+    bool is_silent = false;
     arena_init(&arena, WORK_BYTES_MAX);
-    if (solve(request, bytes, output, &arena, &problem, &solution, &err) < 0) {
+    if (solve(server, request, bytes, &arena, &problem, &solution, &is_silent, &err) < 0) {
         err.text[LIMIT_TEXT_BYTES - 1] = '\0';
         str_format(solution.text, sizeof(solution.text), "%s", err.text);
     }
@@ -136,43 +161,113 @@ static int answer(const char *request, size_t bytes, int output)
     for (size_t i = 0; i < 4 && rc == 0; i++) {
         out.text[i] = (char)(unsigned char)((out.bytes - 4) >> (8 * i));
     }
-    if (rc == 0) {
-        rc = write_exactly(output, out.text, out.bytes);
+    if (rc == 0 && !is_silent) {
+        rc = write_exactly(server->output, out.text, out.bytes);
     }
     strbuf_done(&out);
     arena_done(&arena);
     return rc;
 }
 
-static int solve(const char *request, size_t bytes, int output, struct arena *arena,
-                 struct problem *problem, struct solution *solution, struct error *err)
+static int solve(struct server *server, const char *request, size_t bytes, struct arena *arena,
+                 struct problem *problem, struct solution *solution, bool *ret_silent,
+                 struct error *err)
 {
     struct solve_limits limits;
     int rc = solve_limits_decode(request, bytes, &limits, err);
     if (rc < 0) {
         return rc;
     }
+    const char *frame = request + SOLVE_LIMITS_BYTES;
+    bytes -= SOLVE_LIMITS_BYTES;
     struct watch watch;
     watch_begin(&watch, limits.time_max_us);
     watch.wanted = is_wanted;
     watch.tell = tell;
-    watch.context = &output;
+    watch.context = &server->output;
     limit_memory(limits.memory_max_bytes);
     if (limits.memory_max_bytes > 0 && (size_t)limits.memory_max_bytes < arena->bytes_max) {
         arena->bytes_max = (size_t)limits.memory_max_bytes;
     }
-    rc = problem_decode(request + SOLVE_LIMITS_BYTES, bytes - SOLVE_LIMITS_BYTES, arena, problem,
-                        err);
-    if (rc == 0) {
+    if (solve_session_is(frame, bytes)) {
+        rc = in_session(&server->session, &limits, frame, bytes, &watch, arena, problem, solution,
+                        ret_silent, err);
+    } else {
+        rc = problem_decode(frame, bytes, arena, problem, err);
         struct solve_options options = {
             .nodes_max = limits.nodes_max, .gap = limits.gap, .watch = &watch};
-        solve_problem(problem, &options, arena, solution);
-    } else if (rc == ERR_NO_MEMORY) {
+        if (rc == 0) {
+            solve_problem(problem, &options, arena, solution);
+        }
+    }
+    if (rc == ERR_NO_MEMORY) {
         (void)error_set(err, rc, 0, SOLVE_MEMORY_TEXT, "the problem");
     }
     limit_memory(0); /* the answer is still to be written */
     arena->bytes_max = WORK_BYTES_MAX;
     return rc;
+}
+
+/* A base that cannot be read is told with the first problem of its session. */
+static int in_session(struct session *session, const struct solve_limits *limits, const char *frame,
+                      size_t bytes, struct watch *watch, struct arena *arena,
+                      struct problem *problem, struct solution *solution, bool *ret_silent,
+                      struct error *err)
+{
+    struct solve_session head;
+    int rc = solve_session_decode(frame, bytes, &head, err);
+    if (rc < 0) {
+        return rc;
+    }
+    frame += SOLVE_SESSION_BYTES;
+    bytes -= SOLVE_SESSION_BYTES;
+    *ret_silent = head.kind == SESSION_OPEN || head.kind == SESSION_CLOSE;
+    if (head.kind == SESSION_OPEN) {
+        session_open(session, &head, limits, frame, bytes);
+        return 0;
+    }
+    if (head.kind == SESSION_CLOSE) {
+        if (head.id == session->id) {
+            session_done(session);
+        }
+        return 0;
+    }
+    if (head.id != session->id || session->warm == NULL) {
+        return error_set(err, ERR_NOT_FOUND, 0, "session %llu is not open here: %.160s",
+                         (unsigned long long)head.id, session->why.text);
+    }
+    bool is_alike = head.kind == SESSION_DELTA;
+    rc = is_alike ? problem_delta_decode(frame, bytes, &session->base, arena, problem, err)
+                  : problem_decode(frame, bytes, arena, problem, err);
+    if (rc == 0) {
+        warm_solve(session->warm, problem, is_alike, watch, arena, solution);
+    }
+    return rc;
+}
+
+static void session_open(struct session *session, const struct solve_session *head,
+                         const struct solve_limits *limits, const char *frame, size_t bytes)
+{
+    struct warm_options options = {.gap = limits->gap,
+                                   .gap_poor = head->gap_poor,
+                                   .threads = head->threads,
+                                   .seed = head->seed,
+                                   .nodes_max = limits->nodes_max,
+                                   .time_max_us = limits->time_max_us};
+    session_done(session);
+    session->id = head->id;
+    arena_init(&session->arena, WORK_BYTES_MAX);
+    int rc = problem_decode(frame, bytes, &session->arena, &session->base, &session->why);
+    if (rc == 0 && warm_create(&session->base, &options, &session->warm, &session->why) < 0) {
+        session->warm = NULL; /* the problems of the session say why */
+    }
+}
+
+static void session_done(struct session *session)
+{
+    warm_destroy(session->warm);
+    arena_done(&session->arena);
+    *session = (struct session){0};
 }
 
 /* The soft limit; 0: back to the hard one, which is the client's. Memory that earlier work left is

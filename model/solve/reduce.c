@@ -8,11 +8,19 @@
  */
 #define COST_MAX (INT64_C(1) << 61)
 
+/* The edges by their parts: open addressing, half empty at least. */
+struct edge_index {
+    uint64_t *key; /* a * 2^32 + b */
+    int *edge;     /* its index, and 1; 0: the slot is empty */
+    size_t mask;
+};
+
 static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
                          nusd *ret_least, nusd *ret_most);
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err);
-static int edge_find(struct reduced *reduced, int *edge_of, int a, int b);
+static int index_make(struct edge_index *index, size_t edges_max, struct arena *arena);
+static int edge_find(struct reduced *reduced, struct edge_index *index, int a, int b);
 static void edge_add_pair(struct reduced *reduced, struct edge *edge,
                           const struct problem_pair *pair);
 static void edge_add_rule(struct reduced *reduced, struct edge *edge,
@@ -38,9 +46,17 @@ static size_t pair_cell(const struct reduced *reduced, int part_b, int a, int b)
 int reduce_build(const struct problem *problem, struct arena *arena, struct reduced *ret_reduced,
                  struct error *err)
 {
+    return reduce_build_as(problem, &(struct reduce_options){0}, arena, ret_reduced, err);
+}
+
+int reduce_build_as(const struct problem *problem, const struct reduce_options *options,
+                    struct arena *arena, struct reduced *ret_reduced, struct error *err)
+{
     struct reduced reduced = {.problem = problem,
                               .parts = problem->part_count,
                               .sites = problem->site_count,
+                              .without_capacities = options->without_capacities,
+                              .watch = options->watch,
                               .cutoff = COST_MAX};
     int rc = range_check(problem, err);
     if (rc == 0) {
@@ -77,7 +93,7 @@ void reduce_propagate(struct reduced *reduced)
     bool changed = true;
     while (changed && !reduced->empty) {
         changed = propagate_edges(reduced);
-        changed = propagate_capacity(reduced) || changed;
+        changed = (!reduced->without_capacities && propagate_capacity(reduced)) || changed;
         changed = propagate_apart(reduced) || changed;
     }
 }
@@ -214,23 +230,26 @@ static int tables_alloc(struct reduced *reduced, struct arena *arena, struct err
 static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err)
 {
     const struct problem *problem = reduced->problem;
-    size_t parts = (size_t)reduced->parts;
-    size_t edges_max = (size_t)problem->pair_count + (size_t)problem->rule_count;
+    size_t edges_max = (size_t)problem->pair_count;
+    for (int i = 0; i < problem->rule_count; i++) {
+        edges_max += problem->rules[i].kind == RULE_PAIR;
+    }
+    struct edge_index index;
     reduced->edges = arena_array(arena, edges_max + 1, sizeof(*reduced->edges));
-    int *edge_of = arena_array(arena, parts * parts + 1, sizeof(*edge_of));
     int *slots = arena_array(arena, edges_max * 2 + 1, sizeof(*slots));
     reduced->pair_edge =
         arena_array(arena, (size_t)problem->pair_count + 1, sizeof(*reduced->pair_edge));
-    if (reduced->edges == NULL || edge_of == NULL || slots == NULL || reduced->pair_edge == NULL) {
+    if (reduced->edges == NULL || slots == NULL || reduced->pair_edge == NULL ||
+        index_make(&index, edges_max, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu pairs", edges_max);
     }
     for (int i = 0; i < problem->pair_count; i++) {
         const struct problem_pair *pair = &problem->pairs[i];
-        reduced->pair_edge[i] = edge_find(reduced, edge_of, pair->a, pair->b);
+        reduced->pair_edge[i] = edge_find(reduced, &index, pair->a, pair->b);
     }
     for (int i = 0; i < problem->rule_count; i++) {
         if (problem->rules[i].kind == RULE_PAIR) {
-            (void)edge_find(reduced, edge_of, problem->rules[i].a, problem->rules[i].b);
+            (void)edge_find(reduced, &index, problem->rules[i].a, problem->rules[i].b);
         }
     }
     for (int i = 0; i < reduced->edge_count; i++) {
@@ -249,7 +268,7 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
         if (rule->kind == RULE_PAIR) {
-            edge_add_rule(reduced, &reduced->edges[edge_find(reduced, edge_of, rule->a, rule->b)],
+            edge_add_rule(reduced, &reduced->edges[edge_find(reduced, &index, rule->a, rule->b)],
                           rule);
         }
     }
@@ -271,17 +290,34 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
     return 0;
 }
 
-/* The edge of two parts, made when it is new. edge_of holds index + 1. */
-static int edge_find(struct reduced *reduced, int *edge_of, int a, int b)
+static int index_make(struct edge_index *index, size_t edges_max, struct arena *arena)
+{
+    size_t slots = 16;
+    while (slots < 2 * edges_max) {
+        slots *= 2;
+    }
+    index->key = arena_array(arena, slots, sizeof(*index->key));
+    index->edge = arena_array(arena, slots, sizeof(*index->edge));
+    index->mask = slots - 1;
+    return index->key == NULL || index->edge == NULL ? ERR_NO_MEMORY : 0;
+}
+
+/* The edge of two parts, made when it is new. */
+static int edge_find(struct reduced *reduced, struct edge_index *index, int a, int b)
 {
     int low = a < b ? a : b;
     int high = a < b ? b : a;
-    int *slot = &edge_of[(size_t)low * (size_t)reduced->parts + (size_t)high];
-    if (*slot == 0) {
-        reduced->edges[reduced->edge_count++] = (struct edge){.a = low, .b = high};
-        *slot = reduced->edge_count;
+    uint64_t key = (uint64_t)low << 32 | (uint64_t)high;
+    size_t slot = (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & index->mask;
+    while (index->edge[slot] != 0 && index->key[slot] != key) {
+        slot = (slot + 1) & index->mask;
     }
-    return *slot - 1;
+    if (index->edge[slot] == 0) {
+        reduced->edges[reduced->edge_count++] = (struct edge){.a = low, .b = high};
+        index->edge[slot] = reduced->edge_count;
+        index->key[slot] = key;
+    }
+    return index->edge[slot] - 1;
 }
 
 static void edge_add_pair(struct reduced *reduced, struct edge *edge,

@@ -24,6 +24,8 @@
 #include "base/error.h"
 #include "model/problem.h"
 
+struct watch;
+
 /* One pair of parts with all that is said about it. */
 struct edge {
     int a; /* a < b */
@@ -66,6 +68,16 @@ struct reduced {
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
     bool empty;     /* a part has no open choice: no assignment is left */
+    bool without_capacities;
+    struct watch *watch;
+};
+
+struct reduce_options {
+    /* Capacities close nothing: the same cells are open in every problem that differs in costs and
+     * capacities alone. */
+    bool without_capacities;
+    /* Once it says no what is left of closing cells is left out, which proves less; NULL: none. */
+    struct watch *watch;
 };
 
 /* The bytes of one cell by meter: each meter once, none with 0 bytes. */
@@ -78,6 +90,10 @@ struct cell_uses {
 /* ERR_OVERFLOW when the sums could pass 2^60 nano-dollars or bytes; ERR_NO_MEMORY. */
 int reduce_build(const struct problem *problem, struct arena *arena, struct reduced *ret_reduced,
                  struct error *err) WARN_UNUSED;
+
+int reduce_build_as(const struct problem *problem, const struct reduce_options *options,
+                    struct arena *arena, struct reduced *ret_reduced,
+                    struct error *err) WARN_UNUSED;
 
 /* Closes what the rules and the tables imply, until nothing changes. */
 void reduce_propagate(struct reduced *reduced);

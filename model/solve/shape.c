@@ -3,20 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A pair of parts with what is said about it. */
-struct pair_of_parts {
-    int a; /* a < b */
-    int b;
-    int edge; /* of the reduced problem; -1: only apart */
-    bool apart;
-};
-
 struct shaper {
     const struct reduced *reduced;
     struct arena *arena;
     struct shape shape;
     size_t *first;
-    struct pair_of_parts *pairs;
+    uint32_t *cost;
+    const struct shape *like; /* its links; NULL: those that this problem needs */
+    struct shape_pair *pairs;
     size_t pair_count;
     bool varies; /* demands differ between the cells of a part */
 };
@@ -24,29 +18,40 @@ struct shaper {
 static int no_memory(struct error *err);
 static int shape_parts(struct shaper *shaper, struct error *err);
 static int shape_rows(struct shaper *shaper, struct error *err);
+static void close_large_cells(struct shaper *shaper);
 static int find_units(struct shaper *shaper, struct error *err);
 static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part,
                         const int32_t **ret_cell, struct error *err);
 static int collect_pairs(struct shaper *shaper, struct error *err);
+static int take_pairs(struct shaper *shaper, struct error *err);
 static int shape_links(struct shaper *shaper, struct error *err);
-static int shape_link(struct shaper *shaper, const struct pair_of_parts *pair,
-                      struct grid_link *link, struct grid_table *table, struct error *err);
-static int64_t pair_cost(const struct reduced *reduced, const struct pair_of_parts *pair,
-                         int choice_a, int choice_b);
+static int shape_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
+                      struct grid_table *table, struct error *err);
+static int64_t pair_cost(const struct reduced *reduced, const struct shape_pair *pair, int choice_a,
+                         int choice_b);
 static int64_t divisor(int64_t a, int64_t b);
 static int compare_pairs(const void *x, const void *y);
 
 int shape_build(const struct reduced *reduced, struct arena *arena, struct shape *ret_shape,
                 struct error *err)
 {
-    struct shaper shaper = {.reduced = reduced, .arena = arena};
+    return shape_build_like(reduced, NULL, arena, ret_shape, err);
+}
+
+int shape_build_like(const struct reduced *reduced, const struct shape *like, struct arena *arena,
+                     struct shape *ret_shape, struct error *err)
+{
+    struct shaper shaper = {.reduced = reduced, .arena = arena, .like = like};
     struct grid *grid = &shaper.shape.grid;
     grid->parts = reduced->parts;
     grid->sites = reduced->sites;
     grid->resources = RESOURCE_COUNT;
     int rc = shape_parts(&shaper, err);
     rc = rc == 0 ? shape_rows(&shaper, err) : rc;
-    rc = rc == 0 ? collect_pairs(&shaper, err) : rc;
+    if (rc == 0 && reduced->without_capacities) {
+        close_large_cells(&shaper);
+    }
+    rc = rc == 0 ? (like != NULL ? take_pairs(&shaper, err) : collect_pairs(&shaper, err)) : rc;
     rc = rc == 0 ? shape_links(&shaper, err) : rc;
     if (rc < 0) {
         return rc;
@@ -65,6 +70,7 @@ int shape_build(const struct reduced *reduced, struct arena *arena, struct shape
     if (grid_check(grid, &refused) < 0) {
         return error_set(err, ERR_UNSUPPORTED, 0, "%s", refused.text);
     }
+    shaper.shape.pairs = shaper.pairs;
     *ret_shape = shaper.shape;
     return 0;
 }
@@ -141,8 +147,11 @@ static int shape_parts(struct shaper *shaper, struct error *err)
             }
         }
     }
-    shape->constant = reduced->constant;
+    /* A gap is one of the whole cost, so that the grid is to have all of it. */
+    shape->constant = reduced->parts > 0 ? 0 : reduced->constant;
+    base[0] += reduced->constant - shape->constant;
     struct grid *grid = &shape->grid;
+    shaper->cost = cost;
     grid->first = shaper->first;
     grid->site = site;
     grid->base = base;
@@ -206,6 +215,24 @@ static int shape_rows(struct shaper *shaper, struct error *err)
         rc = shape_demand(shaper, true, &shape->strict.demand, &shape->strict.cell_demand, err);
     }
     return rc;
+}
+
+/* What takes more than there is of a site by itself: reduce.h has left it open. */
+static void close_large_cells(struct shaper *shaper)
+{
+    const struct grid *grid = &shaper->shape.grid;
+    for (int part = 0; part < grid->parts; part++) {
+        for (int cell = 0; cell < grid_cells(grid, part); cell++) {
+            const int32_t *demand = grid_demand(grid, part, cell);
+            const int64_t *capacity =
+                grid->capacity + (size_t)grid_site(grid, part, cell) * RESOURCE_COUNT;
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                if (demand[r] > capacity[r]) {
+                    shaper->cost[grid->first[part] + (size_t)cell] = GRID_CLOSED;
+                }
+            }
+        }
+    }
 }
 
 /* The largest unit in which every demand is a whole number of at most 30 bits; where there is none,
@@ -275,15 +302,15 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
             most += (size_t)rule->part_count * (size_t)rule->part_count / 2;
         }
     }
-    struct pair_of_parts *pairs = arena_array(shaper->arena, most + 1, sizeof(*pairs));
+    struct shape_pair *pairs = arena_array(shaper->arena, most + 1, sizeof(*pairs));
     if (pairs == NULL) {
         return no_memory(err);
     }
     size_t count = 0;
     for (int i = 0; i < reduced->edge_count; i++) {
         if (!reduce_edge_is_idle(reduced, &reduced->edges[i])) {
-            pairs[count++] = (struct pair_of_parts){
-                .a = reduced->edges[i].a, .b = reduced->edges[i].b, .edge = i};
+            pairs[count++] =
+                (struct shape_pair){.a = reduced->edges[i].a, .b = reduced->edges[i].b, .edge = i};
         }
     }
     for (int i = 0; i < problem->rule_count; i++) {
@@ -294,7 +321,7 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
                 int a = rule->parts[j];
                 int b = rule->parts[k];
                 if (a != b) {
-                    pairs[count++] = (struct pair_of_parts){
+                    pairs[count++] = (struct shape_pair){
                         .a = a < b ? a : b, .b = a < b ? b : a, .edge = -1, .apart = true};
                 }
             }
@@ -302,7 +329,7 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
     }
     qsort(pairs, count, sizeof(*pairs), compare_pairs);
     for (size_t i = 0; i < count; i++) {
-        struct pair_of_parts *last = shaper->pair_count > 0 ? &pairs[shaper->pair_count - 1] : NULL;
+        struct shape_pair *last = shaper->pair_count > 0 ? &pairs[shaper->pair_count - 1] : NULL;
         if (last != NULL && last->a == pairs[i].a && last->b == pairs[i].b) {
             last->edge = last->edge < 0 ? pairs[i].edge : last->edge;
             last->apart = last->apart || pairs[i].apart;
@@ -314,10 +341,35 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
     return 0;
 }
 
+/* Those of a problem that differs in costs and capacities: its edges are the same, in the same
+ * order, but other ones may be idle. */
+static int take_pairs(struct shaper *shaper, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    const struct shape *like = shaper->like;
+    shaper->pair_count = (size_t)like->grid.links;
+    shaper->pairs = like->pairs;
+    bool *linked = arena_array(shaper->arena, (size_t)reduced->edge_count + 1, sizeof(bool));
+    if (linked == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < shaper->pair_count; i++) {
+        if (shaper->pairs[i].edge >= 0) {
+            linked[shaper->pairs[i].edge] = true;
+        }
+    }
+    for (int i = 0; i < reduced->edge_count; i++) {
+        if (!linked[i] && !reduce_edge_is_idle(reduced, &reduced->edges[i])) {
+            return error_set(err, ERR_UNSUPPORTED, 0, "parts are linked that were not");
+        }
+    }
+    return 0;
+}
+
 static int compare_pairs(const void *x, const void *y)
 {
-    const struct pair_of_parts *p = x;
-    const struct pair_of_parts *q = y;
+    const struct shape_pair *p = x;
+    const struct shape_pair *q = y;
     return p->a != q->a ? (p->a > q->a) - (p->a < q->a) : (p->b > q->b) - (p->b < q->b);
 }
 
@@ -347,8 +399,8 @@ static int shape_links(struct shaper *shaper, struct error *err)
     return 0;
 }
 
-static int shape_link(struct shaper *shaper, const struct pair_of_parts *pair,
-                      struct grid_link *link, struct grid_table *table, struct error *err)
+static int shape_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
+                      struct grid_table *table, struct error *err)
 {
     const struct reduced *reduced = shaper->reduced;
     const int *choice_a = shaper->shape.choice + shaper->first[pair->a];
@@ -385,8 +437,8 @@ static int shape_link(struct shaper *shaper, const struct pair_of_parts *pair,
 }
 
 /* -1: forbidden. */
-static int64_t pair_cost(const struct reduced *reduced, const struct pair_of_parts *pair,
-                         int choice_a, int choice_b)
+static int64_t pair_cost(const struct reduced *reduced, const struct shape_pair *pair, int choice_a,
+                         int choice_b)
 {
     if (pair->apart && reduce_choice(reduced, pair->a, choice_a)->site ==
                            reduce_choice(reduced, pair->b, choice_b)->site) {

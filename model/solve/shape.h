@@ -7,7 +7,8 @@
  * resource; where that leaves more than 31 bits, rounded down in `grid` and up in `strict`, so that
  * what keeps the capacities of `strict` keeps the problem's. Apart rules of up to SHAPE_APART parts
  * are closed pairs; larger ones, and what active meters charge above their line, are left out:
- * whoever takes an assignment evaluates it with problem_cost and problem_broken_rule.
+ * whoever takes an assignment evaluates it with problem_cost and problem_broken_rule. Of a problem
+ * that was reduced without its capacities, cells that no capacity holds are closed here.
  *
  * Memory from the arena; one thread.
  */
@@ -18,19 +19,34 @@
 
 #define SHAPE_APART 64
 
+/* A pair of parts with what is said about it. */
+struct shape_pair {
+    int a; /* a < b */
+    int b;
+    int edge; /* of the reduced problem; -1: only apart */
+    bool apart;
+};
+
 struct shape {
     struct grid grid;
     struct grid strict; /* the same but for demand and capacity; equal when `exact` */
     bool exact;
     int64_t constant;
-    int *choice; /* [cell, counted over all parts]: the part's choice */
-    int *rule;   /* [site * resources + r]: the capacity rule that the row is, or -1 */
+    int *choice;              /* [cell, counted over all parts]: the part's choice */
+    int *rule;                /* [site * resources + r]: the capacity rule that the row is, or -1 */
+    struct shape_pair *pairs; /* [link] */
     int64_t unit[RESOURCE_COUNT]; /* of demand: a grid's price is this many of the problem's */
 };
 
 /* ERR_UNSUPPORTED when a capacity is below zero, or costs do not fit; ERR_NO_MEMORY. */
 int shape_build(const struct reduced *reduced, struct arena *arena, struct shape *ret_shape,
                 struct error *err) WARN_UNUSED;
+
+/* The same with the links of another problem's shape: of one that differs in costs and capacities
+ * alone, and whose open cells are the same (reduce_options). ERR_UNSUPPORTED too when a pair that
+ * was idle there is not here. `like` lives as long; NULL: as shape_build. */
+int shape_build_like(const struct reduced *reduced, const struct shape *like, struct arena *arena,
+                     struct shape *ret_shape, struct error *err) WARN_UNUSED;
 
 /* From the grid's cells to the problem's choices, and back; -1 where a choice is no cell. */
 void shape_choice(const struct shape *shape, const int *cell, int *ret_choice);

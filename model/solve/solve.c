@@ -381,13 +381,22 @@ static void say_end(const struct attempt *attempt, struct solution *out)
     }
 }
 
-/* The present placement is the first incumbent. */
+/* The present placement is the first incumbent, or what the caller knows if that is cheaper. */
 static void start(struct attempt *attempt)
 {
+    const int *given = attempt->options->start;
     bool placed = true;
     for (int part = 0; part < attempt->reduced.parts; part++) {
         attempt->trial[part] = attempt->problem->parts[part].current;
         placed = placed && attempt->trial[part] >= 0;
+    }
+    if (placed) {
+        consider(attempt);
+    }
+    placed = given != NULL;
+    for (int part = 0; part < attempt->reduced.parts && placed; part++) {
+        attempt->trial[part] = given[part];
+        placed = given[part] >= 0;
     }
     if (placed) {
         consider(attempt);

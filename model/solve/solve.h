@@ -22,6 +22,7 @@ struct solve_options {
     int64_t nodes_max;   /* 0: no limit on nodes, and SOLVE_WORK_MAX */
     int64_t work_max;    /* 0: no limit, unless nodes_max is 0 */
     double gap;          /* relative; good enough to stop at. 0: as far as the budgets reach */
+    const int *start;    /* [part] a choice to begin with, or -1; NULL: where things are alone */
     struct watch *watch; /* NULL: nothing ends it early and nobody is told */
 };
 
