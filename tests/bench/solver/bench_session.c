@@ -3,13 +3,14 @@
  * program that links no solver pays for "what if".
  *
  *     bench_session [--workloads N] [--sites N] [--scenarios N] [--workers N] [--capacity PERCENT]
- *                   [--gap PPM] [--cold N] [--spread PERCENT] [--tiers 1]
+ *                   [--gap PPM] [--cold N] [--spread PERCENT] [--tiers 1] [--fleet 1]
  *
- * Apps of 8 linked workloads. A scenario scales the prices of every site, and what links cost at
- * its two ends, up to --spread per cent (30) either way. Warm: a session (model/solver_session.h).
- * Cold: the first --cold (10) as problems of their own, in the same pool, to the same gap. Making a
- * scenario is counted with both. CPU seconds are this program's and the workers'. Exit code 1 when
- * an answer contradicts another one's bound.
+ * Apps of 8 linked workloads; with --fleet 1 those of bench_whatif, as many apps as --workloads
+ * says (8,000 of them are its thousand), else people's (problem_gen.h). A scenario scales the
+ * prices of every site, and what links cost at its two ends, up to --spread per cent (30) either
+ * way. Warm: a session (model/solver_session.h). Cold: the first --cold (10) as problems of their
+ * own, in the same pool, to the same gap. Making a scenario is counted with both. CPU seconds are
+ * this program's and the workers'. Exit code 1 when an answer contradicts another one's bound.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,8 +20,13 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "model/solve/whole.h"
 #include "model/solver_session.h"
+#include "tests/property/grid_gen.h"
 #include "tests/property/price_gen.h"
+
+/* Of the fleet's grid: its costs are small whole numbers. */
+#define NUSD_OF_UNIT 1000000
 
 struct given {
     int64_t workloads;
@@ -32,6 +38,7 @@ struct given {
     int64_t cold;
     int64_t spread;
     int64_t tiers;
+    int64_t fleet;
 };
 
 struct answer {
@@ -52,6 +59,8 @@ static bool read_options(int argc, char **argv, struct given *given);
 static int make(void *context, int index, struct arena *arena, struct problem *ret_problem,
                 struct error *err);
 static bool take(void *context, int index, const struct solution *solution);
+static int fleet(const struct given *given, struct arena *arena, struct problem *ret_base,
+                 struct error *err);
 static int warm(struct bench *bench, double *ret_ms, struct error *err);
 static int cold(struct bench *bench, double warm_ms, struct error *err);
 static double gap_of(const struct solution *solution);
@@ -84,11 +93,14 @@ int main(int argc, char **argv)
                                   .capacity_percent = (int)given->capacity,
                                   .tiers = given->tiers != 0,
                                   .app_parts = 8};
-    gen_app(&shape, &arena, &bench.base);
+    int rc = given->fleet != 0 ? fleet(given, &arena, &bench.base, &err) : 0;
+    if (given->fleet == 0) {
+        gen_app(&shape, &arena, &bench.base);
+    }
     bench.answers = calloc((size_t)given->scenarios + 1, sizeof(*bench.answers));
     struct solver_options options = {.workers = (int)given->workers, .wall_max_us = 600 * US_PER_S};
     double ms = 0;
-    int rc = bench.answers == NULL ? ERR_NO_MEMORY : 0;
+    rc = rc == 0 && bench.answers == NULL ? ERR_NO_MEMORY : rc;
     rc = rc == 0 ? solver_open(&options, &bench.solver, &err) : rc;
     rc = rc == 0 ? warm(&bench, &ms, &err) : rc;
     rc = rc == 0 ? cold(&bench, ms, &err) : rc;
@@ -99,6 +111,24 @@ int main(int argc, char **argv)
     free(bench.answers);
     arena_done(&arena);
     return rc != 0;
+}
+
+/* The grid that bench_whatif asks the engine about, as a problem. */
+static int fleet(const struct given *given, struct arena *arena, struct problem *ret_base,
+                 struct error *err)
+{
+    struct grid_shape shape = {.seed = 1,
+                               .parts = (int)given->workloads,
+                               .sites = (int)given->sites,
+                               .resources = 2,
+                               .app_parts = 8,
+                               .capacity_percent = (int)given->capacity,
+                               .closed_percent = 20};
+    struct grid grid;
+    if (!grid_gen(&shape, arena, &grid)) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a fleet");
+    }
+    return whole_problem(&grid, NUSD_OF_UNIT, arena, ret_base, err);
 }
 
 static int warm(struct bench *bench, double *ret_ms, struct error *err)
@@ -269,6 +299,7 @@ static bool read_options(int argc, char **argv, struct given *given)
                          : str_equal(argv[i], "--cold")      ? &given->cold
                          : str_equal(argv[i], "--spread")    ? &given->spread
                          : str_equal(argv[i], "--tiers")     ? &given->tiers
+                         : str_equal(argv[i], "--fleet")     ? &given->fleet
                                                              : NULL;
         if (where == NULL || i + 1 == argc || str_to_i64(argv[i + 1], &number) < 0 || number < 0) {
             return false;

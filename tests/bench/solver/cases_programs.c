@@ -10,6 +10,7 @@ static const struct {
     const char *data; /* what it reads below the folder of public instances; NULL: nothing */
 } programs[] = {
     {"whatif", "bench_whatif", NULL},
+    {"session", "bench_session", NULL},
     {"graphs", "bench_graphs", "microservices"},
     {"openb", "bench_openb", "trace_openb"},
 };
