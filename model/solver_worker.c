@@ -367,10 +367,14 @@ void solver_worker_died(struct worker *worker)
  * also by the code that shares nothing with the solver. A wrong placement is worse than none. */
 static int judge(struct job *job, const char *answer, size_t bytes, struct error *err)
 {
-    struct problem problem;
+    struct problem problem = {0};
     arena_reset(&job->arena);
-    int rc = job_problem(job, &problem, err);
-    if (rc == 0) {
+    /* NONE names nothing of the problem. */
+    bool is_none =
+        solution_decode(answer, bytes, &problem, &job->arena, &job->solution, NULL) == 0 &&
+        job->solution.status == SOLVE_NONE;
+    int rc = is_none ? 0 : job_problem(job, &problem, err);
+    if (rc == 0 && !is_none) {
         rc = solution_decode(answer, bytes, &problem, &job->arena, &job->solution, err);
     }
     if (rc < 0 || job->solution.choice == NULL) {

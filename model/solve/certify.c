@@ -19,7 +19,7 @@ int solve_certify(const struct reduced *reduced, double *price, struct watch *wa
     }
     solution->price = price;
     solution->meter_price = reduced->meter_price;
-    if (reduced->empty || have) {
+    if (reduced->empty || have || !watch_goes_on(watch)) {
         return 0;
     }
     struct shape shape;

@@ -60,6 +60,7 @@ struct climb {
 static int climb_make(struct climb *climb, struct error *err);
 static void evaluate(void *context, const double *scaled, double heat, struct dual_point *point);
 static bool halt(void *context);
+static bool is_wanted(struct climb *climb);
 static int samples(struct climb *climb, bool warm, struct error *err);
 static void sample_room(const struct dual *dual, int step, double *room);
 static double heat_again(const struct dual *dual, const struct dual_newton *newton, int step);
@@ -175,6 +176,13 @@ static bool halt(void *context)
     const struct dual_options *options = climb->options;
     double most = options->sweeps_max > 0 ? options->sweeps_max : SWEEPS_MAX;
     climb->ended = climb->ended || climb->dual->sweeps + 1 >= most;
+    return !is_wanted(climb) ||
+           climb->newton.hard * climb->step > climb->dual->spread * (1 + 1e-6) + 1;
+}
+
+static bool is_wanted(struct climb *climb)
+{
+    const struct dual_options *options = climb->options;
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
@@ -183,7 +191,7 @@ static bool halt(void *context)
         climb->ended =
             !options->progress(options->context, climb->result->bound, NAN) || climb->ended;
     }
-    return climb->ended || climb->newton.hard * climb->step > climb->dual->spread * (1 + 1e-6) + 1;
+    return !climb->ended;
 }
 
 static int samples(struct climb *climb, bool warm, struct error *err)
@@ -421,7 +429,7 @@ static int few(struct climb *climb, const struct dual_condensed *near, double *v
         return 0;
     }
     int most = (int)fmax(FEW_MIN, FEW_ROWS * (double)n);
-    for (int turn = 0; turn < TURNS_MAX && !*ret_inside; turn++) {
+    for (int turn = 0; turn < TURNS_MAX && !*ret_inside && is_wanted(climb); turn++) {
         struct dual_condensed few;
         for (size_t k = 0; k < n; k++) {
             at[k] = fmax(climb->best[k] + v[k], 0);

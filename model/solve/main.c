@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/sanitize.h"
 #include "base/str.h"
 #include "model/problem.h"
@@ -40,6 +41,7 @@ struct session {
 
 struct server {
     int output;
+    int64_t began_us; /* monotonic: when the request at hand began to come */
     struct session session;
 };
 
@@ -59,7 +61,8 @@ static void limit_memory(int64_t bytes);
 static bool is_wanted(void *context);
 static void tell(void *context, const struct solve_news *news);
 static int export_mps(const char *path);
-static int read_request(char **ret_request, size_t *ret_bytes, struct error *err);
+static int read_request(char **ret_request, size_t *ret_bytes, int64_t *ret_began_us,
+                        struct error *err);
 static int read_exactly(void *bytes, size_t count, size_t *ret_done);
 static int write_exactly(int fd, const char *bytes, size_t count);
 static uint64_t little_endian(const char *bytes, size_t count);
@@ -123,7 +126,7 @@ static int serve(int output)
         char *request CLEANUP(cleanup_free) = NULL;
         size_t bytes = 0;
         struct error err = {0};
-        rc = read_request(&request, &bytes, &err);
+        rc = read_request(&request, &bytes, &server.began_us, &err);
         if (rc < 0) {
             fprintf(stderr, "berth-solve: %s\n", err.text);
         }
@@ -182,6 +185,7 @@ static int solve(struct server *server, const char *request, size_t bytes, struc
     bytes -= SOLVE_LIMITS_BYTES;
     struct watch watch;
     watch_begin(&watch, limits.time_max_us);
+    watch.began_us = server->began_us;
     watch.wanted = is_wanted;
     watch.tell = tell;
     watch.context = &server->output;
@@ -321,7 +325,8 @@ static int export_mps(const char *path)
     arena_init(&arena, WORK_BYTES_MAX);
     struct problem problem;
     struct reduced reduced;
-    int rc = read_request(&request, &bytes, &err);
+    int64_t began_us;
+    int rc = read_request(&request, &bytes, &began_us, &err);
     struct solve_limits limits;
     if (rc == 0 && request == NULL) {
         rc = error_set(&err, ERR_INVALID, 0, "standard input: no request");
@@ -352,7 +357,8 @@ static int export_mps(const char *path)
 }
 
 /* NULL and 0 at the end of the input. */
-static int read_request(char **ret_request, size_t *ret_bytes, struct error *err)
+static int read_request(char **ret_request, size_t *ret_bytes, int64_t *ret_began_us,
+                        struct error *err)
 {
     char head[4];
     size_t done;
@@ -363,6 +369,7 @@ static int read_request(char **ret_request, size_t *ret_bytes, struct error *err
     if (rc < 0 || done < sizeof(head)) {
         return error_set(err, ERR_IO, rc < 0 ? errno : 0, "standard input ends within a length");
     }
+    *ret_began_us = clock_mono_now().us;
     size_t bytes = (size_t)little_endian(head, sizeof(head));
     if (bytes > SOLVE_REQUEST_BYTES_MAX) {
         return error_set(err, ERR_LIMIT, 0, "a request of %zu bytes; the limit is %zu", bytes,

@@ -2,11 +2,16 @@
 
 #include <string.h>
 
+#include "model/solve/watch.h"
+
 /* Sums of costs and of bytes stay below this: range_check refuses the rest. */
 #define SUM_MAX (INT64_C(1) << 60)
 /* No assignment costs as much as this: a cell that does is closed, so that int64 never overflows.
  */
 #define COST_MAX (INT64_C(1) << 61)
+
+/* Tables between two looks at the watch. */
+#define EVERY 256
 
 /* The edges by their parts: open addressing, half empty at least. */
 struct edge_index {
@@ -59,13 +64,14 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
                               .watch = options->watch,
                               .cutoff = COST_MAX};
     int rc = range_check(problem, err);
-    if (rc == 0) {
+    if (rc == 0 && !reduce_is_cut(&reduced)) {
         rc = tables_alloc(&reduced, arena, err);
     }
-    if (rc == 0) {
+    if (rc == 0 && !reduce_is_cut(&reduced)) {
         rc = edges_make(&reduced, arena, err);
     }
-    if (rc < 0) {
+    if (rc < 0 || reduced.cut) {
+        *ret_reduced = reduced;
         return rc;
     }
     for (int i = 0; i < problem->rule_count; i++) {
@@ -77,7 +83,7 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
         }
     }
     reduce_propagate(&reduced);
-    if (!reduced.empty) {
+    if (!reduced.empty && !reduce_is_cut(&reduced)) {
         rc = reduce_meters(&reduced, arena, err);
         if (rc < 0) {
             return rc;
@@ -88,10 +94,16 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
     return 0;
 }
 
+bool reduce_is_cut(struct reduced *reduced)
+{
+    reduced->cut = reduced->cut || !watch_goes_on(reduced->watch);
+    return reduced->cut;
+}
+
 void reduce_propagate(struct reduced *reduced)
 {
     bool changed = true;
-    while (changed && !reduced->empty) {
+    while (changed && !reduced->empty && watch_goes_on(reduced->watch)) {
         changed = propagate_edges(reduced);
         changed = (!reduced->without_capacities && propagate_capacity(reduced)) || changed;
         changed = propagate_apart(reduced) || changed;
@@ -262,7 +274,7 @@ static int edges_make(struct reduced *reduced, struct arena *arena, struct error
         }
         memset(edge->open, true, cells);
     }
-    for (int i = 0; i < problem->pair_count; i++) {
+    for (int i = 0; i < problem->pair_count && (i % EVERY != 0 || !reduce_is_cut(reduced)); i++) {
         edge_add_pair(reduced, &reduced->edges[reduced->pair_edge[i]], &problem->pairs[i]);
     }
     for (int i = 0; i < problem->rule_count; i++) {

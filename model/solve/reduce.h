@@ -68,6 +68,7 @@ struct reduced {
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
     bool empty;     /* a part has no open choice: no assignment is left */
+    bool cut;       /* the watch ended it: nothing else here may be used */
     bool without_capacities;
     struct watch *watch;
 };
@@ -76,8 +77,7 @@ struct reduce_options {
     /* Capacities close nothing: the same cells are open in every problem that differs in costs and
      * capacities alone. */
     bool without_capacities;
-    /* Once it says no what is left of closing cells is left out, which proves less; NULL: none. */
-    struct watch *watch;
+    struct watch *watch; /* once it says no the work is cut; NULL: none */
 };
 
 /* The bytes of one cell by meter: each meter once, none with 0 bytes. */
@@ -94,6 +94,9 @@ int reduce_build(const struct problem *problem, struct arena *arena, struct redu
 int reduce_build_as(const struct problem *problem, const struct reduce_options *options,
                     struct arena *arena, struct reduced *ret_reduced,
                     struct error *err) WARN_UNUSED;
+
+/* Whether the watch has ended what goes over all tables. */
+bool reduce_is_cut(struct reduced *reduced);
 
 /* Closes what the rules and the tables imply, until nothing changes. */
 void reduce_propagate(struct reduced *reduced);

@@ -6,6 +6,9 @@
 
 #include "model/solve/reduce.h"
 
+/* Tables between two looks at the watch. */
+#define EVERY 256
+
 /* What is known of one meter before it is folded into the tables. */
 struct fold {
     nusd min; /* of the sums over all tables */
@@ -65,6 +68,9 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
         return rc;
     }
     ranges_find(&folding);
+    if (reduce_is_cut(reduced)) {
+        return 0;
+    }
     for (int meter = 0; meter < problem->meter_count && rc == 0; meter++) {
         rc = line_find(&folding, meter, err);
     }
@@ -226,8 +232,8 @@ static int keep_active_pairs(struct reduced *reduced, struct arena *arena, struc
 /* The least and the most that the open cells can put on each meter, each table on its own. */
 static void ranges_find(struct folding *folding)
 {
-    const struct reduced *reduced = folding->reduced;
-    for (int part = 0; part < reduced->parts; part++) {
+    struct reduced *reduced = folding->reduced;
+    for (int part = 0; part < reduced->parts && !reduced->cut; part++) {
         if (reduced->problem->parts[part].use == NULL) {
             continue;
         }
@@ -239,7 +245,7 @@ static void ranges_find(struct folding *folding)
         }
         range_table(folding);
     }
-    for (int i = 0; i < reduced->edge_count; i++) {
+    for (int i = 0; i < reduced->edge_count && (i % EVERY != 0 || !reduce_is_cut(reduced)); i++) {
         const struct edge *edge = &reduced->edges[i];
         for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
             for (int t = 0; t < reduced->count[edge->b]; t++) {
@@ -321,7 +327,7 @@ static void lines_add(struct folding *folding)
             reduced->node[reduce_node(reduced, part, c)] += uses_cost(folding);
         }
     }
-    for (int i = 0; i < reduced->edge_count; i++) {
+    for (int i = 0; i < reduced->edge_count && (i % EVERY != 0 || !reduce_is_cut(reduced)); i++) {
         struct edge *edge = &reduced->edges[i];
         for (int s = 0; edge->pair_count > 0 && s < reduced->count[edge->a]; s++) {
             for (int t = 0; t < reduced->count[edge->b]; t++) {

@@ -41,6 +41,8 @@ struct attempt {
 
 static int run(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                struct error *err);
+static int cut_short(struct attempt *attempt, struct solution *out, struct error *err);
+static int64_t least_of(const int64_t *cost, size_t count);
 static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_done,
                       struct error *err);
 static int large(struct attempt *attempt, struct solution *out, struct error *err);
@@ -110,9 +112,13 @@ static int run(struct attempt *attempt, const struct solve_options *budget, stru
     if (attempt->choice == NULL || attempt->trial == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu parts", parts);
     }
-    int rc = reduce_build(problem, attempt->arena, reduced, err);
+    struct reduce_options reduce = {.watch = attempt->options->watch};
+    int rc = reduce_build_as(problem, &reduce, attempt->arena, reduced, err);
     if (rc < 0) {
         return rc;
+    }
+    if (reduced->cut) {
+        return cut_short(attempt, out, err);
     }
     if (reduced->empty) {
         out->status = SOLVE_INFEASIBLE;
@@ -157,6 +163,53 @@ static int run(struct attempt *attempt, const struct solve_options *budget, stru
         return 0;
     }
     return prove(attempt, budget, out, err);
+}
+
+/* The time was over before the problem was reduced: what is known of a placement is the answer, and
+ * what its tables cost at least is the bound. */
+static int cut_short(struct attempt *attempt, struct solution *out, struct error *err)
+{
+    const struct problem *problem = attempt->problem;
+    nusd least = 0;
+    start(attempt);
+    if (!attempt->found) {
+        return 0;
+    }
+    for (int i = 0; i < problem->part_count; i++) {
+        const struct problem_part *part = &problem->parts[i];
+        least += least_of(part->cost, (size_t)part->choice_count);
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        least += least_of(pair->cost, (size_t)problem->parts[pair->a].choice_count *
+                                          (size_t)problem->parts[pair->b].choice_count);
+    }
+    for (int i = 0; i < problem->meter_count; i++) {
+        const struct problem_meter *meter = &problem->meters[i];
+        if (least_of(meter->price_nusd, (size_t)meter->tier_count) < 0) {
+            return 0; /* then bytes are worth something, and how many there are is not known */
+        }
+    }
+    size_t rules = (size_t)problem->rule_count + 1;
+    size_t meters = (size_t)problem->meter_count + 1;
+    attempt->price = arena_array(attempt->arena, rules, sizeof(double));
+    attempt->reduced.meter_price = arena_array(attempt->arena, meters, sizeof(double));
+    if (attempt->price == NULL || attempt->reduced.meter_price == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of %zu rules", rules);
+    }
+    attempt->reduced.constant = INT64_MIN;
+    attempt->bound = (int64_t)least;
+    finish(attempt, SOLVE_FEASIBLE, out);
+    return 0;
+}
+
+static int64_t least_of(const int64_t *cost, size_t count)
+{
+    int64_t least = count > 0 ? cost[0] : 0;
+    for (size_t i = 1; i < count; i++) {
+        least = cost[i] < least ? cost[i] : least;
+    }
+    return least;
 }
 
 /* Component by component, as far as nothing couples them. */
@@ -209,7 +262,9 @@ static int large(struct attempt *attempt, struct solution *out, struct error *er
         out->status = SOLVE_INFEASIBLE;
         return rc;
     }
-    rc = shape_build(&attempt->reduced, attempt->arena, &shape, &refused);
+    rc = watch_goes_on(attempt->options->watch)
+             ? shape_build(&attempt->reduced, attempt->arena, &shape, &refused)
+             : ERR_LIMIT;
     if (rc == ERR_NO_MEMORY) {
         return error_set(err, rc, 0, "%s", refused.text);
     }

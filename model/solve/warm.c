@@ -147,7 +147,8 @@ static int base_follow(struct warm *warm, struct watch *watch, struct error *err
 {
     struct reduce_options plain = {.without_capacities = true, .watch = watch};
     int rc = reduce_build_as(warm->base, &plain, &warm->arena, &warm->reduced, err);
-    if (rc < 0 || warm->reduced.empty || mip_columns(&warm->reduced) <= WARM_COLUMNS) {
+    if (rc < 0 || warm->reduced.cut || warm->reduced.empty ||
+        mip_columns(&warm->reduced) <= WARM_COLUMNS) {
         return rc;
     }
     rc = shape_build(&warm->reduced, &warm->arena, &warm->shape, err);

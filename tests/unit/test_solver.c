@@ -374,6 +374,39 @@ static void test_time_limit_ends_with_the_best_so_far(void **state)
     solver_close(solver);
 }
 
+/* Over before the problem is read: where things are is the answer, and its bound holds. */
+static void test_no_time_at_all_is_where_things_are(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct gen_app_shape shape = {.seed = 3, .parts = 200, .sites = 12, .chord_percent = 20};
+    gen_app(&shape, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){0});
+    struct solve_limits limits = {.time_max_us = 1};
+    for (int i = 0; i < problem.part_count; i++) {
+        problem.parts[i].current = -1;
+    }
+    struct solution none = solve_within(solver, &problem, &limits);
+    assert_int_equal(none.status, SOLVE_NONE);
+    assert_non_null(strstr(none.text, "the time limit of 1e-06 s ended the work before"));
+    struct solution best = solve(solver, &problem);
+    assert_int_equal(best.status, SOLVE_OPTIMAL);
+    for (int i = 0; i < problem.part_count; i++) {
+        problem.parts[i].current = best.choice[i];
+    }
+    struct solution kept = solve_within(solver, &problem, &limits);
+    char why[PLAN_WHY_BYTES];
+    if (!plan_check_problem(&problem, &kept, why)) {
+        fail_msg("%s", why);
+    }
+    assert_int_equal(kept.status, SOLVE_FEASIBLE);
+    assert_non_null(strstr(kept.text, "the time limit"));
+    assert_int_equal(kept.cost_nusd, best.cost_nusd);
+    assert_true(kept.bound_nusd <= best.bound_nusd);
+    assert_memory_equal(kept.choice, best.choice, (size_t)problem.part_count * sizeof(int));
+    solver_close(solver);
+}
+
 static void test_gap_is_enough(void **state)
 {
     (void)state;
@@ -427,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_cancel_is_the_best_so_far),
         cmocka_unit_test(test_cancel_of_one_that_waits),
         cmocka_unit_test(test_time_limit_ends_with_the_best_so_far),
+        cmocka_unit_test(test_no_time_at_all_is_where_things_are),
         cmocka_unit_test(test_gap_is_enough),
         cmocka_unit_test(test_too_little_memory_is_a_sentence),
         cmocka_unit_test(test_limits_out_of_range_are_refused),
