@@ -131,6 +131,11 @@ bool cost_choices(const struct cost_input *input, const struct problem *problem,
 int cost_explain(const struct cost_input *input, const struct placement *at, struct arena *arena,
                  struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 
+/* What those lines add up to, without writing them; ret_apps ([app]) may be NULL. */
+int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
+                struct cost_total *ret_total, struct cost_total *ret_apps,
+                struct error *err) WARN_UNUSED;
+
 /* For every site and variant: what the whole plan would score with this part there and all else as
  * in at[] (the considered-resources table), the rule that forbids it if any, and what would change
  * the mind: how much cheaper it would have to be per month to be chosen. Parts that are nowhere

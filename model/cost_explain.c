@@ -68,6 +68,34 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
     return 0;
 }
 
+int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
+                struct cost_total *ret_total, struct cost_total *ret_apps, struct error *err)
+{
+    struct cost_context context;
+    int rc = cost_context_build(input, arena, &context, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct ledger ledger = {
+        .context = &context,
+        .at = at,
+        .volume = arena_array(arena, (size_t)context.meter_count + 1, sizeof(int64_t)),
+        .only = -1,
+        .sink = {.apps = ret_apps},
+    };
+    if (ledger.volume == NULL) {
+        return no_memory(err);
+    }
+    if (ret_apps != NULL) {
+        memset(ret_apps, 0, (size_t)input->app_count * sizeof(*ret_apps));
+    }
+    rc = ledger_run(&ledger, err);
+    if (rc == 0) {
+        *ret_total = ledger.sink.total;
+    }
+    return rc;
+}
+
 int cost_context_total(const struct cost_context *context, const struct placement *at,
                        int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
                        struct error *err)

@@ -199,9 +199,10 @@ struct cost_sink {
     struct cost_line *lines; /* NULL: only sums */
     int count;
     struct cost_total total;
-    bool failed;       /* an amount did not fit */
-    int rc;            /* of a formula that cannot be evaluated, told in *err */
-    struct error *err; /* or NULL */
+    struct cost_total *apps; /* [app], or NULL: the same by app */
+    bool failed;             /* an amount did not fit */
+    int rc;                  /* of a formula that cannot be evaluated, told in *err */
+    struct error *err;       /* or NULL */
 };
 void cost_sink_add(struct cost_sink *sink, const struct cost_line *line);
 /* Words only where they are kept. A sentence that is too long ends early. */

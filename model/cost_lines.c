@@ -19,6 +19,13 @@ void cost_sink_add(struct cost_sink *sink, const struct cost_line *line)
     add(sink, &sink->total.score, line->score);
     add(sink, &sink->total.bill_term[line->term], line->bill);
     add(sink, &sink->total.score_term[line->term], line->score);
+    if (sink->apps != NULL) {
+        struct cost_total *total = &sink->apps[line->app];
+        add(sink, &total->bill, line->bill);
+        add(sink, &total->score, line->score);
+        add(sink, &total->bill_term[line->term], line->bill);
+        add(sink, &total->score_term[line->term], line->score);
+    }
 }
 
 static void add(struct cost_sink *sink, nusd *sum, nusd amount)

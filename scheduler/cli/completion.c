@@ -241,18 +241,40 @@ static void offer_value(struct cli *cli, const struct option_row *row, const cha
                         struct strbuf *out)
 {
     static const char *const outputs[] = {"yaml", "json", "wide"};
+    static const char *const inputs[] = {
+        "price.egress.*=",
+        "price.compute.*=",
+        "price.storage.*=",
+        "latency.*:*=",
+        "cache.hit=",
+        "calls=",
+        "cpu=",
+        "bytes.request=",
+        "bytes.response=",
+        "replicas=",
+        "data.size=",
+        "capacity.cpu.*=",
+        "weights.latency=",
+        "policy.horizon=",
+    };
     static const char *const providers[] = {"aws", "azure", "gcp", "edge", "client"};
     if (str_equal(row->name, "output"))
         for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++)
             offer(outputs[i], prefix, out);
     else if (str_starts(row->word, "SITE"))
         offer_sites(prefix, out);
-    else if (str_equal(row->name, "provider"))
+    else if (str_equal(row->name, "set") || str_equal(row->name, "sweep") ||
+             str_equal(row->name, "spread") || str_equal(row->name, "break-even"))
+        for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)
+            offer(inputs[i], prefix, out);
+    else if (str_equal(row->name, "provider") || str_equal(row->name, "remove-provider"))
         for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
             offer(providers[i], prefix, out);
     else if (str_equal(row->name, "tier"))
         for (int i = 0; i < TIER_COUNT; i++)
             offer(tier_words[i], prefix, out);
+    else if (str_equal(row->name, "move"))
+        offer_apps(cli, false, prefix, out);
     else if (str_equal(row->name, "retag"))
         offer_apps(cli, true, prefix, out);
     else if (str_equal(row->name, "delete"))

@@ -20,7 +20,6 @@
 
 static int run_verify(struct cli *cli, void *options, const struct option_words *words,
                       struct error *err);
-static int fetch_into(struct client *client, const char *request_id, FILE *file, struct error *err);
 static int read_file(const char *path, struct strbuf *out, struct error *err);
 static bool states_right(const struct solution *solution, const struct verdict *verdict);
 static void write_text(const struct problem *problem, const struct solution *solution,
@@ -56,7 +55,7 @@ int verify_fetch(struct client *client, const char *request_id, const char *path
     FILE *file = fopen(fresh, "we");
     if (file == NULL)
         return error_set(err, ERR_IO, errno, "%s", fresh);
-    int rc = fetch_into(client, request_id, file, err);
+    int rc = verify_fetch_into(client, request_id, file, err);
     bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
     int why = errno;
     written = fclose(file) == 0 && written;
@@ -69,7 +68,7 @@ int verify_fetch(struct client *client, const char *request_id, const char *path
     return rc;
 }
 
-static int fetch_into(struct client *client, const char *request_id, FILE *file, struct error *err)
+int verify_fetch_into(struct client *client, const char *request_id, FILE *file, struct error *err)
 {
     uint64_t at = 0;
     uint64_t bytes = 1;

@@ -1,7 +1,8 @@
 /*
- * service_certificate: the certificates of the last plans that were asked for with one, until newer
- * ones take their place. A certificate is larger than a message, so it is fetched piece by piece:
- * verb `certificate` with the id of the plan's request as `value` and an offset as `since`.
+ * service_certificate: the certificates of the last plans that were asked for with one, and the
+ * last states, until newer ones take their place. Both are larger than a message, so they are
+ * fetched piece by piece: verb `certificate` with the id of the request as `value` and an offset as
+ * `since`.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -20,26 +21,36 @@ struct service_certificate {
 int service_certificate_keep(struct service_job *job, const struct solution *solution,
                              struct error *err)
 {
-    struct service *service = job->service;
+    struct strbuf bytes;
+    strbuf_init(&bytes, CERTIFICATE_BYTES);
+    certificate_encode(&job->problem, solution, &bytes);
+    int rc = strbuf_error(&bytes, err);
+    if (rc < 0)
+        rc = error_prefix(err, "the certificate of the plan");
+    else
+        rc = service_kept_take(job->service, job->request, &bytes, err);
+    strbuf_done(&bytes);
+    return rc;
+}
+
+int service_kept_take(struct service *service, const char *id, struct strbuf *bytes,
+                      struct error *err)
+{
     if (service->certificates == NULL) {
         service->certificates = calloc(SERVICE_CERTIFICATES, sizeof(*service->certificates));
         if (service->certificates == NULL)
-            return error_set(err, ERR_NO_MEMORY, 0, "no memory for a certificate");
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for what is fetched in pieces");
     }
     struct service_certificate *kept =
-        &service->certificates[service->certificates_kept % SERVICE_CERTIFICATES];
+        &service->certificates[service->certificates_kept++ % SERVICE_CERTIFICATES];
+    /* What is asked for again takes the place of what it was. */
+    for (int i = 0; i < SERVICE_CERTIFICATES; i++)
+        if (id[0] != 0 && str_equal(service->certificates[i].id, id))
+            kept = &service->certificates[i];
     strbuf_done(&kept->bytes);
-    strbuf_init(&kept->bytes, CERTIFICATE_BYTES);
-    kept->id[0] = 0;
-    certificate_encode(&job->problem, solution, &kept->bytes);
-    int rc = strbuf_error(&kept->bytes, err);
-    if (rc < 0) {
-        strbuf_done(&kept->bytes);
-        strbuf_init(&kept->bytes, CERTIFICATE_BYTES);
-        return error_prefix(err, "the certificate of the plan");
-    }
-    str_format(kept->id, sizeof(kept->id), "%s", job->request);
-    service->certificates_kept++;
+    kept->bytes = *bytes;
+    strbuf_init(bytes, CERTIFICATE_BYTES);
+    str_format(kept->id, sizeof(kept->id), "%s", id);
     return 0;
 }
 
@@ -52,8 +63,8 @@ int service_certificate(struct service *service, const struct message_request *r
             kept = &service->certificates[i];
     if (kept == NULL)
         return error_set(err, ERR_NOT_FOUND, 0,
-                         "no certificate of request '%s': only those of the last %d plans are "
-                         "kept; plan again",
+                         "no certificate or state of request '%s': only the last %d are "
+                         "kept; ask again",
                          request->value, SERVICE_CERTIFICATES);
     if (request->since > kept->bytes.bytes)
         return error_set(err, ERR_INVALID, 0, "offset %llu is past the certificate's %zu bytes",

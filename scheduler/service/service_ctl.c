@@ -43,6 +43,7 @@ static const struct verb {
     {"operation", verb_operation, NULL, true},
     {"cordon", verb_cordon, NULL, true},
     {"certificate", NULL, service_certificate, false},
+    {"state", NULL, service_state, false},
     {"solving", NULL, service_solving, false},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

@@ -493,6 +493,15 @@ int service_certificate_keep(struct service_job *job, const struct solution *sol
 int service_certificate(struct service *service, const struct message_request *request,
                         struct json_out *json, struct error *err) WARN_UNUSED;
 void service_certificates_done(struct service *service);
+/* Keeps bytes for being fetched under the id, and leaves `bytes` empty. */
+int service_kept_take(struct service *service, const char *id, struct strbuf *bytes,
+                      struct error *err) WARN_UNUSED;
+
+/* ---- service_state.c ---- */
+#define SERVICE_STATE_BYTES ((size_t)256 << 20)
+/* The body of verb `state`: what the text is fetched by. */
+int service_state(struct service *service, const struct message_request *request,
+                  struct json_out *json, struct error *err) WARN_UNUSED;
 
 /* ---- service_prices.c ---- */
 /* Keeps what a plan's certificate says that room is worth, until the next one. */

@@ -196,6 +196,20 @@ says '"candidates":['
 run 0 cost one
 says 'a month' 'this month so far'
 
+# ---- what if: of what runs, and nothing of it changes ----
+run 0 whatif --set price.egress.*=x2 --save live.state
+says 'What if price.egress.*=x2' 'Nothing moves.' 'Proven'
+says_not 'Nothing runs yet'
+run 2 whatif --move one=aws:gcp
+says 'default/one/source' 'aws/us-east-1' 'gcp/us-central1'
+run 2 whatif --state live.state --move one=aws:gcp --json
+says '"from":"aws/us-east-1","to":"gcp/us-central1"' '"today_assumed":false'
+run 1 whatif --move one=gcp:aws
+says 'is at gcp now'
+run 0 get apps --json
+says '"site":"aws/us-east-1"'
+rm live.state
+
 # ---- what a new price list would change, of what runs ----
 sed 's/price: {cpu: [0-9.]*/price: {cpu: 0.9/' "$world" >dearer.yaml
 run 2 prices diff live dearer.yaml
