@@ -42,6 +42,8 @@ typedef bool solve_progress(void *context, double bound, double best);
 struct dual_options {
     int threads;              /* 0: 1 */
     double sweeps_max;        /* passes over all cells; 0: a sensible number */
+    double work_max;          /* additions of all sweeps, of linked parts; 0: no limit. One sweep
+                                 is always done */
     double gap;               /* stop when the dual is this close to its best, relative; 0: 1e-9 */
     const double *start;      /* [site * resources + r], yesterday's prices; NULL: none */
     solve_progress *progress; /* may be NULL */

@@ -73,6 +73,9 @@ int dual_cells_climb(struct dual *dual, const struct dual_options *options,
     int rc = options->start == NULL ? rough(&cells, err) : 0;
     double tolerance = options->gap > 0 ? options->gap : GAP_USUAL;
     for (int round = 0; rc == 0 && judge(&cells) && round < ROUNDS; round++) {
+        if (dual->sweeps + 1 >= dual_sweeps_max(dual, options, INFINITY)) {
+            break;
+        }
         double open = cells.hoped - result->bound;
         if (!result->fits || open <= tolerance * fabs(result->bound)) {
             break;
@@ -453,6 +456,7 @@ static int climb(struct cells *cells, const struct grid *few, struct error *err)
     result.choice = cells->choice;
     memcpy(cells->price, cells->result->price, dual->rows * sizeof(double));
     struct dual_options options = {.sweeps_max = SWEEPS_FEW,
+                                   .work_max = cells->options->work_max,
                                    .gap = cells->options->gap / 2,
                                    .start = cells->price,
                                    .progress = tell,

@@ -174,7 +174,7 @@ static bool halt(void *context)
 {
     struct climb *climb = context;
     const struct dual_options *options = climb->options;
-    double most = options->sweeps_max > 0 ? options->sweeps_max : SWEEPS_MAX;
+    double most = dual_sweeps_max(climb->dual, options, SWEEPS_MAX);
     climb->ended = climb->ended || climb->dual->sweeps + 1 >= most;
     return !is_wanted(climb) ||
            climb->newton.hard * climb->step > climb->dual->spread * (1 + 1e-6) + 1;
@@ -192,6 +192,13 @@ static bool is_wanted(struct climb *climb)
             !options->progress(options->context, climb->result->bound, NAN) || climb->ended;
     }
     return !climb->ended;
+}
+
+double dual_sweeps_max(const struct dual *dual, const struct dual_options *options, double most)
+{
+    most = options->sweeps_max > 0 ? options->sweeps_max : most;
+    double work = dual->tree->work;
+    return options->work_max > 0 && work > 0 ? fmin(most, options->work_max / work) : most;
 }
 
 static int samples(struct climb *climb, bool warm, struct error *err)

@@ -8,6 +8,7 @@
 #include "model/solve/primal.h"
 #include "model/solve/primal_bound.h"
 #include "model/solve/solve.h"
+#include "model/solve/subsets.h"
 #include "model/solve/whole.h"
 #include "model/solve/wide.h"
 
@@ -21,6 +22,8 @@
 #define COUNTED_SITES 400
 /* Cells up to which whole parts are tried for a better bound: beyond, they add next to nothing. */
 #define WHOLE_CELLS 600000.0
+/* Additions of the search for prices when the answer is proven: they are its certificate. */
+#define PROVEN_WORK 2e6
 /* Entries per part that the search looks at before GLPK is asked: a tenth of a second or so. */
 #define QUICK_MOVES 100000
 
@@ -37,6 +40,7 @@ struct engine {
 
 static int check_options(const struct engine_options *options, struct error *err);
 static int part_too_large(const struct grid *grid);
+static void take_start(struct engine *engine);
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err);
 static int take_counted(struct engine *engine, struct dual_result *dual, bool *ret_done,
                         struct error *err);
@@ -47,6 +51,7 @@ static int settle(struct engine *engine, struct error *err);
 static int raise_bound(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
+static int settle_subsets(struct engine *engine, struct error *err);
 static int branch_on(struct engine *engine, const struct branch_options *options,
                      struct error *err);
 static int settle_loose(struct engine *engine, struct error *err);
@@ -80,7 +85,9 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
         *ret_result = engine.result;
         return 0;
     }
-    rc = take_prices(&engine, &dual, err);
+    take_start(&engine);
+    rc = grid->links > 0 ? settle_subsets(&engine, err) : 0;
+    rc = rc == 0 && engine.result.status == SOLVE_NONE ? take_prices(&engine, &dual, err) : rc;
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, quick_moves(&engine), err);
     }
@@ -142,11 +149,21 @@ static int part_too_large(const struct grid *grid)
     return -1;
 }
 
+static void take_start(struct engine *engine)
+{
+    if (engine->options->start != NULL) {
+        take(engine, engine->options->start);
+    } else if (engine->grid->current != NULL) {
+        take(engine, engine->grid->current);
+    }
+}
+
 static int take_prices(struct engine *engine, struct dual_result *dual, struct error *err)
 {
     const struct engine_options *options = engine->options;
     struct dual_options given = {.threads = options->threads,
                                  .gap = options->gap / 4,
+                                 .work_max = good_enough(engine) ? PROVEN_WORK : 0,
                                  .start = options->price,
                                  .progress = options->progress,
                                  .context = options->context};
@@ -162,14 +179,9 @@ static int take_prices(struct engine *engine, struct dual_result *dual, struct e
         engine->result.part = dual->part;
         return 0;
     }
-    engine->result.bound = dual->bound;
+    engine->result.bound = fmax(engine->result.bound, dual->bound);
     engine->result.bound_priced = dual->bound;
     engine->result.price = dual->price;
-    if (options->start != NULL) {
-        take(engine, options->start);
-    } else if (engine->grid->current != NULL) {
-        take(engine, engine->grid->current);
-    }
     if (!good_enough(engine)) {
         take(engine, dual->choice);
     }
@@ -200,7 +212,7 @@ static int take_counted(struct engine *engine, struct dual_result *dual, bool *r
     int rc =
         classes_solve(engine->grid, &given, engine->arena, dual, choice, &found, ret_done, err);
     if (rc == 0 && found) {
-        engine->result.bound = dual->bound;
+        engine->result.bound = fmax(engine->result.bound, dual->bound);
         take(engine, choice);
     }
     return rc;
@@ -295,6 +307,31 @@ static int settle_linked(struct engine *engine, struct error *err)
         rc = branch_on(engine, &given, err);
     }
     return rc;
+}
+
+/* Where the cost falls apart by site, sets of parts say more than tables of pairs. */
+static int settle_subsets(struct engine *engine, struct error *err)
+{
+    int64_t work = engine->options->work_max > 0 ? engine->options->work_max : BRANCH_WORK;
+    struct subsets_options given = {.work_max = work,
+                                    .start = engine->found ? engine->result.choice : NULL,
+                                    .progress = engine->options->progress,
+                                    .context = engine->options->context};
+    struct subsets_result subsets;
+    int rc = subsets_solve(engine->grid, &given, engine->arena, &subsets, err);
+    if (rc < 0 || !subsets.fits) {
+        return rc;
+    }
+    engine->result.nodes += subsets.nodes;
+    if (subsets.found) {
+        take(engine, subsets.choice);
+    } else if (subsets.proven) {
+        engine->result.status = SOLVE_INFEASIBLE;
+    }
+    if (subsets.found || !subsets.proven) {
+        engine->result.bound = fmax(engine->result.bound, (double)subsets.bound);
+    }
+    return 0;
 }
 
 static int branch_on(struct engine *engine, const struct branch_options *options, struct error *err)
