@@ -137,8 +137,9 @@ bool engine_cancel(struct engine *engine, uint64_t id)
     node->word |= WORD_DEAD;
     engine->pending--;
     engine->dead++;
-    /* The dead leave when their time comes; when they are the most, all at once. */
-    if (engine->dead > engine->pending + 1024)
+    /* The dead leave when their time comes; when they are the most, all at once. Each time looks at
+     * all nodes, hence not before an eighth of them has died. */
+    if (engine->dead > engine->pending + engine->nodes_used / 8 + 1024)
         rebuild(engine, engine->shift, engine->buckets);
     return true;
 }
@@ -342,6 +343,8 @@ static void fit(struct engine *engine)
     uint32_t buckets = BUCKETS_MIN;
     while (buckets < BUCKETS_MAX && buckets / 8 < engine->pending)
         buckets *= 2;
+    for (uint32_t pending = engine->pending; pending > BUCKETS_MAX / 8; pending /= 2)
+        shift++; /* no more buckets: wider ones, to reach as far */
     if (shift > engine->shift + 1 || shift < engine->shift - 1 || buckets > engine->buckets * 2 ||
         buckets < engine->buckets / 4)
         rebuild(engine, shift, buckets);

@@ -175,8 +175,8 @@ int requests_create(const struct requests_tables *tables, uint64_t seed, struct 
 void requests_destroy(struct requests *requests);
 
 /* Runs until an instant, events of that instant included. ERR_INVALID when a trace goes back in
- * time (named), ERR_NO_MEMORY or ERR_LIMIT when too much is under way; the world is then of no
- * further use but for its results. */
+ * time (named), ERR_LIMIT when more is under way than memory or the engine holds; the world is then
+ * of no further use. */
 int requests_run(struct requests *requests, int64_t until_ns, struct error *err) WARN_UNUSED;
 /* Forgets what was counted (a warm-up), not what is under way. */
 void requests_restart(struct requests *requests);
@@ -233,6 +233,8 @@ struct requests_site_result {
 struct requests_source_result requests_source_result(struct requests *requests, int32_t source);
 struct requests_station_result requests_station_result(struct requests *requests, int32_t station);
 struct requests_link_result requests_link_result(struct requests *requests, int32_t link);
+/* Summed over the links of a price class: what is put on them, out and back. */
+void requests_class_bytes(struct requests *requests, int32_t price_class, uint64_t ret_bytes[2]);
 struct requests_site_result requests_site_result(struct requests *requests, int32_t site);
 /* Adds the latencies of a region's sources; `into` is the caller's. */
 void requests_region_latencies(struct requests *requests, int32_t region, struct sketch *into);

@@ -72,6 +72,19 @@ struct requests_link_result requests_link_result(struct requests *requests, int3
     };
 }
 
+void requests_class_bytes(struct requests *requests, int32_t price_class, uint64_t ret_bytes[2])
+{
+    ret_bytes[0] = 0;
+    ret_bytes[1] = 0;
+    for (int32_t i = 0; i < requests->tables.link_count; i++) {
+        if (requests->tables.links[i].price_class != price_class)
+            continue;
+        struct requests_link_result link = requests_link_result(requests, i);
+        ret_bytes[0] += link.bytes_out;
+        ret_bytes[1] += link.bytes_back;
+    }
+}
+
 struct requests_site_result requests_site_result(struct requests *requests, int32_t site)
 {
     requests_settle(requests);

@@ -6,9 +6,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/sanitize.h"
 #include "simulator/requests/requests.h"
 
 #define MS NS_PER_MS
@@ -295,6 +299,67 @@ static void test_a_site_goes_down_and_comes_back(void **state)
     requests_destroy(requests);
 }
 
+/* Two links of one price class, two sources of one region. */
+static void test_sums_by_class_and_region(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, (struct instants)INSTANTS(0, 500 * MS));
+    struct instants others = INSTANTS(0);
+    rig.routes[0].links[1] = 1;
+    rig.routes[0].link_count = 2;
+    rig.links[1].price_class = 0;
+    rig.sources[1] = rig.sources[0];
+    rig.sources[1].route = 2;
+    rig.sources[1].arrivals.context = &others;
+    rig.tables.source_count = 2;
+    struct requests *requests = rig_run(&rig, ENGINE_NEVER);
+    uint64_t bytes[2];
+    requests_class_bytes(requests, 0, bytes);
+    assert_int_equal(bytes[0], 2 * 2 * 100);
+    assert_int_equal(bytes[1], 2 * 2 * 1000);
+    requests_class_bytes(requests, 2, bytes);
+    assert_int_equal(bytes[1], 1000);
+    struct sketch latencies = {0};
+    requests_region_latencies(requests, 0, &latencies);
+    assert_int_equal(latencies.count, 3);
+    assert_int_equal(latencies.sum, 140000 + 140000 + 120000);
+    requests_region_latencies(requests, 1, &latencies);
+    assert_int_equal(latencies.count, 3);
+    sketch_done(&latencies);
+    assert_true(requests_bytes(requests) > 1000);
+    requests_destroy(requests);
+}
+
+/* A queue that grows without end in a process that may have 64 MiB in all: an error that
+ * says what to do, not a crash. */
+static void test_too_much_under_way_is_an_error(void **state)
+{
+    (void)state;
+    if (SANITIZE_SHADOW)
+        skip();
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rig rig;
+        struct error err = {0};
+        struct requests *requests = NULL;
+        struct rlimit limit = {64 << 20, 64 << 20};
+        rig_init(&rig, (struct instants)INSTANTS(0));
+        rig.sources[0].arrivals = (struct arrivals_spec){.per_s = 1e6};
+        bool refused = setrlimit(RLIMIT_AS, &limit) == 0 &&
+                       requests_create(&rig.tables, 1, &requests, &err) == 0 &&
+                       requests_run(requests, 1000 * NS_PER_S, &err) == ERR_LIMIT &&
+                       strstr(err.text, "give stations a room") != NULL;
+        requests_destroy(requests);
+        _exit(refused ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 struct told {
     uint64_t count;
     uint64_t of_station[4];
@@ -446,6 +511,8 @@ int main(void)
         cmocka_unit_test(test_a_link_is_shared),
         cmocka_unit_test(test_a_miss_goes_on_to_the_origin),
         cmocka_unit_test(test_a_site_goes_down_and_comes_back),
+        cmocka_unit_test(test_sums_by_class_and_region),
+        cmocka_unit_test(test_too_much_under_way_is_an_error),
         cmocka_unit_test(test_samples_lag_and_get_lost),
         cmocka_unit_test(test_a_trace_that_goes_back_is_named),
         cmocka_unit_test(test_wrong_tables_are_named),
