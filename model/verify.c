@@ -2,7 +2,13 @@
 
 #include <math.h>
 
+#include "model/verify_meters.h"
 #include "model/verify_order.h"
+
+/* What all cases together may add up. */
+#define ADDITIONS_MAX 4e9
+/* Relative: as near as this need not be proven more closely. */
+#define CLOSE 1e-9
 
 /* A sum of costs by the values of some parts; +INFINITY where they may not be. */
 struct factor {
@@ -18,9 +24,10 @@ struct verifier {
     const double *meter_price;
     double *row_price; /* [site * RESOURCE_COUNT + resource]: of all its capacity rules */
     struct arena *arena;
-    struct factor **bucket; /* [part] */
-    int *order;             /* [position]: parts, in the order of their elimination */
-    int *position;          /* [part] */
+    struct factor **bucket;            /* [part] */
+    int *order;                        /* [position]: parts, in the order of their elimination */
+    int *position;                     /* [part] */
+    const struct verify_range *ranges; /* [meter] */
     double bound;
     double magnitude; /* sum of the largest amounts that were added: what rounding is a part of */
     double additions;
@@ -46,11 +53,12 @@ static bool apart(const struct problem *problem, int index, const int *choice,
 static bool cost_of(const struct problem *problem, const int *choice, struct arena *arena,
                     struct verdict *verdict);
 static int no_memory(struct error *err);
-static double charge(const struct problem_meter *meter, double volume);
-static bool bound_meters(struct verifier *verifier);
-static void least_of_meter(struct verifier *verifier, int meter, double least, double most);
-static bool widen(struct verifier *verifier, const struct problem_use *use, int use_count,
-                  size_t cells, double *sums);
+static bool bound_of(struct verifier *verifier, double *ret_bound);
+static bool bound_by_cases(struct verifier *verifier, struct verdict *verdict);
+static int divide(const struct problem *problem, const struct verify_range *ranges,
+                  double *ret_volume);
+static bool case_bound(struct verifier *verifier, struct verify_range *ranges, double *prices,
+                       double *ret_bound);
 static bool gather(struct verifier *verifier);
 static bool gather_part(struct verifier *verifier, int part);
 static bool gather_pairs(struct verifier *verifier);
@@ -81,17 +89,17 @@ int verify_plan(const struct problem *problem, const int *choice, const double *
     if (rc < 0) {
         return rc;
     }
-    if (!bound_meters(&verifier) || !gather(&verifier) || !eliminate_all(&verifier)) {
+    size_t meters = (size_t)problem->meter_count + 1;
+    struct verify_range *ranges = arena_array(arena, meters, sizeof(*ranges));
+    if (ranges == NULL || !verify_ranges(problem, arena, ranges) ||
+        !verify_order(problem, arena, &verifier.order, &verifier.position)) {
         return no_memory(err);
     }
-    /* Each of the additions rounds by at most half a unit in the last place of the sum so far; the
-     * products before them by three more. */
-    double slack = (verifier.additions + 8) * verifier.magnitude * 0x1p-52;
-    verdict.bound = verifier.bound - slack;
-    verdict.divided = verifier.divided;
-    if (isnan(verdict.bound)) {
-        verdict.bound = -INFINITY;
+    verifier.ranges = ranges;
+    if (!bound_of(&verifier, &verdict.bound) || !bound_by_cases(&verifier, &verdict)) {
+        return no_memory(err);
     }
+    verdict.divided = verifier.divided;
     double size = fabs(verdict.cost);
     verdict.gap =
         verdict.cost == verdict.bound ? 0 : (verdict.cost - verdict.bound) / (size > 0 ? size : 1);
@@ -247,7 +255,7 @@ static bool cost_of(const struct problem *problem, const int *choice, struct are
         for (int tier = 0; tier < meter->tier_count; tier++) {
             dearest = fmax(dearest, fabs((double)meter->price_nusd[tier]));
         }
-        cost += charge(meter, volume[i]);
+        cost += verify_charge(meter, volume[i]);
         /* The charge is rounded to a whole nano-dollar, and volumes to doubles. */
         slack += 1 + 0x1p-50 * ((double)meter->base_bytes + volume[i]) * dearest /
                          (double)meter->per_bytes * (meter->tier_count + 1);
@@ -262,122 +270,127 @@ static int no_memory(struct error *err)
     return error_set(err, ERR_NO_MEMORY, 0, "the plan does not fit the memory for checking it");
 }
 
-/* Nano-dollars for `volume` more bytes than are on the meter already. */
-static double charge(const struct problem_meter *meter, double volume)
-{
-    double sum = 0;
-    double from = (double)meter->base_bytes;
-    double to = from + volume;
-    double low = 0;
-    for (int tier = 0; tier < meter->tier_count; tier++) {
-        double high = tier == meter->tier_count - 1 ? INFINITY : (double)meter->up_to_bytes[tier];
-        double begin = fmax(low, from);
-        double end = fmin(high, to);
-        if (end > begin) {
-            sum += (end - begin) * (double)meter->price_nusd[tier];
-        }
-        low = high;
-    }
-    return sum / (double)meter->per_bytes;
-}
+/* ---- the bound: what prices make of the volumes and of the tables ---- */
 
-/* ---- the bound: meters ---- */
-
-static bool bound_meters(struct verifier *verifier)
+/* For the prices and ranges that the verifier has; in memory of its own. */
+static bool bound_of(struct verifier *verifier, double *ret_bound)
 {
     const struct problem *problem = verifier->problem;
-    size_t meters = (size_t)problem->meter_count + 1;
-    /* Per meter: least and most volume, then what one table adds: touched cells, sum of this cell,
-     * least and most of the table. */
-    double *sums = arena_array(verifier->arena, 6 * meters, sizeof(double));
-    if (sums == NULL) {
+    struct arena *arena = verifier->arena;
+    struct arena work;
+    arena_init(&work, arena->bytes_max - arena->bytes_used);
+    work.fail_after = arena->fail_after;
+    verifier->arena = &work;
+    verifier->bound = 0;
+    verifier->magnitude = 0;
+    verifier->additions = 0;
+    for (int i = 0; i < problem->meter_count; i++) {
+        /* A meter's charge is rounded to a whole nano-dollar, so one is taken off. */
+        double price = verifier->meter_price == NULL ? 0 : verifier->meter_price[i];
+        verifier->bound +=
+            verify_least(&problem->meters[i], &verifier->ranges[i], price, &verifier->magnitude) -
+            1;
+        verifier->additions += 4;
+    }
+    bool whole = gather(verifier) && eliminate_all(verifier);
+    arena->fail_after = work.fail_after;
+    arena_done(&work);
+    verifier->arena = arena;
+    /* Each of the additions rounds by at most half a unit in the last place of the sum so far; the
+     * products before them by three more. */
+    double slack = (verifier->additions + 8) * verifier->magnitude * 0x1p-52;
+    double bound = verifier->bound - slack;
+    *ret_bound = isnan(bound) ? -INFINITY : bound;
+    return whole;
+}
+
+/* A case is a part of all volumes; the case that proves least is divided, until all prove the cost
+ * or the budget is spent. Every assignment is in one of them. */
+static bool bound_by_cases(struct verifier *verifier, struct verdict *verdict)
+{
+    const struct problem *problem = verifier->problem;
+    size_t meters = (size_t)problem->meter_count;
+    struct verify_range *ranges =
+        arena_array(verifier->arena, (VERIFY_CASES + 1) * meters + 1, sizeof(*ranges));
+    double *prices = arena_array(verifier->arena, meters + 1, sizeof(double));
+    double *bounds = arena_array(verifier->arena, VERIFY_CASES + 1, sizeof(double));
+    if (ranges == NULL || prices == NULL || bounds == NULL) {
         return false;
     }
-    for (int i = 0; i < problem->part_count; i++) {
-        const struct problem_part *part = &problem->parts[i];
-        if (!widen(verifier, part->use, part->use_count, (size_t)part->choice_count, sums)) {
+    double enough = verdict->cost - CLOSE * fabs(verdict->cost);
+    double additions = verifier->additions;
+    int count = 1;
+    bounds[0] = verdict->bound;
+    for (size_t i = 0; i < meters; i++) {
+        ranges[i] = verifier->ranges[i];
+    }
+    for (;;) {
+        int least = 0;
+        for (int i = 1; i < count; i++) {
+            least = bounds[i] < bounds[least] ? i : least;
+        }
+        verdict->bound = fmax(verdict->bound, bounds[least]);
+        struct verify_range *low = ranges + (size_t)least * meters;
+        struct verify_range *high = ranges + (size_t)count * meters;
+        double volume = 0;
+        int meter = bounds[least] < enough && count < VERIFY_CASES && additions < ADDITIONS_MAX
+                        ? divide(problem, low, &volume)
+                        : -1;
+        if (meter < 0) {
+            return true;
+        }
+        for (size_t i = 0; i < meters; i++) {
+            high[i] = low[i];
+        }
+        low[meter].most = volume;
+        high[meter].least = volume;
+        double before = bounds[least];
+        if (!case_bound(verifier, low, prices, &bounds[least]) ||
+            !case_bound(verifier, high, prices, &bounds[count])) {
             return false;
         }
+        /* A part of a case proves what the whole did. */
+        bounds[least] = fmax(bounds[least], before);
+        bounds[count] = fmax(bounds[count], before);
+        additions += 2 * verifier->additions;
+        count++;
     }
-    for (int i = 0; i < problem->pair_count; i++) {
-        const struct problem_pair *pair = &problem->pairs[i];
-        size_t cells = (size_t)problem->parts[pair->a].choice_count *
-                       (size_t)problem->parts[pair->b].choice_count;
-        if (!widen(verifier, pair->use, pair->use_count, cells, sums)) {
-            return false;
-        }
-    }
+}
+
+/* The meter whose charge bends most above its chord, and where; -1: none does. */
+static int divide(const struct problem *problem, const struct verify_range *ranges,
+                  double *ret_volume)
+{
+    int most = -1;
+    double bend = 1; /* nano-dollars */
     for (int i = 0; i < problem->meter_count; i++) {
-        least_of_meter(verifier, i, sums[i], sums[meters + (size_t)i]);
+        double volume;
+        double here = verify_bend(&problem->meters[i], &ranges[i], &volume);
+        if (here > bend) {
+            most = i;
+            bend = here;
+            *ret_volume = volume;
+        }
     }
-    return true;
+    return most;
 }
 
-/* charge(v) - price * v is piecewise linear: least at an end of the volumes or at a tier's. A
- * meter's charge is rounded to a whole nano-dollar, so one is taken off. */
-static void least_of_meter(struct verifier *verifier, int meter, double least, double most)
+static bool case_bound(struct verifier *verifier, struct verify_range *ranges, double *prices,
+                       double *ret_bound)
 {
-    const struct problem_meter *it = &verifier->problem->meters[meter];
-    double price = verifier->meter_price == NULL ? 0 : verifier->meter_price[meter];
-    double low = INFINITY;
-    for (int i = -2; i < it->tier_count - 1; i++) {
-        double volume = i == -2   ? least
-                        : i == -1 ? most
-                                  : (double)it->up_to_bytes[i] - (double)it->base_bytes;
-        if (volume >= least && volume <= most) {
-            double here = charge(it, volume);
-            low = fmin(low, here - price * volume);
-            verifier->magnitude += fabs(here) + fabs(price * volume);
-        }
+    const struct problem *problem = verifier->problem;
+    const struct verify_range *all = verifier->ranges;
+    const double *given = verifier->meter_price;
+    for (int i = 0; i < problem->meter_count; i++) {
+        prices[i] = verify_chord(&problem->meters[i], &ranges[i]);
     }
-    verifier->bound += low - 1;
-    verifier->additions += 4;
+    verifier->ranges = ranges;
+    verifier->meter_price = prices;
+    bool whole = bound_of(verifier, ret_bound);
+    verifier->ranges = all;
+    verifier->meter_price = given;
+    return whole;
 }
-
-/* Adds to each meter's least and most volume what the cells of one table can put on it. */
-static bool widen(struct verifier *verifier, const struct problem_use *use, int use_count,
-                  size_t cells, double *sums)
-{
-    size_t meters = (size_t)verifier->problem->meter_count + 1;
-    double *touched = sums + 2 * meters;
-    double *sum = sums + 3 * meters;
-    double *least = sums + 4 * meters;
-    double *most = sums + 5 * meters;
-    size_t slots = use == NULL ? 0 : (size_t)use_count;
-    if (slots == 0) {
-        return true;
-    }
-    for (size_t cell = 0; cell < cells; cell++) {
-        const struct problem_use *slot = use + cell * slots;
-        for (size_t k = 0; k < slots; k++) {
-            if (slot[k].meter >= 0) {
-                sum[slot[k].meter] += (double)slot[k].bytes;
-            }
-        }
-        for (size_t k = 0; k < slots; k++) {
-            int meter = slot[k].meter;
-            if (meter < 0 || sum[meter] == 0) {
-                continue; /* no bytes, or counted under an earlier slot */
-            }
-            least[meter] = touched[meter] == 0 ? sum[meter] : fmin(least[meter], sum[meter]);
-            most[meter] = fmax(most[meter], sum[meter]);
-            touched[meter]++;
-            sum[meter] = 0;
-        }
-    }
-    for (size_t i = 0; i < cells * slots; i++) {
-        int meter = use[i].meter;
-        if (meter >= 0 && touched[meter] > 0) {
-            sums[meter] += touched[meter] < (double)cells ? 0 : least[meter];
-            sums[meters + (size_t)meter] += most[meter];
-            touched[meter] = 0;
-            most[meter] = 0;
-        }
-    }
-    return true;
-}
-
-/* ---- the bound: what prices make of the tables ---- */
 
 static bool gather(struct verifier *verifier)
 {
@@ -386,8 +399,7 @@ static bool gather(struct verifier *verifier)
     size_t rows = (size_t)problem->site_count * RESOURCE_COUNT;
     verifier->bucket = arena_array(verifier->arena, parts, sizeof(*verifier->bucket));
     verifier->row_price = arena_array(verifier->arena, rows, sizeof(double));
-    if (verifier->bucket == NULL || verifier->row_price == NULL ||
-        !verify_order(problem, verifier->arena, &verifier->order, &verifier->position)) {
+    if (verifier->bucket == NULL || verifier->row_price == NULL) {
         return false;
     }
     for (int i = 0; verifier->price != NULL && i < problem->rule_count; i++) {

@@ -15,6 +15,12 @@
  * Dechter and Rish, 2003), which can only lower the bound. Apart rules of up to VERIFY_APART parts
  * count as rules on pairs; a larger one is left out, which can only lower the bound too.
  *
+ * Prices of tiers fall with volume, and one price per byte proves little over all volumes that a
+ * meter can have. So the volumes are divided at the ends of tiers into cases, each with the price
+ * of its own chord (verify_meters.h), the one that proves least first, until all prove the cost
+ * or VERIFY_CASES are reached: every assignment is in one of the cases, and the least of their
+ * bounds holds for all. Those prices are the verifier's own; a certificate need not carry them.
+ *
  * Memory from the arena; one thread.
  */
 #pragma once
@@ -24,6 +30,7 @@
 
 #define VERIFY_CELLS ((size_t)1 << 22)
 #define VERIFY_APART 64
+#define VERIFY_CASES 256
 #define VERIFY_WIDTH 24 /* parts of one table, beside the one that is eliminated */
 
 struct verdict {

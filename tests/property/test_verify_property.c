@@ -123,6 +123,39 @@ static void optimum_without_coupling(void **state)
     assert_true(exact > 100);
 }
 
+/* One price per byte proves little where tiers fall: the cases prove the optimum. */
+static void tiers_without_capacities(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct problem problem;
+        struct gen_app_shape shape = {.seed = seed,
+                                      .parts = 2 + (int)(seed % 5),
+                                      .sites = 2 + (int)(seed % 3),
+                                      .chord_percent = 40,
+                                      .tiers = true};
+        gen_app(&shape, &arena, &problem);
+        for (int i = 0; i < problem.meter_count; i++) {
+            problem.meters[i].base_bytes = 0;
+            for (int tier = 0; tier + 1 < problem.meters[i].tier_count; tier++) {
+                problem.meters[i].up_to_bytes[tier] /= 50; /* so that few workloads pass them */
+            }
+        }
+        double best = best_of(&problem);
+        int choice[8] = {0};
+        while (isfinite(best) && (problem_broken_rule(&problem, choice) >= 0 ||
+                                  (double)problem_cost(&problem, choice) > best)) {
+            assert_true(next(&problem, choice));
+        }
+        if (isfinite(best)) {
+            struct verdict verdict = verify(&problem, choice, NULL, NULL);
+            assert_true(verdict.bound <= best);
+            assert_true(verdict.bound >= best - 1e-8 * fabs(best) - 100);
+        }
+        arena_reset(&arena);
+    }
+}
+
 static void same_word_on_any_assignment(void **state)
 {
     (void)state;
@@ -242,11 +275,9 @@ int main(void)
 {
     arena_init(&arena, (size_t)1 << 30);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bound_of_any_prices),
-        cmocka_unit_test(optimum_without_coupling),
-        cmocka_unit_test(same_word_on_any_assignment),
-        cmocka_unit_test(divided_buckets),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(bound_of_any_prices),      cmocka_unit_test(optimum_without_coupling),
+        cmocka_unit_test(tiers_without_capacities), cmocka_unit_test(same_word_on_any_assignment),
+        cmocka_unit_test(divided_buckets),          cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
