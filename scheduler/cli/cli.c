@@ -34,6 +34,7 @@ const struct command *const cli_commands[] = {
     &command_cancel,
     &command_prices,
     &command_whatif,
+    &command_simulate,
     &command_info,
     &command_events,
     &command_logs,

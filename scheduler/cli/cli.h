@@ -85,4 +85,4 @@ extern const struct command command_up, command_down, command_scheduler, command
     command_explain, command_get, command_cost, command_info, command_events, command_logs,
     command_artifact, command_keys, command_version, command_completion, command_complete,
     command_help, command_sites, command_prices, command_evacuate, command_drain, command_uncordon,
-    command_rollback, command_cancel, command_whatif;
+    command_rollback, command_cancel, command_whatif, command_simulate;

@@ -389,11 +389,16 @@ void core_on_estimates(struct core *core, const struct core_event *event)
     struct core_state *state = &core->state;
     bool changed = false;
     bool paths = false;
+    int next = 0;
     for (int i = 0; i < event->estimates.count; i++) {
         const struct estimate *fresh = &event->estimates.list[i];
-        int at = 0;
+        /* They come in the order in which they came before, as a rule. */
+        int at = next < state->estimate_count && estimate_same(&state->estimates[next], fresh)
+                     ? next
+                     : 0;
         while (at < state->estimate_count && !estimate_same(&state->estimates[at], fresh))
             at++;
+        next = at + 1;
         if (at == CORE_ESTIMATES_MAX)
             continue;
         bool added = at == state->estimate_count;

@@ -32,7 +32,7 @@ BEGIN {
     # programme that a benchmark writes for others. A benchmark weighs shares of GPUs by it.
     places["glpk.h"] = "model/solve/ tests/property/test_dual_property.c tests/unit/test_peer.c " \
                        "tests/bench/solver/openb_weigh.c"
-    places["sqlite3.h"] = "scheduler/service/ scheduler/ledger/ metrics/ tests/"
+    places["sqlite3.h"] = "scheduler/service/ scheduler/ledger/ metrics/ simulator/world/ tests/"
     places["curl/curl.h"] = "metrics/probe/ tests/"
 
     # All that the pure machines see of the C library, themselves and through what they include.

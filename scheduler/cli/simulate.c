@@ -1,0 +1,244 @@
+/* berth simulate: months of the production scheduler in a virtual world, policies compared. */
+#include "scheduler/cli/simulate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/doc.h"
+#include "scheduler/cli/cli.h"
+#include "scheduler/cli/document.h"
+
+#define SCENARIO_BYTES ((size_t)64 << 20)
+
+struct simulate_options {
+    const char *policy;
+    const char *out;
+    const char *solver;
+    int64_t jobs;
+    bool csv;
+    bool focus;
+    bool resume;
+    bool quiet;
+};
+
+struct watching {
+    const struct scenario *scenario;
+    bool terminal;
+    bool quiet;
+    int64_t begun_us;
+    int64_t shown_us;
+};
+
+static int run_simulate_command(struct cli *cli, void *options, const struct option_words *words,
+                                struct error *err);
+static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
+                         struct error *err);
+static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
+static void remove_store(const char *path);
+static int print(struct cli *cli, const struct simulate_options *given, const char *path,
+                 struct error *err);
+static int print_focus(void *context, const struct strbuf *text, struct error *err);
+static void on_news(void *context, const struct experiment_news *news);
+
+static const struct option_row rows[] = {
+    {"policy", 'p', OPTION_TEXT, "NAME",
+     "only that one of the scenario's policies, or any of "
+     "Berth's own: solver, forecast, optimum, stay, all-cloud, all-edge, one-provider, greedy, "
+     "nearest",
+     offsetof(struct simulate_options, policy), 0, 0},
+    {"out", 'o', OPTION_TEXT, "FILE", "keep everything in this SQLite file (docs/simulator.md)",
+     offsetof(struct simulate_options, out), 0, 0},
+    {"resume", 0, OPTION_FLAG, NULL, "keep the runs that FILE has, and add those that are missing",
+     offsetof(struct simulate_options, resume), 0, 0},
+    {"jobs", 'j', OPTION_INT, "N", "runs at a time (default: one for each processor)",
+     offsetof(struct simulate_options, jobs), 1, 64},
+    {"csv", 0, OPTION_FLAG, NULL, "one line for each run, as CSV",
+     offsetof(struct simulate_options, csv), 0, 0},
+    {"focus", 0, OPTION_FLAG, NULL, "the ledger's rows, as CSV with the columns of FOCUS 1.2",
+     offsetof(struct simulate_options, focus), 0, 0},
+    {"quiet", 'q', OPTION_FLAG, NULL, "no progress on standard error",
+     offsetof(struct simulate_options, quiet), 0, 0},
+    {"solver", 0, OPTION_TEXT, "FILE", "the solver (default: berth-solve beside this program)",
+     offsetof(struct simulate_options, solver), 0, 0},
+};
+
+const struct command command_simulate = {
+    .name = "simulate",
+    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] [--csv|--focus]",
+    .summary = "Months of the scheduler in a virtual world: what policies cost, and the bound",
+    .text =
+        "SCENARIO is a document (YAML or JSON, docs/simulator.md): worlds, apps, load, events and\n"
+        "policies. The scheduler's own core, cost model, solver and ledger run in it, in virtual\n"
+        "time; nothing is started and no scheduler is asked. Beside every policy stands the lower\n"
+        "bound: no placement of anybody could have cost less in those hours, moves left aside.\n"
+        "Equal seeds give equal results, told by the run hash, with any number of jobs.\n",
+    .examples = "  berth simulate examples/scenarios/shop.yaml\n"
+                "  berth simulate examples/scenarios/policies.yaml --out policies.db --jobs 4\n"
+                "  berth simulate examples/scenarios/policies.yaml --out policies.db --resume\n"
+                "  berth simulate examples/scenarios/shop.yaml --policy stay --json | jq .runs\n"
+                "  berth simulate examples/scenarios/shop.yaml --focus > costs.csv\n",
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .options_bytes = sizeof(struct simulate_options),
+    .words_min = 1,
+    .words_max = 1,
+    .words = {WORD_FILE},
+    .run = run_simulate_command,
+};
+
+static int run_simulate_command(struct cli *cli, void *options, const struct option_words *words,
+                                struct error *err)
+{
+    const struct simulate_options *given = options;
+    struct arena arena;
+    struct scenario scenario;
+    struct scenario_policy other = {.name = ""};
+    char path[LIMIT_PATH_BYTES];
+    if (given->resume && given->out == NULL)
+        return error_set(err, ERR_INVALID, 0, "--resume goes on with the runs of --out FILE");
+    arena_init(&arena, SCENARIO_BYTES);
+    int rc = read_scenario(words->items[0], &arena, &scenario, err);
+    bool listed = false;
+    for (int i = 0; rc == 0 && given->policy != NULL && i < scenario.policy_count; i++)
+        listed |= str_equal(scenario.policies[i].name, given->policy);
+    if (rc == 0 && given->policy != NULL && !listed) {
+        char words_text[LIMIT_TEXT_BYTES];
+        int kind = policy_kind(given->policy);
+        if (kind < 0 || kind == POLICY_PROGRAM)
+            rc = error_set(err, ERR_INVALID, 0,
+                           "--policy %.60s: the scenario has none of that name, and Berth has %s",
+                           given->policy, policy_list(words_text));
+        str_format(other.name, sizeof(other.name), "%s", rc < 0 ? "" : given->policy);
+        scenario.policies = &other;
+        scenario.policy_count = 1;
+    }
+    if (rc == 0 && given->out == NULL)
+        rc = temporary(path, err);
+    else if (rc == 0 && str_copy(path, sizeof(path), given->out) < 0)
+        rc = error_set(err, ERR_LIMIT, 0, "--out: the path is too long");
+    if (rc < 0) {
+        arena_done(&arena);
+        return rc;
+    }
+    struct watching watching = {.scenario = &scenario,
+                                .terminal = isatty(STDERR_FILENO) == 1,
+                                .quiet = given->quiet,
+                                .begun_us = clock_mono_now().us};
+    struct experiment_options run = {.out = path,
+                                     .resume = given->resume || given->out == NULL,
+                                     .jobs = (int)given->jobs,
+                                     .policy = given->policy,
+                                     .solver = given->solver,
+                                     .told = on_news,
+                                     .context = &watching};
+    struct experiment_outcome outcome;
+    rc = experiment_run(&scenario, &run, &outcome, err);
+    if (rc == 0 && outcome.failed < outcome.runs)
+        rc = print(cli, given, path, err);
+    if (rc == 0 && outcome.failed > 0)
+        rc = outcome.runs == 1
+                 ? error_set(err, outcome.first.code, 0, "%s", outcome.first.text)
+                 : error_set(err, outcome.first.code, 0, "%d of %d runs failed, first: %.600s",
+                             outcome.failed, outcome.runs, outcome.first.text);
+    if (given->out == NULL)
+        remove_store(path);
+    arena_done(&arena);
+    return rc;
+}
+
+static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
+                         struct error *err)
+{
+    CLEANUP(cleanup_doc) struct doc *doc = NULL;
+    int rc = doc_read_file(path, &doc, err);
+    if (rc < 0)
+        return rc;
+    rc = scenario_from_doc(doc, path, arena, ret_scenario, err);
+    return rc < 0 ? document_problems(doc, rc, err) : 0;
+}
+
+static int temporary(char out[LIMIT_PATH_BYTES], struct error *err)
+{
+    const char *folder = getenv("TMPDIR");
+    str_format(out, LIMIT_PATH_BYTES, "%.900s/berth-simulate-XXXXXX",
+               folder == NULL || folder[0] == 0 ? "/tmp" : folder);
+    int fd = mkstemp(out);
+    if (fd < 0)
+        return error_set(err, ERR_IO, 0,
+                         "no file for results can be made in %s; --out FILE says "
+                         "where",
+                         out);
+    (void)close(fd);
+    return 0;
+}
+
+static void remove_store(const char *path)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    for (int i = 0; i < 4; i++) {
+        char name[LIMIT_PATH_BYTES + 16];
+        str_format(name, sizeof(name), "%s%s", path, ends[i]);
+        (void)unlink(name);
+    }
+}
+
+static int print(struct cli *cli, const struct simulate_options *given, const char *path,
+                 struct error *err)
+{
+    struct store *store = NULL;
+    struct strbuf out;
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    int rc = store_open(path, true, &store, err);
+    if (rc == 0 && given->focus)
+        rc = store_focus(store, print_focus, NULL, err);
+    else if (rc == 0 && given->csv)
+        rc = simulate_write_csv(store, &out, err);
+    else if (rc == 0 && cli->common.json)
+        rc = simulate_write_json(store, &out, err);
+    else if (rc == 0)
+        rc = simulate_write_text(store, cli->color, &out, err);
+    if (rc == 0 && !given->focus && !given->csv && !cli->common.json)
+        rc = simulate_write_moves(store, cli->color, &out, err);
+    if (rc == 0)
+        rc = cli_print(&out, err);
+    strbuf_done(&out);
+    store_close(store);
+    return rc;
+}
+
+static int print_focus(void *context, const struct strbuf *text, struct error *err)
+{
+    (void)context;
+    return cli_print(text, err);
+}
+
+/* A line that is written over on a terminal; elsewhere one for each run that has ended. */
+static void on_news(void *context, const struct experiment_news *news)
+{
+    struct watching *watching = context;
+    int64_t now_us = clock_mono_now().us;
+    if (watching->quiet)
+        return;
+    if (news->failure != NULL)
+        (void)fprintf(stderr, "%s%s, seed %" PRId64 ": %s\n", watching->terminal ? "\r\033[K" : "",
+                      watching->scenario->policies[news->ended->policy].name, news->ended->seed,
+                      news->failure);
+    else if (news->ended != NULL && !watching->terminal && news->runs > 1)
+        (void)fprintf(stderr, "%d of %d runs: %s, seed %" PRId64 "\n", news->done, news->runs,
+                      watching->scenario->policies[news->ended->policy].name, news->ended->seed);
+    if (!watching->terminal || now_us - watching->begun_us < US_PER_S)
+        return;
+    bool over = news->running == 0 && news->done == news->runs;
+    if (!over && now_us - watching->shown_us < 100 * US_PER_MS)
+        return;
+    watching->shown_us = now_us;
+    if (over)
+        (void)fprintf(stderr, "\r\033[K");
+    else
+        (void)fprintf(stderr, "\r\033[K%d of %d runs, %d under way: step %" PRId64 " of %" PRId64,
+                      news->done, news->runs, news->running, news->steps_done, news->steps);
+}

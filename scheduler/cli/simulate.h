@@ -1,0 +1,17 @@
+/*
+ * simulate: what `berth simulate` prints: the runs of a store as a table, as JSON, as CSV. Pure but
+ * for reading the store; any thread.
+ */
+#pragma once
+
+#include "base/str.h"
+#include "simulator/world/experiment.h"
+
+/* A table for people: policies of one world, apps and trace under each other, cheapest first. */
+int simulate_write_text(struct store *store, bool color, struct strbuf *out,
+                        struct error *err) WARN_UNUSED;
+/* The moves of the only run, or nothing when there are several. */
+int simulate_write_moves(struct store *store, bool color, struct strbuf *out,
+                         struct error *err) WARN_UNUSED;
+int simulate_write_json(struct store *store, struct strbuf *out, struct error *err) WARN_UNUSED;
+int simulate_write_csv(struct store *store, struct strbuf *out, struct error *err) WARN_UNUSED;

@@ -1,0 +1,538 @@
+#include "simulator/world/load.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "model/app.h"
+#include "model/cost.h"
+#include "simulator/world/chance.h"
+#include "simulator/world/trace.h"
+
+#define NOTES_MAX   16
+#define NOTES_BYTES (NOTES_MAX * 2 * LIMIT_TEXT_BYTES)
+#define CALLS_MAX   (INT64_MAX / (4 * PPM)) /* so that a scaled rate stays a number */
+#define YEAR_US     (INT64_C(365) * 24 * US_PER_HOUR)
+#define GAP_STEPS   24
+
+/* What one load of the scenario means, and where its chances stand. */
+struct source {
+    const struct scenario_load *what;
+    int app;           /* -1: all */
+    int workload;      /* -1: all that users call */
+    int64_t base_mhz;  /* what the documents say; of an app, what its users call */
+    int64_t ratio_ppm; /* of the present step */
+    int64_t burst_from_us;
+    int64_t burst_index;
+    int reader; /* of load.readers; -1: no trace */
+};
+
+/* The rate that a trace tells of one part, or of the load's own. */
+struct traced {
+    int64_t mhz; /* -1: not told yet */
+    int64_t since_us;
+    __int128 area;    /* of the step so far, mhz x us */
+    int64_t mean_mhz; /* of the last whole step */
+};
+
+/* One trace file, whoever uses it. */
+struct reader_of {
+    char file[LIMIT_PATH_BYTES];
+    struct trace *trace;
+    int source; /* whose rows without a workload are */
+    bool named; /* rows name workloads */
+    bool ended;
+    bool has_row; /* `row` is ahead of the time */
+    struct trace_row row;
+    struct traced own;
+    struct traced *parts; /* [part] */
+    int64_t longest_gap_us;
+    int64_t gap_at_us;
+    int gaps;
+    int64_t last_us;
+    int64_t step_us; /* the present step's beginning */
+};
+
+struct load {
+    struct arena arena;
+    const struct app *apps;
+    int app_count;
+    int part_count;
+    int *first;          /* [app]: its first part */
+    int64_t *prior_mhz;  /* [part] */
+    int64_t *factor_ppm; /* [part] of the step */
+    int64_t *calls_mhz;  /* [part] */
+    int *own;            /* [part]: its source, -1 */
+    int *of_app;         /* [app]: its users' source, -1 */
+    struct source sources[SCENARIO_LOADS];
+    int source_count;
+    struct reader_of *readers;
+    int reader_count;
+    uint64_t seed;
+    int64_t from_us;
+    int64_t until_us;
+    int64_t step_us;
+    uint64_t steps;
+    char notes[NOTES_BYTES];
+    int note_count;
+};
+
+static int begin(struct load *load, const struct scenario *scenario,
+                 const struct scenario_cell *cell, const struct world *world, struct error *err);
+static int read_priors(struct load *load, const struct world *world, struct error *err);
+static int open_reader(struct load *load, const struct scenario *scenario, const char *file,
+                       int source, struct error *err);
+static int64_t users_mhz(const struct app *app);
+static int64_t ratio_of(struct load *load, struct source *source, int index, int64_t at_us,
+                        int64_t length_us);
+static int64_t shape_ppm(const struct scenario_load *what, int64_t at_us, int64_t length_us);
+static int64_t burst_share_ppm(struct load *load, struct source *source, int index, int64_t at_us,
+                               int64_t length_us);
+static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us, int64_t length_us,
+                     struct error *err);
+static int take_row(struct load *load, struct reader_of *reader, struct error *err);
+static void tell(struct traced *traced, int64_t at_us, int64_t mhz, int64_t step_us);
+static void close_step(struct traced *traced, int64_t at_us, int64_t length_us);
+static void spread_app(struct load *load, int app);
+static void note_gaps(struct load *load, const struct reader_of *reader);
+static void note(struct load *load, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int64_t scaled(int64_t value, int64_t ppm);
+
+int load_open(const struct scenario *scenario, const struct scenario_cell *cell,
+              const struct world *world, const struct app *apps, int app_count,
+              struct load **ret_load, struct error *err)
+{
+    struct load *load = calloc(1, sizeof(*load));
+    if (load == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the load");
+    arena_init(&load->arena, (size_t)1 << 30);
+    load->apps = apps;
+    load->app_count = app_count;
+    load->seed = (uint64_t)cell->seed;
+    load->from_us = scenario->from_us;
+    load->until_us = scenario->from_us + scenario->for_us;
+    load->step_us = scenario->step_us;
+    int rc = begin(load, scenario, cell, world, err);
+    if (rc < 0) {
+        load_close(load);
+        return rc;
+    }
+    *ret_load = load;
+    return 0;
+}
+
+void load_close(struct load *load)
+{
+    if (load == NULL)
+        return;
+    for (int i = 0; i < load->reader_count; i++)
+        trace_close(load->readers[i].trace);
+    arena_done(&load->arena);
+    free(load);
+}
+
+static int begin(struct load *load, const struct scenario *scenario,
+                 const struct scenario_cell *cell, const struct world *world, struct error *err)
+{
+    for (int i = 0; i < load->app_count; i++)
+        load->part_count += load->apps[i].workload_count;
+    size_t parts = (size_t)load->part_count + 1;
+    load->first = arena_array(&load->arena, (size_t)load->app_count + 1, sizeof(int));
+    load->of_app = arena_array(&load->arena, (size_t)load->app_count + 1, sizeof(int));
+    load->prior_mhz = arena_array(&load->arena, parts, sizeof(int64_t));
+    load->factor_ppm = arena_array(&load->arena, parts, sizeof(int64_t));
+    load->calls_mhz = arena_array(&load->arena, parts, sizeof(int64_t));
+    load->own = arena_array(&load->arena, parts, sizeof(int));
+    load->readers =
+        arena_array(&load->arena, (size_t)scenario->load_count + 1, sizeof(*load->readers));
+    if (load->first == NULL || load->of_app == NULL || load->prior_mhz == NULL ||
+        load->factor_ppm == NULL || load->calls_mhz == NULL || load->own == NULL ||
+        load->readers == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the load of %d workloads",
+                         load->part_count);
+    for (int i = 0, part = 0; i < load->app_count; part += load->apps[i++].workload_count) {
+        load->first[i] = part;
+        load->of_app[i] = -1;
+    }
+    for (int i = 0; i < load->part_count; i++)
+        load->own[i] = -1;
+    int rc = read_priors(load, world, err);
+    for (int i = 0; i < scenario->load_count && rc == 0; i++) {
+        struct source *source = &load->sources[load->source_count++];
+        *source = (struct source){.what = &scenario->loads[i], .reader = -1};
+        if (!scenario_target(load->apps, load->app_count, scenario->loads[i].of, -1, &source->app,
+                             &source->workload))
+            return error_set(err, ERR_NOT_FOUND, 0, "load of %s: there is no such workload",
+                             scenario->loads[i].of);
+        source->burst_from_us = load->from_us;
+        if (source->workload >= 0) {
+            int part = load->first[source->app] + source->workload;
+            load->own[part] = i;
+            source->base_mhz = load->prior_mhz[part];
+        } else {
+            for (int app = 0; app < load->app_count; app++)
+                if (source->app == app || (source->app < 0 && load->of_app[app] < 0))
+                    load->of_app[app] = i;
+            if (source->app >= 0)
+                source->base_mhz = users_mhz(&load->apps[source->app]);
+        }
+        if (scenario->loads[i].shape == LOAD_TRACE)
+            rc = open_reader(load, scenario,
+                             scenario->loads[i].file[0] != 0 || cell->trace < 0
+                                 ? scenario->loads[i].file
+                                 : scenario->traces[cell->trace],
+                             i, err);
+    }
+    return rc;
+}
+
+static int read_priors(struct load *load, const struct world *world, struct error *err)
+{
+    struct cost_app *list = arena_array(&load->arena, (size_t)load->app_count + 1, sizeof(*list));
+    if (list == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d apps", load->app_count);
+    struct cost_input input = {.world = world, .apps = list, .app_count = load->app_count};
+    for (int i = 0; i < load->app_count; i++) {
+        const struct app *app = &load->apps[i];
+        list[i].app = app;
+        list[i].states =
+            arena_array(&load->arena, (size_t)app->workload_count + 1, sizeof(*list[i].states));
+        if (list[i].states == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d apps", load->app_count);
+        for (int k = 0; k < app->workload_count; k++)
+            list[i].states[k] = (struct workload_state){.now = {.site = -1, .lead = k}};
+    }
+    for (int i = 0; i < load->app_count; i++)
+        for (int k = 0; k < load->apps[i].workload_count; k++) {
+            bool measured;
+            load->prior_mhz[load->first[i] + k] = cost_calls_mhz(&input, i, k, &measured);
+        }
+    return 0;
+}
+
+static int open_reader(struct load *load, const struct scenario *scenario, const char *file,
+                       int source, struct error *err)
+{
+    for (int i = 0; i < load->reader_count; i++)
+        if (str_equal(load->readers[i].file, file)) {
+            load->sources[source].reader = i;
+            return 0;
+        }
+    struct reader_of *reader = &load->readers[load->reader_count];
+    char path[LIMIT_PATH_BYTES];
+    *reader = (struct reader_of){.source = source, .own = {.mhz = -1}, .last_us = INT64_MIN};
+    int rc = scenario_path(scenario, file, path, err);
+    if (rc < 0)
+        return rc;
+    str_format(reader->file, sizeof(reader->file), "%s", file);
+    reader->parts = arena_array(&load->arena, (size_t)load->part_count + 1, sizeof(*reader->parts));
+    if (reader->parts == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", file);
+    for (int i = 0; i < load->part_count; i++)
+        reader->parts[i].mhz = -1;
+    rc = trace_open(path, load->from_us, &reader->trace, err);
+    if (rc < 0)
+        return rc;
+    load->sources[source].reader = load->reader_count++;
+    return 0;
+}
+
+static int64_t users_mhz(const struct app *app)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < app->link_count; i++)
+        if (app->links[i].from_kind == LINK_SEGMENT)
+            sum += app->links[i].calls_mhz;
+    return sum;
+}
+
+const int64_t *load_calls(const struct load *load)
+{
+    return load->calls_mhz;
+}
+
+int load_part_count(const struct load *load)
+{
+    return load->part_count;
+}
+
+const char *load_notes(const struct load *load)
+{
+    return load->notes;
+}
+
+/* ---- a step ---- */
+
+int load_step(struct load *load, int64_t at_us, int64_t length_us, struct error *err)
+{
+    int rc = 0;
+    for (int i = 0; i < load->reader_count && rc == 0; i++)
+        rc = read_rows(load, &load->readers[i], at_us, length_us, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < load->source_count; i++)
+        load->sources[i].ratio_ppm = ratio_of(load, &load->sources[i], i, at_us, length_us);
+    for (int i = 0; i < load->app_count; i++)
+        spread_app(load, i);
+    /* What a trace says of a workload itself is what it is called. */
+    for (int i = 0; i < load->reader_count; i++)
+        for (int part = 0; load->readers[i].named && part < load->part_count; part++) {
+            struct traced *traced = &load->readers[i].parts[part];
+            if (traced->mhz >= 0)
+                load->calls_mhz[part] = scaled(
+                    traced->mean_mhz, load->sources[load->readers[i].source].what->scale_ppm);
+        }
+    load->steps++;
+    return 0;
+}
+
+/* What the load is of what the documents say, in the mean of the step. */
+static int64_t ratio_of(struct load *load, struct source *source, int index, int64_t at_us,
+                        int64_t length_us)
+{
+    const struct scenario_load *what = source->what;
+    int64_t base = source->base_mhz;
+    int64_t ratio = PPM;
+    if (source->reader >= 0) {
+        struct traced *own = &load->readers[source->reader].own;
+        if (own->mhz < 0)
+            return PPM; /* before its first row, or it names workloads */
+        ratio = (int64_t)((__int128)own->mean_mhz * PPM / (base > 0 ? base : 1));
+        return scaled(ratio, what->scale_ppm);
+    }
+    if (what->calls_mhz > 0 && base > 0)
+        ratio = (int64_t)((__int128)what->calls_mhz * PPM / base);
+    ratio = scaled(ratio, what->scale_ppm);
+    if (what->shape == LOAD_DIURNAL)
+        ratio = scaled(ratio, shape_ppm(what, at_us, length_us));
+    if (what->shape == LOAD_BURSTS) {
+        int64_t share = burst_share_ppm(load, source, index, at_us, length_us);
+        ratio = scaled(ratio, PPM + scaled(what->burst_ppm - PPM, share));
+    }
+    if (what->growth_ppm > 0 && at_us > load->from_us)
+        ratio = scaled(
+            ratio, PPM + (int64_t)((__int128)what->growth_ppm * (at_us - load->from_us) / YEAR_US));
+    if (what->noise_ppm > 0) {
+        /* By the instant, so that runs with other steps of one seed are near each other too. */
+        int64_t noise =
+            PPM + scaled(chance_normal_ppm(load->seed, CHANCE_LOAD + 16 * (uint64_t)index,
+                                           (uint64_t)at_us),
+                         what->noise_ppm);
+        ratio = scaled(ratio, noise < PPM / 100 ? PPM / 100 : noise);
+    }
+    return ratio;
+}
+
+/* By hours and days of the users' clock, in the mean of the step. */
+static int64_t shape_ppm(const struct scenario_load *what, int64_t at_us, int64_t length_us)
+{
+    __int128 area = 0;
+    for (int64_t us = 0; us < length_us;) {
+        int64_t local_us = at_us + us + what->shift_us;
+        int64_t hour = local_us / US_PER_HOUR;
+        int64_t left_us = (hour + 1) * US_PER_HOUR - local_us;
+        left_us = left_us > length_us - us ? length_us - us : left_us;
+        /* 1970 began on a Thursday. */
+        int64_t ratio = scaled(what->hours_ppm[hour % 24], what->days_ppm[(hour / 24 + 3) % 7]);
+        area += (__int128)ratio * left_us;
+        us += left_us;
+    }
+    return (int64_t)(area / length_us);
+}
+
+/* How much of the step is within a burst. */
+static int64_t burst_share_ppm(struct load *load, struct source *source, int index, int64_t at_us,
+                               int64_t length_us)
+{
+    const struct scenario_load *what = source->what;
+    int64_t within_us = 0;
+    for (;;) {
+        if (source->burst_index == 0 || source->burst_from_us + what->burst_for_us <= at_us) {
+            double unit = ((double)chance_ppm(load->seed, CHANCE_BURST + 16 * (uint64_t)index,
+                                              (uint64_t)source->burst_index) +
+                           0.5) /
+                          (double)PPM;
+            int64_t rest_us = source->burst_index == 0 ? 0 : what->burst_for_us;
+            source->burst_from_us += rest_us + (int64_t)(-log(unit) * (double)what->burst_every_us);
+            source->burst_index++;
+            continue;
+        }
+        int64_t from = source->burst_from_us > at_us ? source->burst_from_us : at_us;
+        int64_t to = source->burst_from_us + what->burst_for_us;
+        to = to < at_us + length_us ? to : at_us + length_us;
+        if (to > from)
+            within_us = to - from;
+        break;
+    }
+    return (int64_t)((__int128)within_us * PPM / length_us);
+}
+
+/* From its users inwards: who has no load of its own is called as its callers are. */
+static void spread_app(struct load *load, int app)
+{
+    const struct app *what = &load->apps[app];
+    int64_t *factor = load->factor_ppm + load->first[app];
+    int64_t users = load->of_app[app] < 0 ? PPM : load->sources[load->of_app[app]].ratio_ppm;
+    for (int i = 0; i < what->workload_count; i++) {
+        int own = load->own[load->first[app] + i];
+        factor[i] = own < 0 ? users : load->sources[own].ratio_ppm;
+    }
+    bool changed = true;
+    for (int pass = 0; pass < what->workload_count && changed; pass++) {
+        changed = false;
+        for (int i = 0; i < what->workload_count; i++) {
+            __int128 sum = 0;
+            __int128 weights = 0;
+            if (load->own[load->first[app] + i] >= 0)
+                continue;
+            for (int k = 0; k < what->link_count; k++) {
+                const struct link *link = &what->links[k];
+                int64_t weight = link->calls_mhz > 0 ? link->calls_mhz : 1;
+                if (link->to != i)
+                    continue;
+                sum += (__int128)weight *
+                       (link->from_kind == LINK_SEGMENT ? users : factor[link->from]);
+                weights += weight;
+            }
+            int64_t next = weights == 0 ? users : (int64_t)(sum / weights);
+            changed |= next != factor[i];
+            factor[i] = next;
+        }
+    }
+    for (int i = 0; i < what->workload_count; i++)
+        load->calls_mhz[load->first[app] + i] =
+            scaled(load->prior_mhz[load->first[app] + i], factor[i]);
+}
+
+/* ---- traces ---- */
+
+/* All rows before the step's end. */
+static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us, int64_t length_us,
+                     struct error *err)
+{
+    int64_t until_us = at_us + length_us;
+    reader->step_us = at_us;
+    while (!reader->ended) {
+        if (!reader->has_row) {
+            int rc = trace_next(reader->trace, &reader->row, err);
+            if (rc < 0)
+                return rc;
+            reader->ended = rc == 0;
+            reader->has_row = rc > 0;
+            if (reader->ended && reader->last_us < load->until_us - load->step_us)
+                note(load, "trace %s ends %" PRId64 " h before the run does: its last rates hold",
+                     reader->file, (load->until_us - reader->last_us) / US_PER_HOUR);
+            if (reader->ended)
+                note_gaps(load, reader);
+            continue;
+        }
+        if (reader->row.at_us >= until_us)
+            break;
+        int rc = take_row(load, reader, err);
+        if (rc < 0)
+            return rc;
+        reader->has_row = false;
+    }
+    close_step(&reader->own, at_us, length_us);
+    for (int i = 0; i < load->part_count && reader->named; i++)
+        close_step(&reader->parts[i], at_us, length_us);
+    return 0;
+}
+
+static int take_row(struct load *load, struct reader_of *reader, struct error *err)
+{
+    const struct trace_row *row = &reader->row;
+    struct source *source = &load->sources[reader->source];
+    int64_t from_us = load->from_us;
+    if (reader->last_us == INT64_MIN && row->at_us > from_us)
+        note(load,
+             "trace %s begins %" PRId64 " s after the run: until then the documents' rates hold",
+             reader->file, (row->at_us - from_us) / US_PER_S);
+    int64_t gap_us = reader->last_us == INT64_MIN ? 0 : row->at_us - reader->last_us;
+    if (gap_us > GAP_STEPS * load->step_us) {
+        reader->gaps++;
+        if (gap_us > reader->longest_gap_us) {
+            reader->longest_gap_us = gap_us;
+            reader->gap_at_us = reader->last_us;
+        }
+    }
+    reader->last_us = row->at_us;
+    struct traced *traced = &reader->own;
+    if (row->workload[0] != 0) {
+        int app;
+        int workload;
+        if (!scenario_target(load->apps, load->app_count, row->workload, source->app, &app,
+                             &workload) ||
+            workload < 0)
+            return error_set(err, ERR_INVALID, 0,
+                             "%s:%" PRId64 ": there is no workload \"%s\"; write APP/WORKLOAD as "
+                             "in the apps' documents",
+                             reader->file, row->line, row->workload);
+        traced = &reader->parts[load->first[app] + workload];
+        reader->named = true;
+    } else if (source->base_mhz == 0) {
+        return error_set(err, ERR_INVALID, 0,
+                         "%s:%" PRId64 ": the row names no workload, and its load is of %s, whose "
+                         "document says no rate; name a workload in the row or in the load",
+                         reader->file, row->line, source->what->of);
+    }
+    tell(traced, row->at_us, row->calls_mhz, reader->step_us);
+    return 0;
+}
+
+static void tell(struct traced *traced, int64_t at_us, int64_t mhz, int64_t step_us)
+{
+    if (traced->mhz < 0)
+        traced->since_us = step_us; /* the first row holds for all of its step */
+    else if (at_us > traced->since_us)
+        traced->area += (__int128)traced->mhz * (at_us - traced->since_us);
+    if (traced->mhz >= 0 && at_us > traced->since_us)
+        traced->since_us = at_us;
+    traced->mhz = mhz;
+}
+
+/* The mean of the step, and the next one begins. */
+static void close_step(struct traced *traced, int64_t at_us, int64_t length_us)
+{
+    int64_t until_us = at_us + length_us;
+    if (traced->mhz < 0)
+        return;
+    traced->area += (__int128)traced->mhz * (until_us - traced->since_us);
+    traced->mean_mhz = (int64_t)(traced->area / length_us);
+    traced->area = 0;
+    traced->since_us = until_us;
+}
+
+static void note_gaps(struct load *load, const struct reader_of *reader)
+{
+    char at[WALL_TEXT_BYTES];
+    if (reader->gaps > 0)
+        note(load,
+             "trace %s has %d gaps of more than %d steps, the longest of %" PRId64
+             " h after %.19s: the rates before a gap hold through it",
+             reader->file, reader->gaps, GAP_STEPS, reader->longest_gap_us / US_PER_HOUR,
+             wall_format((struct wall){reader->gap_at_us}, at));
+}
+
+static void note(struct load *load, const char *format, ...)
+{
+    char text[2 * LIMIT_TEXT_BYTES];
+    va_list arguments;
+    if (load->note_count++ >= NOTES_MAX)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text) - 2, format, arguments);
+    va_end(arguments);
+    size_t used = strlen(load->notes);
+    str_format(load->notes + used, sizeof(load->notes) - used, "%s%s", used > 0 ? "\n" : "", text);
+}
+
+static int64_t scaled(int64_t value, int64_t ppm)
+{
+    __int128 product = (__int128)value * ppm / PPM;
+    return product > CALLS_MAX ? CALLS_MAX : product < -CALLS_MAX ? -CALLS_MAX : (int64_t)product;
+}

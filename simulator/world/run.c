@@ -1,0 +1,397 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "model/app.h"
+#include "simulator/world/run_internal.h"
+
+#define DOCUMENT_BYTES ((size_t)2 << 30)
+
+static int open_run(struct run *run, struct error *err);
+static void close_run(struct run *run);
+static int go(struct run *run, struct error *err);
+static int go_until(struct run *run, int64_t until_us, struct error *err);
+static int begin_step(struct run *run, int64_t now_us, struct error *err);
+static int measure(struct run *run, struct error *err);
+static int find_bound(struct run *run, struct error *err);
+static int observe(struct run *run, struct error *err);
+static void count_held(struct run *run);
+static void note_held(struct run *run);
+static void read_placement(const struct run *run, struct placement *at);
+static int take_placement(struct run *run, struct error *err);
+static int take_moves(struct run *run, struct error *err);
+static void count_down(struct run *run, int64_t now_us);
+static void find_unserved(struct run *run);
+static int finish(struct run *run, struct error *err);
+
+int run_simulate(const struct scenario *scenario, const struct scenario_cell *cell,
+                 struct solver *solver, const struct run_sink *sink, struct run_result *ret_result,
+                 struct error *err)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    struct run_result *result = calloc(1, sizeof(*result));
+    int rc =
+        run == NULL || result == NULL ? error_set(err, ERR_NO_MEMORY, 0, "no memory for a run") : 0;
+    if (rc == 0) {
+        run->scenario = scenario;
+        run->cell = cell;
+        run->solver = solver;
+        run->sink = sink;
+        run->result = result;
+        arena_init(&run->arena, DOCUMENT_BYTES);
+        rc = open_run(run, err);
+        if (rc == 0)
+            rc = go(run, err);
+        close_run(run);
+    }
+    if (rc == 0)
+        *ret_result = *result;
+    free(result);
+    free(run);
+    return rc;
+}
+
+static int open_run(struct run *run, struct error *err)
+{
+    const struct scenario *scenario = run->scenario;
+    run->from_us = scenario->from_us;
+    run->until_us = scenario->from_us + scenario->for_us;
+    run->hash = HASH_SEED;
+    int rc = scenario_load(scenario, run->cell, &run->arena, &run->world, &run->apps,
+                           &run->app_count, err);
+    for (int i = 0; rc == 0 && i < run->app_count; i++)
+        run->part_count += run->apps[i].workload_count;
+    size_t parts = (size_t)run->part_count + 1;
+    if (rc == 0) {
+        run->at = arena_array(&run->arena, parts, sizeof(*run->at));
+        run->unserved = arena_array(&run->arena, parts, sizeof(*run->unserved));
+        run->down_us = arena_array(&run->arena, parts, sizeof(*run->down_us));
+        run->scale_ppm = arena_array(&run->arena, parts, sizeof(*run->scale_ppm));
+        run->calls_mhz = arena_array(&run->arena, parts, sizeof(*run->calls_mhz));
+        run->event_on =
+            arena_array(&run->arena, (size_t)scenario->event_count + 1, sizeof(*run->event_on));
+        if (run->at == NULL || run->unserved == NULL || run->down_us == NULL ||
+            run->event_on == NULL || run->scale_ppm == NULL || run->calls_mhz == NULL)
+            rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for %d workloads", run->part_count);
+    }
+    for (int i = 0; rc == 0 && i < run->part_count; i++)
+        run->scale_ppm[i] = PPM;
+    if (rc == 0)
+        rc =
+            load_open(scenario, run->cell, &run->world, run->apps, run->app_count, &run->load, err);
+    if (rc == 0)
+        rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, err);
+    if (rc == 0)
+        rc = run_books_open(run, err);
+    if (rc == 0)
+        rc = policy_open(scenario, &scenario->policies[run->cell->policy], run->solver,
+                         &run->policy, err);
+    if (rc == 0)
+        rc = plant_create(&(struct plant_options){.scenario = scenario,
+                                                  .world = &run->world,
+                                                  .apps = run->apps,
+                                                  .app_count = run->app_count,
+                                                  .seed = (uint64_t)run->cell->seed,
+                                                  .policy = run->policy,
+                                                  .solver = run->solver,
+                                                  .truth = &run->truth.input},
+                          run->from_us - scenario->warmup_us, &run->plant, err);
+    if (rc == 0 && scenario->ledger)
+        rc = charge_open(run, &run->charge, err);
+    return rc;
+}
+
+static void close_run(struct run *run)
+{
+    charge_close(run->charge);
+    plant_destroy(run->plant);
+    policy_close(run->policy);
+    load_close(run->load);
+    truth_close(&run->truth);
+    free(run->history);
+    arena_done(&run->arena);
+}
+
+static int go(struct run *run, struct error *err)
+{
+    const struct scenario *scenario = run->scenario;
+    int64_t steps = (scenario->for_us + scenario->step_us - 1) / scenario->step_us;
+    int64_t length_us = scenario->step_us;
+    /* The warm-up has the first step's load. */
+    int rc = load_step(run->load, run->from_us, length_us, err);
+    if (rc == 0)
+        rc = begin_step(run, run->from_us - scenario->warmup_us, err);
+    if (rc == 0)
+        rc = go_until(run, run->from_us - 1, err);
+    run->counting = true;
+    run->piece_us = run->seen_us = run->books.bucket_us = run->from_us;
+    read_placement(run, run->at);
+    for (int64_t i = 0; i < steps && rc == 0; i++) {
+        int64_t at_us = run->from_us + i * scenario->step_us;
+        int64_t end_us = at_us + scenario->step_us;
+        end_us = end_us > run->until_us ? run->until_us : end_us;
+        run->step_index = i;
+        if (i > 0)
+            rc = load_step(run->load, at_us, end_us - at_us, err);
+        for (int64_t now_us = at_us; now_us < end_us && rc == 0;) {
+            int64_t next_us = run_next_event_us(run, now_us);
+            next_us = next_us < end_us ? next_us : end_us;
+            rc = go_until(run, now_us - 1, err);
+            plant_skip(run->plant, now_us);
+            if (rc == 0)
+                rc = run_piece(run, now_us, err);
+            if (rc == 0)
+                rc = run_events(run, now_us, err);
+            if (rc == 0)
+                rc = begin_step(run, now_us, err);
+            if (rc == 0)
+                rc = go_until(run, next_us - 1, err);
+            now_us = next_us;
+        }
+        if (rc == 0)
+            rc = run_piece(run, end_us, err);
+        if (rc == 0 && (end_us - run->books.bucket_us >= scenario->every_us || i + 1 == steps))
+            rc = run_bucket_end(run, err);
+        if (rc == 0 && run->sink->progress != NULL)
+            run->sink->progress(run->sink->progress_context, i + 1, steps);
+    }
+    run->result->steps = steps;
+    return rc < 0 ? rc : finish(run, err);
+}
+
+/* The rates of the step, or of what is left of it after an event. */
+static int begin_step(struct run *run, int64_t now_us, struct error *err)
+{
+    const int64_t *calls_mhz = run->calls_mhz;
+    for (int i = 0; i < run->part_count; i++)
+        run->calls_mhz[i] = (int64_t)((__int128)load_calls(run->load)[i] * run->scale_ppm[i] / PPM);
+    truth_set(&run->truth, calls_mhz, plant_fleet(run->plant), now_us);
+    for (int i = 0; i < run->world.site_count; i++)
+        for (int r = 0; r < RESOURCE_COUNT && run->closed[i]; r++)
+            run->truth.capacity[i][r] = -1;
+    int rc = plant_advance(run->plant, now_us, err);
+    while (rc > 0)
+        rc = plant_advance(run->plant, now_us, err);
+    if (rc == 0)
+        rc = observe(run, err);
+    if (rc == 0)
+        rc = measure(run, err);
+    if (rc == 0)
+        rc = observe(run, err);
+    if (rc == 0 && run->counting && run->scenario->bound)
+        rc = find_bound(run, err);
+    return rc;
+}
+
+/* What is seen of it; a forecast puts the coming hours in the place of the present one. */
+static int measure(struct run *run, struct error *err)
+{
+    struct plant_measured *list = malloc(((size_t)run->part_count + 1) * sizeof(*list));
+    if (list == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for measures");
+    truth_measures(&run->truth, run->at, list);
+    int rc = 0;
+    if (policy_kind_of(run->policy) == POLICY_FORECAST && run_forecast(run, list) < 0)
+        rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for a forecast's history");
+    if (rc == 0)
+        rc = plant_measure(run->plant, list, err);
+    free(list);
+    return rc;
+}
+
+/* Solved once for inputs that stay the same. */
+static int find_bound(struct run *run, struct error *err)
+{
+    const struct truth *truth = &run->truth;
+    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)(uintptr_t)truth->input.world);
+    for (int i = 0; i < run->part_count; i++)
+        hash = hash_u64(hash, (uint64_t)truth->calls_mhz[i]);
+    for (int i = 0; i < run->world.site_count; i++)
+        hash = hash_bytes(hash, truth->capacity[i], sizeof(truth->capacity[i]));
+    for (int i = 0; i < run->app_count; i++)
+        hash = hash_u64(hash, (uint64_t)(uintptr_t)truth->apps[i].app);
+    if (hash == run->bound_hash)
+        return 0;
+    run->bound_hash = hash;
+    return truth_bound(&run->truth, run->solver, &run->bound, &run->bound_known, err);
+}
+
+/* Through every instant up to `until`, looking after each at what has changed. */
+static int go_until(struct run *run, int64_t until_us, struct error *err)
+{
+    int rc = 1;
+    while (rc > 0) {
+        rc = plant_advance(run->plant, until_us, err);
+        if (rc > 0) {
+            int seen = observe(run, err);
+            rc = seen < 0 ? seen : rc;
+        }
+    }
+    return rc;
+}
+
+static int observe(struct run *run, struct error *err)
+{
+    int64_t now_us = plant_now_us(run->plant);
+    const struct core_state *state = core_state(plant_core(run->plant));
+    const struct fleet *fleet = plant_fleet(run->plant);
+    int rc = 0;
+    if (run->charge != NULL)
+        rc = charge_instances(run, now_us, false, err);
+    bool decided = state->decision_count != run->decisions;
+    if (rc == 0 && (decided || fleet_changes(fleet) != run->changes)) {
+        count_down(run, now_us);
+        count_held(run);
+        run->decisions = state->decision_count;
+        run->changes = fleet_changes(fleet);
+        if (decided)
+            rc = take_placement(run, err);
+        find_unserved(run);
+    }
+    if (rc == 0 && state->ended_count != run->ended)
+        rc = take_moves(run, err);
+    return rc;
+}
+
+static void count_held(struct run *run)
+{
+    const struct core_state *state = core_state(plant_core(run->plant));
+    uint64_t from = run->decisions;
+    if (state->decision_count - from > CORE_DECISIONS)
+        from = state->decision_count - CORE_DECISIONS;
+    for (; from < state->decision_count && run->counting; from++)
+        run->held[state->decisions[from % CORE_DECISIONS].verdict]++;
+}
+
+/* The chosen sites; a piece ends where they change. */
+static int take_placement(struct run *run, struct error *err)
+{
+    struct placement *to = malloc(((size_t)run->part_count + 1) * sizeof(*to));
+    if (to == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a placement");
+    read_placement(run, to);
+    bool same = true;
+    for (int i = 0; i < run->part_count && same; i++)
+        same = to[i].site == run->at[i].site && to[i].variant == run->at[i].variant;
+    int rc = 0;
+    if (!same && run->counting) {
+        rc = run_piece(run, plant_now_us(run->plant), err);
+        if (rc == 0)
+            rc = run_moved(run, to, err);
+    }
+    if (rc == 0 && run->part_count > 0)
+        memcpy(run->at, to, (size_t)run->part_count * sizeof(*to));
+    free(to);
+    return rc;
+}
+
+static void read_placement(const struct run *run, struct placement *at)
+{
+    const struct core_state *state = core_state(plant_core(run->plant));
+    for (int i = 0, part = 0; i < run->app_count; part += run->apps[i++].workload_count) {
+        const struct core_app *app = i < state->app_count ? &state->apps[i] : NULL;
+        for (int k = 0;
+             k < state->app_count && (app == NULL || !str_equal(app->app.name, run->apps[i].name) ||
+                                      !str_equal(app->app.namespace_, run->apps[i].namespace_));
+             k++)
+            app = &state->apps[k];
+        for (int k = 0; k < run->apps[i].workload_count && app != NULL; k++)
+            at[part + k] = (struct placement){app->workloads[k].site, app->workloads[k].variant,
+                                              app->workloads[k].lead};
+    }
+}
+
+static void count_down(struct run *run, int64_t now_us)
+{
+    int64_t us = now_us - run->seen_us;
+    run->seen_us = now_us;
+    for (int i = 0; i < run->part_count && us > 0 && run->counting; i++)
+        if (run->unserved[i])
+            run->down_us[i] += us;
+}
+
+static void find_unserved(struct run *run)
+{
+    for (int i = 0, part = 0; i < run->app_count; i++) {
+        int base = part;
+        for (int k = 0; k < run->apps[i].workload_count; k++, part++) {
+            int lead = run->at[part].lead;
+            bool leads = lead >= 0 && lead < run->apps[i].workload_count;
+            run->unserved[part] =
+                run->apps[i].workloads[k].kind != KIND_DATA &&
+                fleet_serving(plant_fleet(run->plant), part) == 0 &&
+                (!leads || fleet_serving(plant_fleet(run->plant), base + lead) == 0);
+        }
+    }
+}
+
+/* Handoffs that have ended since. */
+static int take_moves(struct run *run, struct error *err)
+{
+    const struct core_state *state = core_state(plant_core(run->plant));
+    uint64_t from = run->ended;
+    if (state->ended_count - from > CORE_ENDED)
+        from = state->ended_count - CORE_ENDED;
+    run->ended = state->ended_count;
+    int rc = 0;
+    for (; from < state->ended_count && rc == 0 && run->counting; from++) {
+        const struct core_handoff *handoff = &state->ended[from % CORE_ENDED];
+        bool done = handoff->state == HANDOFF_STATE_DONE;
+        bool moved = handoff->from_site[0] != 0 && handoff->to_site[0] != 0 &&
+                     !str_equal(handoff->from_site, handoff->to_site);
+        struct run_move move = {.at_us = handoff->entered[HANDOFF_STATE_PLANNED].us,
+                                .replica = handoff->replica,
+                                .reason = handoff_reason_words[handoff->reason],
+                                .state = handoff_state_words[handoff->state]};
+        move.took_us = plant_now_us(run->plant) - move.at_us;
+        if (!policy_is_core(run->policy) &&
+            (handoff->reason == REASON_RETAG || handoff->reason == REASON_SAVING))
+            move.reason = "policy";
+        memcpy(move.namespace_, handoff->namespace_, sizeof(move.namespace_));
+        memcpy(move.app, handoff->app, sizeof(move.app));
+        memcpy(move.workload, handoff->workload, sizeof(move.workload));
+        memcpy(move.from, handoff->from_site, sizeof(move.from));
+        memcpy(move.to, handoff->to_site, sizeof(move.to));
+        memcpy(move.text, handoff->text, sizeof(move.text));
+        run->result->moves += done && moved;
+        run->result->moves_back += !done;
+        run->hash = hash_u64(run->hash, (uint64_t)move.at_us);
+        run->hash = hash_str(hash_str(hash_str(run->hash, move.workload), move.from), move.to);
+        if (run->sink->move != NULL)
+            rc = run->sink->move(run->sink->context, &move, err);
+    }
+    return rc;
+}
+
+static int finish(struct run *run, struct error *err)
+{
+    struct run_result *result = run->result;
+    int rc = charge_finish(run, err);
+    result->counts = plant_counts(run->plant);
+    if (load_notes(run->load)[0] != 0)
+        run_note(run, "%s", load_notes(run->load));
+    note_held(run);
+    if (plant_trouble(run->plant)[0] != 0)
+        run_note(run, "%" PRId64 " of %" PRId64 " decisions found no placement, first: %s",
+                 result->counts.infeasible, result->counts.solves, plant_trouble(run->plant));
+    run->hash = hash_u64(run->hash, core_hash(plant_core(run->plant)));
+    run->hash = hash_u64(run->hash, (uint64_t)result->lost);
+    result->hash = run->hash;
+    return rc;
+}
+
+/* "moves held back: 3 unsure, 1 budget": each is told once for as long as its reason lasts. */
+static void note_held(struct run *run)
+{
+    char text[LIMIT_TEXT_BYTES] = "";
+    for (int i = VERDICT_TAKEN + 1; i < VERDICT_COUNT; i++)
+        if (run->held[i] > 0) {
+            size_t used = strlen(text);
+            str_format(text + used, sizeof(text) - used, "%s%" PRId64 " %s", used > 0 ? ", " : "",
+                       run->held[i], core_verdict_words[i]);
+        }
+    if (text[0] != 0 && policy_is_core(run->policy))
+        run_note(run, "moves held back: %s", text);
+}

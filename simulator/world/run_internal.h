@@ -1,0 +1,98 @@
+/* run_internal: what the files of a run share. */
+#pragma once
+
+#include "simulator/world/load.h"
+#include "simulator/world/run.h"
+#include "simulator/world/truth.h"
+
+#define RUN_MONTH_US (INT64_C(3600000000) * HOURS_PER_MONTH)
+
+struct charge;
+
+/* Amounts per month times microseconds: divided once, when they are told. */
+struct run_area {
+    __int128 bill;
+    __int128 score;
+};
+
+struct run_books {
+    struct run_area *cells; /* [(app * TERM_COUNT + term) * sites + site], of the present bucket */
+    int64_t bucket_us;      /* its beginning */
+    struct run_area total;  /* of the bucket */
+    __int128 bound;
+    __int128 bound_score;
+    int64_t bound_us;
+    __int128 calls; /* mhz x us */
+    __int128 slow;
+    __int128 lost;
+    __int128 rtt; /* mhz x us x us */
+    bool any;
+};
+
+struct run {
+    const struct scenario *scenario;
+    const struct scenario_cell *cell;
+    struct solver *solver;
+    const struct run_sink *sink;
+    struct run_result *result;
+    struct arena arena; /* documents */
+    struct world world;
+    struct app *apps;
+    int app_count;
+    int part_count;
+    struct chooser *policy;
+    struct plant *plant;
+    struct load *load;
+    struct truth truth;
+    struct charge *charge;
+    struct run_books books;
+    int64_t from_us;
+    int64_t until_us;
+    int64_t piece_us; /* charged up to here */
+    int64_t seen_us;  /* requests counted up to here */
+    int64_t step_index;
+    struct placement *at; /* [part]: as charged */
+    bool *unserved;       /* [part] */
+    int64_t *down_us;     /* [part]: of the present piece, without a serving copy */
+    uint64_t changes;     /* of the fleet, as seen */
+    uint64_t decisions;   /* of the core, as seen */
+    uint64_t ended;
+    bool counting; /* the warm-up is over */
+    nusd bound;    /* per month, of the present inputs */
+    bool bound_known;
+    int64_t held[VERDICT_COUNT]; /* decisions that were not taken, by why */
+    uint64_t bound_hash;
+    uint64_t world_hash; /* of what the scheduler has */
+    nusd rate_score;     /* per month, of the piece charged last */
+    int64_t *history;    /* forecast: [slot * parts + part] */
+    int history_slots;
+    uint64_t hash;
+    bool *event_on;           /* [event] */
+    int64_t *scale_ppm;       /* [part]: of the load, by overrides */
+    int64_t *calls_mhz;       /* [part]: of the present step */
+    bool closed[LIMIT_SITES]; /* left for good, by an override */
+};
+
+/* run_books.c */
+int run_books_open(struct run *run, struct error *err) WARN_UNUSED;
+/* Charges [piece_us, now) at the placement in run->at. */
+int run_piece(struct run *run, int64_t now_us, struct error *err) WARN_UNUSED;
+int run_bucket_end(struct run *run, struct error *err) WARN_UNUSED;
+/* What going from run->at to `to` costs once. */
+int run_moved(struct run *run, const struct placement *to, struct error *err) WARN_UNUSED;
+void run_note(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* run_events.c */
+int64_t run_next_event_us(const struct run *run, int64_t now_us);
+int run_events(struct run *run, int64_t now_us, struct error *err) WARN_UNUSED;
+int run_forecast(struct run *run, struct plant_measured *list);
+
+/* charge.c: the production ledger's rows. */
+int charge_open(struct run *run, struct charge **ret_charge, struct error *err) WARN_UNUSED;
+void charge_close(struct charge *charge);
+/* What ran since the last call, if something has changed in it or `always`. */
+int charge_instances(struct run *run, int64_t now_us, bool always, struct error *err) WARN_UNUSED;
+/* Bytes, stored bytes, custom terms and predictions of a piece. */
+int charge_piece(struct run *run, const struct cost_report *report, int64_t from_us, int64_t to_us,
+                 struct error *err) WARN_UNUSED;
+int charge_finish(struct run *run, struct error *err) WARN_UNUSED;

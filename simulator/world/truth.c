@@ -1,0 +1,205 @@
+#include "simulator/world/truth.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "model/world.h"
+
+#define ANSWER_BYTES ((size_t)4 << 30)
+#define TABLE_BYTES  ((size_t)1 << 30)
+
+static void set_now(struct truth *truth, const struct placement *at);
+static void measure_bytes(const struct truth *truth, int app, int workload,
+                          const struct placement *at, struct plant_measured *one);
+static int no_memory(struct error *err);
+
+int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
+               int app_count, struct error *err)
+{
+    memset(truth, 0, sizeof(*truth));
+    arena_init(&truth->arena, ANSWER_BYTES);
+    arena_init(&truth->tables, TABLE_BYTES);
+    struct arena *tables = &truth->tables;
+    for (int i = 0; i < app_count; i++)
+        truth->part_count += apps[i].workload_count;
+    size_t parts = (size_t)truth->part_count + 1;
+    truth->apps = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->apps));
+    truth->first = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first));
+    truth->estimates = arena_array(tables, parts, sizeof(*truth->estimates));
+    truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
+    truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
+    truth->capacity = arena_array(tables, (size_t)world->site_count + 1, sizeof(*truth->capacity));
+    if (truth->apps == NULL || truth->first == NULL || truth->estimates == NULL ||
+        truth->estimate_part == NULL || truth->calls_mhz == NULL || truth->capacity == NULL)
+        return no_memory(err);
+    for (int i = 0, part = 0; i < app_count; i++) {
+        truth->first[i] = part;
+        truth->apps[i].app = &apps[i];
+        truth->apps[i].states =
+            arena_array(tables, (size_t)apps[i].workload_count + 1, sizeof(*truth->apps[i].states));
+        if (truth->apps[i].states == NULL)
+            return no_memory(err);
+        for (int k = 0; k < apps[i].workload_count; k++, part++) {
+            truth->apps[i].states[k] =
+                (struct workload_state){.now = {.site = -1, .lead = k}, .may_move = true};
+            if (apps[i].workloads[k].kind == KIND_DATA)
+                continue;
+            struct estimate *estimate = &truth->estimates[truth->estimate_count];
+            truth->estimate_part[truth->estimate_count++] = part;
+            estimate->kind = ESTIMATE_CALLS_MHZ;
+            memcpy(estimate->namespace_, apps[i].namespace_, sizeof(estimate->namespace_));
+            memcpy(estimate->app, apps[i].name, sizeof(estimate->app));
+            memcpy(estimate->workload, apps[i].workloads[k].name, sizeof(estimate->workload));
+        }
+    }
+    truth->input = (struct cost_input){
+        .world = world, .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
+    truth->input.estimates.list = truth->estimates;
+    truth->input.estimates.count = truth->estimate_count;
+    return 0;
+}
+
+void truth_close(struct truth *truth)
+{
+    arena_done(&truth->arena);
+    arena_done(&truth->tables);
+}
+
+void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
+               int64_t now_us)
+{
+    for (int i = 0; i < truth->estimate_count; i++) {
+        truth->estimates[i].value = calls_mhz[truth->estimate_part[i]];
+        truth->estimates[i].at_us = now_us;
+    }
+    if (truth->part_count > 0)
+        memcpy(truth->calls_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
+    truth->input.now_us = now_us;
+    for (int i = 0; i < truth->input.world->site_count; i++)
+        fleet_capacity(fleet, i, truth->capacity[i]);
+}
+
+int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,
+                  struct error *err)
+{
+    arena_reset(&truth->arena);
+    set_now(truth, at);
+    return cost_explain(&truth->input, at, &truth->arena, ret_report, err);
+}
+
+int truth_move(struct truth *truth, const struct placement *from, const struct placement *to,
+               struct cost_report *ret_report, struct error *err)
+{
+    arena_reset(&truth->arena);
+    set_now(truth, from);
+    return cost_explain(&truth->input, to, &truth->arena, ret_report, err);
+}
+
+static void set_now(struct truth *truth, const struct placement *at)
+{
+    for (int i = 0, part = 0; i < truth->input.app_count; i++)
+        for (int k = 0; k < truth->apps[i].app->workload_count; k++, part++)
+            truth->apps[i].states[k].now = at[part];
+}
+
+int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, bool *ret_known,
+                struct error *err)
+{
+    struct policy_best best;
+    struct error why;
+    arena_reset(&truth->arena);
+    int rc = policy_best(solver, &truth->input, NULL, &truth->arena, &best, &why);
+    *ret_known = rc == 0;
+    if (rc == 0)
+        *ret_bound = best.bound_nusd;
+    if (rc == ERR_INVALID || rc == ERR_UNAVAILABLE)
+        return 0;
+    if (rc < 0 && err != NULL)
+        *err = why;
+    return rc;
+}
+
+int64_t truth_link_mhz(const struct truth *truth, int app, int link, const struct placement *at)
+{
+    const struct app *what = truth->apps[app].app;
+    const struct link *one = &what->links[link];
+    int base = truth->first[app];
+    __int128 weights = 0;
+    int64_t own = 0;
+    for (int i = 0; i < what->link_count; i++) {
+        const struct link *other = &what->links[i];
+        if (other->to != one->to)
+            continue;
+        int64_t weight = other->calls_mhz > 0 ? other->calls_mhz : 1;
+        if (other->on_miss && other->from_kind == LINK_WORKLOAD) {
+            int site = at[base + other->from].site;
+            bool measured;
+            int64_t hit =
+                site < 0 ? -1 : cost_hit_ppm(&truth->input, app, other->from, site, &measured);
+            weight = hit < 0 ? weight : (int64_t)((__int128)weight * (PPM - hit) / PPM);
+        }
+        weights += weight;
+        own = i == link ? weight : own;
+    }
+    return weights == 0 ? 0 : (int64_t)((__int128)truth->calls_mhz[base + one->to] * own / weights);
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "no memory for the true rates");
+}
+
+void truth_measures(struct truth *truth, const struct placement *at,
+                    struct plant_measured *ret_list)
+{
+    const struct world *world = truth->input.world;
+    set_now(truth, at);
+    for (int i = 0, part = 0; i < truth->input.app_count; i++)
+        for (int k = 0; k < truth->apps[i].app->workload_count; k++, part++) {
+            const struct app *app = truth->apps[i].app;
+            const struct workload *workload = &app->workloads[k];
+            int site = at[part].site;
+            struct plant_measured *one = &ret_list[part];
+            *one = (struct plant_measured){.value = {-1, -1, -1, -1, -1}, .site = site};
+            if (workload->kind == KIND_DATA)
+                continue;
+            one->value[PLANT_CALLS] = truth->calls_mhz[part];
+            measure_bytes(truth, i, k, at, one);
+            if (site < 0)
+                continue;
+            bool measured;
+            if (workload->hit_ppm >= 0 || workload->curve_count > 0)
+                one->value[PLANT_HIT] = cost_hit_ppm(&truth->input, i, k, site, &measured);
+            int64_t cpu_ns = workload->variants[at[part].variant].cpu_ns_per_call;
+            if (cpu_ns > 0)
+                one->value[PLANT_CPU] =
+                    (int64_t)((__int128)cpu_ns * PPM / world->sites[site].speed_ppm);
+        }
+}
+
+/* The means over its callers' links. */
+static void measure_bytes(const struct truth *truth, int app, int workload,
+                          const struct placement *at, struct plant_measured *one)
+{
+    const struct app *what = truth->apps[app].app;
+    int variant = at[truth->first[app] + workload].variant;
+    const struct variant *runs = &what->workloads[workload].variants[variant < 0 ? 0 : variant];
+    __int128 requests = 0;
+    __int128 responses = 0;
+    __int128 calls = 0;
+    for (int i = 0; i < what->link_count; i++) {
+        const struct link *link = &what->links[i];
+        if (link->to != workload)
+            continue;
+        int64_t mhz = truth_link_mhz(truth, app, i, at);
+        requests +=
+            (__int128)mhz * (runs->request_bytes >= 0 ? runs->request_bytes : link->request_bytes);
+        responses += (__int128)mhz *
+                     (runs->response_bytes >= 0 ? runs->response_bytes : link->response_bytes);
+        calls += mhz;
+    }
+    if (calls == 0)
+        return;
+    one->value[PLANT_REQUEST] = (int64_t)(requests / calls);
+    one->value[PLANT_RESPONSE] = (int64_t)(responses / calls);
+}

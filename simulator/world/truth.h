@@ -1,0 +1,50 @@
+/*
+ * truth: what a placement really costs and does in a step: the cost model asked with the true rates
+ * instead of measures, and without any preference to stay.
+ *
+ * Holds a cost_input of a run's world and apps; the same functions as in production tell the bill,
+ * the score, hit ratios and round trips. One thread.
+ */
+#pragma once
+
+#include "simulator/world/plant.h"
+
+struct truth {
+    struct arena arena; /* of one answer */
+    struct cost_input input;
+    struct cost_app *apps;
+    struct estimate *estimates;
+    int *estimate_part; /* [estimate]: its part */
+    int estimate_count;
+    int part_count;
+    int *first;         /* [app] */
+    int64_t *calls_mhz; /* [part] */
+    int64_t (*capacity)[RESOURCE_COUNT];
+    struct arena tables;
+};
+
+int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
+               int app_count, struct error *err) WARN_UNUSED;
+void truth_close(struct truth *truth);
+
+/* The step's rates [part], and which sites have machines. */
+void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
+               int64_t now_us);
+/* The lines of a placement, without any migration; in the truth's arena until the next answer. */
+int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,
+                  struct error *err) WARN_UNUSED;
+/* The lines of going from one placement to the other, migration and all. */
+int truth_move(struct truth *truth, const struct placement *from, const struct placement *to,
+               struct cost_report *ret_report, struct error *err) WARN_UNUSED;
+/* The least that any placement can score per month at these inputs; *ret_known false: none is
+ * possible (a site is gone that something must be at), or the solver does not tell. */
+int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, bool *ret_known,
+                struct error *err) WARN_UNUSED;
+
+/* What one would measure of every part as it is placed [part]. */
+void truth_measures(struct truth *truth, const struct placement *at,
+                    struct plant_measured *ret_list);
+
+/* Calls per 1000 s that a link carries, by its share of what its callee is called; with a cache at
+ * the caller only the misses. */
+int64_t truth_link_mhz(const struct truth *truth, int app, int link, const struct placement *at);

@@ -1,0 +1,362 @@
+/* What a virtual world is made from: scenarios, loads, traces, a program's two lines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "model/app.h"
+#include "model/world.h"
+#include "simulator/world/chance.h"
+#include "simulator/world/load.h"
+#include "simulator/world/policy_program.h"
+#include "simulator/world/trace.h"
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, (size_t)64 << 20);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    return 0;
+}
+
+#define HEAD "scenario: s\nworld: w.yaml\napps: [a.yaml]\nfor: 2d\n"
+
+static void parse(const char *text, struct scenario *scenario)
+{
+    struct error err;
+    if (scenario_parse("dir/s.yaml", text, strlen(text), &arena, scenario, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void refuse(const char *text, const char *sentence)
+{
+    struct scenario scenario;
+    struct error err = {0};
+    assert_int_equal(scenario_parse("s.yaml", text, strlen(text), &arena, &scenario, &err),
+                     ERR_INVALID);
+    if (strstr(err.text, sentence) == NULL)
+        fail_msg("\"%s\" is not in: %s", sentence, err.text);
+}
+
+static void a_scenario_has_defaults(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    parse(HEAD, &scenario);
+    assert_int_equal(scenario.for_us, 48 * US_PER_HOUR);
+    assert_int_equal(scenario.step_us, US_PER_HOUR);
+    assert_int_equal(scenario.policy_count, 1);
+    assert_string_equal(scenario.policies[0].name, "solver");
+    assert_string_equal(scenario.folder, "dir");
+    assert_int_equal(scenario.seed_count, 1);
+    assert_true(scenario.bound && scenario.ledger);
+}
+
+static void a_scenario_says_what_is_wrong_and_where(void **state)
+{
+    (void)state;
+    refuse(HEAD "polcy: solver\n", "did you mean");
+    refuse(HEAD "policy: sovler\n", "did you mean solver?");
+    refuse(HEAD "step: 0s\n", "a step is at least 1 s");
+    refuse(HEAD "step: 3d\n", "from 1 to");
+    refuse("scenario: s\nworld: w\napps: [a]\nfor: 90000d\nstep: 1s\n", "from 1 to");
+    refuse(HEAD "load:\n  - {of: shop, shape: daily}\n", "diurnal");
+    refuse(HEAD "load:\n  - {of: shop, shape: diurnal, week: [1, 2]}\n", "7 numbers");
+    refuse(HEAD "load:\n  - {of: shop}\n  - {of: shop}\n", "has a load already, on line 6");
+    refuse(HEAD "load:\n  - {of: shop, shape: trace}\n", "names no file");
+    refuse(HEAD "events:\n  - {at: 1h}\n", "one of set, down, reclaim and metrics");
+    refuse(HEAD "events:\n  - {at: 3d, down: gcp}\n", "the run is over by then");
+    refuse(HEAD "events:\n  - {at: 1h, metrics: late}\n", "needs lag");
+    refuse(HEAD "precision: 5%\n", "seeds: 3");
+    refuse(HEAD "from: yesterday\n", "s.yaml:5: from");
+    refuse(HEAD "experiment:\n  policies: [stay, stay]\n", "there twice");
+}
+
+static void events_are_in_the_order_of_time(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    parse(HEAD "events:\n  - {at: 9h, down: gcp, for: 1h}\n  - {at: 2h, set: 'price.cpu=x2'}\n"
+               "  - {at: 2h, reclaim: aws}\n",
+          &scenario);
+    assert_int_equal(scenario.event_count, 3);
+    assert_int_equal(scenario.events[0].kind, EVENT_SET);
+    assert_int_equal(scenario.events[1].kind, EVENT_RECLAIM);
+    assert_int_equal(scenario.events[2].kind, EVENT_DOWN);
+}
+
+/* ---- traces ---- */
+
+static struct trace *open_text(const char *text)
+{
+    struct trace *trace = NULL;
+    struct error err;
+    if (trace_open_text("t.csv", text, strlen(text), 1000 * US_PER_S, &trace, &err) < 0)
+        fail_msg("%s", err.text);
+    return trace;
+}
+
+static void traces_are_read_row_by_row(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "calls, time,workload\n10,0,shop/web\n# a remark\n\n2.5,60,\"shop/web\"\n",
+        "{\"time\": 0, \"workload\": \"shop/web\", \"calls\": 10}\n"
+        "{\"time\": \"1970-01-01T00:17:40Z\", \"workload\": \"shop/web\", \"calls\": 2.5}\n",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct trace *trace = open_text(texts[i]);
+        struct trace_row row;
+        struct error err;
+        assert_int_equal(trace_next(trace, &row, &err), 1);
+        assert_int_equal(row.at_us, 1000 * US_PER_S);
+        assert_int_equal(row.calls_mhz, 10000);
+        assert_string_equal(row.workload, "shop/web");
+        assert_int_equal(trace_next(trace, &row, &err), 1);
+        assert_int_equal(row.at_us, 1060 * US_PER_S);
+        assert_int_equal(row.calls_mhz, 2500);
+        assert_int_equal(trace_next(trace, &row, &err), 0);
+        trace_close(trace);
+    }
+}
+
+static void refuse_trace(const char *text, const char *sentence)
+{
+    struct trace *trace = NULL;
+    struct trace_row row;
+    struct error err = {0};
+    int rc = trace_open_text("t.csv", text, strlen(text), 0, &trace, &err);
+    while (rc >= 0 && (rc = trace_next(trace, &row, &err)) > 0)
+        continue;
+    if (rc >= 0)
+        fail_msg("was taken: %s", text);
+    trace_close(trace);
+    if (strstr(err.text, sentence) == NULL)
+        fail_msg("\"%s\" is not in: %s", sentence, err.text);
+}
+
+static void a_wrong_trace_is_refused_with_its_line(void **state)
+{
+    (void)state;
+    refuse_trace("time,calls\n60,1\n0,1\n", "t.csv:3: time goes back");
+    refuse_trace("when,calls\n60,1\n", "names no column \"time\"");
+    refuse_trace("time,calls\n60\n", "t.csv:2: 1 cells where the head line has 2");
+    refuse_trace("time,calls\n60,-1\n", "calls \"-1\"");
+    refuse_trace("time,calls\nnoon,1\n", "time \"noon\"");
+    refuse_trace("time,calls\n60,\"1\n", "a quote is not closed");
+    refuse_trace("{\"time\": 1}\n", "\"calls\" is missing");
+    refuse_trace("{\"time\": 1,\n", "not a JSON object");
+    int64_t at_us;
+    assert_int_equal(trace_date("2026-02-31", &at_us), ERR_INVALID);
+    assert_int_equal(trace_date("2026-02-28T24:00:00Z", &at_us), ERR_INVALID);
+    assert_int_equal(trace_date("1970-01-02", &at_us), 0);
+    assert_int_equal(at_us, 24 * US_PER_HOUR);
+}
+
+/* ---- loads ---- */
+
+static const char world_text[] =
+    "world: test\naccounts:\n  - {name: own, provider: edge}\n"
+    "sites:\n  - {name: client/web, tier: client}\n"
+    "  - {name: edge/nyc, tier: edge, account: own, price: {cpu: 0.05, memory: 0.006}}\n";
+static const char app_text[] =
+    "app: shop\nworkloads:\n"
+    "  - {name: web, resources: {cpu: 100m, memory: 64MiB}, calls: 100/s, "
+    "run: {driver: process, artifact: 'file:/bin/true'}}\n"
+    "  - {name: source, resources: {cpu: 100m, memory: 64MiB}, calls: 50/s, "
+    "run: {driver: process, artifact: 'file:/bin/true'}}\n"
+    "users:\n  - {name: people, site: client/web}\n"
+    "links:\n  - {from: people, to: web, calls: 100/s, request: 1KB, response: 10KB}\n"
+    "  - {from: web, to: source, calls: 50/s, request: 1KB, response: 10KB}\n";
+
+static struct world world;
+static struct app app;
+
+static void read_documents(void)
+{
+    struct error err;
+    if (world_parse("w", world_text, strlen(world_text), &arena, &world, &err) < 0 ||
+        app_parse("a", app_text, strlen(app_text), &arena, &app, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static struct load *open_load(const struct scenario *scenario, int64_t seed)
+{
+    struct load *load = NULL;
+    struct error err;
+    struct scenario_cell cell = {.trace = -1, .seed = seed};
+    read_documents();
+    if (load_open(scenario, &cell, &world, &app, 1, &load, &err) < 0)
+        fail_msg("%s", err.text);
+    return load;
+}
+
+static void a_day_and_a_week_have_their_mean(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct error err;
+    parse(HEAD
+          "load:\n  - {of: shop, shape: diurnal, calls: 300/s, week: [1, 1, 1, 1, 1, 0.5, 0.5]}"
+          "\nfrom: 2026-03-02\n",
+          &scenario);
+    struct load *load = open_load(&scenario, 1);
+    int64_t sum = 0;
+    int64_t least = INT64_MAX;
+    for (int hour = 0; hour < 24; hour++) {
+        assert_int_equal(load_step(load, scenario.from_us + hour * US_PER_HOUR, US_PER_HOUR, &err),
+                         0);
+        sum += load_calls(load)[0];
+        least = load_calls(load)[0] < least ? load_calls(load)[0] : least;
+        /* Who is called by it is called in proportion. */
+        assert_true(load_calls(load)[1] * 2 - load_calls(load)[0] <= 2);
+    }
+    assert_in_range(sum / 24, 299000, 301000);
+    assert_in_range(least, 1, 60000);
+    /* The same Saturday noon is half the Monday's. */
+    assert_int_equal(load_step(load, scenario.from_us + 12 * US_PER_HOUR, US_PER_HOUR, &err), 0);
+    int64_t monday = load_calls(load)[0];
+    assert_int_equal(
+        load_step(load, scenario.from_us + (5 * 24 + 12) * US_PER_HOUR, US_PER_HOUR, &err), 0);
+    assert_in_range(load_calls(load)[0], monday / 2 - 1, monday / 2 + 1);
+    load_close(load);
+}
+
+static void noise_is_the_seeds_and_nobody_elses(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct error err;
+    parse(HEAD "load:\n  - {of: '*', noise: 20%}\n", &scenario);
+    struct load *one = open_load(&scenario, 1);
+    struct load *two = open_load(&scenario, 1);
+    struct load *other = open_load(&scenario, 2);
+    double squares = 0;
+    int differs = 0;
+    for (int hour = 0; hour < 48; hour++) {
+        int64_t at_us = scenario.from_us + hour * US_PER_HOUR;
+        assert_int_equal(load_step(one, at_us, US_PER_HOUR, &err), 0);
+        assert_int_equal(load_step(two, at_us, US_PER_HOUR, &err), 0);
+        assert_int_equal(load_step(other, at_us, US_PER_HOUR, &err), 0);
+        assert_int_equal(load_calls(one)[0], load_calls(two)[0]);
+        differs += load_calls(one)[0] != load_calls(other)[0];
+        double off = (double)load_calls(one)[0] / 100000 - 1;
+        squares += off * off;
+    }
+    assert_true(differs > 40);
+    assert_true(squares / 48 > 0.01 && squares / 48 < 0.09); /* 0.2 squared, roughly */
+    load_close(one);
+    load_close(two);
+    load_close(other);
+}
+
+static void a_trace_is_followed_and_its_gaps_are_told(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct error err;
+    char path[] = "trace-XXXXXX";
+    char text[512];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    static const char rows[] = "time,workload,calls\n0,shop/web,10\n1800,shop/web,30\n"
+                               "7200,shop/web,50\n122400,shop/web,70\n";
+    assert_int_equal(write(fd, rows, sizeof(rows) - 1), sizeof(rows) - 1);
+    assert_int_equal(close(fd), 0);
+    str_format(text, sizeof(text), HEAD "load:\n  - {of: shop, shape: trace, file: ../%s}\n", path);
+    assert_int_equal(scenario_parse("./s.yaml", text, strlen(text), &arena, &scenario, &err), 0);
+    str_format(scenario.loads[0].file, LIMIT_PATH_BYTES, "%s", path);
+    struct load *load = open_load(&scenario, 1);
+    for (int hour = 0; hour < 40; hour++) {
+        assert_int_equal(load_step(load, scenario.from_us + hour * US_PER_HOUR, US_PER_HOUR, &err),
+                         0);
+        int64_t wanted = hour == 0 ? 20000 : hour == 1 ? 30000 : hour < 34 ? 50000 : 70000;
+        assert_int_equal(load_calls(load)[0], wanted);
+    }
+    assert_non_null(strstr(load_notes(load), "1 gaps of more than 24 steps"));
+    load_close(load);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* ---- a program's lines ---- */
+
+static void a_program_is_asked_and_understood(void **state)
+{
+    (void)state;
+    struct strbuf line;
+    struct error err = {0};
+    struct placement to[2];
+    struct workload_state states[2] = {{.now = {1, 0, 0}}, {.now = {-1, 0, 1}}};
+    read_documents();
+    struct cost_app apps = {&app, states};
+    struct cost_input input = {.world = &world, .apps = &apps, .app_count = 1};
+    strbuf_init(&line, 65536);
+    assert_int_equal(policy_program_ask(&input, &line, &err), 0);
+    assert_non_null(
+        strstr(strbuf_text(&line), "\"name\":\"default/shop/web\",\"site\":\"edge/nyc\""));
+    assert_non_null(strstr(strbuf_text(&line), "\"site\":null"));
+    strbuf_done(&line);
+    assert_int_equal(policy_program_read("{\"place\":{\"default/shop/source\":\"client/web\"}}",
+                                         &input, to, &err),
+                     0);
+    assert_int_equal(to[0].site, 1);
+    assert_int_equal(to[1].site, 0);
+    static const char *const wrong[][2] = {
+        {"nonsense", "its answer is not"},
+        {"{\"place\":{\"default/shop/web\":\"edge/mars\"}}", "edge/mars, which is no site"},
+        {"{\"place\":{\"default/shop/wbe\":\"edge/nyc\"}}", "which is no workload"},
+        {"{\"place\":{\"default/shop/web\":7}}", "not a text"},
+    };
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(policy_program_read(wrong[i][0], &input, to, &err), ERR_INVALID);
+        if (strstr(err.text, wrong[i][1]) == NULL)
+            fail_msg("\"%s\" is not in: %s", wrong[i][1], err.text);
+    }
+}
+
+static void chances_are_even_and_normal(void **state)
+{
+    (void)state;
+    double sum = 0;
+    double squares = 0;
+    for (uint64_t i = 0; i < 10000; i++) {
+        double value = (double)chance_normal_ppm(7, CHANCE_LOAD, i) / 1e6;
+        sum += value;
+        squares += value * value;
+    }
+    assert_true(sum / 10000 < 0.04 && sum / 10000 > -0.04); /* four standard errors */
+    assert_true(squares / 10000 > 0.94 && squares / 10000 < 1.06);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(a_scenario_has_defaults),
+        TEST(a_scenario_says_what_is_wrong_and_where),
+        TEST(events_are_in_the_order_of_time),
+        TEST(traces_are_read_row_by_row),
+        TEST(a_wrong_trace_is_refused_with_its_line),
+        TEST(a_day_and_a_week_have_their_mean),
+        TEST(noise_is_the_seeds_and_nobody_elses),
+        TEST(a_trace_is_followed_and_its_gaps_are_told),
+        TEST(a_program_is_asked_and_understood),
+        TEST(chances_are_even_and_normal),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
