@@ -12,12 +12,14 @@
 /* Columns of apps that are listed, beside one of each app, and how much is looked at to fill sites
  * with them (primal_fill.h); in slices, after each of which the better one's best is gone on from.
  */
-#define COLUMNS_PER_SITE 1500
+#define COLUMNS_PER_SITE 700
 #define COLUMNS_MOST     400
 #define FILL_WORK        4e8
-#define FILL_SLICES      64
-/* It ends when so many times what the last improvement took, and some more, brought none. */
+#define FILL_SLICES      32
+/* It ends when so many times what the last improvement took, and some more, brought none; or when
+ * nothing fits for so long. */
 #define FILL_IDLE     4
+#define FILL_LOST     1e8
 #define FILL_PATIENCE 1.5e8
 
 #define CELLS         16   /* of each part that are looked at */
@@ -163,18 +165,21 @@ static int fill_sites(struct primal *primal, const struct grid *few, const int *
     double best = INFINITY;
     double done = 0;
     double last = 0; /* done when it became better */
+    bool fits = false;
     int64_t spoke_us = 0;
-    while (rc == 0 && done < most && done <= FILL_IDLE * last + FILL_PATIENCE && best > good &&
-           tell(primal, best, &spoke_us)) {
+    while (rc == 0 && done < most && done <= FILL_IDLE * last + FILL_PATIENCE &&
+           (fits ? best > good : done < FILL_LOST) &&
+           tell(primal, fits ? best : INFINITY, &spoke_us)) {
         primal_blocks(primal->threads, CHAINS, fill_run, tasks);
         int winner = primal_fill_cost(tasks[1].fill) < primal_fill_cost(tasks[0].fill);
         primal_fill_adopt(tasks[!winner].fill, tasks[winner].fill);
         double cost = primal_fill_cost(tasks[winner].fill);
+        fits = primal_fill_fits(tasks[winner].fill);
         done = primal_fill_work(tasks[0].fill) + primal_fill_work(tasks[1].fill);
         last = cost < best ? done : last;
         best = cost;
     }
-    *ret_found = rc == 0 && best < INFINITY;
+    *ret_found = rc == 0 && fits;
     if (*ret_found) {
         primal_fill_choice(tasks[0].fill, choice);
     }

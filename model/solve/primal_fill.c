@@ -6,16 +6,22 @@
 
 #include "model/solve/primal_match.h"
 
-#define SETS_MOST 65536
-/* Of the priced sites a round opens all, or a half, or ... of them; so many at least. */
-#define SHARES     5
+#define SETS_MOST 8192
+#define SETS_LOST 2048 /* as long as nothing is found that keeps all */
+/* Of the priced sites a round opens so many at least. */
 #define OPEN_LEAST 3
+#define SMALLER    3 /* the higher, the smaller most groups are */
+/* The site that a group is around is drawn by what it wastes, against that of the mean, and this.
+ */
+#define SEED_EVEN 1.0
 /* How far the order of the sites strays from hardest first: a factor, at most. */
 #define STRAY 3.0
 /* How fast what is known of a site's hardness follows what it cost last. */
 #define LEARN 0.3
+/* What is over its capacity costs so many times its price. */
+#define FINE 30.0
 /* What looking at a column takes, in sets listed. */
-#define COLUMN_WORK 0.25
+#define COLUMN_WORK 2
 
 struct turn_at {
     double weight;
@@ -43,6 +49,7 @@ struct primal_fill {
     uint64_t shut;   /* the closed ones likewise */
     int *site_first; /* [site + 1] */
     int *site_app;   /* the apps with a column that touches the site */
+    int *shared;     /* [site * sites + site] apps that may change what both hold */
     int *at;         /* [app] column */
     int64_t *slack;  /* [row] */
     bool *closed;    /* [site] */
@@ -51,6 +58,7 @@ struct primal_fill {
     struct turn_at *order;
     struct candidate *candidate;
     int candidates;
+    bool fits;   /* the best does */
     double best; /* excess and priced room of: */
     int *best_at;
     int64_t *best_slack;
@@ -58,16 +66,19 @@ struct primal_fill {
 };
 
 static int lay_sites(struct primal_fill *fill);
+static void lay_shared(struct primal_fill *fill);
 static int lay_start(struct primal_fill *fill);
 static void one_round(struct primal_fill *fill);
 static int pick_group(struct primal_fill *fill);
+static void pick_open(struct primal_fill *fill);
 static void relax(struct primal_fill *fill);
-static double close_site(struct primal_fill *fill, int site);
+static double close_site(struct primal_fill *fill, int site, double most);
 static void list_candidates(struct primal_fill *fill, int site, double best);
 static bool differs(const struct primal_fill *fill, int from, int to, int site, int64_t *ret_take);
 static int list_items(struct primal_fill *fill);
 static void go(struct primal_fill *fill, int to);
-static double value_of(const struct primal_fill *fill);
+static double value_of(const struct primal_fill *fill, bool *ret_fits);
+static double site_value(const struct primal_fill *fill, int site, const int64_t *slack);
 static double draw(struct primal_fill *fill);
 static int by_weight(const void *a, const void *b);
 static int by_rise(const void *a, const void *b);
@@ -112,7 +123,7 @@ int primal_fill_create(const struct primal_board *board, uint64_t seed,
 void primal_fill_run(struct primal_fill *fill, double work, double target)
 {
     double until = primal_fill_work(fill) + work;
-    while (primal_fill_work(fill) < until && primal_fill_cost(fill) > target &&
+    while (primal_fill_work(fill) < until && !(fill->fits && primal_fill_cost(fill) <= target) &&
            !atomic_load(&fill->primal->stop)) {
         one_round(fill);
         fill->rounds++;
@@ -122,6 +133,11 @@ void primal_fill_run(struct primal_fill *fill, double work, double target)
 double primal_fill_cost(const struct primal_fill *fill)
 {
     return fill->best + fill->board->offset;
+}
+
+bool primal_fill_fits(const struct primal_fill *fill)
+{
+    return fill->fits;
 }
 
 double primal_fill_work(const struct primal_fill *fill)
@@ -137,6 +153,7 @@ int64_t primal_fill_rounds(const struct primal_fill *fill)
 void primal_fill_adopt(struct primal_fill *fill, const struct primal_fill *from)
 {
     fill->best = from->best;
+    fill->fits = from->fits;
     memcpy(fill->best_at, from->best_at, (size_t)fill->board->apps * sizeof(int));
     memcpy(fill->best_slack, from->best_slack, fill->primal->rows * sizeof(int64_t));
 }
@@ -180,14 +197,34 @@ static int lay_sites(struct primal_fill *fill)
             fill->site_first[site + 2] += fill->site_first[site + 1];
         }
         if (pass == 0) {
+            fill->shared = arena_array(arena, sites * sites, sizeof(int));
             fill->site_app =
                 arena_array(arena, (size_t)fill->site_first[sites + 1] + 1, sizeof(int));
-            if (fill->site_app == NULL) {
+            if (fill->site_app == NULL || fill->shared == NULL) {
                 return primal_no_memory(fill->primal);
             }
         }
     }
+    lay_shared(fill);
     return 0;
+}
+
+/* Both lists are in order of the apps. */
+static void lay_shared(struct primal_fill *fill)
+{
+    size_t sites = (size_t)fill->primal->grid->sites;
+    for (size_t a = 0; a < sites; a++) {
+        for (size_t b = 0; b < sites; b++) {
+            int i = fill->site_first[a];
+            int k = fill->site_first[b];
+            while (i < fill->site_first[a + 1] && k < fill->site_first[b + 1]) {
+                int step = fill->site_app[i] - fill->site_app[k];
+                fill->shared[a * sites + b] += step == 0;
+                i += step <= 0;
+                k += step >= 0;
+            }
+        }
+    }
 }
 
 /* What the start leaves of each row, and which rows have a price. */
@@ -218,7 +255,7 @@ static int lay_start(struct primal_fill *fill)
         }
     }
     memcpy(fill->best_slack, fill->slack, primal->rows * sizeof(int64_t));
-    fill->best = value_of(fill);
+    fill->best = value_of(fill, &fill->fits);
     return 0;
 }
 
@@ -236,33 +273,28 @@ static void one_round(struct primal_fill *fill)
         value += board->column[fill->at[i]].excess;
     }
     for (int site = 0; site < primal->grid->sites; site++) {
-        size_t row = (size_t)site * (size_t)fill->resources;
-        for (int r = 0; r < fill->resources && fill->closed[site]; r++) {
-            value += primal->price[row + (size_t)r] * (double)fill->slack[row + (size_t)r];
-        }
+        value += fill->closed[site] ? site_value(fill, site, fill->slack) : 0;
     }
     for (int i = 0; i < count; i++) {
         int site = fill->order[i].site;
-        double cost = close_site(fill, site);
+        double cost = close_site(fill, site, fill->best - value);
         fill->closed[site] = true;
         fill->shut |= UINT64_C(1) << (site & 63);
         fill->open--;
-        if (isinf(cost)) {
-            /* What cannot be filled goes first. */
-            fill->hard[site] = 2 * fill->hard[site] + value;
-        } else {
-            double hard = cost * (fill->open + 1);
-            double share = fill->hard[site] > 0 ? LEARN : 1;
-            fill->hard[site] += share * (hard - fill->hard[site]);
-        }
+        /* What would cost too much is known to be hard as far as that was looked for. */
+        double hard = (isinf(cost) ? fill->best - value : cost) * (fill->open + 1);
+        double share = fill->hard[site] > 0 ? LEARN : 1;
+        fill->hard[site] += share * (hard - fill->hard[site]);
         value += cost;
-        if (value >= fill->best || isinf(value)) {
+        if (value >= fill->best) {
             return;
         }
     }
-    value = value_of(fill);
+    bool fits;
+    value = value_of(fill, &fits);
     if (value < fill->best) {
         fill->best = value;
+        fill->fits = fits;
         memcpy(fill->best_at, fill->at, (size_t)board->apps * sizeof(int));
         memcpy(fill->best_slack, fill->slack, primal->rows * sizeof(int64_t));
     }
@@ -273,38 +305,62 @@ static void one_round(struct primal_fill *fill)
 static int pick_group(struct primal_fill *fill)
 {
     int sites = fill->primal->grid->sites;
-    bool all = isinf(fill->best);
     bool first = fill->rounds == 0;
-    int priced = 0;
     int count = 0;
-    for (int site = 0; site < sites; site++) {
-        priced += fill->priced[site] > 0;
-    }
-    int want = all ? priced : priced >> (int)(draw(fill) * SHARES);
-    want = want < OPEN_LEAST ? OPEN_LEAST : want;
-    int left = priced;
+    pick_open(fill);
     fill->shut = 0;
     for (int site = 0; site < sites; site++) {
-        bool open = true;
-        if (fill->priced[site] > 0) {
-            open = draw(fill) * left < want;
-            want -= open;
-            left--;
+        if (fill->closed[site]) {
+            fill->shut |= UINT64_C(1) << (site & 63);
+            continue;
         }
-        fill->closed[site] = !open;
-        fill->shut |= open ? 0 : UINT64_C(1) << (site & 63);
-        if (open) {
-            double weight = first ? fill->weight[site] : fill->hard[site];
-            if (!first || fill->strays) {
-                weight *= pow(STRAY, 2 * draw(fill) - 1);
-            }
-            weight = fill->priced[site] > 0 ? weight : -1;
-            fill->order[count++] = (struct turn_at){.weight = weight, .site = site};
+        double weight = first ? fill->weight[site] : fill->hard[site];
+        if (!first || fill->strays) {
+            weight *= pow(STRAY, 2 * draw(fill) - 1);
         }
+        weight = fill->priced[site] > 0 ? weight : -1;
+        fill->order[count++] = (struct turn_at){.weight = weight, .site = site};
     }
     fill->open = count;
     qsort(fill->order, (size_t)count, sizeof(*fill->order), by_weight);
     return count;
+}
+
+/* All at first; then a few around one of them, rarely many. */
+static void pick_open(struct primal_fill *fill)
+{
+    int sites = fill->primal->grid->sites;
+    int priced = 0;
+    for (int site = 0; site < sites; site++) {
+        priced += fill->priced[site] > 0;
+        fill->closed[site] = fill->priced[site] > 0 && fill->rounds > 0;
+    }
+    if (fill->rounds == 0 || priced == 0) {
+        return;
+    }
+    double share = fill->fits ? pow(draw(fill), SMALLER) : draw(fill);
+    int want = (int)(OPEN_LEAST * pow((double)priced / OPEN_LEAST, share));
+    double even = SEED_EVEN * fill->best / sites;
+    int seed = 0;
+    double most = -1;
+    for (int site = 0; site < sites; site++) {
+        double value = fill->priced[site] > 0
+                           ? draw(fill) * (even + site_value(fill, site, fill->best_slack))
+                           : -1;
+        seed = value > most ? site : seed;
+        most = fmax(value, most);
+    }
+    double spread = 0.1 + draw(fill);
+    for (int site = 0; site < sites; site++) {
+        double near = fill->shared[(size_t)seed * (size_t)sites + (size_t)site] + spread;
+        fill->order[site] = (struct turn_at){
+            .weight = fill->priced[site] > 0 ? near * draw(fill) : -1, .site = site};
+    }
+    fill->order[seed].weight = INFINITY;
+    qsort(fill->order, (size_t)sites, sizeof(*fill->order), by_weight);
+    for (int i = 0; i < want && i < priced; i++) {
+        fill->closed[fill->order[i].site] = false;
+    }
 }
 
 /* Each app goes where it is cheapest without changing what closed sites hold. */
@@ -323,20 +379,19 @@ static void relax(struct primal_fill *fill)
     }
 }
 
-/* Returns what its filling costs; INFINITY: nothing was found that keeps its rows. */
-static double close_site(struct primal_fill *fill, int site)
+/* Returns what its filling costs; INFINITY: nothing was found that costs less than `most`. */
+static double close_site(struct primal_fill *fill, int site, double most)
 {
     const struct primal *primal = fill->primal;
     size_t row = (size_t)site * (size_t)fill->resources;
     const double *price = primal->price + row;
     const int64_t *slack = fill->slack + row;
-    double best = 0;
-    for (int r = 0; r < fill->resources; r++) {
-        best = slack[r] < 0 ? INFINITY : best + price[r] * (double)slack[r];
-    }
+    double best = site_value(fill, site, fill->slack);
     if (best <= 0) {
         return 0;
     }
+    bool fits = best < most;
+    best = fits ? best : most;
     list_candidates(fill, site, best);
     struct match_task task = {.resources = fill->resources,
                               .price = price,
@@ -344,14 +399,14 @@ static double close_site(struct primal_fill *fill, int site)
                               .item = fill->item,
                               .items = list_items(fill),
                               .best = best,
-                              .sets_max = SETS_MOST};
+                              .sets_max = !fill->fits ? SETS_LOST : SETS_MOST};
     int chosen[MATCH_ITEMS_MAX];
     int count = 0;
     best = match_find(fill->match, &task, chosen, &count);
     for (int i = 0; i < count; i++) {
         go(fill, fill->candidate[chosen[i]].to);
     }
-    return best;
+    return fits || count > 0 ? best : INFINITY;
 }
 
 /* The changes that alter what the site holds and no closed one: of those of an app that do the same
@@ -359,19 +414,28 @@ static double close_site(struct primal_fill *fill, int site)
 static void list_candidates(struct primal_fill *fill, int site, double best)
 {
     const struct primal_board *board = fill->board;
+    uint64_t here = UINT64_C(1) << (site & 63);
     fill->candidates = 0;
     for (int k = fill->site_first[site]; k < fill->site_first[site + 1]; k++) {
         int app = fill->site_app[k];
         int from = fill->at[app];
         int first = fill->candidates;
-        for (int to = board->first[app]; to < board->first[app + 1]; to++) {
+        int to = from;
+        while (to > board->first[app] &&
+               board->column[to - 1].excess >= board->column[from].excess) {
+            to--;
+        }
+        for (; to < board->first[app + 1]; to++) {
             double rise = board->column[to].excess - board->column[from].excess;
             if (!(rise < best)) {
                 break;
             }
+            if (((fill->mask[from] | fill->mask[to]) & here) == 0) {
+                continue;
+            }
             struct candidate *candidate = &fill->candidate[fill->candidates];
             fill->looks++;
-            if (rise < 0 || to == from || differs(fill, from, to, site, candidate->take)) {
+            if (differs(fill, from, to, site, candidate->take)) {
                 continue;
             }
             bool same = true;
@@ -463,17 +527,33 @@ static void go(struct primal_fill *fill, int to)
     *at = to;
 }
 
-/* What the apps pay above their least and the priced room that is left; INFINITY: a row is over. */
-static double value_of(const struct primal_fill *fill)
+/* What the apps pay above their least, and the sites. */
+static double value_of(const struct primal_fill *fill, bool *ret_fits)
 {
     const struct primal_board *board = fill->board;
     double value = 0;
     for (int i = 0; i < board->apps; i++) {
         value += board->column[fill->at[i]].excess;
     }
+    for (int site = 0; site < fill->primal->grid->sites; site++) {
+        value += site_value(fill, site, fill->slack);
+    }
+    *ret_fits = true;
     for (size_t row = 0; row < fill->primal->rows; row++) {
-        double left = (double)fill->slack[row];
-        value += left < 0 ? INFINITY : fill->primal->price[row] * left;
+        *ret_fits = *ret_fits && fill->slack[row] >= 0;
+    }
+    return value;
+}
+
+/* The priced room that is left, or a fine for what there is too little. */
+static double site_value(const struct primal_fill *fill, int site, const int64_t *slack)
+{
+    double value = 0;
+    for (int r = 0; r < fill->resources; r++) {
+        size_t row = (size_t)site * (size_t)fill->resources + (size_t)r;
+        double left = (double)slack[row];
+        value += left < 0 ? -FINE * fill->board->core->heavy[row] * left
+                          : fill->primal->price[row] * left;
     }
     return value;
 }

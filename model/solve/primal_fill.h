@@ -5,9 +5,9 @@
  * at the cheapest of its columns that takes at the closed sites what it takes there now, and closes
  * one open site after the other: of the changes of apps that touch it and no closed one, the set
  * that fills it best is taken (primal_match.h), while the sites still open pay and are paid at the
- * prices. Sites where that has cost much are closed early next time. A round is kept when it is
- * cheaper. This is primal_loose.h for parts that are linked: there a change has two sites, here as
- * many as the app's parts.
+ * prices. Sites where that has cost much are closed early next time. What is over its capacity is
+ * fined; a round is kept when it is cheaper. This is primal_loose.h for parts that are linked:
+ * there a change has two sites, here as many as the app's parts.
  *
  * Included by model/solve/primal*.c only. A board is read by any number of fills; each is for one
  * thread. Memory from primal->work.
@@ -18,12 +18,12 @@
 
 struct primal_fill;
 
-/* Begins at the board's start, if that keeps everything. */
 int primal_fill_create(const struct primal_board *board, uint64_t seed,
                        struct primal_fill **ret_fill) WARN_UNUSED;
 /* Rounds until so much work more is done, or the cost is no more than `target`. */
 void primal_fill_run(struct primal_fill *fill, double work, double target);
-/* Of the best that keeps everything, as doubles have it; INFINITY: there is none yet. */
+/* Whether the best keeps everything; and its cost as doubles have it, with fines if it does not. */
+bool primal_fill_fits(const struct primal_fill *fill);
 double primal_fill_cost(const struct primal_fill *fill);
 /* What budgets are counted in: sets and columns that were looked at. */
 double primal_fill_work(const struct primal_fill *fill);
