@@ -18,10 +18,12 @@
 #define SMALL_CELLS 20000
 /* Columns up to which GLPK is asked, beyond them prices and a search. */
 #define QUESTION_COLUMNS 8000
-/* Choices that all questions about one conflict may look at, and rules that are asked about: what
- * prices prove beyond that stays as it is. */
+/* Choices that all questions about one conflict may look at, and rules that are asked about one
+ * by one: what prices prove beyond that is narrowed down by prices. */
 #define QUESTION_CELLS 40000000
 #define QUESTION_RULES 128
+/* Stretches of rules that are left out at first, where prices prove a conflict of more. */
+#define FILTER_PARTS 8
 /* Moves of the search for an assignment, per part. */
 #define QUESTION_MOVES 200
 
@@ -37,6 +39,7 @@ struct conflict {
     int64_t cells; /* that questions may still look at */
     bool priced;   /* prices prove the whole of it */
     bool unsure;   /* a question was not answered */
+    bool many;     /* too many rules for other questions than those about prices */
     int *kept;     /* indices known to be in the conflict, or the background of a question */
     int kept_count;
     int *found;
@@ -49,6 +52,9 @@ static int without_costs(const struct problem *problem, struct arena *arena,
                          struct problem *ret_whole, struct error *err);
 static int64_t cells_of(const struct problem *problem);
 static int quick_xplain(struct conflict *conflict, struct arena *arena);
+static int filter(struct conflict *conflict, int *rules, int *ret_count);
+static int refute(struct conflict *conflict, bool *ret_refuted);
+static struct problem question_of(struct conflict *conflict);
 static void explain(struct conflict *conflict, bool background_is_new, const int *rules, int count);
 static bool feasible(struct conflict *conflict);
 static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasible);
@@ -180,13 +186,92 @@ static int quick_xplain(struct conflict *conflict, struct arena *arena)
         all[i] = i;
     }
     if (count > QUESTION_RULES && conflict->priced) {
+        int rc = filter(conflict, all, &count);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    if (count > QUESTION_RULES && conflict->priced) {
         memcpy(conflict->found, all, (size_t)count * sizeof(int));
         conflict->found_count = count;
-        conflict->unsure = true;
+        conflict->many = true;
         return 0;
     }
     explain(conflict, false, all, count);
     return conflict->rc;
+}
+
+/* Leaves out of rules[] stretches without which prices still prove that there is no assignment,
+ * ever shorter ones, and at last each rule by itself: other prices each time, where
+ * conflict_price.c has the same throughout. */
+static int filter(struct conflict *conflict, int *rules, int *ret_count)
+{
+    int count = *ret_count;
+    for (int length = count / FILTER_PARTS; length > 0; length /= 2) {
+        for (int at = 0; at < count;) {
+            int less = length < count - at ? length : count - at;
+            size_t after = (size_t)(count - at - less) * sizeof(int);
+            memcpy(conflict->kept, rules, (size_t)at * sizeof(int));
+            memcpy(conflict->kept + at, rules + at + less, after);
+            conflict->kept_count = count - less;
+            bool refuted = false;
+            int rc = refute(conflict, &refuted);
+            if (rc < 0) {
+                return rc;
+            }
+            if (refuted) {
+                memmove(rules + at, rules + at + less, after);
+                count -= less;
+            } else {
+                at += less;
+            }
+        }
+    }
+    conflict->kept_count = 0;
+    *ret_count = count;
+    return 0;
+}
+
+/* Whether prices prove that kept[] cannot hold together. Beyond the budget nothing is proven. */
+static int refute(struct conflict *conflict, bool *ret_refuted)
+{
+    conflict->cells -= cells_of(conflict->problem);
+    if (conflict->cells < 0 || !watch_told(conflict->watch, NAN, NAN)) {
+        conflict->unsure = true;
+        return 0;
+    }
+    struct arena arena;
+    struct reduced reduced;
+    struct shape shape;
+    struct dual_result dual;
+    struct error refused = {0};
+    struct dual_options prices = {.gap = 1e-6};
+    struct problem question = question_of(conflict);
+    if (conflict->watch != NULL) {
+        prices.progress = on_progress;
+        prices.context = conflict->watch;
+    }
+    arena_init(&arena, QUESTION_BYTES_MAX);
+    int rc = reduce_build(&question, &arena, &reduced, &refused);
+    *ret_refuted = rc == 0 && reduced.empty;
+    if (rc == 0 && !reduced.empty) {
+        rc = shape_build(&reduced, &arena, &shape, &refused);
+        rc = rc == 0 ? dual_solve(&shape.grid, &prices, &arena, &dual, &refused) : rc;
+        *ret_refuted = rc == 0 && (!dual.possible || !dual.fits);
+    }
+    arena_done(&arena);
+    return rc == ERR_NO_MEMORY ? error_set(conflict->err, rc, 0, "no memory for a question") : 0;
+}
+
+static struct problem question_of(struct conflict *conflict)
+{
+    for (int i = 0; i < conflict->kept_count; i++) {
+        conflict->rules[i] = conflict->problem->rules[conflict->kept[i]];
+    }
+    struct problem question = *conflict->problem;
+    question.rules = conflict->rules;
+    question.rule_count = conflict->kept_count;
+    return question;
 }
 
 /* Adds to found[] the least part of rules[] that conflicts with kept[]. The depth is log2(rules).
@@ -236,12 +321,7 @@ static bool feasible(struct conflict *conflict)
 
 static int ask(struct conflict *conflict, struct arena *arena, bool *ret_feasible)
 {
-    for (int i = 0; i < conflict->kept_count; i++) {
-        conflict->rules[i] = conflict->problem->rules[conflict->kept[i]];
-    }
-    struct problem question = *conflict->problem;
-    question.rules = conflict->rules;
-    question.rule_count = conflict->kept_count;
+    struct problem question = question_of(conflict);
     struct reduced reduced;
     int rc = reduce_build(&question, arena, &reduced, conflict->err);
     if (rc < 0 || reduced.empty) {
@@ -316,6 +396,10 @@ static void say_unsure(const struct conflict *conflict, struct solution *solutio
         str_format(solution->text, sizeof(solution->text),
                    "these rules cannot hold together; whether each of them is needed for that was "
                    "not asked to the end");
+    } else if (conflict->many) {
+        str_format(solution->text, sizeof(solution->text),
+                   "these rules cannot hold together; what proves that needs each of them, but "
+                   "fewer may do");
     }
 }
 
