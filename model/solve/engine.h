@@ -2,6 +2,8 @@
  * engine: one entry point for grids of any size: prices and a bound, a search, and a proof where
  * the size allows one.
  *
+ *   0. A few linked parts whose cost falls apart by site: subsets.h, which proves them; prices are
+ *      then only looked for as far as they cost next to nothing.
  *   1. dual.h: prices on capacity and the lower bound that they prove. An app whose graph is narrow
  *      is minimised exactly for given prices, so a grid without binding capacity is done here.
  *      Where parts or sites are alike, classes.h finds both, and a placement, from counts of them.
