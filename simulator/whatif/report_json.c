@@ -8,7 +8,12 @@ static void write_side(const struct whatif_report *report, enum report_side side
                        struct json_out *json);
 static void write_terms(const struct cost_total *total, struct json_out *json);
 static void write_apps(const struct whatif_report *report, struct json_out *json);
-static void write_moves(const struct whatif_report *report, struct json_out *json);
+static void write_places(const struct whatif_report *report, const struct placement *at,
+                         struct json_out *json);
+static void write_name(const struct cost_input *input, int app, int workload,
+                       struct json_out *json);
+static void write_moves(const struct whatif_report *report, const char *key,
+                        const struct placement *at, struct json_out *json);
 static void write_move(const struct whatif_report *report, const struct sweep_move *move,
                        struct json_out *json);
 static void write_sweep(const struct whatif_report *report, struct json_out *json);
@@ -48,7 +53,7 @@ void report_json(const struct whatif_report *report, struct strbuf *out)
         money(&json, "bound_score", answer->bound);
         json_int(&json, "gap_ppm", whatif_gap_ppm(answer));
     }
-    write_moves(report, &json);
+    write_moves(report, "moves", answer->best, &json);
     write_apps(report, &json);
     if (report->axis_count > 0)
         write_sweep(report, &json);
@@ -78,7 +83,35 @@ static void write_side(const struct whatif_report *report, enum report_side side
         json_int(json, "latency_whole_us", view->whole_us);
     }
     write_terms(&view->total, json);
+    if (view->at != NULL && side != SIDE_SAME)
+        write_places(report, view->at, json);
     json_close(json, '}');
+}
+
+static void write_places(const struct whatif_report *report, const struct placement *at,
+                         struct json_out *json)
+{
+    const struct cost_input *input = &report->answer.input;
+    json_open(json, "places", '[');
+    for (int i = 0, part = 0; i < input->app_count; i++)
+        for (int k = 0; k < input->apps[i].app->workload_count; k++, part++) {
+            const struct workload *what = &input->apps[i].app->workloads[k];
+            json_open(json, NULL, '{');
+            write_name(input, i, k, json);
+            json_string(json, "site", at[part].site < 0 ? "" : report_site(report, at[part].site));
+            if (what->variant_count > 1 && at[part].variant < what->variant_count)
+                json_string(json, "variant", what->variants[at[part].variant].name);
+            json_close(json, '}');
+        }
+    json_close(json, ']');
+}
+
+static void write_name(const struct cost_input *input, int app, int workload, struct json_out *json)
+{
+    const struct app *owner = input->apps[app].app;
+    json_string(json, "namespace", owner->namespace_);
+    json_string(json, "app", owner->name);
+    json_string(json, "workload", owner->workloads[workload].name);
 }
 
 static void write_terms(const struct cost_total *total, struct json_out *json)
@@ -123,14 +156,15 @@ static void write_apps(const struct whatif_report *report, struct json_out *json
     json_close(json, ']');
 }
 
-static void write_moves(const struct whatif_report *report, struct json_out *json)
+static void write_moves(const struct whatif_report *report, const char *key,
+                        const struct placement *at, struct json_out *json)
 {
     const struct cost_input *input = &report->answer.input;
-    json_open(json, "moves", '[');
-    for (int i = 0, part = 0; i < input->app_count && report->answer.best != NULL; i++)
+    json_open(json, key, '[');
+    for (int i = 0, part = 0; i < input->app_count && at != NULL; i++)
         for (int k = 0; k < input->apps[i].app->workload_count; k++, part++) {
             struct placement from = report->state->at[part];
-            struct placement to = report->answer.best[part];
+            struct placement to = at[part];
             if (from.site != to.site || from.variant != to.variant)
                 write_move(report, &(struct sweep_move){i, k, from, to}, json);
         }
@@ -143,9 +177,7 @@ static void write_move(const struct whatif_report *report, const struct sweep_mo
     const struct app *app = report->answer.input.apps[move->app].app;
     const struct workload *what = &app->workloads[move->workload];
     json_open(json, NULL, '{');
-    json_string(json, "namespace", app->namespace_);
-    json_string(json, "app", app->name);
-    json_string(json, "workload", what->name);
+    write_name(&report->answer.input, move->app, move->workload, json);
     json_string(json, "from", move->from.site < 0 ? "" : report_site(report, move->from.site));
     json_string(json, "to", move->to.site < 0 ? "" : report_site(report, move->to.site));
     if (what->variant_count > 1 && move->to.variant < what->variant_count)
@@ -174,6 +206,7 @@ static void write_sweep(const struct whatif_report *report, struct json_out *jso
         }
         json_close(json, ']');
         write_point(&report->points[i], json);
+        write_moves(report, "moved", report->points[i].at, json);
         json_close(json, '}');
     }
     json_close(json, ']');
@@ -284,11 +317,8 @@ static void write_spread(const struct whatif_report *report, struct json_out *js
         const struct spread_place *place = &spread->places[i];
         while (place->part >= first + input->apps[app].app->workload_count)
             first += input->apps[app++].app->workload_count;
-        const struct app *owner = input->apps[app].app;
         json_open(json, NULL, '{');
-        json_string(json, "namespace", owner->namespace_);
-        json_string(json, "app", owner->name);
-        json_string(json, "workload", owner->workloads[place->part - first].name);
+        write_name(input, app, place->part - first, json);
         json_string(json, "site", report_site(report, place->at.site));
         json_int(json, "draws", place->count);
         json_close(json, '}');

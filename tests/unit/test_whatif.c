@@ -398,6 +398,14 @@ static void test_reports(void **state)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (json_object_get(json, keys[i]) == NULL)
             fail_msg("the JSON has no %s", keys[i]);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(json, "after"), "places")),
+                     whatif_parts(&report.answer.input));
+    const json_t *points = json_object_get(json_object_get(json, "sweep"), "points");
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *point = json_array_get(points, i);
+        assert_int_equal(json_array_size(json_object_get(point, "moved")),
+                         json_integer_value(json_object_get(point, "moves")));
+    }
     json_decref(json);
 
     strbuf_reset(&out);
