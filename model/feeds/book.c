@@ -14,6 +14,9 @@ static const char *key_of(struct book *book, const char *site, enum feed_kind ki
 static bool same_steps(const struct book_version *version, const struct figure *figure);
 static bool implausible(const struct book_figure *entry, const struct figure *figure,
                         const struct book_policy *policy, char why[LIMIT_TEXT_BYTES * 2]);
+static bool moves_too_far(struct decimal last, struct decimal next,
+                          const struct book_policy *policy, const char *whose,
+                          char why[LIMIT_TEXT_BYTES * 2]);
 static bool beyond(struct decimal before, struct decimal now, int64_t factor_ppm);
 static struct decimal dearest(const struct price_step *steps, int count);
 static bool reference_of(const struct book_policy *policy, const struct figure *figure,
@@ -228,38 +231,56 @@ static bool same_steps(const struct book_version *version, const struct figure *
     return true;
 }
 
-/* A free allowance is a first step of 0; a price of 0 throughout is none. */
+/* A free allowance is a first step of 0; a price of 0 throughout, or after one above it, is none.
+ */
 static bool implausible(const struct book_figure *entry, const struct figure *figure,
                         const struct book_policy *policy, char why[LIMIT_TEXT_BYTES * 2])
 {
     char before[BOOK_PRICE_BYTES];
-    char after[BOOK_PRICE_BYTES];
-    char factor[DECIMAL_TEXT_BYTES];
     const struct book_version *now = book_now(entry);
     struct decimal top = dearest(figure->steps, figure->step_count);
     struct decimal last = {0, 0};
-    bool known = now != NULL;
-    if (known)
-        last = dearest(now->steps, now->step_count);
-    else
-        known = reference_of(policy, figure, &last);
-    if (known && decimal_compare(top, last) == 0)
-        return false;
     if (top.coefficient == 0) {
+        if (now != NULL && dearest(now->steps, now->step_count).coefficient == 0)
+            return false; /* it was accepted before */
         str_format(why, LIMIT_TEXT_BYTES * 2, "it would cost nothing%s%.200s",
                    now == NULL ? "" : "; it was ",
                    now == NULL ? "" : book_price(now->steps, now->step_count, before));
         return true;
     }
-    if (!known || last.coefficient == 0 || !beyond(last, top, policy->factor_ppm))
+    for (int i = 1; i < figure->step_count; i++)
+        if (figure->steps[i].price.coefficient == 0) {
+            str_format(why, LIMIT_TEXT_BYTES * 2, "from %" PRId64 " on it would cost nothing",
+                       figure->steps[i].from);
+            return true;
+        }
+    if (now == NULL)
+        return reference_of(policy, figure, &last) &&
+               moves_too_far(last, top, policy, "the built-in catalogue's", why);
+    /* Step by step where they begin alike, and the dearest of all in any case. */
+    for (int i = 0; i < figure->step_count; i++)
+        for (int k = 0; k < now->step_count; k++)
+            if (figure->steps[i].from == now->steps[k].from &&
+                moves_too_far(now->steps[k].price, figure->steps[i].price, policy,
+                              "the last good one", why))
+                return true;
+    return moves_too_far(dearest(now->steps, now->step_count), top, policy, "the last good one",
+                         why);
+}
+
+static bool moves_too_far(struct decimal last, struct decimal next,
+                          const struct book_policy *policy, const char *whose,
+                          char why[LIMIT_TEXT_BYTES * 2])
+{
+    char texts[3][DECIMAL_TEXT_BYTES];
+    if (last.coefficient == 0 || next.coefficient == 0 || decimal_compare(last, next) == 0 ||
+        !beyond(last, next, policy->factor_ppm))
         return false;
-    struct price_step shown = {0, last};
-    str_format(why, LIMIT_TEXT_BYTES * 2, "%.160s is more than %s times %s %.160s, %s",
-               book_price(figure->steps, 1, after),
-               decimal_format(decimal_normal((struct decimal){policy->factor_ppm, 6}), factor),
-               decimal_compare(top, last) > 0 ? "above" : "below",
-               book_price(now == NULL ? &shown : now->steps, 1, before),
-               now == NULL ? "the built-in catalogue's" : "the last good one");
+    str_format(why, LIMIT_TEXT_BYTES * 2, "$%s is more than %s times %s $%s, %s",
+               decimal_format(next, texts[0]),
+               decimal_format(decimal_normal((struct decimal){policy->factor_ppm, 6}), texts[1]),
+               decimal_compare(next, last) > 0 ? "above" : "below", decimal_format(last, texts[2]),
+               whose);
     return true;
 }
 

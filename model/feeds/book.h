@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "model/feeds/figures.h"
 
+struct arena;
 struct world;
 
 struct book_version {
@@ -88,7 +89,15 @@ int book_take(struct book *book, const struct figure *figure, const struct book_
               struct error *err) WARN_UNUSED;
 
 /* The book as a world document: its sites, with what the catalogue knows of them beside, and its
- * egress rules; prices of the term, on demand where there are none of it. ERR_NOT_FOUND for a book
- * without a site that has a price. */
-int book_world(const struct book *book, enum feed_term term, const struct world *catalogue,
-               struct strbuf *out, struct error *err) WARN_UNUSED;
+ * egress rules. ERR_NOT_FOUND for a book without a site that has a price. */
+struct book_view {
+    enum feed_term term;           /* on demand where there is none of it */
+    const struct world *catalogue; /* may be NULL: no site is known */
+    bool whole;                    /* all of the catalogue, with the book over it */
+};
+int book_world(const struct book *book, const struct book_view *view, struct strbuf *out,
+               struct error *err) WARN_UNUSED;
+/* The book's figures put in place of a world's own: sites by name, egress rules by the names that
+ * book_world gives them. The world is one in the arena; how many figures changed. */
+int book_update(const struct book *book, enum feed_term term, struct world *world,
+                struct arena *arena, struct error *err) WARN_UNUSED;

@@ -7,6 +7,9 @@
 #include "model/json_out.h"
 #include "model/world.h"
 
+#define SOURCE_BYTES    (LIMIT_TEXT_BYTES * 3 + 64)
+#define RULE_NAME_BYTES (LIMIT_REF_BYTES * 2 + 16)
+
 struct place { /* a run of the book's figures that are of one site */
     const char *site;
     int first;
@@ -21,6 +24,7 @@ struct writing {
     const struct book *book;
     enum feed_term term;
     const struct world *catalogue;
+    bool whole;
     struct json_out json;
     int sites;
     int rules;
@@ -32,18 +36,28 @@ static const struct book_version *pick(const struct writing *writing, const stru
 static bool is_used(const struct place *place);
 static void provider_of(const char *site, char out[LIMIT_REF_BYTES]);
 static void write_accounts(struct writing *writing);
+static bool has_account(const struct writing *writing, const char *provider);
+static void write_account(struct writing *writing, const char *provider);
 static void write_site(struct writing *writing, const struct place *place);
-static void write_source(struct writing *writing, const struct place *place);
+static const char *source_of(const struct place *place, char text[SOURCE_BYTES]);
 static int write_egress(struct writing *writing, const struct place *place, struct error *err);
 static int selectors_of(const struct writing *writing, const struct book_figure *figure,
                         const char *out[4], char text[LIMIT_REF_BYTES]);
+static void rule_name(const struct book_figure *figure, int number, char name[RULE_NAME_BYTES]);
 static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
                       int number, struct error *err);
+static int update_site(const struct place *place, struct site *site);
+static bool update_price(struct decimal *price, const struct book_version *version);
+static int update_rule(const struct book_figure *figure, struct egress_rule *rule,
+                       struct arena *arena, struct error *err);
 
-int book_world(const struct book *book, enum feed_term term, const struct world *catalogue,
-               struct strbuf *out, struct error *err)
+int book_world(const struct book *book, const struct book_view *view, struct strbuf *out,
+               struct error *err)
 {
-    struct writing writing = {.book = book, .term = term, .catalogue = catalogue};
+    struct writing writing = {.book = book,
+                              .term = view->term,
+                              .catalogue = view->catalogue,
+                              .whole = view->whole && view->catalogue != NULL};
     struct place place;
     int rc = 0;
     json_out_init(&writing.json, out);
@@ -51,8 +65,10 @@ int book_world(const struct book *book, enum feed_term term, const struct world 
     json_string(&writing.json, "world", "imported");
     write_accounts(&writing);
     json_open(&writing.json, "use", '[');
+    if (writing.whole)
+        json_string(&writing.json, NULL, "*");
     for (int at = 0; next_place(&writing, at, &place); at = place.end)
-        if (is_used(&place) && place.catalogued)
+        if (is_used(&place) && place.catalogued && !writing.whole)
             json_string(&writing.json, NULL, place.site);
     json_close(&writing.json, ']');
     json_open(&writing.json, "sites", '[');
@@ -73,6 +89,86 @@ int book_world(const struct book *book, enum feed_term term, const struct world 
             "no site of the price book has prices yet: berth prices import FEED brings "
             "them");
     return rc < 0 ? rc : strbuf_error(out, err);
+}
+
+int book_update(const struct book *book, enum feed_term term, struct world *world,
+                struct arena *arena, struct error *err)
+{
+    struct writing writing = {.book = book, .term = term};
+    struct place place;
+    char name[RULE_NAME_BYTES];
+    int changed = 0;
+    for (int at = 0; next_place(&writing, at, &place); at = place.end) {
+        int site = world_site(world, place.site);
+        changed += site < 0 ? 0 : update_site(&place, &world->sites[site]);
+    }
+    for (int i = 0; i < book->count; i++) {
+        const struct book_figure *figure = book->list[i];
+        if (figure->kind != FEED_EGRESS || book_now(figure) == NULL)
+            continue;
+        for (int number = 0; number < 3; number++) {
+            rule_name(figure, number, name);
+            for (int k = 0; k < world->egress_count; k++) {
+                int rc = !str_equal(world->egress[k].name, name)
+                             ? 0
+                             : update_rule(figure, &world->egress[k], arena, err);
+                if (rc < 0)
+                    return rc;
+                changed += rc;
+            }
+        }
+    }
+    return changed;
+}
+
+static int update_site(const struct place *place, struct site *site)
+{
+    char text[SOURCE_BYTES];
+    int changed = 0;
+    changed += update_price(&site->cpu_price, place->cpu) ? 1 : 0;
+    changed += update_price(&site->memory_price, place->memory) ? 1 : 0;
+    changed += update_price(&site->storage_price, place->storage) ? 1 : 0;
+    if (changed > 0)
+        str_format(site->source, sizeof(site->source), "%s", source_of(place, text));
+    return changed;
+}
+
+static bool update_price(struct decimal *price, const struct book_version *version)
+{
+    if (version == NULL || decimal_compare(*price, version->steps[0].price) == 0)
+        return false;
+    *price = version->steps[0].price;
+    return true;
+}
+
+/* 1 when it changed. What the month has seen so far stays. */
+static int update_rule(const struct book_figure *figure, struct egress_rule *rule,
+                       struct arena *arena, struct error *err)
+{
+    const struct book_version *now = book_now(figure);
+    bool same = rule->tier_count == now->step_count && rule->per_bytes == figure->per_bytes;
+    struct egress_tier *tiers =
+        arena_array(arena, (size_t)now->step_count, sizeof(struct egress_tier));
+    if (tiers == NULL)
+        return book_no_memory(err);
+    for (int i = 0; i < now->step_count; i++) {
+        tiers[i].price = now->steps[i].price;
+        tiers[i].up_to_bytes = INT64_MAX;
+        if (i + 1 < now->step_count &&
+            __builtin_mul_overflow(now->steps[i + 1].from, figure->per_bytes,
+                                   &tiers[i].up_to_bytes))
+            return error_set(err, ERR_OVERFLOW, 0, "%s: a step of its egress ends at %" PRId64,
+                             figure->site, now->steps[i + 1].from);
+        same = same && rule->tiers[i].up_to_bytes == tiers[i].up_to_bytes &&
+               decimal_compare(rule->tiers[i].price, tiers[i].price) == 0;
+    }
+    if (same)
+        return 0;
+    rule->tiers = tiers;
+    rule->tier_count = now->step_count;
+    rule->per_bytes = figure->per_bytes;
+    str_format(rule->source, sizeof(rule->source), "%s", now->source);
+    return 1;
 }
 
 static bool next_place(const struct writing *writing, int first, struct place *ret_place)
@@ -124,23 +220,39 @@ static void write_accounts(struct writing *writing)
     char last[LIMIT_REF_BYTES] = "";
     struct place place;
     json_open(&writing->json, "accounts", '[');
+    for (int i = 0; writing->whole && i < writing->catalogue->account_count; i++)
+        write_account(writing, writing->catalogue->accounts[i].provider);
     for (int at = 0; next_place(writing, at, &place); at = place.end) {
         provider_of(place.site, provider);
-        if (!is_used(&place) || str_equal(provider, last))
+        if (!is_used(&place) || str_equal(provider, last) || has_account(writing, provider))
             continue; /* the book is in order: a provider's sites follow each other */
-        json_open(&writing->json, NULL, '{');
-        json_string(&writing->json, "name", provider);
-        json_string(&writing->json, "provider", provider);
-        json_close(&writing->json, '}');
+        write_account(writing, provider);
         str_format(last, sizeof(last), "%s", provider);
     }
     json_close(&writing->json, ']');
+}
+
+static bool has_account(const struct writing *writing, const char *provider)
+{
+    for (int i = 0; writing->whole && i < writing->catalogue->account_count; i++)
+        if (str_equal(writing->catalogue->accounts[i].provider, provider))
+            return true;
+    return false;
+}
+
+static void write_account(struct writing *writing, const char *provider)
+{
+    json_open(&writing->json, NULL, '{');
+    json_string(&writing->json, "name", provider);
+    json_string(&writing->json, "provider", provider);
+    json_close(&writing->json, '}');
 }
 
 static void write_site(struct writing *writing, const struct place *place)
 {
     struct json_out *json = &writing->json;
     char provider[LIMIT_REF_BYTES];
+    char text[SOURCE_BYTES];
     writing->sites++;
     json_open(json, NULL, '{');
     json_string(json, "name", place->site);
@@ -158,14 +270,14 @@ static void write_site(struct writing *writing, const struct place *place)
         if (place->storage != NULL)
             json_price(json, "storage", place->storage->steps[0].price);
         json_close(json, '}');
-        write_source(writing, place);
+        json_string(json, "source", source_of(place, text));
     }
     json_close(json, '}');
 }
 
-static void write_source(struct writing *writing, const struct place *place)
+/* Where the figures of a place come from. */
+static const char *source_of(const struct place *place, char text[SOURCE_BYTES])
 {
-    char text[LIMIT_TEXT_BYTES * 3 + 64];
     size_t at = 0;
     const struct book_version *const versions[] = {place->cpu, place->memory, place->storage};
     static const char *const words[] = {"vCPU", "GiB", "storage"};
@@ -176,16 +288,16 @@ static void write_source(struct writing *writing, const struct place *place)
         bool again =
             i == 1 && versions[0] != NULL && str_equal(versions[0]->source, versions[1]->source);
         if (again)
-            str_format(text + at, sizeof(text) - at, "; GiB as vCPU");
+            str_format(text + at, SOURCE_BYTES - at, "; GiB as vCPU");
         else
-            str_format(text + at, sizeof(text) - at, "%s%s: %s", at == 0 ? "" : "; ", words[i],
+            str_format(text + at, SOURCE_BYTES - at, "%s%s: %s", at == 0 ? "" : "; ", words[i],
                        versions[i]->source);
         at = strlen(text);
     }
     /* What does not fit is told whole by `berth prices show`, figure for figure. */
     if (at >= LIMIT_TEXT_BYTES)
-        str_format(text, sizeof(text), "the price book: berth prices show %s", place->site);
-    json_string(&writing->json, "source", text);
+        str_format(text, SOURCE_BYTES, "the price book: berth prices show %s", place->site);
+    return text;
 }
 
 static int write_egress(struct writing *writing, const struct place *place, struct error *err)
@@ -235,6 +347,10 @@ static int selectors_of(const struct writing *writing, const struct book_figure 
         return 1;
     }
     struct place place;
+    if (writing->whole && world_site(writing->catalogue, figure->to) >= 0) {
+        out[0] = figure->to;
+        return 1;
+    }
     for (int at = 0; next_place(writing, at, &place); at = place.end)
         if (is_used(&place) && str_equal(place.site, figure->to)) {
             out[0] = figure->to;
@@ -243,19 +359,25 @@ static int selectors_of(const struct writing *writing, const struct book_figure 
     return 0;
 }
 
+/* "aws-us-east-1-to-internet", "gcp-us-east1-to-emea-2". */
+static void rule_name(const struct book_figure *figure, int number, char name[RULE_NAME_BYTES])
+{
+    str_format(name, RULE_NAME_BYTES, "%s-to-%s", figure->site, figure->to);
+    if (number > 0)
+        str_format(name + strlen(name), RULE_NAME_BYTES - strlen(name), "-%d", number + 1);
+    for (char *at = name; *at != 0; at++)
+        *at = *at == '/' ? '-' : *at;
+}
+
 static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
                       int number, struct error *err)
 {
     struct json_out *json = &writing->json;
     const struct book_version *now = book_now(figure);
-    char name[LIMIT_REF_BYTES * 2 + 16];
+    char name[RULE_NAME_BYTES];
     char text[64];
     const char *unit = figure->per_bytes == INT64_C(1) << 30 ? "GiB" : "GB";
-    str_format(name, sizeof(name), "%s-to-%s", figure->site, figure->to);
-    if (number > 0)
-        str_format(name + strlen(name), sizeof(name) - strlen(name), "-%d", number + 1);
-    for (char *at = name; *at != 0; at++)
-        *at = *at == '/' ? '-' : *at;
+    rule_name(figure, number, name);
     if (!name_is_valid(name))
         return error_set(err, ERR_LIMIT, 0,
                          "%s: the egress rule to %s would have a name of %zu bytes; at most %d",

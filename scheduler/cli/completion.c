@@ -160,6 +160,10 @@ static void offer_word(struct cli *cli, enum cli_word word, const char *prefix, 
         break;
     case WORD_PRICES:
         offer("diff", prefix, out);
+        offer("import", prefix, out);
+        offer("show", prefix, out);
+        offer("history", prefix, out);
+        offer("export", prefix, out);
         offer_sites(prefix, out);
         break;
     case WORD_SITE:

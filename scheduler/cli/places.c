@@ -7,6 +7,7 @@
 #include "model/catalogue.h"
 #include "model/world.h"
 #include "scheduler/cli/client.h"
+#include "scheduler/cli/prices_store.h"
 #include "scheduler/cli/show.h"
 
 #define PLACES_BYTES ((size_t)512 << 20)
@@ -14,6 +15,7 @@
 const char *const places_from_words[] = {"catalogue", "file", "live"};
 
 static int read_file(const char *path, struct places *places, struct error *err);
+static int read_imported(const struct cli *cli, struct places *places, struct error *err);
 static int read_live(const struct cli *cli, struct places *places, struct error *err);
 static int ask(struct client *client, const char *kind, const struct reference *reference,
                struct client_reply *ret_reply, struct error *err);
@@ -38,6 +40,9 @@ int places_open(const struct cli *cli, const char *what, struct places *ret_plac
     } else if (str_equal(what, "live")) {
         places.from = PLACES_LIVE;
         rc = read_live(cli, &places, err);
+    } else if (str_equal(what, "imported")) {
+        places.from = PLACES_FILE;
+        rc = read_imported(cli, &places, err);
     } else {
         places.from = PLACES_FILE;
         rc = read_file(what, &places, err);
@@ -93,6 +98,21 @@ static int read_file(const char *path, struct places *places, struct error *err)
     CLEANUP(cleanup_doc) struct doc *doc = NULL;
     int rc = doc_read_file(path, &doc, err);
     return rc < 0 ? rc : world_from_doc(doc, &places->arena, &places->world, err);
+}
+
+static int read_imported(const struct cli *cli, struct places *places, struct error *err)
+{
+    char folder[LIMIT_PATH_BYTES];
+    struct strbuf text;
+    strbuf_init(&text, CLI_TEXT_BYTES);
+    int rc = prices_store_folder(cli, NULL, folder, err);
+    if (rc == 0)
+        rc = prices_store_world(folder, FEED_ON_DEMAND, true, &text, err);
+    if (rc == 0)
+        rc = world_parse("the price book", strbuf_text(&text), text.bytes, &places->arena,
+                         &places->world, err);
+    strbuf_done(&text);
+    return rc;
 }
 
 static int read_live(const struct cli *cli, struct places *places, struct error *err)

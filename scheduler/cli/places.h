@@ -24,7 +24,9 @@ struct places {
     int app_count;
 };
 
-/* `what`: NULL or "catalogue", "live", or the path of a world document. */
+/* `what`: NULL or "catalogue", "live", "imported" (the price book), or the path of a world
+ * document.
+ */
 int places_open(const struct cli *cli, const char *what, struct places *ret_places,
                 struct error *err) WARN_UNUSED;
 void places_done(struct places *places);

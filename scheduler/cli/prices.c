@@ -44,12 +44,42 @@ static const struct option_row rows[] = {
     {"app", 'a', OPTION_LIST, "FILE",
      "diff: an app document whose bill is compared; may be repeated",
      offsetof(struct prices_options, apps), 0, 0},
+    {"book", 0, OPTION_TEXT, "FOLDER", "the price book (default: $BERTH_PRICES, Berth's folder)",
+     offsetof(struct prices_options, book), 0, 0},
+    {"from", 0, OPTION_TEXT, "URL", "import: the base URL of the lists instead of the provider's",
+     offsetof(struct prices_options, from), 0, 0},
+    {"region", 0, OPTION_LIST, "NAME", "import: only this region; may be repeated",
+     offsetof(struct prices_options, regions), 0, 0},
+    {"provider", 0, OPTION_TEXT, "NAME", "import skypilot: whose list it is",
+     offsetof(struct prices_options, provider), 0, 0},
+    {"site", 0, OPTION_TEXT, "SITE", "import opencost: the site that it prices",
+     offsetof(struct prices_options, site), 0, 0},
+    {"family", 0, OPTION_TEXT, "NAME", "import gcp: the machine family whose core counts (E2)",
+     offsetof(struct prices_options, family), 0, 0},
+    {"savings", 0, OPTION_FLAG, NULL, "import aws: Compute Savings Plans too",
+     offsetof(struct prices_options, savings), 0, 0},
+    {"key-file", 0, OPTION_TEXT, "FILE", "import: a line \"Name: value\" sent with each request",
+     offsetof(struct prices_options, key_file), 0, 0},
+    {"ca-file", 0, OPTION_TEXT, "FILE", "import: certificates to trust instead of the system's",
+     offsetof(struct prices_options, ca_file), 0, 0},
+    {"fetch-timeout", 0, OPTION_DURATION, "TIME", "import: for one list (6h)",
+     offsetof(struct prices_options, fetch_timeout_us), 0, 0},
+    {"factor", 0, OPTION_TEXT, "N", "import: hold back what grew or fell more than N times (3)",
+     offsetof(struct prices_options, factor), 0, 0},
+    {"accept", 0, OPTION_LIST, "REGEX", "import: take what was held back, of figures that match",
+     offsetof(struct prices_options, accept), 0, 0},
+    {"dry-run", 0, OPTION_FLAG, NULL, "import: say what would change, and change nothing",
+     offsetof(struct prices_options, dry_run), 0, 0},
+    {"term", 0, OPTION_TEXT, "TERM", "export: prices of on-demand, spot, 1y or 3y",
+     offsetof(struct prices_options, term), 0, 0},
 };
 
 const struct command command_prices = {
     .name = "prices",
-    .synopsis = "[SITE...] [--to SITE] [--world FILE | --live] | diff OLD NEW [--app FILE...]",
-    .summary = "What sites and their bytes cost, with sources; what a new price list changes",
+    .synopsis = "[SITE...] [--to SITE] [--world FILE | --live] | diff OLD NEW [--app FILE...] |\n"
+                "       berth prices import FEED [FILE...] | show [SITE...] | history [SITE...] | "
+                "export",
+    .summary = "What sites and their bytes cost, with sources; price lists, and what they change",
     .text =
         "Without SITE: every egress rule. With --to, the rule that holds from each SITE to that "
         "one.\n"
@@ -61,12 +91,25 @@ const struct command command_prices = {
         "as\n"
         "it would be under OLD. What NEW lacks that a placement uses is called out. Exit code 2 "
         "when\n"
-        "there are differences, as `plan` does; 0 when there are none.\n",
+        "there are differences, as `plan` does; 0 when there are none.\n\n"
+        "`prices import` reads price lists into the price book: FEED is aws, azure, gcp, opencost\n"
+        "or skypilot, from files (gzip too) or over the web. What cannot be believed (a price of "
+        "0,\n"
+        "two prices of one offer, three times yesterday's) is held back, and the last good value\n"
+        "stays: exit code 2. An import that fails changes nothing. `prices show` has every figure\n"
+        "with its age, `prices history` what it was, `prices export` all of it as a world "
+        "document;\n"
+        "`imported` is that world wherever a FILE of a world is asked for here. docs/prices.md.\n",
     .examples = "  berth prices aws/us-east-1\n"
                 "  berth prices aws/us-east-1 gcp/us-central1 --to aws/eu-west-1\n"
                 "  berth prices --world examples/worlds/us.yaml --json | jq '.egress'\n"
                 "  berth prices diff live new-prices.yaml\n"
-                "  berth prices diff old.yaml new.yaml --app examples/apps/shop.yaml\n",
+                "  berth prices diff old.yaml new.yaml --app examples/apps/shop.yaml\n"
+                "  berth prices import aws --region us-east-1 --region eu-west-1\n"
+                "  berth prices import azure page1.json page2.json --dry-run\n"
+                "  berth prices import gcp --key-file key --accept 'gcp/.* storage'\n"
+                "  berth prices history aws/us-east-1\n"
+                "  berth prices diff catalogue imported\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .options_bytes = sizeof(struct prices_options),
@@ -79,8 +122,17 @@ static int run_prices(struct cli *cli, void *options, const struct option_words 
                       struct error *err)
 {
     const struct prices_options *given = options;
-    if (words->count > 0 && str_equal(words->items[0], "diff"))
-        return prices_diff(cli, given, words, err);
+    static const struct {
+        const char *word;
+        int (*run)(struct cli *cli, const struct prices_options *given,
+                   const struct option_words *words, struct error *err);
+    } parts[] = {
+        {"diff", prices_diff},       {"import", prices_import}, {"show", prices_show},
+        {"history", prices_history}, {"export", prices_export},
+    };
+    for (size_t i = 0; words->count > 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (str_equal(words->items[0], parts[i].word))
+            return parts[i].run(cli, given, words, err);
     if (given->apps.count > 0)
         return error_set(err, ERR_INVALID, 0,
                          "--app belongs to a comparison: berth prices diff OLD NEW --app %.80s",

@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         book_write(again, &texts[1]);
         BERTH_ASSERT(str_equal(strbuf_text(&texts[0]), strbuf_text(&texts[1])), "another book");
         strbuf_reset(&texts[1]);
-        (void)!book_world(again, FEED_SPOT, NULL, &texts[1], &err);
+        const struct book_view view = {.term = FEED_SPOT};
+        (void)!book_world(again, &view, &texts[1], &err);
     }
     for (int i = 0; i < 2; i++)
         strbuf_done(&texts[i]);

@@ -155,6 +155,11 @@ static void test_allowance(void **state)
     (void)state;
     assert_int_equal(take_egress("aws/x", "internet", "0", "0.09"), BOOK_NEW);
     assert_int_equal(take_egress("aws/x", "aws/y", "0", "0"), BOOK_HELD);
+    assert_int_equal(take_egress("aws/x", "aws/z", "0.09", "0"), BOOK_HELD);
+    assert_string_equal(why, "from 10240 on it would cost nothing");
+    /* Each step is judged, not the dearest alone. */
+    assert_int_equal(take_egress("aws/x", "zone", "0.09", "0.01"), BOOK_NEW);
+    assert_int_equal(take_egress("aws/x", "zone", "0.09", "0.05"), BOOK_HELD);
 }
 
 static void test_reference(void **state)
@@ -260,10 +265,11 @@ static void test_world(void **state)
     arena_init(&arena, (size_t)256 << 20);
     strbuf_init(&out, TEXT_BYTES);
     assert_int_equal(catalogue_world(&arena, &catalogue, &err), 0);
-    assert_int_equal(book_world(book, FEED_ON_DEMAND, &catalogue, &out, &err), ERR_NOT_FOUND);
+    struct book_view view = {.term = FEED_ON_DEMAND, .catalogue = &catalogue};
+    assert_int_equal(book_world(book, &view, &out, &err), ERR_NOT_FOUND);
     strbuf_reset(&out);
     fill();
-    if (book_world(book, FEED_ON_DEMAND, &catalogue, &out, &err) < 0 ||
+    if (book_world(book, &view, &out, &err) < 0 ||
         world_parse("imported", strbuf_text(&out), out.bytes, &arena, &world, &err) < 0)
         fail_msg("%s", err.text);
     char price[DECIMAL_TEXT_BYTES];
@@ -283,7 +289,51 @@ static void test_world(void **state)
     assert_string_equal(rule->name, "aws-us-east-1-to-internet");
     assert_int_equal(rule->tier_count, 2);
     assert_int_equal(rule->tiers[0].up_to_bytes, INT64_C(10240) << 30);
+    /* All of the catalogue, with the book over it. */
+    view.whole = true;
+    strbuf_reset(&out);
+    if (book_world(book, &view, &out, &err) < 0 ||
+        world_parse("imported", strbuf_text(&out), out.bytes, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(world.site_count, catalogue.site_count + 1);
+    virginia = world_site(&world, "aws/us-east-1");
+    assert_string_equal(decimal_format(world.sites[virginia].cpu_price, price), "0.031");
     strbuf_done(&out);
+    arena_done(&arena);
+}
+
+static void test_update(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "world: mine\naccounts: [{name: a, provider: aws}]\nsites:\n"
+        "  - {name: aws/us-east-1, tier: cloud, account: a, price: {cpu: 1, memory: 2, storage: "
+        "3}}\n"
+        "  - {name: aws/other-1, tier: cloud, account: a, price: {cpu: 1, memory: 2}}\n"
+        "egress:\n"
+        "  - {name: aws-us-east-1-to-internet, from: 'aws/*', to: '*', per: GiB, tiers: [{price: "
+        "1}]}\n"
+        "  - {name: own, from: 'aws/*', to: 'aws/*', per: GiB, tiers: [{price: 1}]}\n";
+    struct arena arena;
+    struct world world;
+    struct error err = {0};
+    char price[DECIMAL_TEXT_BYTES];
+    arena_init(&arena, (size_t)64 << 20);
+    fill();
+    if (world_parse("mine", text, sizeof(text) - 1, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(book_update(book, FEED_ON_DEMAND, &world, &arena, &err), 3);
+    assert_string_equal(decimal_format(world.sites[0].cpu_price, price), "0.031");
+    assert_string_equal(decimal_format(world.sites[0].memory_price, price), "0.004");
+    assert_string_equal(decimal_format(world.sites[0].storage_price, price), "3");
+    assert_string_equal(world.sites[0].source, "vCPU: s; GiB as vCPU");
+    assert_string_equal(decimal_format(world.sites[1].cpu_price, price), "1");
+    assert_int_equal(world.egress[0].tier_count, 2);
+    assert_string_equal(world.egress[0].source, "dt");
+    assert_int_equal(world.egress[0].tiers[0].up_to_bytes, INT64_C(10240) << 30);
+    assert_int_equal(world.egress[0].tiers[1].up_to_bytes, INT64_MAX);
+    assert_int_equal(world.egress[1].tier_count, 1);
+    assert_int_equal(book_update(book, FEED_ON_DEMAND, &world, &arena, &err), 0);
     arena_done(&arena);
 }
 
@@ -303,7 +353,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_changes), CASE(test_held),  CASE(test_allowance), CASE(test_reference),
-        CASE(test_text),    CASE(test_world), CASE(test_versions),
+        CASE(test_text),    CASE(test_world), CASE(test_update),    CASE(test_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
