@@ -17,7 +17,7 @@ int main(int argc, char **argv)
     static const struct row_set sets[] = {
         {"single trees cycles", cases_generated},
         {"gap ctap tap qsap wcsp", cases_public},
-        {"whatif graphs openb", cases_programs},
+        {"whatif session graphs openb", cases_programs},
     };
     return row_main(argc, argv,
                     "The solver's table: ours beside glpsol, CBC and a greedy of the Kubernetes "

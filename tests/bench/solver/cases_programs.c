@@ -7,18 +7,20 @@
 static const struct {
     const char *name;
     const char *program;
+    const char *arguments[2];
     const char *data; /* what it reads below the folder of public instances; NULL: nothing */
 } programs[] = {
-    {"whatif", "bench_whatif", NULL},
-    {"session", "bench_session", NULL},
-    {"graphs", "bench_graphs", "microservices"},
-    {"openb", "bench_openb", "trace_openb"},
+    {"whatif", "bench_whatif", {NULL}, NULL},
+    {"session", "bench_session", {"--scenarios", "200"}, NULL},
+    {"graphs", "bench_graphs", {NULL}, "microservices"},
+    {"openb", "bench_openb", {NULL}, "trace_openb"},
 };
 
 void cases_programs(struct row_list *list, const struct row_options *options)
 {
     for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-        struct row_case it = {.program = programs[i].program};
+        struct row_case it = {.program = programs[i].program,
+                              .arguments = {programs[i].arguments[0], programs[i].arguments[1]}};
         char data[LIMIT_PATH_BYTES];
         str_format(it.set, sizeof(it.set), "%s", programs[i].name);
         str_format(it.name, sizeof(it.name), "%s", programs[i].name);
