@@ -91,13 +91,13 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, quick_moves(&engine), err);
     }
-    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
-        goes_on(&engine)) {
-        rc = settle(&engine, err);
-    }
     if (rc == 0 && engine.result.status == SOLVE_NONE && engine.found && !good_enough(&engine) &&
         goes_on(&engine)) {
         rc = raise_bound(&engine, err);
+    }
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
+        goes_on(&engine)) {
+        rc = settle(&engine, err);
     }
     /* What could not be proven at once is searched at length, and tried again if that helped. */
     int64_t before = engine.found ? engine.result.cost : INT64_MAX;

@@ -58,7 +58,7 @@ static bool small_grid(uint64_t seed, struct grid *ret_grid)
     size_t rows = (size_t)shape.sites * resources;
     size_t cells = (size_t)shape.parts * (size_t)shape.sites;
     bool uneven = seed % 3 == 0;
-    int32_t factor = seed % 5 == 0 ? 100003 : 1;
+    int32_t factor = seed % 5 == 0 ? 50021 : 1;
     for (size_t i = 0; i < cells * resources; i++) {
         size_t cell = i / resources;
         size_t part = cell / (size_t)shape.sites;
