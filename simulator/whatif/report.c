@@ -6,7 +6,7 @@ static int look(const struct cost_input *input, const struct placement *at, stru
 int report_begin(struct whatif *whatif, const struct cost_state *state, const struct override *list,
                  int count, struct arena *arena, struct whatif_report *report, struct error *err)
 {
-    struct cost_input input;
+    struct cost_input input = state->input;
     report->state = state;
     int rc = look(&state->input, state->at, arena, &report->sides[SIDE_TODAY], err);
     if (rc == 0)
