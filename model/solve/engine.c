@@ -22,6 +22,9 @@
 #define COUNTED_SITES 400
 /* Cells up to which whole parts are tried for a better bound: beyond, they add next to nothing. */
 #define WHOLE_CELLS 600000.0
+/* Sets of parts that are tried before prices: less than a tenth of a second. Where there are more,
+ * capacity is seldom in the way, and prices alone may do. */
+#define SETS_QUICK ((size_t)1 << 20)
 /* Additions of the search for prices when the answer is proven: they are its certificate. */
 #define PROVEN_WORK 2e6
 /* Entries per part that the search looks at before GLPK is asked: a tenth of a second or so. */
@@ -51,7 +54,8 @@ static int settle(struct engine *engine, struct error *err);
 static int raise_bound(struct engine *engine, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
-static int settle_subsets(struct engine *engine, struct error *err);
+static int settle_subsets(struct engine *engine, size_t sets_max, bool *ret_listed,
+                          struct error *err);
 static int branch_on(struct engine *engine, const struct branch_options *options,
                      struct error *err);
 static int settle_loose(struct engine *engine, struct error *err);
@@ -86,8 +90,12 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
         return 0;
     }
     take_start(&engine);
-    rc = grid->links > 0 ? settle_subsets(&engine, err) : 0;
+    bool listed = false;
+    rc = settle_subsets(&engine, SETS_QUICK, &listed, err);
     rc = rc == 0 && engine.result.status == SOLVE_NONE ? take_prices(&engine, &dual, err) : rc;
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !listed && !good_enough(&engine)) {
+        rc = settle_subsets(&engine, 0, &listed, err);
+    }
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, quick_moves(&engine), err);
     }
@@ -310,10 +318,15 @@ static int settle_linked(struct engine *engine, struct error *err)
 }
 
 /* Where the cost falls apart by site, sets of parts say more than tables of pairs. */
-static int settle_subsets(struct engine *engine, struct error *err)
+static int settle_subsets(struct engine *engine, size_t sets_max, bool *ret_listed,
+                          struct error *err)
 {
+    if (engine->grid->links == 0) {
+        return 0;
+    }
     int64_t work = engine->options->work_max > 0 ? engine->options->work_max : BRANCH_WORK;
     struct subsets_options given = {.work_max = work,
+                                    .sets_max = sets_max,
                                     .start = engine->found ? engine->result.choice : NULL,
                                     .progress = engine->options->progress,
                                     .context = engine->options->context};
@@ -322,6 +335,7 @@ static int settle_subsets(struct engine *engine, struct error *err)
     if (rc < 0 || !subsets.fits) {
         return rc;
     }
+    *ret_listed = true;
     engine->result.nodes += subsets.nodes;
     if (subsets.found) {
         take(engine, subsets.choice);

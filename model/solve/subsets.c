@@ -97,7 +97,9 @@ static bool list(struct subsets *subsets)
 {
     const struct arena *arena = subsets->arena;
     size_t most = (arena->bytes_max - arena->bytes_used) / 2 / sizeof(struct subset);
-    most = most < SUBSETS_MAX ? most : SUBSETS_MAX;
+    size_t told = subsets->options->sets_max;
+    told = told > 0 && told < SUBSETS_MAX ? told : SUBSETS_MAX;
+    most = most < told ? most : told;
     int64_t work_max = subsets->options->work_max;
     if (work_max > 0 && work_max / LOOKS_LEAST < (int64_t)most) {
         most = (size_t)(work_max / LOOKS_LEAST);

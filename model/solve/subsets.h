@@ -37,6 +37,7 @@
 
 struct subsets_options {
     int64_t work_max;   /* additions; 0: no limit */
+    size_t sets_max;    /* of all sites, SUBSETS_MAX at most; 0: that */
     size_t covered_max; /* sets of which every cover is tried; 0: a sensible number */
     const int *start;   /* an assignment that keeps everything, or NULL */
     solve_progress *progress;

@@ -354,7 +354,9 @@ static void too_large(void **state)
     struct grid grid = egress(3);
     struct subsets_options options = {.work_max = 1000};
     assert_false(solve(&grid, &options).fits); /* of sets, for the budget */
-    options.work_max = 0;
+    options = (struct subsets_options){.sets_max = 100};
+    assert_false(solve(&grid, &options).fits); /* for who asks */
+    options.sets_max = 0;
     size_t kept = arena.bytes_max;
     arena.bytes_max = arena.bytes_used + 20000; /* nor for the memory */
     assert_false(solve(&grid, &options).fits);
