@@ -101,6 +101,7 @@ int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done)
         return 0;
     }
     arena_init(&arena, primal->work->bytes_max - primal->work->bytes_used);
+    arena.fail_after = primal->work->fail_after;
     int rc = dual_begin(grid, primal->threads, &arena, &dual, primal->err);
     rc = rc == 0 ? dual_scale_init(&dual, primal->err) : rc;
     bool pays = rc == 0 && dual_cells_pay(&dual) &&
@@ -135,6 +136,7 @@ int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done)
     for (int i = 0; i < CHAINS && pays; i++) {
         dual_end(&fits[i].dual, &arena);
     }
+    primal->work->fail_after = arena.fail_after;
     arena_done(&arena);
     return rc;
 }

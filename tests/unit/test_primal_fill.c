@@ -15,11 +15,11 @@
 #include "tests/property/grid_gen.h"
 #include "tests/property/plan_check.h"
 
-#define PARTS 400
-#define FEW   100
+#define PARTS 300
+#define FEW   60
 #define SITES 40
 /* Two apps fill a site of this grid, and nearly all rows bind. */
-#define GAP_MOST 0.015
+#define GAP_MOST 0.025
 
 struct rig {
     struct arena arena;
@@ -66,7 +66,7 @@ static void near_the_bound(void **state)
     (void)state;
     struct rig rig;
     rig_create(&rig, 1, PARTS);
-    struct primal_options options = {.threads = 1, .seed = 1, .moves_max = 5e3};
+    struct primal_options options = {.threads = 1, .seed = 1, .moves_max = 3e3};
     struct primal_result one = solve(&rig, &options);
     options.threads = 2;
     struct primal_result two = solve(&rig, &options);
@@ -130,17 +130,18 @@ static void memory_refused(void **state)
     struct primal_options options = {.seed = 1, .moves_max = 1};
     struct primal_result result;
     int refused = 0;
-    for (;; refused += 1 + refused / 4) {
+    bool reached = true;
+    for (int at = 0; reached; at += 1 + at / 8) {
         struct error err = {0};
-        rig.arena.fail_after = refused;
+        rig.arena.fail_after = at;
         int rc = primal_solve(&rig.grid, &rig.dual, &options, &rig.arena, &result, &err);
+        reached = rig.arena.fail_after < 0;
         rig.arena.fail_after = -1;
-        if (rc == 0) {
-            break;
-        }
-        assert_int_equal(rc, ERR_NO_MEMORY);
-        assert_non_null(strstr(err.text, "memory"));
-        assert_true(refused < 2000);
+        /* Lists that no memory was left for are done without. */
+        assert_true(rc == 0 || rc == ERR_NO_MEMORY);
+        assert_true(rc == 0 || strstr(err.text, "memory") != NULL);
+        refused += rc < 0;
+        assert_true(at < 2000);
     }
     assert_true(refused > 10);
     arena_done(&rig.arena);
