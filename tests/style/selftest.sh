@@ -194,6 +194,7 @@ printf 'int x; \n' | finds text base/x.c 'blanks at the end'
 printf 'x\r\n' | finds text README.md 'a carriage return'
 printf '%0101d\n' 0 | finds text base/x.c 'longer than 100 columns'
 printf 'x' | finds text docs/x.md 'the last line does not end'
+printf '"execution_count": 3,\n' | finds text notebooks/x.ipynb 'an output in a notebook'
 for word in 'TO''DO' 'FIX''ME' 'X''XX'; do
     printf '/* %s: later */\n' "$word" | finds text base/x.c 'unfinished'
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said of every text: no tabs, no blanks at the end of a line, lines of 100 columns and
-# files of 900 lines in code, no marks of unfinished work, no host of a package registry, and only
-# programs are executable.
+# files of 900 lines in code, no marks of unfinished work, no host of a package registry, notebooks
+# without outputs, and only programs are executable.
 . "$(dirname "$0")/lib.sh"
 style_begin "$@"
 
@@ -25,6 +25,9 @@ lines() {
         'a mark of unfinished work: finish it or leave it out'
     hosts='(deb|security|snapshot)[.]debian[.]org|registry[.](npmjs|yarnpkg)[.](org|com)'
     style_files | lines "$hosts" 'the host of a registry: use what the machine has configured'
+
+    style_named '\.ipynb$' | lines '"output_type"|"execution_count": [0-9]' \
+        'an output in a notebook: Kernel, Restart & Clear Output, then save'
 
     style_named "$code" | while IFS= read -r -d '' file; do
         count=$(wc -l <"$file")
