@@ -147,7 +147,7 @@ static void test_planted_capacity_conflict_is_found(void **state)
         int parts;
         int sites;
         int group;
-    } shapes[] = {{1200, 20, 9}, {4000, 30, 25}, {3000, 25, 400}};
+    } shapes[] = {{1200, 20, 9}, {4000, 30, 25}, {3000, 25, 180}};
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         struct problem problem;
         arena_reset(&arena);

@@ -379,7 +379,7 @@ static void test_no_time_at_all_is_where_things_are(void **state)
 {
     (void)state;
     struct problem problem;
-    struct gen_app_shape shape = {.seed = 3, .parts = 200, .sites = 12, .chord_percent = 20};
+    struct gen_app_shape shape = {.seed = 3, .parts = 60, .sites = 8, .chord_percent = 20};
     gen_app(&shape, &arena, &problem);
     struct solver *solver = open_solver(&(struct solver_options){0});
     struct solve_limits limits = {.time_max_us = 1};
