@@ -1,5 +1,14 @@
 #include "simulator/whatif/report.h"
 
+/* What look_at_today works on. */
+struct sides {
+    const struct cost_state *state;
+    const struct cost_input *input; /* changed */
+    struct arena *arena;
+    struct whatif_report *report;
+};
+
+static int look_at_today(void *context, struct error *err);
 static int look(const struct cost_input *input, const struct placement *at, struct arena *arena,
                 struct report_view *view, struct error *err);
 
@@ -7,18 +16,27 @@ int report_begin(struct whatif *whatif, const struct cost_state *state, const st
                  int count, struct arena *arena, struct whatif_report *report, struct error *err)
 {
     struct cost_input input = state->input;
+    struct sides sides = {state, &input, arena, report};
     report->state = state;
-    int rc = look(&state->input, state->at, arena, &report->sides[SIDE_TODAY], err);
+    int rc = override_apply(list, count, &state->input, arena, &input, err);
     if (rc == 0)
-        rc = override_apply(list, count, &state->input, arena, &input, err);
-    if (rc == 0)
-        rc = whatif_one(whatif, &input, state->at, arena, &report->answer, err);
-    if (rc == 0)
-        rc = look(&input, state->at, arena, &report->sides[SIDE_SAME], err);
+        rc = whatif_one_while(whatif, &input, state->at, look_at_today, &sides, arena,
+                              &report->answer, err);
+    report->answer.input = input;
     if (rc == 0 && whatif_is_placed(&report->answer))
         rc = look(&input, report->answer.best, arena, &report->sides[SIDE_BEST], err);
-    report->answer.input = input;
     return rc;
+}
+
+/* What needs no answer. */
+static int look_at_today(void *context, struct error *err)
+{
+    struct sides *sides = context;
+    const struct cost_state *state = sides->state;
+    int rc = look(&state->input, state->at, sides->arena, &sides->report->sides[SIDE_TODAY], err);
+    return rc < 0
+               ? rc
+               : look(sides->input, state->at, sides->arena, &sides->report->sides[SIDE_SAME], err);
 }
 
 void report_part_name(const struct cost_input *input, int app, int workload,

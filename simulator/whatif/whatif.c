@@ -36,6 +36,8 @@ struct whatif {
     uint64_t last; /* job */
     whatif_tick *tick;
     void *tick_context;
+    whatif_work *meanwhile; /* not done yet; NULL: none */
+    void *meanwhile_context;
 };
 
 struct batch {
@@ -53,6 +55,7 @@ static int submit(struct slot *slot, struct error *err);
 static int judge_same(struct slot *slot, struct error *err);
 static void on_solved(void *context, uint64_t id, const struct solution *solution);
 static int keep(struct slot *slot, const struct solution *solution, struct error *err);
+static int work_meanwhile(struct whatif *whatif, struct error *err);
 static void wait_for_news(struct whatif *whatif);
 static void abandon(struct whatif *whatif);
 
@@ -134,7 +137,9 @@ int whatif_batch(struct whatif *whatif, const struct placement *at, int count, w
         if (rc == 0 && whatif->tick != NULL && whatif->tick(whatif->tick_context, taken, count))
             rc =
                 error_set(err, ERR_STALE, 0, "it was ended after %d of %d scenarios", taken, count);
-        if (rc == 0 && !worked && taken < count)
+        if (rc == 0 && whatif->meanwhile != NULL)
+            rc = work_meanwhile(whatif, err);
+        else if (rc == 0 && !worked && taken < count)
             wait_for_news(whatif);
     }
     if (rc < 0)
@@ -186,6 +191,20 @@ int whatif_one(struct whatif *whatif, const struct cost_input *input, const stru
 {
     struct single single = {input, arena, ret_answer};
     return whatif_batch(whatif, at, 1, make_single, take_single, &single, err);
+}
+
+int whatif_one_while(struct whatif *whatif, const struct cost_input *input,
+                     const struct placement *at, whatif_work *meanwhile, void *context,
+                     struct arena *arena, struct whatif_answer *ret_answer, struct error *err)
+{
+    whatif->meanwhile = meanwhile;
+    whatif->meanwhile_context = context;
+    int rc = whatif_one(whatif, input, at, arena, ret_answer, err);
+    /* A solver that was quicker left no time for it. */
+    if (rc == 0)
+        rc = work_meanwhile(whatif, err);
+    whatif->meanwhile = NULL;
+    return rc;
 }
 
 int whatif_place(struct whatif *whatif, struct cost_state *state, struct arena *arena,
@@ -356,6 +375,13 @@ static int keep(struct slot *slot, const struct solution *solution, struct error
     answer->score = solution->cost_nusd;
     answer->bound = solution->bound_nusd;
     return cost_totals(&slot->input, answer->best, &slot->arena, &answer->total, NULL, err);
+}
+
+static int work_meanwhile(struct whatif *whatif, struct error *err)
+{
+    whatif_work *work = whatif->meanwhile;
+    whatif->meanwhile = NULL;
+    return work == NULL ? 0 : work(whatif->meanwhile_context, err);
 }
 
 static void wait_for_news(struct whatif *whatif)

@@ -67,6 +67,12 @@ int whatif_batch(struct whatif *whatif, const struct placement *at, int count, w
 int whatif_one(struct whatif *whatif, const struct cost_input *input, const struct placement *at,
                struct arena *arena, struct whatif_answer *ret_answer,
                struct error *err) WARN_UNUSED;
+/* The same; `meanwhile` is called once, while the solver is at it. */
+typedef int whatif_work(void *context, struct error *err);
+int whatif_one_while(struct whatif *whatif, const struct cost_input *input,
+                     const struct placement *at, whatif_work *meanwhile, void *context,
+                     struct arena *arena, struct whatif_answer *ret_answer,
+                     struct error *err) WARN_UNUSED;
 
 /* A state where nothing runs yet gets its best placement as today's. ERR_INVALID with the rules
  * that cannot hold together. */
