@@ -20,8 +20,8 @@
 /* Named only, so that what includes a scenario sees no parser. */
 struct doc;
 
-#define SCENARIO_FILES  64  /* worlds, apps of one set, traces */
-#define SCENARIO_LOADS  256 /* load entries */
+#define SCENARIO_FILES  64   /* worlds, apps of one set, traces */
+#define SCENARIO_LOADS  1024 /* load entries */
 #define SCENARIO_EVENTS 256
 #define SCENARIO_STEPS  (INT64_C(10) * 366 * 24 * 60) /* of one run: ten years of minutes */
 #define SCENARIO_SEEDS  1000

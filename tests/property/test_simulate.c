@@ -330,6 +330,55 @@ static void what_nothing_can_satisfy_is_said(void **state)
     assert_non_null(strstr(outcome.first.text, "did you mean edge/nyc?"));
 }
 
+struct demo_moves {
+    struct run_move list[8];
+    int count;
+    char reasons[8][16];
+};
+
+static int keep_move(void *context, const struct run_move *move, struct error *err)
+{
+    struct demo_moves *moves = context;
+    (void)err;
+    assert_true(moves->count < 8);
+    str_format(moves->reasons[moves->count], 16, "%.15s", move->reason);
+    moves->list[moves->count++] = *move;
+    return 0;
+}
+
+/* What script/demo waits for when it is really run: the source goes where its tag says, and when
+ * the cache stops helping inference leaves the edge by itself, to the cloud where the source is. */
+static void the_demo_moves_as_it_really_does(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct experiment_outcome outcome;
+    struct error err = {0};
+    struct store *store = NULL;
+    struct demo_moves moves = {.count = 0};
+    char path[LIMIT_PATH_BYTES];
+    if (scenario_read(BERTH_SOURCE_DIR "/examples/scenarios/demo.yaml", &arena, &scenario, &err) <
+        0)
+        fail_msg("%s", err.text);
+    remove_file("out.db");
+    assert_int_equal(simulate(&scenario, "out.db", 1, false, &found, &outcome, &err), 0);
+    assert_int_equal(outcome.failed, 0);
+    assert_int_equal(found.runs[0].result.lost, 0);
+    str_format(path, sizeof(path), "%s/out.db", folder);
+    assert_int_equal(store_open(path, true, &store, &err), 0);
+    assert_int_equal(store_moves(store, found.runs[0].key, keep_move, &moves, &err), 0);
+    store_close(store);
+    assert_int_equal(moves.count, 2);
+    assert_string_equal(moves.list[0].workload, "source");
+    assert_string_equal(moves.list[0].from, "gcp/us-central1");
+    assert_string_equal(moves.list[0].to, "aws/us-east-1");
+    assert_string_equal(moves.reasons[0], "retag");
+    assert_string_equal(moves.list[1].workload, "inference");
+    assert_string_equal(moves.list[1].from, "edge/nyc");
+    assert_string_equal(moves.list[1].to, "aws/us-east-1");
+    assert_string_equal(moves.reasons[1], "saving");
+}
+
 static int columns(const char *line)
 {
     int count = 1;
@@ -391,6 +440,7 @@ int main(void)
         cmocka_unit_test(seeds_are_added_until_the_mean_is_known),
         cmocka_unit_test(what_nothing_can_satisfy_is_said),
         cmocka_unit_test(results_are_written_as_text_json_csv_and_focus),
+        cmocka_unit_test(the_demo_moves_as_it_really_does),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
