@@ -9,7 +9,8 @@
  * that differs from app to app, quiet week-ends, 5 % of noise. Every hour all rates are measured,
  * the core decides, the solver places 2,000 workloads anew, and what pays is handed over. --hours
  * of it (168) are run and told, with what a year of 8,760 hours takes at that pace; the first
- * placement is told apart.
+and told, with what a year of 8,760 hours takes at that pace; the first placement is told apart.
+ * Inputs are quiet for 5 minutes before a solve: decisions are an hour's, not a second's.
  * --bound asks the solver for the lower bound of every hour as well; --ledger writes the ledger's
  * rows. Exit code 1 when a run fails or a request is lost.
  */
@@ -201,7 +202,7 @@ static void write_world(const struct given *given)
                                     : "{up_to: 10240GiB, price: 0.12}, ",
                       i < 2 ? 10 : 85 + i);
     (void)fprintf(file, "latency: {mode: declared}\nweights: {latency: 0.000005}\n"
-                        "policy: {moves: 64, settle: 2s, dwell: 1h, horizon: 24h}\n");
+                        "policy: {moves: 64, settle: 5min, dwell: 1h, horizon: 24h}\n");
     end_file(file);
 }
 
@@ -233,12 +234,13 @@ static void write_app(int64_t app)
 static void write_scenario(const struct given *given)
 {
     FILE *file = begin_file("scenario.yaml");
-    (void)fprintf(file,
-                  "scenario: year\nworld: world.yaml\nfrom: 2026-01-05\nfor: %" PRId64
-                  "h\nstep: 1h\nevery: 720h\nnoise: 2%%\nbound: %s\nledger: %s\npolicy: %s\n"
-                  "apps:\n",
-                  given->hours, given->bound ? "true" : "false", given->ledger ? "true" : "false",
-                  given->policy);
+    (void)fprintf(
+        file,
+        "scenario: year\nworld: world.yaml\nfrom: 2026-01-05\nfor: %" PRId64
+        "h\nstep: 1h\nevery: 720h\nwarmup: 6h\nnoise: 2%%\nbound: %s\nledger: %s\npolicy: %s\n"
+        "apps:\n",
+        given->hours, given->bound ? "true" : "false", given->ledger ? "true" : "false",
+        given->policy);
     for (int64_t i = 0; i < given->apps; i++)
         (void)fprintf(file, "  - a%" PRId64 ".yaml\n", i);
     (void)fprintf(file, "load:\n");
