@@ -49,6 +49,21 @@ static void answer_of(int fd, char *out, size_t capacity)
     (void)close(fd);
 }
 
+/* By HAProxy's own word: those to that port which have a request under way. */
+static int64_t connections_used(const struct ingress_rig *rig, int port)
+{
+    static char text[1 << 20];
+    char address[64];
+    ingress_rig_say(rig, "show servers conn\n", text, sizeof(text));
+    str_format(address, sizeof(address), " 127.0.0.1 %d - ", port);
+    /* bkname/svname bkid/svid addr port - purge_delay used_cur ... */
+    const char *at = strstr(text, address);
+    assert_non_null(at);
+    long used = -1;
+    assert_int_equal(sscanf(at + strlen(address), "%*s %ld", &used), 1);
+    return used;
+}
+
 /* Handoffs of an owner: none serves in the middle of each, what comes then waits, and nothing comes
  * to whoever is frozen. */
 static void test_owners_under_load(void **state)
@@ -77,12 +92,8 @@ static void test_owners_under_load(void **state)
         INGRESS_RIG_WAIT(&rig, web_requests(board, from) > seen + 20);
         assert_int_equal(ingress_rig_pause(&rig, "web", "shop.test", "/", &old, 1), 0);
         /* What was assigned before ends; then it is frozen, and is asked no more. */
-        int64_t answered;
-        do {
-            answered = web_requests(board, from);
-            for (int turn = 0; turn < 5; turn++)
-                ingress_rig_turn(&rig, 5);
-        } while (web_requests(board, from) != answered);
+        INGRESS_RIG_WAIT(&rig, connections_used(&rig, from->port) == 0);
+        int64_t answered = web_requests(board, from);
         for (int turn = 0; turn < 5; turn++)
             ingress_rig_turn(&rig, 5);
         assert_int_equal(web_requests(board, from), answered);
