@@ -12,6 +12,7 @@ static int find_estimate(const struct cost_slice *slice, const struct cost_knob 
 static int find_rtt(const struct cost_slice *slice, int from, int to);
 static bool is_of(const struct cost_slice *slice, const struct estimate *estimate,
                   const struct cost_knob *knob);
+static int64_t apart_from_present(const struct cost_slice *slice, const struct estimate *old);
 static bool is_later(const struct estimate *candidate, const struct estimate *best);
 static enum estimate_kind estimate_kind_of(enum cost_knob_kind kind);
 static int64_t prior_of(const struct cost_slice *slice, const struct cost_knob *knob);
@@ -194,7 +195,30 @@ int64_t cost_knob_error(const struct cost_slice *slice, const struct cost_knob *
     bool old = slice->input.now_us - estimate->at_us > policy->metric_age_max_us;
     bool brief = estimate->spread == 0 && estimate->observed_us > 0 &&
                  estimate->observed_us < policy->prior_weight_us;
+    if (knob->kind == KNOB_HIT && old && !brief) {
+        int64_t apart = apart_from_present(slice, estimate);
+        prior = apart >= 0 && apart < prior ? apart : prior;
+    }
     return (old || brief) && prior > estimate->spread ? prior : estimate->spread;
+}
+
+/* Of a hit ratio that was measured where the workload is no more: how far it is from what is
+ * measured now, where it is; -1: nothing is. Who asks for what goes along with it: while the two
+ * agree, the old one may be trusted, and a workload that left for a night comes back. */
+static int64_t apart_from_present(const struct cost_slice *slice, const struct estimate *old)
+{
+    int64_t apart = -1;
+    int64_t at_us = slice->input.now_us - slice->world.policy.metric_age_max_us;
+    for (int i = 0; i < slice->input.estimates.count; i++) {
+        const struct estimate *now = &slice->values[i];
+        if (now->kind == old->kind && now->at_us >= at_us &&
+            str_equal(now->workload, old->workload) && str_equal(now->app, old->app) &&
+            str_equal(now->namespace_, old->namespace_)) {
+            at_us = now->at_us;
+            apart = now->value > old->value ? now->value - old->value : old->value - now->value;
+        }
+    }
+    return apart;
 }
 
 static void add(struct cost_knobs *knobs, struct cost_knob knob)

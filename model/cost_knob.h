@@ -69,5 +69,7 @@ void cost_knob_weight(const struct cost_slice *slice, struct cost_knobs *knobs,
 void cost_knob_turn(struct cost_slice *slice, const struct cost_knob *knob, int64_t value);
 
 /* One standard error of the present value: the estimate's own, or the policy's for a prior and for
- * an estimate that is old, or too short an observation to tell its own error. 0: exact. */
+ * an estimate that is old, or too short an observation to tell its own error. A hit ratio that is
+ * old is at least as sure as it agrees with what is measured of the workload now, elsewhere. 0:
+ * exact. */
 int64_t cost_knob_error(const struct cost_slice *slice, const struct cost_knob *knob);

@@ -7,6 +7,7 @@
  *   - a site that is gone loses requests, and what left it is at another
  *   - a store keeps whole runs only, and goes on after having been stopped
  *   - a program that fails is a named error, and its placement stays
+ *   - what leaves a site for a night comes back by day, and that pays
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -381,6 +382,35 @@ static void the_demo_moves_as_it_really_does(void **state)
     assert_string_equal(moves.reasons[1], "saving");
 }
 
+/* By night the edge does not pay for the shop's inference, by day it does. What was measured of its
+ * cache there is old by then; what is measured in the cloud agrees with it. */
+static void what_leaves_for_a_night_comes_back(void **state)
+{
+    (void)state;
+    char text[2048];
+    char path[LIMIT_PATH_BYTES];
+    struct scenario scenario;
+    struct experiment_outcome outcome;
+    struct error err = {0};
+    str_format(text, sizeof(text),
+               "scenario: nights\nworld: %s/examples/worlds/demo.yaml\n"
+               "apps: [%s/examples/apps/shop.yaml]\nfrom: 2026-03-02\nfor: 4d\nnoise: 3%%\n"
+               "load:\n  - {of: shop, shape: diurnal, calls: 200/s, noise: 10%%}\n"
+               "experiment:\n  policies: [solver, stay]\n",
+               BERTH_SOURCE_DIR, BERTH_SOURCE_DIR);
+    write_file("scenario.yaml", text);
+    str_format(path, sizeof(path), "%s/scenario.yaml", folder);
+    if (scenario_read(path, &arena, &scenario, &err) < 0)
+        fail_msg("%s", err.text);
+    remove_file("out.db");
+    if (simulate(&scenario, "out.db", 2, false, &found, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    const struct run_result *moved = &run_of(&found, "solver")->result;
+    assert_true(moved->moves >= 6 && moved->moves % 2 == 0);
+    assert_true(moved->score < run_of(&found, "stay")->result.score);
+    assert_true(moved->bill < run_of(&found, "stay")->result.bill);
+}
+
 static int columns(const char *line)
 {
     int count = 1;
@@ -443,6 +473,7 @@ int main(void)
         cmocka_unit_test(what_nothing_can_satisfy_is_said),
         cmocka_unit_test(results_are_written_as_text_json_csv_and_focus),
         cmocka_unit_test(the_demo_moves_as_it_really_does),
+        cmocka_unit_test(what_leaves_for_a_night_comes_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -257,6 +257,18 @@ static void test_estimates_turn(void **state)
     /* Long after, the first is too old to know how sure it is. */
     slice.input.now_us = 61000000;
     assert_int_equal(cost_knob_error(&slice, &knobs.list[0]), 30000);
+    /* Unless what is measured now, elsewhere, agrees with it; never surer than it was itself. */
+    struct estimate *elsewhere = &slice.values[knobs.list[1].estimate];
+    elsewhere->at_us = slice.input.now_us;
+    elsewhere->value = 112000;
+    assert_int_equal(cost_knob_error(&slice, &knobs.list[0]), 12000);
+    elsewhere->value = 99000;
+    assert_int_equal(cost_knob_error(&slice, &knobs.list[0]), 5000);
+    elsewhere->value = 800000;
+    assert_int_equal(cost_knob_error(&slice, &knobs.list[0]), 30000);
+    slice.values[2].at_us = slice.input.now_us; /* of another workload */
+    slice.values[2].value = 100000;
+    assert_int_equal(cost_knob_error(&slice, &knobs.list[0]), 30000);
     cost_slice_done(&slice);
     fixture_end(&fixture);
 }
