@@ -87,6 +87,9 @@ static void test_owners_under_load(void **state)
             for (int turn = 0; turn < SILENT_TURNS; turn++)
                 ingress_rig_turn(&rig, 5);
         } while (web_requests(board, from) != answered);
+        for (int turn = 0; turn < 5; turn++)
+            ingress_rig_turn(&rig, 5);
+        assert_int_equal(web_requests(board, from), answered);
         assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_DRAIN(*from), RIG_SERVE(*to)),
                          0);
         assert_int_equal(RIG_ROUTE(&rig, "web", "shop.test", "/", RIG_SERVE(*to)), 0);
