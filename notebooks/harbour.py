@@ -4,10 +4,12 @@ Nothing is computed here that `berth` computes: amounts come out of its JSON as 
 strings and become floating point for pictures only.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 
@@ -56,6 +58,18 @@ def berth(*words, answers=(0, 2)):
 def whatif(world, *words):
     """`berth whatif` on documents; `world` is a list: the world's file and the apps'."""
     return berth("whatif", "--world", *world, *words)
+
+
+def simulate(scenario, *words):
+    """`berth simulate`: what it answers, and the SQLite file with everything (docs/simulator.md)."""
+    kept = str(pathlib.Path(SCRATCH.name) / f"{len(os.listdir(SCRATCH.name))}.db")
+    return berth("simulate", scenario, "--quiet", "--out", kept, *words), kept
+
+
+def rows(database, question):
+    """What a file of `berth simulate --out` answers to some SQL."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute(question).fetchall()
 
 
 def example(name):
