@@ -61,7 +61,7 @@ def whatif(world, *words):
 
 
 def simulate(scenario, *words):
-    """`berth simulate`: what it answers, and the SQLite file with everything (docs/simulator.md)."""
+    """`berth simulate`: what it answers, and its SQLite file (docs/simulator.md)."""
     kept = str(pathlib.Path(SCRATCH.name) / f"{len(os.listdir(SCRATCH.name))}.db")
     return berth("simulate", scenario, "--quiet", "--out", kept, *words), kept
 
