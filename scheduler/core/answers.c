@@ -262,13 +262,11 @@ static bool is_stale(const struct core *core, const struct core_app *app, int in
     const struct core_state *state = &core->state;
     int here = app->workloads[index].site;
     const char *site = here < 0 ? "" : state->world->sites[here].name;
-    for (int i = 0; i < state->estimate_count; i++) {
-        const struct estimate *estimate = &state->estimates[i];
-        if ((estimate->site[0] == 0 || str_equal(estimate->site, site)) &&
-            state->now.us - estimate->at_us > state->world->policy.metric_age_max_us &&
-            str_equal(estimate->workload, app->app.workloads[index].name) &&
-            str_equal(estimate->app, app->app.name) &&
-            str_equal(estimate->namespace_, app->app.namespace_))
+    FOR_EACH_ESTIMATE(core, app, index, row)
+    {
+        const struct estimate *estimate = &state->estimates[row];
+        if (state->now.us - estimate->at_us > state->world->policy.metric_age_max_us &&
+            (estimate->site[0] == 0 || str_equal(estimate->site, site)))
             return true;
     }
     return false;

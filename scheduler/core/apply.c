@@ -21,7 +21,6 @@ static int same_variant(const struct workload *before, const struct workload *af
 static void place(struct core *core, const struct core_event *event, struct core_app *made);
 static void world_swap(struct core *core, struct arena *arena, const struct world *world);
 static void remap(struct core *core, struct core_app *app, const struct world *world);
-static bool estimate_same(const struct estimate *a, const struct estimate *b);
 
 void core_on_world(struct core *core, const struct core_event *event)
 {
@@ -363,6 +362,7 @@ void core_apps_sweep(struct core *core)
             state->estimates[kept++] = *estimate;
             state->estimate_count = kept;
         }
+        core_estimates_index(core);
         core_app_free(app);
         state->app_count--;
         memmove(app, app + 1, (size_t)(state->app_count - i) * sizeof(*app));
@@ -393,17 +393,14 @@ void core_on_estimates(struct core *core, const struct core_event *event)
     for (int i = 0; i < event->estimates.count; i++) {
         const struct estimate *fresh = &event->estimates.list[i];
         /* They come in the order in which they came before, as a rule. */
-        int at = next < state->estimate_count && estimate_same(&state->estimates[next], fresh)
-                     ? next
-                     : 0;
-        while (at < state->estimate_count && !estimate_same(&state->estimates[at], fresh))
-            at++;
+        bool same =
+            next < state->estimate_count && core_estimate_same(&state->estimates[next], fresh);
+        int known = same ? next : core_estimate_find(core, fresh);
+        int at = known < 0 ? state->estimate_count : known;
         next = at + 1;
         if (at == CORE_ESTIMATES_MAX)
             continue;
-        bool added = at == state->estimate_count;
-        if (added)
-            state->estimate_count++;
+        bool added = known < 0;
         if (added || state->estimates[at].value != fresh->value) {
             struct core_app *app = core_app_find(core, fresh->namespace_, fresh->app);
             changed = true;
@@ -412,17 +409,12 @@ void core_on_estimates(struct core *core, const struct core_event *event)
                 app->input_version = state->input_version + 1;
         }
         state->estimates[at] = *fresh;
+        if (added)
+            core_estimate_index(core, state->estimate_count++);
     }
     core_vetoes_learn(core);
     if (paths)
         core_inputs_changed(core, false); /* anybody may use that way */
     else if (changed)
         core_inputs_touched(core, NULL); /* the apps know */
-}
-
-static bool estimate_same(const struct estimate *a, const struct estimate *b)
-{
-    return a->kind == b->kind && str_equal(a->workload, b->workload) &&
-           str_equal(a->site, b->site) && str_equal(a->peer, b->peer) &&
-           str_equal(a->app, b->app) && str_equal(a->namespace_, b->namespace_);
 }

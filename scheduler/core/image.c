@@ -91,6 +91,7 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
               core_ring_kept(from->decision_count, CORE_DECISIONS), sizeof(*state->decisions));
     for (int i = 0; i < state->command_count; i++)
         core_command_index(core, i);
+    core_estimates_index(core);
     core->changed_first = image->changed_first;
     core->solve_retry = image->solve_retry;
     core->clock_checked = image->clock_checked;

@@ -96,19 +96,19 @@ static bool may_move(const struct core *core, const struct core_app *known, int 
     const char *site = workload->site < 0 ? "" : state->world->sites[workload->site].name;
     if (workload->moved.us != 0 && state->now.us < workload->moved.us + policy->dwell_us)
         return false;
-    for (int i = 0; i < state->handoff_count; i++) {
+    const struct index *moving = &core->indexes.handoff_slots;
+    uint64_t slot = core_slot_hash(app->namespace_, app->name, name);
+    for (int i = index_first(moving, slot); i >= 0; i = index_next(moving, i)) {
         const struct core_handoff *handoff = &state->handoffs[i];
         if (str_equal(handoff->workload, name) && str_equal(handoff->app, app->name) &&
             str_equal(handoff->namespace_, app->namespace_))
             return false;
     }
-    for (int i = 0; i < state->estimate_count; i++) {
-        const struct estimate *estimate = &state->estimates[i];
-        if (state->now.us - estimate->at_us <= policy->metric_age_max_us)
-            continue; /* as nearly all are: their names need not be looked at */
-        bool here = estimate->site[0] == '\0' || str_equal(estimate->site, site);
-        if (here && str_equal(estimate->workload, name) && str_equal(estimate->app, app->name) &&
-            str_equal(estimate->namespace_, app->namespace_))
+    FOR_EACH_ESTIMATE(core, known, index, row)
+    {
+        const struct estimate *estimate = &state->estimates[row];
+        if (state->now.us - estimate->at_us > policy->metric_age_max_us &&
+            (estimate->site[0] == '\0' || str_equal(estimate->site, site)))
             return false;
     }
     return true;

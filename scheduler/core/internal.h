@@ -67,6 +67,7 @@ struct core_indexes {
     struct index handoff_slots;     /* by their workload */
     struct index commands;          /* by id */
     struct index command_instances; /* by the instance they are for */
+    struct index estimates;         /* by their workload, or by site and peer without one */
     void *memory;
 };
 
@@ -173,11 +174,23 @@ void core_node_index(struct core *core, int row);
 void core_instance_index(struct core *core, int row);
 void core_handoff_index(struct core *core, int row);
 void core_command_index(struct core *core, int row);
+void core_estimate_index(struct core *core, int row);
 void core_apps_index(struct core *core); /* all of them, after one has gone */
+void core_estimates_index(struct core *core);
 /* Of the app's workloads, in `arena`. */
 int core_names_index(const struct app *app, struct arena *arena,
                      struct index *ret_index) WARN_UNUSED;
 struct core_app *core_app_find(const struct core *core, const char *ns, const char *name);
+/* Rows of the estimates: the one that is of the same thing; those of a workload, in their order.
+ * -1: none. */
+int core_estimate_find(const struct core *core, const struct estimate *like);
+bool core_estimate_same(const struct estimate *a, const struct estimate *b);
+int core_estimate_first(const struct core *core, const struct core_app *app, int index);
+int core_estimate_next(const struct core *core, const struct core_app *app, int index, int row);
+/* Visits them: `row` of the estimates of workload `at` of `app`. */
+#define FOR_EACH_ESTIMATE(core, app, at, row)                          \
+    for (int row = core_estimate_first((core), (app), (at)); row >= 0; \
+         row = core_estimate_next((core), (app), (at), row))
 /* The workload and its state; NULL when the app does not have it (any more). */
 struct core_place {
     struct core_app *app;

@@ -7,6 +7,8 @@
 
 static uint64_t name_hash(const char *name);
 static uint64_t app_hash_of(const char *ns, const char *name);
+static uint64_t estimate_hash(const struct estimate *estimate);
+static int estimate_from(const struct core *core, int row, const struct core_app *app, int index);
 
 int core_indexes_create(struct core_indexes *indexes)
 {
@@ -14,10 +16,15 @@ int core_indexes_create(struct core_indexes *indexes)
         struct index *index;
         int capacity;
     } all[] = {
-        {&indexes->apps, LIMIT_APPS},           {&indexes->nodes, LIMIT_NODES},
-        {&indexes->instances, LIMIT_INSTANCES}, {&indexes->slots, LIMIT_INSTANCES},
-        {&indexes->handoffs, LIMIT_HANDOFFS},   {&indexes->handoff_slots, LIMIT_HANDOFFS},
-        {&indexes->commands, LIMIT_COMMANDS},   {&indexes->command_instances, LIMIT_COMMANDS},
+        {&indexes->apps, LIMIT_APPS},
+        {&indexes->nodes, LIMIT_NODES},
+        {&indexes->instances, LIMIT_INSTANCES},
+        {&indexes->slots, LIMIT_INSTANCES},
+        {&indexes->handoffs, LIMIT_HANDOFFS},
+        {&indexes->handoff_slots, LIMIT_HANDOFFS},
+        {&indexes->commands, LIMIT_COMMANDS},
+        {&indexes->command_instances, LIMIT_COMMANDS},
+        {&indexes->estimates, CORE_ESTIMATES_MAX},
     };
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -213,6 +220,68 @@ struct core_command *core_command_next(const struct core *core, const char *inst
             return command;
     }
     return NULL;
+}
+
+/* ---- estimates ---- */
+
+void core_estimate_index(struct core *core, int row)
+{
+    index_add(&core->indexes.estimates, row, estimate_hash(&core->state.estimates[row]));
+}
+
+void core_estimates_index(struct core *core)
+{
+    index_relink(&core->indexes.estimates, 0);
+    for (int i = 0; i < core->state.estimate_count; i++)
+        core_estimate_index(core, i);
+}
+
+int core_estimate_find(const struct core *core, const struct estimate *like)
+{
+    const struct index *index = &core->indexes.estimates;
+    int row = index_first(index, estimate_hash(like));
+    while (row >= 0 && !core_estimate_same(&core->state.estimates[row], like))
+        row = index_next(index, row);
+    return row;
+}
+
+bool core_estimate_same(const struct estimate *a, const struct estimate *b)
+{
+    return a->kind == b->kind && str_equal(a->workload, b->workload) &&
+           str_equal(a->site, b->site) && str_equal(a->peer, b->peer) &&
+           str_equal(a->app, b->app) && str_equal(a->namespace_, b->namespace_);
+}
+
+int core_estimate_first(const struct core *core, const struct core_app *app, int index)
+{
+    uint64_t hash =
+        core_slot_hash(app->app.namespace_, app->app.name, app->app.workloads[index].name);
+    return estimate_from(core, index_first(&core->indexes.estimates, hash), app, index);
+}
+
+int core_estimate_next(const struct core *core, const struct core_app *app, int index, int row)
+{
+    return estimate_from(core, index_next(&core->indexes.estimates, row), app, index);
+}
+
+/* The first of the workload among the rows of its hash from that one on. */
+static int estimate_from(const struct core *core, int row, const struct core_app *app, int index)
+{
+    for (; row >= 0; row = index_next(&core->indexes.estimates, row)) {
+        const struct estimate *estimate = &core->state.estimates[row];
+        if (str_equal(estimate->workload, app->app.workloads[index].name) &&
+            str_equal(estimate->app, app->app.name) &&
+            str_equal(estimate->namespace_, app->app.namespace_))
+            return row;
+    }
+    return -1;
+}
+
+static uint64_t estimate_hash(const struct estimate *estimate)
+{
+    if (estimate->workload[0] == 0)
+        return hash_str(hash_str(HASH_SEED, estimate->site), estimate->peer);
+    return core_slot_hash(estimate->namespace_, estimate->app, estimate->workload);
 }
 
 static uint64_t name_hash(const char *name)

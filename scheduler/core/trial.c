@@ -33,7 +33,7 @@ static void learn(const struct core *core, const struct core_app *app, int index
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
 static bool has_changed(const struct core_veto_input *then, const struct estimate *now);
-static bool counts(const struct estimate *estimate, const struct core_app *app, int index);
+static bool counts(const struct estimate *estimate);
 static struct core_place place_of(struct core_app *app, int index);
 
 void core_trial_plan(struct core *core, const struct core_place *place,
@@ -319,9 +319,10 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
     fresh->since = state->now;
     fresh->app_version = app->version;
     fresh->world_version = state->world_version;
-    for (int i = 0; i < state->estimate_count && fresh->input_count < CORE_VETO_INPUTS; i++) {
-        const struct estimate *estimate = &state->estimates[i];
-        if (!counts(estimate, app, index))
+    FOR_EACH_ESTIMATE(core, app, index, row)
+    {
+        const struct estimate *estimate = &state->estimates[row];
+        if (!counts(estimate) || fresh->input_count == CORE_VETO_INPUTS)
             continue;
         struct core_veto_input *input = &fresh->inputs[fresh->input_count++];
         input->kind = estimate->kind;
@@ -353,11 +354,11 @@ static void learn(const struct core *core, const struct core_app *app, int index
     bool settling = state->now.us - veto->since.us < state->world->policy.dwell_us;
     if (site < 0 || site == veto->site)
         return;
-    for (int i = 0; i < state->estimate_count; i++) {
-        const struct estimate *estimate = &state->estimates[i];
+    FOR_EACH_ESTIMATE(core, app, index, row)
+    {
+        const struct estimate *estimate = &state->estimates[row];
         int at = 0;
-        if (!str_equal(estimate->site, state->world->sites[site].name) ||
-            !counts(estimate, app, index))
+        if (!counts(estimate) || !str_equal(estimate->site, state->world->sites[site].name))
             continue;
         while (at < veto->input_count && (veto->inputs[at].kind != estimate->kind ||
                                           !str_equal(veto->inputs[at].site, estimate->site)))
@@ -393,14 +394,13 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
         return false;
     if (!veto->regretted && state->now.us - veto->since.us >= CORE_LEFT_US)
         return false;
-    for (int i = 0; i < veto->input_count; i++) {
-        const struct core_veto_input *input = &veto->inputs[i];
-        for (int k = 0; k < state->estimate_count; k++) {
-            const struct estimate *estimate = &state->estimates[k];
-            if (estimate->kind != input->kind || !str_equal(estimate->site, input->site) ||
-                !counts(estimate, app, index))
-                continue;
-            if (has_changed(input, estimate))
+    FOR_EACH_ESTIMATE(core, app, index, row)
+    {
+        const struct estimate *estimate = &state->estimates[row];
+        for (int i = 0; i < veto->input_count; i++) {
+            const struct core_veto_input *input = &veto->inputs[i];
+            if (estimate->kind == input->kind && str_equal(estimate->site, input->site) &&
+                counts(estimate) && has_changed(input, estimate))
                 return false;
         }
     }
@@ -417,8 +417,8 @@ static bool has_changed(const struct core_veto_input *then, const struct estimat
     return change * 5 > value && change * 2 > 9 * ((__int128)then->spread + now->spread);
 }
 
-/* The measured inputs of the workload itself that the cost model multiplies with prices. */
-static bool counts(const struct estimate *estimate, const struct core_app *app, int index)
+/* The measured inputs of a workload itself that the cost model multiplies with prices. */
+static bool counts(const struct estimate *estimate)
 {
     switch (estimate->kind) {
     case ESTIMATE_CALLS_MHZ:
@@ -426,9 +426,7 @@ static bool counts(const struct estimate *estimate, const struct core_app *app, 
     case ESTIMATE_HIT_PPM:
     case ESTIMATE_REQUEST_BYTES:
     case ESTIMATE_RESPONSE_BYTES:
-        return str_equal(estimate->workload, app->app.workloads[index].name) &&
-               str_equal(estimate->app, app->app.name) &&
-               str_equal(estimate->namespace_, app->app.namespace_);
+        return true;
     default:
         return false;
     }

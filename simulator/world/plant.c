@@ -406,8 +406,11 @@ static int answer(struct plant *plant, struct error *err)
 {
     int rc = 0;
     while (rc == 0 && (plant->solve != 0 || plant->check != 0)) {
-        /* What is measured goes on being confirmed, as metrics do while nothing changes. */
-        if (plant->told && plant->told_us != plant->now_us) {
+        /* What is measured goes on being confirmed, as metrics do while nothing changes: told again
+         * when it would count as old otherwise. */
+        int64_t age_us = plant->now_us - plant->told_us + plant->lag_us;
+        if (plant->told && plant->told_us != plant->now_us &&
+            age_us > plant->world->policy.metric_age_max_us) {
             uint64_t solve = plant->solve;
             uint64_t check = plant->check;
             plant->solve = plant->check = 0;
