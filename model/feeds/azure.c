@@ -38,6 +38,7 @@ static int on_json(void *context, const struct json_scan *scan, enum json_event 
 static int on_next(struct feed *feed, const char *text, struct error *err);
 static int give(struct feed *feed, struct error *err);
 static int give_shape(struct feed *feed, struct feed_item *item, struct error *err);
+static const char *egress_to(const struct page *page);
 static bool is_windows(const char *product);
 static bool ends_with(const char *text, const char *end);
 
@@ -105,12 +106,12 @@ static int give(struct feed *feed, struct error *err)
                 str_equal(meter, "Hot LRS Data Stored") &&
                 str_starts(page->item[PRODUCT], "General Block Blob v2") &&
                 !ends_with(page->item[PRODUCT], "Hierarchical Namespace");
-    bool egress = str_equal(page->item[SERVICE], "Bandwidth") &&
-                  str_equal(meter, "Standard Data Transfer Out") &&
-                  strstr(page->item[PRODUCT], "Routing Preference: Internet") == NULL;
-    /* A reservation's price is of its whole term, whatever its unit says; DevTest is for few. */
+    const char *to = egress_to(page);
+    bool egress = to != NULL;
+    /* A reservation's price is of its whole term, whatever its unit says; DevTest is for few. One
+     * meter of bytes is shared by the regions of a zone, and primary in a single one of them. */
     if ((!machine && !blob && !egress) || !str_equal(page->item[TYPE], "Consumption") ||
-        !str_equal(page->item[PRIMARY], "true"))
+        (!egress && !str_equal(page->item[PRIMARY], "true")))
         return 0;
     int rc = feed_currency(page->item[CURRENCY], page->item[METER], err);
     if (rc == 0)
@@ -128,7 +129,7 @@ static int give(struct feed *feed, struct error *err)
     if (!str_equal(page->item[UNIT], blob ? "1 GB/Month" : "1 GB"))
         item.problem = blob ? "its unit is not 1 GB/Month" : "its unit is not 1 GB";
     if (egress) {
-        item.to = "internet";
+        item.to = to;
         item.per_bytes = FEED_AZURE_GB_BYTES;
         item.tier_from = minimum;
         item.tier_up_to = -1;
@@ -159,6 +160,26 @@ static int give_shape(struct feed *feed, struct feed_item *item, struct error *e
             rc = feed_give(feed, &plan, err);
     }
     return rc;
+}
+
+/* Where a meter's bytes go, or NULL: "Standard Data Transfer Out", "Intra Continent Data Transfer
+ * Out", "Inter Continent Data Transfer Out - NAM or EU To Any". Hyphens come and go. */
+static const char *egress_to(const struct page *page)
+{
+    static const char prefix[] = "Standard ";
+    char meter[FEED_FIELD_BYTES];
+    size_t bytes = strlen(page->item[METER_NAME]);
+    if (!str_equal(page->item[SERVICE], "Bandwidth") ||
+        strstr(page->item[PRODUCT], "Routing Preference: Internet") != NULL)
+        return NULL;
+    for (size_t i = 0; i <= bytes; i++)
+        meter[i] = page->item[METER_NAME][i] == '-' ? ' ' : page->item[METER_NAME][i];
+    if (str_equal(meter, "Standard Data Transfer Out"))
+        return "internet";
+    const char *at = str_starts(meter, prefix) ? meter + sizeof(prefix) - 1 : meter;
+    return str_starts(at, "Intra Continent Data Transfer Out")   ? "continent"
+           : str_starts(at, "Inter Continent Data Transfer Out") ? "region"
+                                                                 : NULL;
 }
 
 static bool is_windows(const char *product)

@@ -21,6 +21,9 @@ static bool beyond(struct decimal before, struct decimal now, int64_t factor_ppm
 static struct decimal dearest(const struct price_step *steps, int count);
 static bool reference_of(const struct book_policy *policy, const struct figure *figure,
                          struct decimal *ret_price);
+static bool is_covered(const struct book *book, const struct book_figure *figure,
+                       const struct book_scope *scope);
+static int class_of(const struct book_figure *figure);
 static int compare(const void *a, const void *b);
 
 int book_create(struct book **ret_book, struct error *err)
@@ -103,6 +106,8 @@ int book_take(struct book *book, const struct figure *figure, const struct book_
     if (rc < 0)
         return rc;
     const struct book_version *now = book_now(entry);
+    entry->taken = true;
+    entry->gone_at.us = 0;
     why[0] = 0;
     bool whole = figure->step_count > 0 && !decimal_is_negative(figure->steps[0].price);
     bool accepted =
@@ -132,6 +137,53 @@ int book_take(struct book *book, const struct figure *figure, const struct book_
                                          .effective = figure->effective,
                                          .source = figure->source};
     return book_add_version(book, entry, &version, err);
+}
+
+int book_gone(struct book *book, const struct book_scope *scope, struct error *err)
+{
+    int rc = 0;
+    size_t bytes = strlen(scope->list);
+    for (int i = 0; rc == 0 && i < book->count; i++) {
+        struct book_figure *figure = book->list[i];
+        const struct book_version *now = book_now(figure);
+        size_t provider = strlen(scope->provider);
+        if (figure->taken || figure->gone_at.us != 0 || now == NULL ||
+            strncmp(now->source, scope->list, bytes) != 0 || now->source[bytes] != ':' ||
+            strncmp(figure->site, scope->provider, provider) != 0 ||
+            figure->site[provider] != '/' || !is_covered(book, figure, scope))
+            continue;
+        figure->gone_at = scope->now;
+        rc = scope->tell(scope->context, figure, err);
+    }
+    return rc;
+}
+
+static bool is_covered(const struct book *book, const struct book_figure *figure,
+                       const struct book_scope *scope)
+{
+    bool plan = figure->term == FEED_ONE_YEAR || figure->term == FEED_THREE_YEARS;
+    if (!plan && scope->whole != NULL && scope->whole(scope->context, figure->site))
+        return true;
+    for (int i = 0; i < book->count; i++) {
+        const struct book_figure *other = book->list[i];
+        if (other->taken && other->term == figure->term && class_of(other) == class_of(figure) &&
+            str_equal(other->site, figure->site))
+            return true;
+    }
+    return false;
+}
+
+/* Which of a provider's lists it comes in. */
+static int class_of(const struct book_figure *figure)
+{
+    return figure->kind == FEED_MEMORY ? FEED_CPU : (int)figure->kind;
+}
+
+bool book_means(const char *word, const char *site)
+{
+    size_t bytes = strlen(word);
+    return str_equal(word, site) ||
+           (bytes > 0 && word[bytes - 1] == '*' && strncmp(word, site, bytes - 1) == 0);
 }
 
 int book_entry(struct book *book, const char *site, enum feed_kind kind, enum feed_term term,

@@ -6,7 +6,8 @@
  * (figures.h), is not 0 where it was something, and is within a factor of the last good value, or,
  * the first time, of what the built-in catalogue says. Otherwise it is held back: told, kept beside
  * the figure, and the last good value stays, with its age. `accept` lets a person overrule that.
- * Nothing is ever removed: what a new list no longer has keeps its value, and its age tells.
+ * Nothing is ever removed: what a new list no longer has keeps its value, marked as gone since
+ * then.
  *
  * Its text is one JSON document, read back with json_scan, so that its size is bounded by
  * LIMIT_FEED_FIGURES and LIMIT_FEED_VERSIONS alone; a day's import of three clouds adds what
@@ -47,6 +48,8 @@ struct book_figure {
     /* Held back since the last good one, or "". */
     const char *held;
     struct wall held_at;
+    struct wall gone_at; /* when a list was first without it; us 0: the last list has it */
+    bool taken;          /* by this process */
 };
 
 struct book;
@@ -88,10 +91,29 @@ int book_take(struct book *book, const struct figure *figure, const struct book_
               enum book_outcome *ret_outcome, char why[LIMIT_TEXT_BYTES * 2],
               struct error *err) WARN_UNUSED;
 
+/* What a list was without: the figures of `provider` that came from `list` before, have not been
+ * taken now, and are covered. One is where the other figures of its kind, site and term came (vCPU
+ * and GiB are of one kind); of a list that was read as a whole (`whole` says yes to its site) any
+ * on demand or spot is. Each that was there the last time is marked as gone, and told. */
+struct book_scope {
+    const char *provider;
+    const char *list; /* as figures_options */
+    bool (*whole)(void *context, const char *site);
+    int (*tell)(void *context, const struct book_figure *figure, struct error *err);
+    void *context;
+    struct wall now;
+};
+int book_gone(struct book *book, const struct book_scope *scope, struct error *err) WARN_UNUSED;
+
+/* Whether a word means a site: its name, or the beginning of it before a last asterisk. */
+bool book_means(const char *word, const char *site);
+
 /* The book as a world document: its sites, with what the catalogue knows of them beside, and its
  * egress rules. ERR_NOT_FOUND for a book without a site that has a price. */
 struct book_view {
     enum feed_term term;           /* on demand where there is none of it */
+    const char *const *words;      /* the sites that are of that term; the others are on demand */
+    int word_count;                /* 0: all are */
     const struct world *catalogue; /* may be NULL: no site is known */
     bool whole;                    /* all of the catalogue, with the book over it */
 };
@@ -99,5 +121,5 @@ int book_world(const struct book *book, const struct book_view *view, struct str
                struct error *err) WARN_UNUSED;
 /* The book's figures put in place of a world's own: sites by name, egress rules by the names that
  * book_world gives them. The world is one in the arena; how many figures changed. */
-int book_update(const struct book *book, enum feed_term term, struct world *world,
+int book_update(const struct book *book, const struct book_view *view, struct world *world,
                 struct arena *arena, struct error *err) WARN_UNUSED;

@@ -22,6 +22,7 @@ struct reading {
     int64_t per_bytes;
     int64_t checked_us;
     int64_t held_us;
+    int64_t gone_us;
     struct book_figure *entry;
     struct price_step steps[LIMIT_TIERS];
     int step_count;
@@ -103,6 +104,7 @@ static void write_figure(const struct book_figure *figure, struct json_out *json
     json_int(json, "checked_us", figure->checked.us);
     json_string(json, "held", figure->held);
     json_int(json, "held_us", figure->held_at.us);
+    json_int(json, "gone_us", figure->gone_at.us);
     json_open(json, "versions", '[');
     for (int i = 0; i < figure->version_count; i++) {
         const struct book_version *version = &figure->versions[i];
@@ -169,6 +171,8 @@ static int on_figure(struct reading *reading, const struct json_scan *scan, cons
         return str_to_i64(text, &reading->checked_us);
     if (json_key_is(scan, 2, "held_us"))
         return str_to_i64(text, &reading->held_us);
+    if (json_key_is(scan, 2, "gone_us"))
+        return str_to_i64(text, &reading->gone_us);
     return 0; /* of a newer Berth */
 }
 
@@ -177,8 +181,8 @@ static int begin_versions(struct reading *reading, struct error *err)
 {
     int before = reading->book->count;
     bool egress = reading->kind == FEED_EGRESS;
-    if (!is_site(reading->site) || reading->kind <= FEED_SHAPE || reading->term < 0 ||
-        egress != (reading->to[0] != 0) ||
+    if (!is_site(reading->site) || reading->kind <= FEED_SHAPE || reading->kind >= FEED_PLACE ||
+        reading->term < 0 || egress != (reading->to[0] != 0) ||
         (egress && reading->per_bytes != INT64_C(1) << 30 && reading->per_bytes != 1000000000))
         return damaged(err, "a figure that is not whole");
     int rc = book_entry(reading->book, reading->site, (enum feed_kind)reading->kind,
@@ -190,6 +194,7 @@ static int begin_versions(struct reading *reading, struct error *err)
     reading->entry->per_bytes = reading->per_bytes;
     reading->entry->checked.us = reading->checked_us;
     reading->entry->held_at.us = reading->held_us;
+    reading->entry->gone_at.us = reading->gone_us;
     reading->entry->held = arena_strdup(&reading->book->arena, reading->held);
     return reading->entry->held == NULL ? book_no_memory(err) : 0;
 }

@@ -3,49 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/feeds/book_internal.h"
-#include "model/json_out.h"
-#include "model/world.h"
+#include "model/feeds/book_writing.h"
 
-#define SOURCE_BYTES    (LIMIT_TEXT_BYTES * 3 + 64)
-#define RULE_NAME_BYTES (LIMIT_REF_BYTES * 2 + 16)
+#define SOURCE_BYTES (LIMIT_TEXT_BYTES * 3 + 64)
 
-struct place { /* a run of the book's figures that are of one site */
-    const char *site;
-    int first;
-    int end;
-    bool catalogued;
-    const struct book_version *cpu;
-    const struct book_version *memory;
-    const struct book_version *storage;
-};
-
-struct writing {
-    const struct book *book;
-    enum feed_term term;
-    const struct world *catalogue;
-    bool whole;
-    struct json_out json;
-    int sites;
-    int rules;
-};
-
-static bool next_place(const struct writing *writing, int first, struct place *ret_place);
+static void find_places(struct writing *writing);
 static const struct book_version *pick(const struct writing *writing, const struct place *place,
                                        enum feed_kind kind);
-static bool is_used(const struct place *place);
 static void provider_of(const char *site, char out[LIMIT_REF_BYTES]);
 static void write_accounts(struct writing *writing);
 static bool has_account(const struct writing *writing, const char *provider);
 static void write_account(struct writing *writing, const char *provider);
 static void write_site(struct writing *writing, const struct place *place);
 static const char *source_of(const struct place *place, char text[SOURCE_BYTES]);
-static int write_egress(struct writing *writing, const struct place *place, struct error *err);
-static int selectors_of(const struct writing *writing, const struct book_figure *figure,
-                        const char *out[4], char text[LIMIT_REF_BYTES]);
-static void rule_name(const struct book_figure *figure, int number, char name[RULE_NAME_BYTES]);
-static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
-                      int number, struct error *err);
 static int update_site(const struct place *place, struct site *site);
 static bool update_price(struct decimal *price, const struct book_version *version);
 static int update_rule(const struct book_figure *figure, struct egress_rule *rule,
@@ -55,11 +25,12 @@ int book_world(const struct book *book, const struct book_view *view, struct str
                struct error *err)
 {
     struct writing writing = {.book = book,
-                              .term = view->term,
+                              .view = *view,
                               .catalogue = view->catalogue,
                               .whole = view->whole && view->catalogue != NULL};
     struct place place;
     int rc = 0;
+    find_places(&writing);
     json_out_init(&writing.json, out);
     json_open(&writing.json, NULL, '{');
     json_string(&writing.json, "world", "imported");
@@ -67,19 +38,19 @@ int book_world(const struct book *book, const struct book_view *view, struct str
     json_open(&writing.json, "use", '[');
     if (writing.whole)
         json_string(&writing.json, NULL, "*");
-    for (int at = 0; next_place(&writing, at, &place); at = place.end)
-        if (is_used(&place) && place.catalogued && !writing.whole)
+    for (int at = 0; book_place(&writing, at, &place); at = place.end)
+        if (book_place_used(&place) && place.catalogued && !writing.whole)
             json_string(&writing.json, NULL, place.site);
     json_close(&writing.json, ']');
     json_open(&writing.json, "sites", '[');
-    for (int at = 0; next_place(&writing, at, &place); at = place.end)
-        if (is_used(&place))
+    for (int at = 0; book_place(&writing, at, &place); at = place.end)
+        if (book_place_used(&place))
             write_site(&writing, &place);
     json_close(&writing.json, ']');
     json_open(&writing.json, "egress", '[');
-    for (int at = 0; rc == 0 && next_place(&writing, at, &place); at = place.end)
-        if (is_used(&place))
-            rc = write_egress(&writing, &place, err);
+    for (int at = 0; rc == 0 && book_place(&writing, at, &place); at = place.end)
+        if (book_place_used(&place))
+            rc = book_egress(&writing, &place, err);
     json_close(&writing.json, ']');
     json_close(&writing.json, '}');
     strbuf_puts(out, "\n");
@@ -91,14 +62,13 @@ int book_world(const struct book *book, const struct book_view *view, struct str
     return rc < 0 ? rc : strbuf_error(out, err);
 }
 
-int book_update(const struct book *book, enum feed_term term, struct world *world,
+int book_update(const struct book *book, const struct book_view *view, struct world *world,
                 struct arena *arena, struct error *err)
 {
-    struct writing writing = {.book = book, .term = term};
+    struct writing writing = {.book = book, .view = *view, .catalogue = world, .whole = true};
     struct place place;
-    char name[RULE_NAME_BYTES];
     int changed = 0;
-    for (int at = 0; next_place(&writing, at, &place); at = place.end) {
+    for (int at = 0; book_place(&writing, at, &place); at = place.end) {
         int site = world_site(world, place.site);
         changed += site < 0 ? 0 : update_site(&place, &world->sites[site]);
     }
@@ -106,17 +76,16 @@ int book_update(const struct book *book, enum feed_term term, struct world *worl
         const struct book_figure *figure = book->list[i];
         if (figure->kind != FEED_EGRESS || book_now(figure) == NULL)
             continue;
-        for (int number = 0; number < 3; number++) {
-            rule_name(figure, number, name);
+        struct book_target target = {.next = 0};
+        while (book_next_target(&writing, figure, &target))
             for (int k = 0; k < world->egress_count; k++) {
-                int rc = !str_equal(world->egress[k].name, name)
+                int rc = !str_equal(world->egress[k].name, target.name)
                              ? 0
                              : update_rule(figure, &world->egress[k], arena, err);
                 if (rc < 0)
                     return rc;
                 changed += rc;
             }
-        }
     }
     return changed;
 }
@@ -171,7 +140,15 @@ static int update_rule(const struct book_figure *figure, struct egress_rule *rul
     return 1;
 }
 
-static bool next_place(const struct writing *writing, int first, struct place *ret_place)
+static void find_places(struct writing *writing)
+{
+    struct place place;
+    for (int at = 0; book_place(writing, at, &place); at = place.end)
+        if (book_place_used(&place) && writing->there_count < LIMIT_SITES)
+            writing->there[writing->there_count++] = place.site;
+}
+
+bool book_place(const struct writing *writing, int first, struct place *ret_place)
 {
     const struct book *book = writing->book;
     if (first >= book->count)
@@ -193,18 +170,23 @@ static const struct book_version *pick(const struct writing *writing, const stru
                                        enum feed_kind kind)
 {
     const struct book_version *found = NULL;
+    const struct book_view *view = &writing->view;
+    bool meant = view->word_count == 0;
+    for (int i = 0; i < view->word_count && !meant; i++)
+        meant = book_means(view->words[i], place->site);
+    enum feed_term term = meant ? view->term : FEED_ON_DEMAND;
     for (int i = place->first; i < place->end; i++) {
         const struct book_figure *figure = writing->book->list[i];
         const struct book_version *now = book_now(figure);
         if (figure->kind == kind && now != NULL &&
-            (figure->term == writing->term || (figure->term == FEED_ON_DEMAND && found == NULL)))
+            (figure->term == term || (figure->term == FEED_ON_DEMAND && found == NULL)))
             found = now;
     }
     return found;
 }
 
 /* A place that nobody knows needs both prices; of a known one each is an improvement. */
-static bool is_used(const struct place *place)
+bool book_place_used(const struct place *place)
 {
     return place->catalogued || (place->cpu != NULL && place->memory != NULL);
 }
@@ -222,9 +204,9 @@ static void write_accounts(struct writing *writing)
     json_open(&writing->json, "accounts", '[');
     for (int i = 0; writing->whole && i < writing->catalogue->account_count; i++)
         write_account(writing, writing->catalogue->accounts[i].provider);
-    for (int at = 0; next_place(writing, at, &place); at = place.end) {
+    for (int at = 0; book_place(writing, at, &place); at = place.end) {
         provider_of(place.site, provider);
-        if (!is_used(&place) || str_equal(provider, last) || has_account(writing, provider))
+        if (!book_place_used(&place) || str_equal(provider, last) || has_account(writing, provider))
             continue; /* the book is in order: a provider's sites follow each other */
         write_account(writing, provider);
         str_format(last, sizeof(last), "%s", provider);
@@ -298,112 +280,4 @@ static const char *source_of(const struct place *place, char text[SOURCE_BYTES])
     if (at >= LIMIT_TEXT_BYTES)
         str_format(text, SOURCE_BYTES, "the price book: berth prices show %s", place->site);
     return text;
-}
-
-static int write_egress(struct writing *writing, const struct place *place, struct error *err)
-{
-    int rc = 0;
-    for (int i = place->first; rc == 0 && i < place->end; i++) {
-        const struct book_figure *figure = writing->book->list[i];
-        const char *to[4];
-        char text[LIMIT_REF_BYTES];
-        if (figure->kind != FEED_EGRESS || book_now(figure) == NULL)
-            continue;
-        int count = selectors_of(writing, figure, to, text);
-        for (int k = 0; rc == 0 && k < count; k++)
-            rc = write_rule(writing, figure, to[k], k, err);
-    }
-    return rc;
-}
-
-/* Where bytes go, as egress rules select it. Within a site nothing is billed, so "zone" is none;
- * nor is a site that the world has not. */
-static int selectors_of(const struct writing *writing, const struct book_figure *figure,
-                        const char *out[4], char text[LIMIT_REF_BYTES])
-{
-    static const struct {
-        const char *to;
-        int count;
-        const char *selectors[3];
-    } classes[] = {
-        {"internet", 1, {"*"}},
-        {"americas", 2, {"tag:continent=north-america", "tag:continent=south-america"}},
-        {"emea", 3, {"tag:continent=europe", "tag:continent=middle-east", "tag:continent=africa"}},
-        {"apac", 1, {"tag:continent=asia"}},
-        {"oceania", 1, {"tag:continent=oceania"}},
-        {"china", 1, {"tag:country=cn"}},
-        {"zone", 0, {NULL}},
-    };
-    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-        if (!str_equal(classes[i].to, figure->to))
-            continue;
-        for (int k = 0; k < classes[i].count; k++)
-            out[k] = classes[i].selectors[k];
-        return classes[i].count;
-    }
-    if (str_equal(figure->to, "region")) {
-        str_format(text, LIMIT_REF_BYTES, "%.*s/*", (int)strcspn(figure->site, "/"), figure->site);
-        out[0] = text;
-        return 1;
-    }
-    struct place place;
-    if (writing->whole && world_site(writing->catalogue, figure->to) >= 0) {
-        out[0] = figure->to;
-        return 1;
-    }
-    for (int at = 0; next_place(writing, at, &place); at = place.end)
-        if (is_used(&place) && str_equal(place.site, figure->to)) {
-            out[0] = figure->to;
-            return 1;
-        }
-    return 0;
-}
-
-/* "aws-us-east-1-to-internet", "gcp-us-east1-to-emea-2". */
-static void rule_name(const struct book_figure *figure, int number, char name[RULE_NAME_BYTES])
-{
-    str_format(name, RULE_NAME_BYTES, "%s-to-%s", figure->site, figure->to);
-    if (number > 0)
-        str_format(name + strlen(name), RULE_NAME_BYTES - strlen(name), "-%d", number + 1);
-    for (char *at = name; *at != 0; at++)
-        *at = *at == '/' ? '-' : *at;
-}
-
-static int write_rule(struct writing *writing, const struct book_figure *figure, const char *to,
-                      int number, struct error *err)
-{
-    struct json_out *json = &writing->json;
-    const struct book_version *now = book_now(figure);
-    char name[RULE_NAME_BYTES];
-    char text[64];
-    const char *unit = figure->per_bytes == INT64_C(1) << 30 ? "GiB" : "GB";
-    rule_name(figure, number, name);
-    if (!name_is_valid(name))
-        return error_set(err, ERR_LIMIT, 0,
-                         "%s: the egress rule to %s would have a name of %zu bytes; at most %d",
-                         figure->site, figure->to, strlen(name), LIMIT_NAME_BYTES - 1);
-    if (++writing->rules > LIMIT_EGRESS_RULES)
-        return error_set(err, ERR_LIMIT, 0,
-                         "the price book comes to more than %d egress rules (LIMIT_EGRESS_RULES); "
-                         "keep providers in books of their own with --book",
-                         LIMIT_EGRESS_RULES);
-    json_open(json, NULL, '{');
-    json_string(json, "name", name);
-    json_string(json, "from", figure->site);
-    json_string(json, "to", to);
-    json_string(json, "per", unit);
-    json_open(json, "tiers", '[');
-    for (int i = 0; i < now->step_count; i++) {
-        json_open(json, NULL, '{');
-        if (i + 1 < now->step_count) {
-            str_format(text, sizeof(text), "%" PRId64 "%s", now->steps[i + 1].from, unit);
-            json_string(json, "up_to", text);
-        }
-        json_price(json, "price", now->steps[i].price);
-        json_close(json, '}');
-    }
-    json_close(json, ']');
-    json_string(json, "source", now->source);
-    json_close(json, '}');
-    return 0;
 }

@@ -8,7 +8,7 @@
 #include "base/units.h"
 #include "model/feeds/feed_internal.h"
 
-const char *const feed_kind_words[] = {"shape", "cpu", "memory", "storage", "egress"};
+const char *const feed_kind_words[] = {"shape", "cpu", "memory", "storage", "egress", "place"};
 const char *const feed_term_words[] = {"on-demand", "spot", "1y", "3y"};
 
 static const struct feed_kind_row *const rows[FEED_FORMATS] = {
@@ -97,7 +97,7 @@ int feed_give(struct feed *feed, struct feed_item *item, struct error *err)
         item->to = "";
     if (item->effective == NULL)
         item->effective = "";
-    feed->counts.items++;
+    feed->counts.items += item->kind == FEED_PLACE ? 0 : 1;
     return feed->options.sink(feed->options.context, item, err);
 }
 

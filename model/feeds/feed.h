@@ -15,8 +15,8 @@
  * their terms | | FEED_AWS_SAVINGS | a region's Compute Savings Plans, no upfront | shapes by name,
  * for 1 and 3 years | | FEED_AZURE | a page of the Retail Prices API | shapes by name, blob
  * storage, egress | | FEED_GCP | a page of the Cloud Billing Catalog's SKUs | cores, RAM, disks,
- * egress | | FEED_OPENCOST | custom prices, configs/default.json | vCPU, GiB, storage, egress, flat
- * | | FEED_SKYPILOT | a cloud's vms.csv | shapes, on demand and spot |
+ * egress, also between regions | | FEED_OPENCOST | custom prices, configs/default.json | vCPU, GiB,
+ * storage, egress, flat | | FEED_SKYPILOT | a cloud's vms.csv | shapes, on demand and spot |
  *
  * docs/prices.md says what each meter is read as. Pure; prices are exact decimals; one thread.
  */
@@ -41,12 +41,21 @@ enum feed_format {
     FEED_FORMATS
 };
 
-enum feed_kind { FEED_SHAPE, FEED_CPU, FEED_MEMORY, FEED_STORAGE, FEED_EGRESS, FEED_KINDS };
+enum feed_kind {
+    FEED_SHAPE,
+    FEED_CPU,
+    FEED_MEMORY,
+    FEED_STORAGE,
+    FEED_EGRESS,
+    FEED_PLACE, /* no price: what the list calls a region where it names destinations, in `to` */
+    FEED_KINDS
+};
 enum feed_term { FEED_ON_DEMAND, FEED_SPOT, FEED_ONE_YEAR, FEED_THREE_YEARS, FEED_TERMS };
 extern const char *const feed_kind_words[];
 extern const char *const feed_term_words[]; /* "on-demand", "spot", "1y", "3y" */
 
 #define FEED_TIER_ENDLESS INT64_MAX
+#define FEED_CALLED       "called:"
 
 struct feed_item {
     enum feed_kind kind;
@@ -54,7 +63,9 @@ struct feed_item {
     const char *region; /* lower case: "us-east-1", "westus3" */
     const char *sku;    /* the provider's name of the offer */
     /* EGRESS: where bytes go: "internet", "zone" (another zone of the region), "aws/eu-west-1",
-     * "americas", "emea", "apac", "oceania", "china". "" otherwise. */
+     * "americas", "emea", "apac", "oceania", "china"; "continent" and "region", the provider's
+     * other regions of the same continent, and of all; "called:netherlands", those that a
+     * FEED_PLACE of the same list gives that name. "" otherwise. */
     const char *to;
     struct decimal price; /* USD per hour of the shape, vCPU-hour, GiB-hour, GiB-month, per_bytes */
     int64_t mcpu;         /* SHAPE */

@@ -19,6 +19,11 @@ struct shapes { /* of one region and term */
     char problem[LIMIT_TEXT_BYTES];
 };
 
+struct place { /* what the list calls a region */
+    char name[LIMIT_REF_BYTES];
+    char region[LIMIT_NAME_BYTES];
+};
+
 struct figures {
     struct figures_options options;
     struct arena arena;
@@ -33,6 +38,9 @@ struct figures {
     struct shapes **shapes;
     int shapes_count;
     int shapes_capacity;
+    struct place **called;
+    int called_count;
+    int called_capacity;
     struct figures_counts counts;
 };
 
@@ -45,6 +53,7 @@ struct gathered {
 
 static int compare_offer(struct figures *figures, const struct feed_item *item, bool *ret_again,
                          char problem[LIMIT_TEXT_BYTES], struct error *err);
+static int take_place(struct figures *figures, const struct feed_item *item, struct error *err);
 static int take_shape(struct figures *figures, const struct feed_item *item, const char *problem,
                       struct error *err);
 static int take_figure(struct figures *figures, const struct feed_item *item, const char *problem,
@@ -55,6 +64,9 @@ static int new_figure(struct figures *figures, const struct feed_item *item,
 static int new_shapes(struct figures *figures, const struct feed_item *item,
                       struct shapes **ret_shapes, struct error *err);
 static int solve_shapes(struct figures *figures, const struct shapes *shapes, struct error *err);
+static int resolve_places(struct figures *figures, struct error *err);
+static int resolve(struct figures *figures, const struct gathered *from, const char *region,
+                   struct error *err);
 static void judge(struct figures *figures, struct gathered *gathered);
 static void judge_steps(struct gathered *gathered);
 static int room(struct figures *figures, void ***list, int count, int *capacity, struct error *err);
@@ -87,6 +99,8 @@ int figures_take(void *context, const struct feed_item *item, struct error *err)
     struct figures *figures = context;
     char problem[LIMIT_TEXT_BYTES] = "";
     bool again = false;
+    if (item->kind == FEED_PLACE)
+        return take_place(figures, item, err);
     if (item->problem != NULL)
         str_format(problem, sizeof(problem), "offer %.100s: %.100s", item->sku, item->problem);
     int rc = compare_offer(figures, item, &again, problem, err);
@@ -102,6 +116,8 @@ int figures_finish(struct figures *figures, const struct figure *const **ret_lis
     int rc = 0;
     for (int i = 0; rc == 0 && i < figures->shapes_count; i++)
         rc = solve_shapes(figures, figures->shapes[i], err);
+    if (rc == 0)
+        rc = resolve_places(figures, err);
     if (rc < 0)
         return rc;
     for (int i = 0; i < figures->count; i++)
@@ -152,6 +168,27 @@ static int compare_offer(struct figures *figures, const struct feed_item *item, 
     }
     figures->prices[figures->price_count] = item->price;
     return sku_map_add(&figures->offers, key, figures->price_count++, err);
+}
+
+static int take_place(struct figures *figures, const struct feed_item *item, struct error *err)
+{
+    for (int i = 0; i < figures->called_count; i++)
+        if (str_equal(figures->called[i]->name, item->to) &&
+            str_equal(figures->called[i]->region, item->region))
+            return 0;
+    if (figures->called_count >= LIMIT_SITES * 4)
+        return error_set(err, ERR_LIMIT, 0, "the list has names for more than %d regions",
+                         LIMIT_SITES * 4);
+    int rc = room(figures, (void ***)&figures->called, figures->called_count,
+                  &figures->called_capacity, err);
+    struct place *place = rc < 0 ? NULL : arena_alloc(&figures->arena, sizeof(*place));
+    if (place == NULL)
+        return rc < 0 ? rc : out_of_memory(err);
+    if (str_copy(place->name, sizeof(place->name), item->to) < 0 ||
+        str_copy(place->region, sizeof(place->region), item->region) < 0)
+        return 0; /* no price leads to a place of so long a name */
+    figures->called[figures->called_count++] = place;
+    return 0;
 }
 
 static int take_shape(struct figures *figures, const struct feed_item *item, const char *problem,
@@ -317,6 +354,65 @@ static int solve_shapes(struct figures *figures, const struct shapes *shapes, st
                    figures->options.list,
                    result.divided ? "divided as GCP's e2 is, mean" : "least squares", count,
                    tenths / 10, tenths % 10);
+    }
+    return 0;
+}
+
+/* A price to a place becomes one to each region that the list calls so; the names are known at the
+ * end alone, as they are anywhere in the list's pages. */
+static int resolve_places(struct figures *figures, struct error *err)
+{
+    int rc = 0;
+    int before = figures->count;
+    for (int i = 0; rc == 0 && i < before; i++) {
+        const struct gathered *gathered = (const struct gathered *)figures->list[i];
+        const char *to = gathered->figure.to;
+        bool found = false;
+        if (!str_starts(to, FEED_CALLED))
+            continue;
+        for (int k = 0; rc == 0 && k < figures->called_count; k++) {
+            if (!str_equal(figures->called[k]->name, to + strlen(FEED_CALLED)))
+                continue;
+            found = true;
+            rc = resolve(figures, gathered, figures->called[k]->region, err);
+        }
+        figures->counts.unplaced += found ? 0 : 1;
+    }
+    int kept = 0;
+    for (int i = 0; i < figures->count; i++)
+        if (!str_starts(figures->list[i]->to, FEED_CALLED))
+            figures->list[kept++] = figures->list[i];
+    figures->count = kept;
+    return rc;
+}
+
+static int resolve(struct figures *figures, const struct gathered *from, const char *region,
+                   struct error *err)
+{
+    const struct figure *figure = &from->figure;
+    const char *own = strchr(figure->site, '/') + 1;
+    char to[LIMIT_REF_BYTES];
+    if (str_equal(own, region))
+        return 0; /* between its zones: within a site nothing is billed */
+    str_format(to, sizeof(to), "%.60s/%s", figures->options.provider, region);
+    struct gathered *gathered = NULL;
+    struct feed_item item = {.kind = FEED_EGRESS,
+                             .term = figure->term,
+                             .region = own,
+                             .sku = from->sku,
+                             .to = to,
+                             .per_bytes = figure->per_bytes,
+                             .effective = figure->effective};
+    int rc = new_figure(figures, &item, &gathered, err);
+    if (rc < 0)
+        return rc;
+    if (figure->problem[0] != 0 && gathered->figure.problem[0] == 0)
+        str_format(gathered->figure.problem, LIMIT_TEXT_BYTES, "%s", figure->problem);
+    for (int i = 0; i < figure->step_count; i++) {
+        item.price = figure->steps[i].price;
+        item.tier_from = figure->steps[i].from;
+        item.tier_up_to = from->up_to[i];
+        add_step(gathered, &item);
     }
     return 0;
 }

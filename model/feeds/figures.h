@@ -43,8 +43,9 @@ struct figures_options {
 };
 
 struct figures_counts {
-    int64_t shapes;  /* that went into fits */
-    int64_t refused; /* that cost nothing, or less, or cannot be used */
+    int64_t shapes;   /* that went into fits */
+    int64_t refused;  /* that cost nothing, or less, or cannot be used */
+    int64_t unplaced; /* prices of bytes to a place that the list gives no region */
 };
 
 struct figures;

@@ -1,4 +1,5 @@
 /* A page of the SKUs of Google's Cloud Billing Catalog, v1. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -23,19 +24,23 @@ struct page {
     char regions[REGIONS_MAX][LIMIT_NAME_BYTES];
     int region_count;
     struct step steps[LIMIT_TIERS];
-    int step_count; /* may be more than there is room for */
-    bool price;     /* pricingInfo[0] was there */
+    int step_count;           /* may be more than there is room for */
+    bool price;               /* pricingInfo[0] was there */
+    char to[LIMIT_REF_BYTES]; /* of the item: what `to` points to */
 };
 
 static int on_json(void *context, const struct json_scan *scan, enum json_event event,
                    const char *text, struct error *err);
 static void on_price(struct page *page, const struct json_scan *scan, const char *text);
 static int give(struct feed *feed, struct error *err);
-static bool classify(const struct feed *feed, const struct page *page, struct feed_item *item,
+static int give_places(struct feed *feed, struct error *err);
+static bool classify(const struct feed *feed, struct page *page, struct feed_item *item,
                      const char **ret_unit);
 static bool classify_machine(const struct feed *feed, const struct page *page,
                              struct feed_item *item);
 static bool classify_egress(const struct page *page, struct feed_item *item);
+static bool classify_region(struct page *page, struct feed_item *item);
+static bool place_of(const char *words, char out[LIMIT_REF_BYTES]);
 static int price_of(const struct step *step, const char *sku, struct decimal *ret_price,
                     struct error *err);
 
@@ -132,7 +137,7 @@ static int give(struct feed *feed, struct error *err)
                        : item.kind == FEED_MEMORY ? "its unit is not GiBy.h"
                                                   : "its unit is not h";
     int count = item.kind == FEED_EGRESS ? page->step_count : 1;
-    int rc = 0;
+    int rc = give_places(feed, err);
     for (int i = 0; rc == 0 && i < count && i < LIMIT_TIERS; i++) {
         const struct step *step = &page->steps[i];
         if (page->step_count > 0) {
@@ -152,10 +157,34 @@ static int give(struct feed *feed, struct error *err)
     return rc;
 }
 
-static bool classify(const struct feed *feed, const struct page *page, struct feed_item *item,
+/* "E2 Instance Core running in Netherlands" of europe-west4: so its region is called where bytes
+ * go. Regions that are sold alike share a name: "Americas" is Iowa, South Carolina, Oregon. */
+static int give_places(struct feed *feed, struct error *err)
+{
+    static const char words[] = " Instance Core running in ";
+    struct page *page = feed->state;
+    char to[LIMIT_REF_BYTES];
+    const char *at = strstr(page->item[DESCRIPTION], words);
+    if (!str_equal(page->item[USAGE], "OnDemand") || at == NULL ||
+        !place_of(at + sizeof(words) - 1, to))
+        return 0;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < page->region_count; i++) {
+        struct feed_item item = {
+            .kind = FEED_PLACE, .region = page->regions[i], .sku = page->item[SKU], .to = to};
+        rc = feed_give(feed, &item, err);
+    }
+    return rc;
+}
+
+static bool classify(const struct feed *feed, struct page *page, struct feed_item *item,
                      const char **ret_unit)
 {
     const char *group = page->item[GROUP];
+    if (str_equal(group, "InterregionEgress")) {
+        *ret_unit = "GiBy";
+        return classify_region(page, item);
+    }
     if (str_equal(group, "PremiumInternetEgress")) {
         *ret_unit = "GiBy";
         return classify_egress(page, item);
@@ -228,6 +257,38 @@ static bool classify_egress(const struct page *page, struct feed_item *item)
         }
     }
     return false;
+}
+
+/* "Network Inter Region Data Transfer Out from Americas to Netherlands", or with "Egress". */
+static bool classify_region(struct page *page, struct feed_item *item)
+{
+    static const char *const starts[] = {"Network Inter Region Data Transfer Out from ",
+                                         "Network Inter Region Egress from "};
+    char place[LIMIT_REF_BYTES];
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        if (!str_starts(page->item[DESCRIPTION], starts[i]))
+            continue;
+        const char *at = strstr(page->item[DESCRIPTION] + strlen(starts[i]), " to ");
+        if (at == NULL || !str_equal(page->item[USAGE], "OnDemand") || !place_of(at + 4, place))
+            return false;
+        item->kind = FEED_EGRESS;
+        item->per_bytes = FEED_GCP_GIBY_BYTES;
+        str_format(page->to, sizeof(page->to), FEED_CALLED "%.120s", place);
+        item->to = page->to;
+        return true;
+    }
+    return false;
+}
+
+/* In lower case; false for what is too long to be a place. */
+static bool place_of(const char *words, char out[LIMIT_REF_BYTES])
+{
+    size_t bytes = strlen(words);
+    if (bytes == 0 || bytes > 120)
+        return false;
+    for (size_t i = 0; i <= bytes; i++)
+        out[i] = (char)tolower((unsigned char)words[i]);
+    return true;
 }
 
 /* units + nanos / 10^9, both of one sign. */

@@ -107,7 +107,8 @@ static int read_imported(const struct cli *cli, struct places *places, struct er
     strbuf_init(&text, CLI_TEXT_BYTES);
     int rc = prices_store_folder(cli, NULL, folder, err);
     if (rc == 0)
-        rc = prices_store_world(folder, FEED_ON_DEMAND, true, &text, err);
+        rc = prices_store_world(folder, &(struct book_view){.term = FEED_ON_DEMAND, .whole = true},
+                                &text, err);
     if (rc == 0)
         rc = world_parse("the price book", strbuf_text(&text), text.bytes, &places->arena,
                          &places->world, err);

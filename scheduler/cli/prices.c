@@ -70,15 +70,16 @@ static const struct option_row rows[] = {
      offsetof(struct prices_options, accept), 0, 0},
     {"dry-run", 0, OPTION_FLAG, NULL, "import: say what would change, and change nothing",
      offsetof(struct prices_options, dry_run), 0, 0},
-    {"term", 0, OPTION_TEXT, "TERM", "export: prices of on-demand, spot, 1y or 3y",
+    {"term", 0, OPTION_TEXT, "TERM",
+     "export: prices of on-demand, spot, 1y or 3y, at each SITE named, else at all",
      offsetof(struct prices_options, term), 0, 0},
 };
 
 const struct command command_prices = {
     .name = "prices",
     .synopsis = "[SITE...] [--to SITE] [--world FILE | --live] | diff OLD NEW [--app FILE...] |\n"
-                "       berth prices import FEED [FILE...] | show [SITE...] | history [SITE...] | "
-                "export",
+                "       berth prices import FEED [FILE...] | show [SITE...] | history [SITE...] |\n"
+                "       berth prices export [--term TERM [SITE...]] [--world FILE]",
     .summary = "What sites and their bytes cost, with sources; price lists, and what they change",
     .text =
         "Without SITE: every egress rule. With --to, the rule that holds from each SITE to that "
@@ -96,9 +97,9 @@ const struct command command_prices = {
         "or skypilot, from files (gzip too) or over the web. What cannot be believed (a price of "
         "0,\n"
         "two prices of one offer, three times yesterday's) is held back, and the last good value\n"
-        "stays: exit code 2. An import that fails changes nothing. `prices show` has every figure\n"
-        "with its age, `prices history` what it was, `prices export` all of it as a world "
-        "document;\n"
+        "stays, as it does of what the list has no more: exit code 2. An import that fails\n"
+        "changes nothing. `prices show` has every figure with its age, `prices history` what it\n"
+        "was, `prices export` all of it as a world document, with --term spot at spot prices;\n"
         "`imported` is that world wherever a FILE of a world is asked for here. docs/prices.md.\n",
     .examples = "  berth prices aws/us-east-1\n"
                 "  berth prices aws/us-east-1 gcp/us-central1 --to aws/eu-west-1\n"
@@ -109,6 +110,7 @@ const struct command command_prices = {
                 "  berth prices import azure page1.json page2.json --dry-run\n"
                 "  berth prices import gcp --key-file key --accept 'gcp/.* storage'\n"
                 "  berth prices history aws/us-east-1\n"
+                "  berth prices export --term spot aws/us-east-1 --world mine.yaml >spot.json\n"
                 "  berth prices diff catalogue imported\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),

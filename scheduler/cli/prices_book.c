@@ -26,8 +26,11 @@ typedef void view_json(const struct view *view, struct strbuf *out);
 static int look(struct cli *cli, const struct prices_options *given,
                 const struct option_words *words, view_text *write_text, view_json *write_json,
                 struct error *err);
-static int update_world(struct cli *cli, const char *path, const char *folder, enum feed_term term,
-                        struct strbuf *out, struct error *err);
+static int read_view(const struct prices_options *given, const struct option_words *words,
+                     struct book_view *ret_view, struct error *err);
+static int check_term(const char *folder, const struct book_view *view, struct error *err);
+static int update_world(struct cli *cli, const char *path, const char *folder,
+                        const struct book_view *view, struct strbuf *out, struct error *err);
 static bool is_asked(const struct view *view, const char *site);
 static int check_words(const struct view *view, struct error *err);
 static int show_text(const struct view *view, bool color, struct strbuf *out, struct error *err);
@@ -56,6 +59,27 @@ int prices_export(struct cli *cli, const struct prices_options *given,
 {
     char folder[LIMIT_PATH_BYTES];
     struct strbuf out;
+    struct book_view view;
+    int rc = read_view(given, words, &view, err);
+    if (rc < 0)
+        return rc;
+    strbuf_init(&out, CLI_TEXT_BYTES);
+    rc = prices_store_folder(cli, given->book, folder, err);
+    if (rc == 0)
+        rc = check_term(folder, &view, err);
+    if (rc == 0 && given->world != NULL)
+        rc = update_world(cli, given->world, folder, &view, &out, err);
+    else if (rc == 0)
+        rc = prices_store_world(folder, &view, &out, err);
+    if (rc == 0)
+        rc = cli_print(&out, err);
+    strbuf_done(&out);
+    return rc;
+}
+
+static int read_view(const struct prices_options *given, const struct option_words *words,
+                     struct book_view *ret_view, struct error *err)
+{
     int term = FEED_ON_DEMAND;
     while (given->term != NULL && term < FEED_TERMS &&
            !str_equal(given->term, feed_term_words[term]))
@@ -63,24 +87,43 @@ int prices_export(struct cli *cli, const struct prices_options *given,
     if (term == FEED_TERMS)
         return error_set(err, ERR_INVALID, 0, "--term \"%.40s\": one of on-demand, spot, 1y, 3y",
                          given->term);
-    if (words->count > 1)
-        return error_set(err, ERR_INVALID, 0, "export prints the whole book: \"%.80s\" is too much",
+    if (words->count > 1 && term == FEED_ON_DEMAND)
+        return error_set(err, ERR_INVALID, 0,
+                         "export prints the whole book: \"%.80s\" is too much; with --term spot it "
+                         "says which site's prices are of that term",
                          words->items[1]);
-    strbuf_init(&out, CLI_TEXT_BYTES);
-    int rc = prices_store_folder(cli, given->book, folder, err);
-    if (rc == 0 && given->world != NULL)
-        rc = update_world(cli, given->world, folder, (enum feed_term)term, &out, err);
-    else if (rc == 0)
-        rc = prices_store_world(folder, (enum feed_term)term, false, &out, err);
-    if (rc == 0)
-        rc = cli_print(&out, err);
-    strbuf_done(&out);
+    *ret_view = (struct book_view){
+        .term = (enum feed_term)term, .words = words->items + 1, .word_count = words->count - 1};
+    return 0;
+}
+
+/* Every site that is named has a price of the term; what a list without it would do is silent. */
+static int check_term(const char *folder, const struct book_view *view, struct error *err)
+{
+    struct book *book = NULL;
+    int rc = view->term == FEED_ON_DEMAND ? 0 : prices_store_read(folder, &book, err);
+    int words = view->word_count == 0 ? 1 : view->word_count;
+    for (int i = 0; rc == 0 && book != NULL && i < words; i++) {
+        bool found = false;
+        for (int k = 0; k < book_count(book) && !found; k++) {
+            const struct book_figure *figure = book_at(book, k);
+            found = figure->term == view->term && book_now(figure) != NULL &&
+                    (view->word_count == 0 || book_means(view->words[i], figure->site));
+        }
+        if (!found)
+            rc = error_set(err, ERR_NOT_FOUND, 0,
+                           "the price book has no %s price%s%.140s; berth prices show lists what "
+                           "it has",
+                           feed_term_words[view->term], view->word_count == 0 ? "" : " of ",
+                           view->word_count == 0 ? "" : view->words[i]);
+    }
+    book_destroy(book);
     return rc;
 }
 
 /* A world of one's own with the book's prices in place of its. */
-static int update_world(struct cli *cli, const char *path, const char *folder, enum feed_term term,
-                        struct strbuf *out, struct error *err)
+static int update_world(struct cli *cli, const char *path, const char *folder,
+                        const struct book_view *view, struct strbuf *out, struct error *err)
 {
     struct book *book = NULL;
     CLEANUP(cleanup_places) struct places places = {.app_count = 0};
@@ -88,7 +131,7 @@ static int update_world(struct cli *cli, const char *path, const char *folder, e
     if (rc == 0)
         rc = prices_store_read(folder, &book, err);
     if (rc == 0)
-        rc = book_update(book, term, &places.world, &places.arena, err);
+        rc = book_update(book, view, &places.world, &places.arena, err);
     book_destroy(book);
     if (rc < 0)
         return rc;
@@ -129,12 +172,8 @@ static int look(struct cli *cli, const struct prices_options *given,
 static bool is_asked(const struct view *view, const char *site)
 {
     bool asked = view->words->count == 1;
-    for (int i = 1; i < view->words->count && !asked; i++) {
-        const char *word = view->words->items[i];
-        size_t bytes = strlen(word);
-        asked = str_equal(word, site) ||
-                (bytes > 0 && word[bytes - 1] == '*' && strncmp(word, site, bytes - 1) == 0);
-    }
+    for (int i = 1; i < view->words->count && !asked; i++)
+        asked = book_means(view->words->items[i], site);
     return asked;
 }
 
@@ -160,8 +199,9 @@ static int show_text(const struct view *view, bool color, struct strbuf *out, st
         const struct book_version *now = book_now(figure);
         if (!is_asked(view, figure->site))
             continue;
-        table_cell(&table, figure->held[0] == 0 ? STYLE_PLAIN : STYLE_RED, "%s%s",
-                   book_name(figure, name), figure->held[0] == 0 ? "" : " !");
+        bool plain = figure->held[0] == 0 && figure->gone_at.us == 0;
+        table_cell(&table, plain ? STYLE_PLAIN : STYLE_RED, "%s%s%s", book_name(figure, name),
+                   figure->held[0] == 0 ? "" : " !", figure->gone_at.us == 0 ? "" : " ?");
         table_cell(&table, STYLE_PLAIN, "%s",
                    now == NULL ? "none" : book_price(now->steps, now->step_count, price));
         table_cell(&table, STYLE_PLAIN, "%s",
@@ -184,6 +224,10 @@ static int show_text(const struct view *view, bool color, struct strbuf *out, st
             text_styled(out, color, STYLE_RED, "! %s is held back since %s ago: %s\n",
                         book_name(figure, name), age_text(view->now_us - figure->held_at.us, age),
                         figure->held);
+        if (is_asked(view, figure->site) && figure->gone_at.us != 0)
+            text_styled(out, color, STYLE_RED,
+                        "? %s is in its list no more, since %s ago; what it was last stays\n",
+                        book_name(figure, name), age_text(view->now_us - figure->gone_at.us, age));
     }
     return rc;
 }
@@ -249,6 +293,8 @@ static void write_json(const struct view *view, bool all, struct strbuf *out)
             json_string(&json, "held", figure->held);
             json_string(&json, "held_at", wall_format(figure->held_at, text));
         }
+        if (figure->gone_at.us != 0)
+            json_string(&json, "gone_at", wall_format(figure->gone_at, text));
         if (book_now(figure) != NULL)
             json_string(&json, "checked", wall_format(figure->checked, text));
         json_open(&json, "versions", '[');

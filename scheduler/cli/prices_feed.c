@@ -431,7 +431,8 @@ static int take(void *context, const struct feed_item *item, struct error *err)
 {
     struct reading *reading = context;
     const struct option_list *regions = reading->request->regions;
-    bool wanted = regions->count == 0;
+    /* What the other regions are called says where bytes go. */
+    bool wanted = regions->count == 0 || item->kind == FEED_PLACE;
     for (int i = 0; i < regions->count && !wanted; i++)
         wanted = str_equal(regions->items[i], item->region);
     return wanted ? figures_take(reading->figures, item, err) : 0;

@@ -23,10 +23,13 @@
 #define FACTOR_PPM      (3 * PPM)
 #define FACTOR_PPM_MAX  (INT64_C(1000000) * PPM)
 
+#define OUTCOME_GONE (BOOK_HELD + 1) /* after those of enum book_outcome */
+#define OUTCOMES     (OUTCOME_GONE + 1)
+
 /* What became of one figure; SAME ones are only counted. */
 struct outcome {
     const struct book_figure *figure;
-    enum book_outcome what;
+    int what; /* enum book_outcome, or OUTCOME_GONE */
     struct price_step before[LIMIT_TIERS];
     int before_count; /* 0: it is new */
     char why[LIMIT_TEXT_BYTES * 2];
@@ -49,7 +52,7 @@ struct import {
     int64_t factor_ppm;
     struct outcome **outcomes;
     int outcome_count;
-    int counts[4]; /* by enum book_outcome */
+    int counts[OUTCOMES];
     struct wall now;
 };
 
@@ -61,11 +64,16 @@ static int merge(struct import *import, const struct figure *const *list, int co
                  struct error *err);
 static int merge_one(struct import *import, const struct figure *figure,
                      const struct book_policy *policy, struct error *err);
+static int keep_outcome(struct import *import, const struct outcome *outcome, struct error *err);
+static int merge_gone(struct import *import, struct error *err);
+static bool was_read(void *context, const char *site);
+static int tell_gone(void *context, const struct book_figure *figure, struct error *err);
 static bool accepts(void *context, const char *name);
 static int print(const struct import *import, struct error *err);
 static int write_text(const struct import *import, struct strbuf *out, struct error *err);
 static int write_changes(const struct import *import, struct strbuf *out, struct error *err);
 static int write_held(const struct import *import, struct strbuf *out, struct error *err);
+static int write_gone(const struct import *import, struct strbuf *out, struct error *err);
 static void write_json(const struct import *import, struct strbuf *out);
 static void done(struct import *import);
 
@@ -86,7 +94,7 @@ int prices_import(struct cli *cli, const struct prices_options *given,
         rc = run(import, err);
     if (rc == 0)
         rc = print(import, err);
-    if (rc == 0 && import->counts[BOOK_HELD] > 0)
+    if (rc == 0 && import->counts[BOOK_HELD] + import->counts[OUTCOME_GONE] > 0)
         rc = CLI_CHANGES;
     done(import);
     if (lock >= 0)
@@ -191,13 +199,14 @@ static int merge(struct import *import, const struct figure *const *list, int co
                                        .accept = accepts,
                                        .context = import,
                                        .reference = &import->catalogue};
-    import->outcomes = calloc((size_t)count + 1, sizeof(import->outcomes[0]));
+    import->outcomes =
+        calloc((size_t)count + (size_t)book_count(import->book) + 1, sizeof(import->outcomes[0]));
     if (import->outcomes == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for what an import changes");
     int rc = 0;
     for (int i = 0; rc == 0 && i < count; i++)
         rc = merge_one(import, list[i], &policy, err);
-    return rc;
+    return rc < 0 ? rc : merge_gone(import, err);
 }
 
 static int merge_one(struct import *import, const struct figure *figure,
@@ -211,19 +220,61 @@ static int merge_one(struct import *import, const struct figure *figure,
         outcome.before_count = before->step_count;
         memcpy(outcome.before, before->steps, (size_t)before->step_count * sizeof(*before->steps));
     }
-    int rc = book_take(import->book, figure, policy, &outcome.what, outcome.why, err);
+    enum book_outcome what;
+    int rc = book_take(import->book, figure, policy, &what, outcome.why, err);
     if (rc < 0)
         return rc;
+    outcome.what = (int)what;
     import->counts[outcome.what]++;
     if (outcome.what == BOOK_SAME)
         return 0;
     outcome.figure = book_find(import->book, figure->site, figure->kind, figure->term, figure->to);
+    return keep_outcome(import, &outcome, err);
+}
+
+static int keep_outcome(struct import *import, const struct outcome *outcome, struct error *err)
+{
     struct outcome *kept = malloc(sizeof(*kept));
     if (kept == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for what an import changes");
-    *kept = outcome;
+    *kept = *outcome;
     import->outcomes[import->outcome_count++] = kept;
     return 0;
+}
+
+/* What was in the list the last time, and is not now: its price stays, and is told once. */
+static int merge_gone(struct import *import, struct error *err)
+{
+    const struct book_scope scope = {.provider = import->options.provider,
+                                     .list = import->options.list,
+                                     .whole = was_read,
+                                     .tell = tell_gone,
+                                     .context = import,
+                                     .now = import->now};
+    return book_gone(import->book, &scope, err);
+}
+
+/* Over the web a region's lists are all read; which of them files are, nobody says. */
+static bool was_read(void *context, const char *site)
+{
+    const struct import *import = context;
+    const struct option_list *regions = import->request.regions;
+    const char *region = strchr(site, '/') + 1;
+    bool wanted = regions->count == 0;
+    for (int i = 0; i < regions->count && !wanted; i++)
+        wanted = str_equal(regions->items[i], region);
+    return wanted && import->request.file_count == 0;
+}
+
+static int tell_gone(void *context, const struct book_figure *figure, struct error *err)
+{
+    struct import *import = context;
+    const struct book_version *last = book_now(figure);
+    struct outcome outcome = {
+        .figure = figure, .what = OUTCOME_GONE, .before_count = last->step_count};
+    memcpy(outcome.before, last->steps, (size_t)last->step_count * sizeof(*last->steps));
+    import->counts[OUTCOME_GONE]++;
+    return keep_outcome(import, &outcome, err);
 }
 
 static bool accepts(void *context, const char *name)
@@ -259,13 +310,20 @@ static int write_text(const struct import *import, struct strbuf *out, struct er
                   units_format_bytes(totals->bytes, size), totals->offers, totals->items);
     if (import->fetch.unchanged > 0)
         strbuf_printf(out, "; %d unchanged since the last time", import->fetch.unchanged);
-    strbuf_printf(out, "\n%d figures are new, %d changed, %d the same, %d held back%s\n",
+    if (figures_counts(import->figures).unplaced > 0)
+        strbuf_printf(out,
+                      "; %" PRId64 " lead to a place that no region of the list is called, and are "
+                      "left out",
+                      figures_counts(import->figures).unplaced);
+    strbuf_printf(out, "\n%d figures are new, %d changed, %d the same, %d held back, %d gone%s\n",
                   import->counts[BOOK_NEW], import->counts[BOOK_CHANGED], import->counts[BOOK_SAME],
-                  import->counts[BOOK_HELD],
+                  import->counts[BOOK_HELD], import->counts[OUTCOME_GONE],
                   import->given->dry_run ? " (a dry run: the price book is as it was)" : "");
     int rc = write_changes(import, out, err);
     if (rc == 0 && import->counts[BOOK_HELD] > 0)
         rc = write_held(import, out, err);
+    if (rc == 0 && import->counts[OUTCOME_GONE] > 0)
+        rc = write_gone(import, out, err);
     return rc;
 }
 
@@ -280,7 +338,7 @@ static int write_changes(const struct import *import, struct strbuf *out, struct
     table_init(&table, "FIGURE|>BEFORE|>NOW|SOURCE");
     for (int i = 0; i < import->outcome_count; i++) {
         const struct outcome *outcome = import->outcomes[i];
-        if (outcome->what == BOOK_HELD)
+        if (outcome->what == BOOK_HELD || outcome->what == OUTCOME_GONE)
             continue;
         const struct book_version *now = book_now(outcome->figure);
         table_cell(&table, STYLE_PLAIN, "%s", book_name(outcome->figure, name));
@@ -320,9 +378,32 @@ static int write_held(const struct import *import, struct strbuf *out, struct er
     return rc;
 }
 
+static int write_gone(const struct import *import, struct strbuf *out, struct error *err)
+{
+    struct table table;
+    char name[BOOK_NAME_BYTES];
+    char price[BOOK_PRICE_BYTES];
+    char last[WALL_TEXT_BYTES];
+    strbuf_puts(out, "\n");
+    table_init(&table, "GONE FROM THE LIST|>STAYS AT|LAST SAID");
+    for (int i = 0; i < import->outcome_count; i++) {
+        const struct outcome *outcome = import->outcomes[i];
+        if (outcome->what != OUTCOME_GONE)
+            continue;
+        table_cell(&table, STYLE_RED, "%s", book_name(outcome->figure, name));
+        table_cell(&table, STYLE_PLAIN, "%s",
+                   book_price(outcome->before, outcome->before_count, price));
+        table_cell(&table, STYLE_PLAIN, "%.10s", wall_format(outcome->figure->checked, last));
+    }
+    int rc = table_write(&table, import->cli->color, out, err);
+    table_done(&table);
+    strbuf_puts(out, "Is it sold no more, or was the list short? berth prices show marks them.\n");
+    return rc;
+}
+
 static void write_json(const struct import *import, struct strbuf *out)
 {
-    static const char *const words[] = {"same", "new", "changed", "held"};
+    static const char *const words[OUTCOMES] = {"same", "new", "changed", "held", "gone"};
     struct json_out json;
     char name[BOOK_NAME_BYTES];
     char price[BOOK_PRICE_BYTES];
@@ -337,7 +418,8 @@ static void write_json(const struct import *import, struct strbuf *out)
     json_int(&json, "fetched_bytes", import->fetch.bytes);
     json_int(&json, "offers", import->totals.offers);
     json_int(&json, "counted_offers", import->totals.items);
-    for (int i = 0; i < 4; i++)
+    json_int(&json, "unplaced", figures_counts(import->figures).unplaced);
+    for (int i = 0; i < OUTCOMES; i++)
         json_int(&json, words[i], import->counts[i]);
     json_open(&json, "figures", '[');
     for (int i = 0; i < import->outcome_count; i++) {

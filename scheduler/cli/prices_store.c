@@ -140,20 +140,20 @@ int prices_store_keep_etag(const char *feed, const char *etag, struct error *err
     return write_whole(path, etag, strlen(etag), err);
 }
 
-int prices_store_world(const char *folder, enum feed_term term, bool whole, struct strbuf *out,
+int prices_store_world(const char *folder, const struct book_view *view, struct strbuf *out,
                        struct error *err)
 {
     struct arena arena;
     struct world catalogue;
     struct book *book = NULL;
+    struct book_view over = *view;
+    over.catalogue = &catalogue;
     arena_init(&arena, CATALOGUE_BYTES);
     int rc = prices_store_read(folder, &book, err);
     if (rc == 0)
         rc = catalogue_world(&arena, &catalogue, err);
     if (rc == 0)
-        rc = book_world(book,
-                        &(struct book_view){.term = term, .catalogue = &catalogue, .whole = whole},
-                        out, err);
+        rc = book_world(book, &over, out, err);
     book_destroy(book);
     arena_done(&arena);
     return rc < 0 ? error_prefix(err, "%s", folder) : 0;

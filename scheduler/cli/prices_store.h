@@ -29,7 +29,7 @@ int prices_store_feed(const char *folder, const char *url, char out[LIMIT_PATH_B
                       struct error *err) WARN_UNUSED;
 void prices_store_etag(const char *feed, char out[LIMIT_TEXT_BYTES]); /* "": there is none */
 int prices_store_keep_etag(const char *feed, const char *etag, struct error *err) WARN_UNUSED;
-/* The book as a world document (book_world), over what the built-in catalogue knows: only the
- * book's sites, or the whole catalogue. */
-int prices_store_world(const char *folder, enum feed_term term, bool whole, struct strbuf *out,
+/* The book as a world document (book_world), over what the built-in catalogue knows, which
+ * is the view's `catalogue`, whatever that was. */
+int prices_store_world(const char *folder, const struct book_view *view, struct strbuf *out,
                        struct error *err) WARN_UNUSED;

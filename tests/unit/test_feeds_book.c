@@ -74,6 +74,16 @@ static enum book_outcome take(const char *site, enum feed_kind kind, const char 
     return take_figure(&figure, NULL);
 }
 
+static enum book_outcome take_term(const char *site, enum feed_kind kind, enum feed_term term,
+                                   const char *price)
+{
+    struct figure figure = {
+        .kind = kind, .term = term, .step_count = 1, .source = "a list: offer", .effective = "e"};
+    str_format(figure.site, sizeof(figure.site), "%s", site);
+    figure.steps[0].price = price_of(price);
+    return take_figure(&figure, NULL);
+}
+
 static enum book_outcome take_egress(const char *site, const char *to, const char *first,
                                      const char *second)
 {
@@ -318,11 +328,12 @@ static void test_update(void **state)
     struct world world;
     struct error err = {0};
     char price[DECIMAL_TEXT_BYTES];
+    const struct book_view view = {.term = FEED_ON_DEMAND};
     arena_init(&arena, (size_t)64 << 20);
     fill();
     if (world_parse("mine", text, sizeof(text) - 1, &arena, &world, &err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(book_update(book, FEED_ON_DEMAND, &world, &arena, &err), 3);
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 3);
     assert_string_equal(decimal_format(world.sites[0].cpu_price, price), "0.031");
     assert_string_equal(decimal_format(world.sites[0].memory_price, price), "0.004");
     assert_string_equal(decimal_format(world.sites[0].storage_price, price), "3");
@@ -333,8 +344,192 @@ static void test_update(void **state)
     assert_int_equal(world.egress[0].tiers[0].up_to_bytes, INT64_C(10240) << 30);
     assert_int_equal(world.egress[0].tiers[1].up_to_bytes, INT64_MAX);
     assert_int_equal(world.egress[1].tier_count, 1);
-    assert_int_equal(book_update(book, FEED_ON_DEMAND, &world, &arena, &err), 0);
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 0);
     arena_done(&arena);
+}
+
+/* The one site of which spot is asked is at spot; what there is no spot price of stays. */
+static void test_spot_of_one(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"aws/us-*"};
+    struct arena arena;
+    struct world catalogue;
+    struct world world;
+    struct error err = {0};
+    struct strbuf out;
+    char price[DECIMAL_TEXT_BYTES];
+    arena_init(&arena, (size_t)256 << 20);
+    strbuf_init(&out, TEXT_BYTES);
+    assert_int_equal(catalogue_world(&arena, &catalogue, &err), 0);
+    fill();
+    (void)take_term("aws/us-east-1", FEED_CPU, FEED_SPOT, "0.011");
+    (void)take_term("aws/sa-east-1", FEED_CPU, FEED_SPOT, "0.012");
+    const struct book_view view = {
+        .term = FEED_SPOT, .words = words, .word_count = 1, .catalogue = &catalogue};
+    if (book_world(book, &view, &out, &err) < 0 ||
+        world_parse("imported", strbuf_text(&out), out.bytes, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    const struct site *virginia = &world.sites[world_site(&world, "aws/us-east-1")];
+    const struct site *paulo = &world.sites[world_site(&world, "aws/sa-east-1")];
+    assert_string_equal(decimal_format(virginia->cpu_price, price), "0.011");
+    assert_string_equal(decimal_format(virginia->memory_price, price), "0.004");
+    assert_string_equal(decimal_format(paulo->cpu_price, price), "0.05");
+    strbuf_done(&out);
+    arena_done(&arena);
+}
+
+/* Where the internet's prices go by continent, bytes between the provider's own regions cost what
+ * the book says of them, else what the catalogue says: never what the internet costs. */
+static void test_regions(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct world catalogue;
+    struct world world;
+    struct error err = {0};
+    struct strbuf out;
+    char price[DECIMAL_TEXT_BYTES];
+    arena_init(&arena, (size_t)256 << 20);
+    strbuf_init(&out, TEXT_BYTES);
+    assert_int_equal(catalogue_world(&arena, &catalogue, &err), 0);
+    (void)take("gcp/us-central1", FEED_CPU, "0.0218");
+    (void)take_egress("gcp/us-central1", "emea", "0.12", "0.11");
+    (void)take_egress("gcp/us-central1", "americas", "0.12", "0.11");
+    (void)take_egress("gcp/us-central1", "gcp/europe-west4", "0.05", "0.04");
+    (void)take_egress("azure/eastus", "continent", "0.02", "0.01");
+    (void)take_egress("azure/eastus", "region", "0.05", "0.04");
+    const struct book_view view = {.catalogue = &catalogue, .whole = true};
+    if (book_world(book, &view, &out, &err) < 0 ||
+        world_parse("imported", strbuf_text(&out), out.bytes, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    static const struct {
+        const char *from;
+        const char *to;
+        const char *price;
+    } cases[] = {
+        {"gcp/us-central1", "gcp/europe-west4", "0.05"}, /* the book's */
+        {"gcp/us-central1", "gcp/europe-west1", "0.08"}, /* the catalogue's, not 0.12 */
+        {"gcp/us-central1", "gcp/us-east1", "0.01"},
+        {"gcp/us-central1", "gcp/asia-east1", "0.08"},
+        {"gcp/us-central1", "aws/eu-west-1", "0.12"}, /* the internet's of the book */
+        {"gcp/us-central1", "aws/us-east-1", "0.12"},
+        {"azure/eastus", "azure/westus3", "0.02"}, /* of one continent */
+        {"azure/eastus", "azure/westeurope", "0.05"},
+        {"azure/westeurope", "azure/eastus", "0.05"}, /* the catalogue's */
+        {"azure/eastus", "aws/us-east-1", "0.0875"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int from = world_site(&world, cases[i].from);
+        int to = world_site(&world, cases[i].to);
+        assert_true(from >= 0 && to >= 0);
+        int rule = world_egress(&world, from, to).sender_rule;
+        assert_true(rule >= 0);
+        if (!str_equal(decimal_format(world.egress[rule].tiers[0].price, price), cases[i].price))
+            fail_msg("%s to %s: $%s by %s", cases[i].from, cases[i].to, price,
+                     world.egress[rule].name);
+    }
+    /* A world that has these rules takes the book's next figures, target by target. */
+    (void)take_egress("azure/eastus", "continent", "0.03", "0.02");
+    int changed = book_update(book, &view, &world, &arena, &err);
+    int neighbours = 0;
+    for (int i = 0; i < world.egress_count; i++)
+        if (str_starts(world.egress[i].name, "azure-eastus-to-azure-"))
+            neighbours++;
+    assert_true(neighbours > 5);
+    assert_int_equal(changed, neighbours);
+    strbuf_done(&out);
+    arena_done(&arena);
+}
+
+static void read_again(void)
+{
+    struct error err = {0};
+    char *text = text_of();
+    book_destroy(TAKE(book));
+    if (book_read("book", text, strlen(text), &book, &err) < 0)
+        fail_msg("%s", err.text);
+    free(text);
+}
+
+static void fill_gone(bool all)
+{
+    struct figure egress = {.site = "aws/us-east-1",
+                            .kind = FEED_EGRESS,
+                            .to = "zone",
+                            .step_count = 1,
+                            .source = "a list: offer",
+                            .per_bytes = INT64_C(1) << 30};
+    egress.steps[0].price = price_of("0.01");
+    (void)take_term("aws/us-east-1", FEED_CPU, FEED_ON_DEMAND, "0.03");
+    (void)take_figure(&egress, NULL);
+    (void)take_term("gcp/us-east1", FEED_CPU, FEED_ON_DEMAND, "0.03");
+    if (!all)
+        return;
+    (void)take_term("aws/us-east-1", FEED_MEMORY, FEED_ON_DEMAND, "0.004");
+    (void)take_term("aws/us-east-1", FEED_CPU, FEED_SPOT, "0.01");
+    (void)take_term("aws/us-east-1", FEED_CPU, FEED_ONE_YEAR, "0.02");
+    (void)take_term("aws/sa-east-1", FEED_CPU, FEED_ON_DEMAND, "0.05");
+    str_format(egress.to, sizeof(egress.to), "internet");
+    egress.steps[0].price = price_of("0.09");
+    (void)take_figure(&egress, NULL);
+}
+
+static int tell(void *context, const struct book_figure *figure, struct error *err)
+{
+    char name[BOOK_NAME_BYTES];
+    char *told = context;
+    (void)err;
+    size_t at = strlen(told);
+    str_format(told + at, 512 - at, "%s;", book_name(figure, name));
+    return 0;
+}
+
+static bool whole_east(void *context, const char *site)
+{
+    (void)context;
+    return str_equal(site, "aws/us-east-1");
+}
+
+/* What a list is without is told once, keeps its price, and is no longer gone when it is back. */
+static void test_gone(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char told[512] = "";
+    struct book_scope scope = {
+        .provider = "aws", .list = "a list", .tell = tell, .context = told, .now = {7}};
+    fill_gone(true);
+    read_again();
+    fill_gone(false); /* without memory, spot and egress to the internet of us-east-1 */
+    assert_int_equal(book_gone(book, &scope, &err), 0);
+    assert_string_equal(told, "aws/us-east-1 memory;aws/us-east-1 egress internet;");
+    is_price("aws/us-east-1", FEED_MEMORY, "$0.004");
+    /* Told once, kept over a reading; a list that was whole lacks what has no like, too. */
+    read_again();
+    fill_gone(false);
+    const struct book_figure *figure =
+        book_find(book, "aws/us-east-1", FEED_MEMORY, FEED_ON_DEMAND, "");
+    assert_int_equal(figure->gone_at.us, 7);
+    told[0] = 0;
+    scope.whole = whole_east;
+    assert_int_equal(book_gone(book, &scope, &err), 0);
+    assert_string_equal(told, "aws/us-east-1 cpu spot;");
+    read_again();
+    fill_gone(true);
+    told[0] = 0;
+    assert_int_equal(book_gone(book, &scope, &err), 0);
+    assert_string_equal(told, "");
+    figure = book_find(book, "aws/us-east-1", FEED_MEMORY, FEED_ON_DEMAND, "");
+    assert_int_equal(figure->gone_at.us, 0);
+    /* Another list, or another provider, says nothing of it. */
+    read_again();
+    scope.list = "another list";
+    assert_int_equal(book_gone(book, &scope, &err), 0);
+    scope.list = "a list";
+    scope.provider = "gcp";
+    assert_int_equal(book_gone(book, &scope, &err), 0);
+    assert_string_equal(told, "");
 }
 
 static void test_versions(void **state)
@@ -352,8 +547,9 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_changes), CASE(test_held),  CASE(test_allowance), CASE(test_reference),
-        CASE(test_text),    CASE(test_world), CASE(test_update),    CASE(test_versions),
+        CASE(test_changes),     CASE(test_held),    CASE(test_allowance), CASE(test_reference),
+        CASE(test_text),        CASE(test_world),   CASE(test_update),    CASE(test_versions),
+        CASE(test_spot_of_one), CASE(test_regions), CASE(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

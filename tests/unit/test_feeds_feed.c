@@ -37,9 +37,12 @@ static int on_item(void *context, const struct feed_item *item, struct error *er
         str_format(line + at, sizeof(line) - at, " %s %d..%d", item->to, (int)item->tier_from,
                    item->tier_up_to == FEED_TIER_ENDLESS ? 0 : (int)item->tier_up_to);
     at = strlen(line);
-    str_format(line + at, sizeof(line) - at, " $%s%s%s\n", decimal_format(item->price, price),
-               item->problem == NULL ? "" : " PROBLEM ",
-               item->problem == NULL ? "" : item->problem);
+    if (item->kind == FEED_PLACE)
+        str_format(line + at, sizeof(line) - at, " %s\n", item->to);
+    else
+        str_format(line + at, sizeof(line) - at, " $%s%s%s\n", decimal_format(item->price, price),
+                   item->problem == NULL ? "" : " PROBLEM ",
+                   item->problem == NULL ? "" : item->problem);
     at = strlen(out);
     assert_int_equal(str_copy(out + at, OUT_BYTES - at, line), 0);
     return 0;
@@ -140,7 +143,9 @@ static void test_gcp(void **state)
 {
     (void)state;
     read_list(FEED_GCP, "gcp_p1.json");
-    assert_string_equal(out, "us-central1 C1 cpu on-demand $0.02181159\n"
+    assert_string_equal(out, "us-central1 C1 place on-demand americas\n"
+                             "us-east1 C1 place on-demand americas\n"
+                             "us-central1 C1 cpu on-demand $0.02181159\n"
                              "us-east1 C1 cpu on-demand $0.02181159\n"
                              "us-central1 R1 memory on-demand $0.00292353\n"
                              "us-east1 R1 memory on-demand $0.00292353\n"
@@ -157,6 +162,30 @@ static void test_gcp(void **state)
                              "us-central1 E2 egress on-demand china 1024..-1 $0.22\n"
                              "us-central1 E2 egress on-demand china 10240..-1 $0.2\n");
     assert_string_equal(next_page, "");
+}
+
+/* Bytes between the provider's own regions; GCP names where they go by what it calls a region. */
+static void test_regions(void **state)
+{
+    (void)state;
+    read_list(FEED_GCP, "gcp_net.json");
+    assert_string_equal(out, "us-central1 N1 egress on-demand called:netherlands 0..-1 $0.05\n"
+                             "us-east1 N1 egress on-demand called:netherlands 0..-1 $0.05\n"
+                             "us-central1 N2 egress on-demand called:americas 0..-1 $0.02\n"
+                             "us-east1 N2 egress on-demand called:americas 0..-1 $0.02\n"
+                             "europe-west4 N3 egress on-demand called:americas 0..-1 $0.05\n"
+                             "us-central1 N4 egress on-demand called:atlantis 0..-1 $0.05\n"
+                             "europe-west4 C9 place on-demand netherlands\n"
+                             "europe-west4 C9 cpu on-demand $0.024013\n"
+                             "europe-west4 R9 memory on-demand $0.003219\n");
+    read_list(FEED_AZURE, "azure_net.json");
+    assert_string_equal(out, "eastus n1 egress on-demand continent 0..-1 $0.02\n"
+                             "eastus n2 egress on-demand region 0..-1 $0.05\n"
+                             "westus3 n1 egress on-demand continent 0..-1 $0.02\n"
+                             "westus3 n2 egress on-demand region 0..-1 $0.05\n"
+                             "westus3 b1 egress on-demand internet 0..-1 $0\n"
+                             "westus3 b1 egress on-demand internet 100..-1 $0.0875\n"
+                             "westeurope n5 egress on-demand region 0..-1 $0.08\n");
 }
 
 static void test_others(void **state)
@@ -283,10 +312,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_aws),   cmocka_unit_test(test_azure),
-        cmocka_unit_test(test_gcp),   cmocka_unit_test(test_others),
-        cmocka_unit_test(test_cut),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_aws),      cmocka_unit_test(test_azure),  cmocka_unit_test(test_gcp),
+        cmocka_unit_test(test_regions),  cmocka_unit_test(test_others), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

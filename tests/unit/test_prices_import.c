@@ -181,7 +181,7 @@ static void test_files(void **state)
     says("berth prices import FEED makes one");
     is_code(prices("import", "aws", FILES "aws_ec2.csv", FILES "aws_dt.csv", NULL), 0);
     says("AWS price list: 2 lists");
-    says("8 figures are new, 0 changed, 0 the same, 0 held back");
+    says("8 figures are new, 0 changed, 0 the same, 0 held back, 0 gone");
     is_code(prices("import", "aws", FILES "aws_ec2.csv", FILES "aws_dt.csv", NULL), 0);
     says("0 figures are new, 0 changed, 8 the same");
     is_code(prices("import", "azure", FILES "azure_p1.json", FILES "azure_p2.json", NULL), 0);
@@ -263,6 +263,8 @@ static void test_words(void **state)
         {"import", "aws", "--region", "US East", NULL, "no name of a region"},
         {"export", "--term", "weekly", NULL, NULL, "one of on-demand, spot"},
         {"export", "x", NULL, NULL, NULL, "too much"},
+        {"export", "--term", "spot", NULL, NULL, "has no spot price"},
+        {"export", "aws/us-east-2", "--term", "3y", NULL, "no 3y price of aws/us-east-2"},
         {"export", NULL, NULL, NULL, NULL, "no site of the price book"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -371,6 +373,103 @@ static void test_gcp_web(void **state)
     says("3 the same");
 }
 
+/* What an export of the book says of the price of bytes between two sites of a provider. */
+static void is_egress(const char *from, const char *to, const char *price)
+{
+    is_code(prices(from, "--to", to, "--world", "imported", NULL), 0);
+    if (strstr(output, price) == NULL)
+        fail_msg("%s to %s is not %s:\n%s", from, to, price, output);
+}
+
+static void test_regions_web(void **state)
+{
+    (void)state;
+    (void)serve("/v1/services/6F81-5844-456A/skus?pageSize=5000&pageToken=page%2B2%2F%3D",
+                "gcp_net.json", NULL);
+    (void)serve("/v1/services/6F81-5844-456A/skus", "gcp_p1.json", NULL);
+    is_code(prices("import", "gcp", "--from", base, "--region", "us-central1", NULL), 0);
+    says("1 lead to a place that no region of the list is called, and are left out");
+    is_code(prices("show", NULL), 0);
+    says("gcp/us-central1 egress gcp/europe-west4");
+    says("gcp/us-central1 egress gcp/us-east1");
+    assert_null(strstr(output, "egress gcp/us-central1"));
+    assert_null(strstr(output, "gcp/us-east1 cpu"));
+    assert_null(strstr(output, "$0.09"));
+    is_egress("gcp/us-central1", "gcp/europe-west4", "$0.05");
+    is_egress("gcp/us-central1", "gcp/us-east1", "$0.02");
+    is_code(prices("import", "azure", FILES "azure_net.json", FILES "azure_p2.json", NULL), 0);
+    is_egress("azure/eastus", "azure/westus3", "$0.02");
+    is_egress("azure/eastus", "azure/westeurope", "$0.05");
+    is_egress("azure/eastus", "aws/us-east-1", "$0.0875");
+}
+
+/* A list that is without something it had: told, marked, and the price stays. */
+static void test_gone(void **state)
+{
+    (void)state;
+    static const char more[] = "m6i.xlarge,,,4,16,,0.2,0.07,eu-west-1,eu-west-1a,x86_64\n"
+                               "c6i.xlarge,,,4,8,,0.18,0.06,eu-west-1,eu-west-1a,x86_64\n";
+    struct feed_route *list = serve("/aws/vms.csv", "sky_aws.csv", NULL);
+    const char *less = texts[0];
+    char whole[8192];
+    str_format(whole, sizeof(whole), "%s%s", less, more);
+    list->body = whole;
+    is_code(prices("import", "skypilot", "--provider", "aws", "--from", base, NULL), 0);
+    list->body = less;
+    is_code(prices("import", "skypilot", "--provider", "aws", "--from", base, "--dry-run", NULL),
+            CLI_CHANGES);
+    is_code(prices("import", "skypilot", "--provider", "aws", "--from", base, "--json", NULL),
+            CLI_CHANGES);
+    json_t *json = json_loads(output, 0, NULL);
+    assert_non_null(json);
+    assert_true(json_integer_value(json_object_get(json, "gone")) > 0);
+    json_decref(json);
+    /* Told once; marked until it is back. */
+    is_code(prices("import", "skypilot", "--provider", "aws", "--from", base, NULL), 0);
+    says(" 0 gone");
+    is_code(prices("show", NULL), 0);
+    says("aws/eu-west-1 cpu ?");
+    says("? aws/eu-west-1 cpu is in its list no more, since ");
+    list->body = whole;
+    is_code(prices("import", "skypilot", "--provider", "aws", "--from", base, NULL), 0);
+    is_code(prices("show", NULL), 0);
+    assert_null(strstr(output, "no more"));
+    /* Files that are another part of a list say nothing of the rest. */
+    is_code(prices("import", "aws", FILES "aws_ec2.csv", FILES "aws_dt.csv", NULL), 0);
+    is_code(prices("import", "aws", FILES "aws_dt.csv", NULL), 0);
+}
+
+/* The spot prices of one site, the rest on demand. */
+static void test_spot(void **state)
+{
+    (void)state;
+    is_code(prices("import", "azure", FILES "azure_p1.json", FILES "azure_p2.json", NULL), 0);
+    is_code(prices("export", "--term", "spot", "azure/eastus", NULL), 0);
+    json_t *json = json_loads(output, 0, NULL);
+    assert_non_null(json);
+    json_t *sites = json_object_get(json, "sites");
+    assert_int_equal(json_array_size(sites), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *site = json_array_get(sites, i);
+        bool east = str_equal(json_string_value(json_object_get(site, "name")), "azure/eastus");
+        const char *price =
+            json_string_value(json_object_get(json_object_get(site, "price"), "cpu"));
+        assert_non_null(price);
+        is_code(prices("show", east ? "azure/eastus" : "azure/westus3", NULL), 0);
+        char line[160];
+        str_format(line, sizeof(line), "azure/%s cpu%s", east ? "eastus" : "westus3",
+                   east ? " spot" : " ");
+        const char *at = strstr(output, line);
+        assert_non_null(at);
+        const char *end = strchr(at, '\n');
+        const char *found = strstr(at, price);
+        assert_true(found != NULL && found < end);
+    }
+    json_decref(json);
+    is_code(prices("export", "--term", "spot", "azure/westus3", NULL), 1);
+    says("no spot price of azure/westus3");
+}
+
 static size_t pack(const char *text, char *out, size_t capacity)
 {
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)text,
@@ -473,8 +572,9 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_files),     CASE(test_held),    CASE(test_words),  CASE(test_aws_web),
-        CASE(test_azure_web), CASE(test_gcp_web), CASE(test_faults), CASE(test_store),
+        CASE(test_files),     CASE(test_held),    CASE(test_words),       CASE(test_aws_web),
+        CASE(test_azure_web), CASE(test_gcp_web), CASE(test_regions_web), CASE(test_gone),
+        CASE(test_spot),      CASE(test_faults),  CASE(test_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
