@@ -458,14 +458,14 @@ int experiment_key(const struct scenario *scenario, const struct scenario_cell *
             rc = hash_file(&hash, path, true, err);
     }
     for (int i = -1; i < scenario->load_count && rc == 0; i++) {
-        const char *file = i >= 0             ? scenario->loads[i].file
-                           : cell->trace >= 0 ? scenario->traces[cell->trace]
-                                              : "";
-        if (file[0] == 0)
-            continue;
-        rc = scenario_path(scenario, file, path, err);
-        if (rc == 0)
-            rc = hash_file(&hash, path, false, err);
+        const struct scenario_trace *trace = i < 0 ? NULL : scenario->loads[i].trace;
+        int count = i < 0 ? cell->trace >= 0 : trace == NULL ? 0 : trace->file_count;
+        for (int k = 0; k < count && rc == 0; k++) {
+            rc = scenario_path(scenario, i < 0 ? scenario->traces[cell->trace] : trace->files[k],
+                               path, err);
+            if (rc == 0)
+                rc = hash_file(&hash, path, false, err);
+        }
     }
     hash = hash_str(hash_str(hash, policy->name), policy->arguments);
     if (rc == 0 && policy->program[0] != 0) {

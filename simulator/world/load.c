@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "model/app.h"
 #include "model/cost.h"
+#include "simulator/traces/trace.h"
 #include "simulator/world/chance.h"
-#include "simulator/world/trace.h"
 
 #define NOTES_MAX   16
 #define NOTES_BYTES (NOTES_MAX * 2 * LIMIT_TEXT_BYTES)
@@ -39,23 +40,28 @@ struct traced {
     int64_t mean_mhz; /* of the last whole step */
 };
 
-/* One trace file, whoever uses it. */
+/* One trace, whoever uses it. */
 struct reader_of {
-    char file[LIMIT_PATH_BYTES];
+    const char *file; /* the first, for messages */
+    const struct scenario_trace *how;
+    const char **paths;
     struct trace *trace;
     int source; /* whose rows without a workload are */
     bool named; /* rows name workloads */
+    bool told;  /* it had a row of calls */
     bool ended;
     bool has_row; /* `row` is ahead of the time */
     struct trace_row row;
     struct traced own;
     struct traced *parts; /* [part] */
-    int64_t longest_gap_us;
-    int64_t gap_at_us;
-    int gaps;
-    int64_t last_us;
+    int *part_of;         /* [series]: its part, OWN, or UNKNOWN yet */
+    int part_of_room;
+    int64_t gap_us;  /* what is a gap, on the run's clock */
     int64_t step_us; /* the present step's beginning */
 };
+
+#define OWN     (-1)
+#define UNKNOWN (-2)
 
 struct load {
     struct arena arena;
@@ -66,6 +72,7 @@ struct load {
     int64_t *prior_mhz;  /* [part] */
     int64_t *factor_ppm; /* [part] of the step */
     int64_t *calls_mhz;  /* [part] */
+    int64_t *traced_mhz; /* [part] of the step; -1: no trace tells it */
     int *own;            /* [part]: its source, -1 */
     int *of_app;         /* [app]: its users' source, -1 */
     struct source sources[SCENARIO_LOADS];
@@ -84,8 +91,12 @@ struct load {
 static int begin(struct load *load, const struct scenario *scenario,
                  const struct scenario_cell *cell, const struct world *world, struct error *err);
 static int read_priors(struct load *load, const struct world *world, struct error *err);
-static int open_reader(struct load *load, const struct scenario *scenario, const char *file,
-                       int source, struct error *err);
+static int open_reader(struct load *load, const struct scenario *scenario,
+                       const struct scenario_cell *cell, int source, struct error *err);
+static bool same_trace(const struct reader_of *reader, const struct scenario_trace *how,
+                       char (*files)[LIMIT_PATH_BYTES], int count);
+static int open_trace(struct load *load, const struct scenario *scenario, struct reader_of *reader,
+                      char (*files)[LIMIT_PATH_BYTES], int count, struct error *err);
 static int64_t users_mhz(const struct app *app);
 static int64_t ratio_of(struct load *load, struct source *source, int index, int64_t at_us,
                         int64_t length_us);
@@ -94,7 +105,11 @@ static int64_t burst_share_ppm(struct load *load, struct source *source, int ind
                                int64_t length_us);
 static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us, int64_t length_us,
                      struct error *err);
+static int take_end(struct load *load, struct reader_of *reader, struct error *err);
 static int take_row(struct load *load, struct reader_of *reader, struct error *err);
+static int take_quiet(struct load *load, struct reader_of *reader);
+static int part_of_row(struct load *load, struct reader_of *reader, int *ret_part,
+                       struct error *err);
 static void tell(struct traced *traced, int64_t at_us, int64_t mhz, int64_t step_us);
 static void close_step(struct traced *traced, int64_t at_us, int64_t length_us);
 static void spread_app(struct load *load, int app);
@@ -129,8 +144,10 @@ void load_close(struct load *load)
 {
     if (load == NULL)
         return;
-    for (int i = 0; i < load->reader_count; i++)
+    for (int i = 0; i < load->reader_count; i++) {
         trace_close(load->readers[i].trace);
+        free(load->readers[i].part_of);
+    }
     arena_done(&load->arena);
     free(load);
 }
@@ -146,12 +163,13 @@ static int begin(struct load *load, const struct scenario *scenario,
     load->prior_mhz = arena_array(&load->arena, parts, sizeof(int64_t));
     load->factor_ppm = arena_array(&load->arena, parts, sizeof(int64_t));
     load->calls_mhz = arena_array(&load->arena, parts, sizeof(int64_t));
+    load->traced_mhz = arena_array(&load->arena, parts, sizeof(int64_t));
     load->own = arena_array(&load->arena, parts, sizeof(int));
     load->readers =
         arena_array(&load->arena, (size_t)scenario->load_count + 1, sizeof(*load->readers));
     if (load->first == NULL || load->of_app == NULL || load->prior_mhz == NULL ||
-        load->factor_ppm == NULL || load->calls_mhz == NULL || load->own == NULL ||
-        load->readers == NULL)
+        load->factor_ppm == NULL || load->calls_mhz == NULL || load->traced_mhz == NULL ||
+        load->own == NULL || load->readers == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the load of %d workloads",
                          load->part_count);
     for (int i = 0, part = 0; i < load->app_count; part += load->apps[i++].workload_count) {
@@ -180,12 +198,8 @@ static int begin(struct load *load, const struct scenario *scenario,
             if (source->app >= 0)
                 source->base_mhz = users_mhz(&load->apps[source->app]);
         }
-        if (scenario->loads[i].shape == LOAD_TRACE)
-            rc = open_reader(load, scenario,
-                             scenario->loads[i].file[0] != 0 || cell->trace < 0
-                                 ? scenario->loads[i].file
-                                 : scenario->traces[cell->trace],
-                             i, err);
+        if (scenario->loads[i].trace != NULL)
+            rc = open_reader(load, scenario, cell, i, err);
     }
     return rc;
 }
@@ -214,31 +228,73 @@ static int read_priors(struct load *load, const struct world *world, struct erro
     return 0;
 }
 
-static int open_reader(struct load *load, const struct scenario *scenario, const char *file,
-                       int source, struct error *err)
+static int open_reader(struct load *load, const struct scenario *scenario,
+                       const struct scenario_cell *cell, int source, struct error *err)
 {
+    const struct scenario_trace *how = scenario->loads[source].trace;
+    bool own = how->file_count > 0 || cell->trace < 0;
+    char(*files)[LIMIT_PATH_BYTES] = own ? how->files : &scenario->traces[cell->trace];
+    int count = own ? how->file_count : 1;
+    if (count == 0)
+        return error_set(err, ERR_INVALID, 0, "%s:%d: the load names no trace: write file: FILE",
+                         scenario->file, scenario->loads[source].line);
     for (int i = 0; i < load->reader_count; i++)
-        if (str_equal(load->readers[i].file, file)) {
+        if (same_trace(&load->readers[i], how, files, count)) {
             load->sources[source].reader = i;
             return 0;
         }
     struct reader_of *reader = &load->readers[load->reader_count];
-    char path[LIMIT_PATH_BYTES];
-    *reader = (struct reader_of){.source = source, .own = {.mhz = -1}, .last_us = INT64_MIN};
-    int rc = scenario_path(scenario, file, path, err);
-    if (rc < 0)
-        return rc;
-    str_format(reader->file, sizeof(reader->file), "%s", file);
+    *reader =
+        (struct reader_of){.source = source, .file = files[0], .how = how, .own = {.mhz = -1}};
     reader->parts = arena_array(&load->arena, (size_t)load->part_count + 1, sizeof(*reader->parts));
     if (reader->parts == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", file);
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", files[0]);
     for (int i = 0; i < load->part_count; i++)
         reader->parts[i].mhz = -1;
-    rc = trace_open(path, load->from_us, &reader->trace, err);
+    int rc = open_trace(load, scenario, reader, files, count, err);
     if (rc < 0)
         return rc;
     load->sources[source].reader = load->reader_count++;
     return 0;
+}
+
+/* Loads that say the same of one file share what it tells. */
+static bool same_trace(const struct reader_of *reader, const struct scenario_trace *how,
+                       char (*files)[LIMIT_PATH_BYTES], int count)
+{
+    const struct trace_options *a = &reader->how->options;
+    const struct trace_options *b = &how->options;
+    return count == 1 && reader->how->file_count <= 1 && str_equal(reader->file, files[0]) &&
+           a->map_count == 0 && b->map_count == 0 && a->align == b->align &&
+           a->stretch_ppm == b->stretch_ppm && a->bucket_us == b->bucket_us &&
+           a->gap_us == b->gap_us && a->gap == b->gap && a->measure == b->measure &&
+           str_equal(reader->how->from, how->from) && str_equal(reader->how->to, how->to) &&
+           str_equal(reader->how->format, how->format);
+}
+
+static int open_trace(struct load *load, const struct scenario *scenario, struct reader_of *reader,
+                      char (*files)[LIMIT_PATH_BYTES], int count, struct error *err)
+{
+    struct trace_options options = reader->how->options;
+    int64_t stretch_ppm = options.stretch_ppm > 0 ? options.stretch_ppm : PPM;
+    char(*paths)[LIMIT_PATH_BYTES] = arena_array(&load->arena, (size_t)count, sizeof(*paths));
+    reader->paths = arena_array(&load->arena, (size_t)count, sizeof(*reader->paths));
+    if (paths == NULL || reader->paths == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", files[0]);
+    for (int i = 0; i < count; i++) {
+        int rc = scenario_path(scenario, files[i], paths[i], err);
+        if (rc < 0)
+            return rc;
+        reader->paths[i] = paths[i];
+    }
+    if (options.gap_us == 0)
+        options.gap_us = (int64_t)((__int128)GAP_STEPS * load->step_us * PPM / stretch_ppm);
+    reader->gap_us = (int64_t)((__int128)options.gap_us * stretch_ppm / PPM);
+    options.origin_us = load->from_us;
+    options.format = reader->how->format;
+    options.from = reader->how->from;
+    options.to = reader->how->to;
+    return trace_open(reader->paths, count, &options, &reader->trace, err);
 }
 
 static int64_t users_mhz(const struct app *app)
@@ -276,16 +332,18 @@ int load_step(struct load *load, int64_t at_us, int64_t length_us, struct error 
         return rc;
     for (int i = 0; i < load->source_count; i++)
         load->sources[i].ratio_ppm = ratio_of(load, &load->sources[i], i, at_us, length_us);
-    for (int i = 0; i < load->app_count; i++)
-        spread_app(load, i);
     /* What a trace says of a workload itself is what it is called. */
+    for (int part = 0; part < load->part_count; part++)
+        load->traced_mhz[part] = -1;
     for (int i = 0; i < load->reader_count; i++)
         for (int part = 0; load->readers[i].named && part < load->part_count; part++) {
             struct traced *traced = &load->readers[i].parts[part];
             if (traced->mhz >= 0)
-                load->calls_mhz[part] = scaled(
+                load->traced_mhz[part] = scaled(
                     traced->mean_mhz, load->sources[load->readers[i].source].what->scale_ppm);
         }
+    for (int i = 0; i < load->app_count; i++)
+        spread_app(load, i);
     load->steps++;
     return 0;
 }
@@ -376,10 +434,16 @@ static void spread_app(struct load *load, int app)
 {
     const struct app *what = &load->apps[app];
     int64_t *factor = load->factor_ppm + load->first[app];
+    const int64_t *traced = load->traced_mhz + load->first[app];
+    const int64_t *prior = load->prior_mhz + load->first[app];
     int64_t users = load->of_app[app] < 0 ? PPM : load->sources[load->of_app[app]].ratio_ppm;
     for (int i = 0; i < what->workload_count; i++) {
         int own = load->own[load->first[app] + i];
         factor[i] = own < 0 ? users : load->sources[own].ratio_ppm;
+        if (traced[i] >= 0 && prior[i] > 0) {
+            __int128 ratio = (__int128)traced[i] * PPM / prior[i];
+            factor[i] = ratio > CALLS_MAX ? CALLS_MAX : (int64_t)ratio;
+        }
     }
     bool changed = true;
     for (int pass = 0; pass < what->workload_count && changed; pass++) {
@@ -387,7 +451,7 @@ static void spread_app(struct load *load, int app)
         for (int i = 0; i < what->workload_count; i++) {
             __int128 sum = 0;
             __int128 weights = 0;
-            if (load->own[load->first[app] + i] >= 0)
+            if (load->own[load->first[app] + i] >= 0 || traced[i] >= 0)
                 continue;
             for (int k = 0; k < what->link_count; k++) {
                 const struct link *link = &what->links[k];
@@ -405,7 +469,7 @@ static void spread_app(struct load *load, int app)
     }
     for (int i = 0; i < what->workload_count; i++)
         load->calls_mhz[load->first[app] + i] =
-            scaled(load->prior_mhz[load->first[app] + i], factor[i]);
+            traced[i] >= 0 ? traced[i] : scaled(prior[i], factor[i]);
 }
 
 /* ---- traces ---- */
@@ -416,18 +480,20 @@ static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us,
 {
     int64_t until_us = at_us + length_us;
     reader->step_us = at_us;
-    while (!reader->ended) {
+    while (!reader->ended || reader->has_row) {
         if (!reader->has_row) {
+            bool first = trace_counts(reader->trace)->rows == 0;
             int rc = trace_next(reader->trace, &reader->row, err);
+            if (rc >= 0 && !reader->told && rc > 0 && first && reader->row.at_us > load->from_us)
+                note(load,
+                     "trace %s begins %" PRId64
+                     " s after the run: until then the documents' rates hold",
+                     reader->file, (reader->row.at_us - load->from_us) / US_PER_S);
+            reader->has_row = rc > 0;
+            if (rc == 0)
+                rc = take_end(load, reader, err);
             if (rc < 0)
                 return rc;
-            reader->ended = rc == 0;
-            reader->has_row = rc > 0;
-            if (reader->ended && reader->last_us < load->until_us - load->step_us)
-                note(load, "trace %s ends %" PRId64 " h before the run does: its last rates hold",
-                     reader->file, (load->until_us - reader->last_us) / US_PER_HOUR);
-            if (reader->ended)
-                note_gaps(load, reader);
             continue;
         }
         if (reader->row.at_us >= until_us)
@@ -443,44 +509,112 @@ static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us,
     return 0;
 }
 
+/* What its end says of the run, by what its load says of gaps. */
+static int take_end(struct load *load, struct reader_of *reader, struct error *err)
+{
+    const struct trace_counts *counts = trace_counts(reader->trace);
+    enum trace_gap gap = reader->how->options.gap;
+    int64_t short_us = load->until_us - counts->last_us;
+    char at[WALL_TEXT_BYTES];
+    reader->ended = true;
+    if (!reader->told)
+        return error_set(err, ERR_INVALID, 0,
+                         "trace %s (%s) tells of no calls to what is simulated: %" PRId64
+                         " rows, %" PRId64 " left out by map, from and to; berth trace check %s "
+                         "says what is in it",
+                         reader->file, trace_format(reader->trace), counts->rows, counts->left_out,
+                         reader->file);
+    if (counts->last_us < load->from_us)
+        return error_set(err, ERR_INVALID, 0,
+                         "trace %s ends at %.19s, before the run begins; align: true lays its "
+                         "first row at the run's beginning, from: an instant of it",
+                         reader->file, wall_format((struct wall){counts->last_us}, at));
+    note_gaps(load, reader);
+    if (short_us <= load->step_us || short_us <= counts->apart_us)
+        return 0;
+    if (gap == TRACE_GAP_ERROR)
+        return error_set(
+            err, ERR_INVALID, 0,
+            "trace %s ends at %.19s, %" PRId64 " h before the run does, and gap: error allows none",
+            reader->file, wall_format((struct wall){counts->last_us}, at), short_us / US_PER_HOUR);
+    note(load, "trace %s ends %" PRId64 " h before the run does: %s", reader->file,
+         short_us / US_PER_HOUR,
+         gap == TRACE_GAP_HOLD ? "its last rates hold" : "nobody calls from then on");
+    if (gap == TRACE_GAP_ZERO) {
+        reader->row = (struct trace_row){
+            .at_us = counts->last_us + reader->gap_us, .kind = TRACE_QUIET, .series = -1};
+        reader->has_row = true;
+    }
+    return 0;
+}
+
 static int take_row(struct load *load, struct reader_of *reader, struct error *err)
 {
     const struct trace_row *row = &reader->row;
-    struct source *source = &load->sources[reader->source];
-    int64_t from_us = load->from_us;
-    if (reader->last_us == INT64_MIN && row->at_us > from_us)
-        note(load,
-             "trace %s begins %" PRId64 " s after the run: until then the documents' rates hold",
-             reader->file, (row->at_us - from_us) / US_PER_S);
-    int64_t gap_us = reader->last_us == INT64_MIN ? 0 : row->at_us - reader->last_us;
-    if (gap_us > GAP_STEPS * load->step_us) {
-        reader->gaps++;
-        if (gap_us > reader->longest_gap_us) {
-            reader->longest_gap_us = gap_us;
-            reader->gap_at_us = reader->last_us;
-        }
+    int part = OWN;
+    if (row->kind == TRACE_QUIET)
+        return take_quiet(load, reader);
+    if (row->kind != TRACE_CALLS)
+        return 0;
+    int rc = part_of_row(load, reader, &part, err);
+    if (rc < 0)
+        return rc;
+    reader->told = true;
+    tell(part == OWN ? &reader->own : &reader->parts[part], row->at_us, row->value,
+         reader->step_us);
+    return 0;
+}
+
+static int take_quiet(struct load *load, struct reader_of *reader)
+{
+    for (int i = -1; i < load->part_count; i++) {
+        struct traced *traced = i < 0 ? &reader->own : &reader->parts[i];
+        if (traced->mhz >= 0)
+            tell(traced, reader->row.at_us, 0, reader->step_us);
     }
-    reader->last_us = row->at_us;
-    struct traced *traced = &reader->own;
-    if (row->workload[0] != 0) {
+    return 0;
+}
+
+static int part_of_row(struct load *load, struct reader_of *reader, int *ret_part,
+                       struct error *err)
+{
+    const struct trace_row *row = &reader->row;
+    const struct source *source = &load->sources[reader->source];
+    if (row->series >= reader->part_of_room) {
+        int room = row->series * 2 + 64;
+        int *part_of = realloc(reader->part_of, (size_t)room * sizeof(*part_of));
+        if (part_of == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", reader->file);
+        for (int i = reader->part_of_room; i < room; i++)
+            part_of[i] = UNKNOWN;
+        reader->part_of = part_of;
+        reader->part_of_room = room;
+    }
+    int *part = &reader->part_of[row->series];
+    if (*part == UNKNOWN && row->workload[0] != 0) {
         int app;
         int workload;
-        if (!scenario_target(load->apps, load->app_count, row->workload, source->app, &app,
-                             &workload) ||
-            workload < 0)
+        bool known = scenario_target(load->apps, load->app_count, row->workload, source->app, &app,
+                                     &workload);
+        bool whole = known && workload < 0 && app == source->app;
+        if (!known || (workload < 0 && !whole))
             return error_set(err, ERR_INVALID, 0,
                              "%s:%" PRId64 ": there is no workload \"%s\"; write APP/WORKLOAD as "
-                             "in the apps' documents",
+                             "in the apps' documents, or name it in the load's map",
                              reader->file, row->line, row->workload);
-        traced = &reader->parts[load->first[app] + workload];
-        reader->named = true;
-    } else if (source->base_mhz == 0) {
-        return error_set(err, ERR_INVALID, 0,
-                         "%s:%" PRId64 ": the row names no workload, and its load is of %s, whose "
-                         "document says no rate; name a workload in the row or in the load",
-                         reader->file, row->line, source->what->of);
+        *part = whole ? OWN : load->first[app] + workload;
+        reader->named |= !whole;
     }
-    tell(traced, row->at_us, row->calls_mhz, reader->step_us);
+    if (*part == UNKNOWN || *part == OWN) {
+        if (source->base_mhz == 0)
+            return error_set(err, ERR_INVALID, 0,
+                             "%s:%" PRId64
+                             ": the row names no workload, and its load is of %s, whose document "
+                             "says no rate; name a workload in the row or in the load",
+                             reader->file, row->line, source->what->of);
+        *part = OWN;
+    }
+    *ret_part = *part;
     return 0;
 }
 
@@ -509,13 +643,24 @@ static void close_step(struct traced *traced, int64_t at_us, int64_t length_us)
 
 static void note_gaps(struct load *load, const struct reader_of *reader)
 {
+    const struct trace_counts *counts = trace_counts(reader->trace);
     char at[WALL_TEXT_BYTES];
-    if (reader->gaps > 0)
+    char length[UNITS_TEXT_BYTES];
+    if (counts->gaps > 0)
         note(load,
-             "trace %s has %d gaps of more than %d steps, the longest of %" PRId64
-             " h after %.19s: the rates before a gap hold through it",
-             reader->file, reader->gaps, GAP_STEPS, reader->longest_gap_us / US_PER_HOUR,
-             wall_format((struct wall){reader->gap_at_us}, at));
+             "trace %s has %" PRId64 " gaps of more than %s, the longest of %" PRId64
+             " h after %.19s: %s",
+             reader->file, counts->gaps, units_format_duration(reader->gap_us, length),
+             counts->longest_gap_us / US_PER_HOUR,
+             wall_format((struct wall){counts->gap_at_us}, at),
+             reader->how->options.gap == TRACE_GAP_ZERO ? "nobody calls in them"
+                                                        : "the rates before a gap hold through it");
+    if (counts->left_out > 0)
+        note(load, "trace %s: %" PRId64 " of %" PRId64 " rows are left out by map, from and to",
+             reader->file, counts->left_out, counts->rows);
+    if (counts->empty > 0)
+        note(load, "trace %s: %" PRId64 " cells have no value: the one before holds", reader->file,
+             counts->empty);
 }
 
 static void note(struct load *load, const char *format, ...)

@@ -8,7 +8,6 @@
 #include "model/read.h"
 #include "simulator/world/policy.h"
 #include "simulator/world/scenario_internal.h"
-#include "simulator/world/trace.h"
 
 static void read_time(struct reader *reader, const struct doc_node *root, struct scenario *out);
 static void read_timing(struct reader *reader, const struct doc_node *root, struct scenario *out);
@@ -22,8 +21,6 @@ static void read_policy(struct reader *reader, const struct doc_node *node,
                         struct scenario_policy *out);
 static void read_seeds(struct reader *reader, const struct doc_node *root,
                        const struct doc_node *experiment, struct scenario *out);
-static int read_paths(struct reader *reader, const struct doc_node *list, int count,
-                      char (**ret_paths)[LIMIT_PATH_BYTES]);
 static const struct doc_node *one_or_list(struct reader *reader, const struct doc_node *root,
                                           const char *one, const struct doc_node *experiment,
                                           const char *many, int *ret_count);
@@ -158,17 +155,17 @@ static void read_axes(struct reader *reader, const struct doc_node *root, struct
     const struct doc_node *experiment = doc_map(doc, root, "experiment", 0);
     const struct doc_node *worlds =
         one_or_list(reader, root, "world", experiment, "worlds", &out->world_count);
-    out->world_count = read_paths(reader, worlds, out->world_count, &out->worlds);
+    out->world_count = scenario_read_paths(reader, worlds, out->world_count, &out->worlds);
     if (out->world_count == 0)
         doc_problem(doc, root, "names no world: write world: FILE, or experiment: {worlds: [...]}");
     read_apps(reader, root, experiment, out);
     read_policies(reader, root, experiment, out);
     const struct doc_node *traces =
         one_or_list(reader, root, "trace", experiment, "traces", &out->trace_count);
-    out->trace_count = read_paths(reader, traces, out->trace_count, &out->traces);
+    out->trace_count = scenario_read_paths(reader, traces, out->trace_count, &out->traces);
     bool wanted = false;
     for (int i = 0; i < out->load_count && out->loads != NULL; i++)
-        wanted |= out->loads[i].shape == LOAD_TRACE && out->loads[i].file[0] == 0;
+        wanted |= out->loads[i].trace != NULL && out->loads[i].trace->file_count == 0;
     if (wanted && out->trace_count == 0)
         doc_problem(doc, doc_get(doc, root, "load", 0),
                     "a load of shape trace names no file, and there is no trace: FILE");
@@ -196,7 +193,7 @@ static void read_apps(struct reader *reader, const struct doc_node *root,
         else if (list != NULL && count == 0)
             doc_problem(doc, list, "a set of apps is a list of files: [shop.yaml, site.yaml]");
         else
-            out->apps[i].count = read_paths(reader, list, count, &out->apps[i].list);
+            out->apps[i].count = scenario_read_paths(reader, list, count, &out->apps[i].list);
     }
 }
 
@@ -287,8 +284,8 @@ static const struct doc_node *one_or_list(struct reader *reader, const struct do
     return list != NULL ? list : single;
 }
 
-static int read_paths(struct reader *reader, const struct doc_node *list, int count,
-                      char (**ret_paths)[LIMIT_PATH_BYTES])
+int scenario_read_paths(struct reader *reader, const struct doc_node *list, int count,
+                        char (**ret_paths)[LIMIT_PATH_BYTES])
 {
     char(*paths)[LIMIT_PATH_BYTES] = read_array(reader, count, sizeof(*paths));
     *ret_paths = paths;

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "model/types.h"
+#include "simulator/traces/trace.h"
 
 /* Named only, so that what includes a scenario sees no parser. */
 struct doc;
@@ -28,6 +29,16 @@ struct doc;
 
 enum load_shape { LOAD_CONSTANT, LOAD_DIURNAL, LOAD_BURSTS, LOAD_TRACE };
 extern const char *const load_shape_words[];
+
+/* How a recorded load is read; docs/traces.md. */
+struct scenario_trace {
+    char (*files)[LIMIT_PATH_BYTES]; /* the load's own; none: the experiment's */
+    int file_count;
+    char from[LIMIT_NAME_BYTES];
+    char to[LIMIT_NAME_BYTES];
+    char format[LIMIT_NAME_BYTES];
+    struct trace_options options; /* without origin, from, to, format: they are set at opening */
+};
 
 /* How often a workload is called. `of` is "app", "app/workload", with the namespace before it if
  * that is not "default", or "*": all that users call. */
@@ -43,9 +54,9 @@ struct scenario_load {
     int64_t shift_us;       /* the users' clock is so far ahead of UTC; may be negative */
     int64_t burst_every_us; /* bursts: mean distance, exponential */
     int64_t burst_for_us;
-    int64_t burst_ppm;           /* of the mean, while it lasts */
-    char file[LIMIT_PATH_BYTES]; /* a trace; "" : the experiment's */
-    int line;                    /* of the document, for messages */
+    int64_t burst_ppm;            /* of the mean, while it lasts */
+    struct scenario_trace *trace; /* of shape trace */
+    int line;                     /* of the document, for messages */
 };
 
 enum scenario_event_kind {

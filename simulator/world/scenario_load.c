@@ -66,7 +66,7 @@ static void read_load(struct reader *reader, const struct doc_node *node, struct
     if (shape == LOAD_BURSTS)
         read_bursts(reader, node, out);
     if (shape == LOAD_TRACE)
-        doc_string(doc, node, "file", 0, out->file, sizeof(out->file));
+        scenario_read_trace(reader, node, out);
     doc_close(doc, node);
 }
 

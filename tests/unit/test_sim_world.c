@@ -15,7 +15,6 @@
 #include "simulator/world/chance.h"
 #include "simulator/world/load.h"
 #include "simulator/world/policy_program.h"
-#include "simulator/world/trace.h"
 
 static struct arena arena;
 
@@ -97,74 +96,6 @@ static void events_are_in_the_order_of_time(void **state)
     assert_int_equal(scenario.events[0].kind, EVENT_SET);
     assert_int_equal(scenario.events[1].kind, EVENT_RECLAIM);
     assert_int_equal(scenario.events[2].kind, EVENT_DOWN);
-}
-
-/* ---- traces ---- */
-
-static struct trace *open_text(const char *text)
-{
-    struct trace *trace = NULL;
-    struct error err;
-    if (trace_open_text("t.csv", text, strlen(text), 1000 * US_PER_S, &trace, &err) < 0)
-        fail_msg("%s", err.text);
-    return trace;
-}
-
-static void traces_are_read_row_by_row(void **state)
-{
-    (void)state;
-    static const char *const texts[] = {
-        "calls, time,workload\n10,0,shop/web\n# a remark\n\n2.5,60,\"shop/web\"\n",
-        "{\"time\": 0, \"workload\": \"shop/web\", \"calls\": 10}\n"
-        "{\"time\": \"1970-01-01T00:17:40Z\", \"workload\": \"shop/web\", \"calls\": 2.5}\n",
-    };
-    for (int i = 0; i < 2; i++) {
-        struct trace *trace = open_text(texts[i]);
-        struct trace_row row;
-        struct error err;
-        assert_int_equal(trace_next(trace, &row, &err), 1);
-        assert_int_equal(row.at_us, 1000 * US_PER_S);
-        assert_int_equal(row.calls_mhz, 10000);
-        assert_string_equal(row.workload, "shop/web");
-        assert_int_equal(trace_next(trace, &row, &err), 1);
-        assert_int_equal(row.at_us, 1060 * US_PER_S);
-        assert_int_equal(row.calls_mhz, 2500);
-        assert_int_equal(trace_next(trace, &row, &err), 0);
-        trace_close(trace);
-    }
-}
-
-static void refuse_trace(const char *text, const char *sentence)
-{
-    struct trace *trace = NULL;
-    struct trace_row row;
-    struct error err = {0};
-    int rc = trace_open_text("t.csv", text, strlen(text), 0, &trace, &err);
-    while (rc >= 0 && (rc = trace_next(trace, &row, &err)) > 0)
-        continue;
-    if (rc >= 0)
-        fail_msg("was taken: %s", text);
-    trace_close(trace);
-    if (strstr(err.text, sentence) == NULL)
-        fail_msg("\"%s\" is not in: %s", sentence, err.text);
-}
-
-static void a_wrong_trace_is_refused_with_its_line(void **state)
-{
-    (void)state;
-    refuse_trace("time,calls\n60,1\n0,1\n", "t.csv:3: time goes back");
-    refuse_trace("when,calls\n60,1\n", "names no column \"time\"");
-    refuse_trace("time,calls\n60\n", "t.csv:2: 1 cells where the head line has 2");
-    refuse_trace("time,calls\n60,-1\n", "calls \"-1\"");
-    refuse_trace("time,calls\nnoon,1\n", "time \"noon\"");
-    refuse_trace("time,calls\n60,\"1\n", "a quote is not closed");
-    refuse_trace("{\"time\": 1}\n", "\"calls\" is missing");
-    refuse_trace("{\"time\": 1,\n", "not a JSON object");
-    int64_t at_us;
-    assert_int_equal(trace_date("2026-02-31", &at_us), ERR_INVALID);
-    assert_int_equal(trace_date("2026-02-28T24:00:00Z", &at_us), ERR_INVALID);
-    assert_int_equal(trace_date("1970-01-02", &at_us), 0);
-    assert_int_equal(at_us, 24 * US_PER_HOUR);
 }
 
 /* ---- loads ---- */
@@ -279,7 +210,7 @@ static void a_trace_is_followed_and_its_gaps_are_told(void **state)
     assert_int_equal(close(fd), 0);
     str_format(text, sizeof(text), HEAD "load:\n  - {of: shop, shape: trace, file: ../%s}\n", path);
     assert_int_equal(scenario_parse("./s.yaml", text, strlen(text), &arena, &scenario, &err), 0);
-    str_format(scenario.loads[0].file, LIMIT_PATH_BYTES, "%s", path);
+    str_format(scenario.loads[0].trace->files[0], LIMIT_PATH_BYTES, "%s", path);
     struct load *load = open_load(&scenario, 1);
     for (int hour = 0; hour < 40; hour++) {
         assert_int_equal(load_step(load, scenario.from_us + hour * US_PER_HOUR, US_PER_HOUR, &err),
@@ -287,7 +218,8 @@ static void a_trace_is_followed_and_its_gaps_are_told(void **state)
         int64_t wanted = hour == 0 ? 20000 : hour == 1 ? 30000 : hour < 34 ? 50000 : 70000;
         assert_int_equal(load_calls(load)[0], wanted);
     }
-    assert_non_null(strstr(load_notes(load), "1 gaps of more than 24 steps"));
+    if (strstr(load_notes(load), "1 gaps of more than 1 d") == NULL)
+        fail_msg("%s", load_notes(load));
     load_close(load);
     assert_int_equal(unlink(path), 0);
 }
@@ -349,8 +281,6 @@ int main(void)
         TEST(a_scenario_has_defaults),
         TEST(a_scenario_says_what_is_wrong_and_where),
         TEST(events_are_in_the_order_of_time),
-        TEST(traces_are_read_row_by_row),
-        TEST(a_wrong_trace_is_refused_with_its_line),
         TEST(a_day_and_a_week_have_their_mean),
         TEST(noise_is_the_seeds_and_nobody_elses),
         TEST(a_trace_is_followed_and_its_gaps_are_told),

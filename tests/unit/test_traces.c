@@ -1,0 +1,471 @@
+/* Recorded load: each format in small, what is laid where, and what is refused with its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "simulator/traces/lines.h"
+#include "simulator/traces/names.h"
+#include "simulator/traces/trace.h"
+
+#define ORIGIN_US (1000 * US_PER_S)
+#define MINUTE_US (60 * US_PER_S)
+
+static struct trace *open_with(const char *text, const struct trace_options *options)
+{
+    struct trace *trace = NULL;
+    struct error err;
+    if (trace_open_text("t.csv", text, strlen(text), options, &trace, &err) < 0)
+        fail_msg("%s", err.text);
+    return trace;
+}
+
+static void want(struct trace *trace, int64_t second, const char *workload, int64_t value)
+{
+    struct trace_row row;
+    struct error err = {0};
+    if (trace_next(trace, &row, &err) != 1)
+        fail_msg("no row at %lld: %s", (long long)second, err.text);
+    assert_int_equal(row.at_us - ORIGIN_US, second * US_PER_S);
+    assert_string_equal(row.workload, workload);
+    assert_int_equal(row.value, value);
+}
+
+static void want_end(struct trace *trace)
+{
+    struct trace_row row;
+    struct error err = {0};
+    if (trace_next(trace, &row, &err) != 0)
+        fail_msg("no end: %s", err.text);
+    trace_close(trace);
+}
+
+static void refuse_with(const char *text, const struct trace_options *options, const char *sentence)
+{
+    struct trace *trace = NULL;
+    struct trace_row row;
+    struct error err = {0};
+    int rc = trace_open_text("t.csv", text, strlen(text), options, &trace, &err);
+    while (rc >= 0 && (rc = trace_next(trace, &row, &err)) > 0)
+        continue;
+    if (rc >= 0)
+        fail_msg("was taken: %s", text);
+    trace_close(trace);
+    if (strstr(err.text, sentence) == NULL)
+        fail_msg("\"%s\" is not in: %s", sentence, err.text);
+}
+
+static void refuse(const char *text, const char *sentence)
+{
+    refuse_with(text, &(struct trace_options){.origin_us = 0}, sentence);
+}
+
+static const struct trace_options plain = {.origin_us = ORIGIN_US};
+
+/* ---- our own ---- */
+
+static void rows_are_read_one_by_one(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "calls, time,workload\n10,0,shop/web\n# a remark\n\n2.5,60,\"shop/web\"\n",
+        "{\"time\": 0, \"workload\": \"shop/web\", \"calls\": 10}\n"
+        "{\"time\": \"1970-01-01T00:17:40Z\", \"workload\": \"shop/web\", \"calls\": 2.5}\n",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct trace *trace = open_with(texts[i], &plain);
+        want(trace, 0, "shop/web", 10000);
+        want(trace, 60, "shop/web", 2500);
+        assert_string_equal(trace_format(trace), trace_format_words[i]);
+        assert_int_equal(trace_counts(trace)->rows, 2);
+        want_end(trace);
+    }
+}
+
+static void a_wrong_trace_is_refused_with_its_line(void **state)
+{
+    (void)state;
+    refuse("time,calls\n60,1\n0,1\n", "t.csv:3: time goes back");
+    refuse("when,calls\n60,1\n", "names no column \"time\"");
+    refuse("time,calls,count\n", "\"calls\" and \"count\"");
+    refuse("time,calls\n60\n", "t.csv:2: 1 cells where the head line has 2");
+    refuse("time,calls\n60,-1\n", "calls \"-1\"");
+    refuse("time,calls\n60,nan\n", "calls \"nan\"");
+    refuse("time,calls\n60,1e300\n", "calls \"1e300\"");
+    refuse("time,calls\nnoon,1\n", "time \"noon\"");
+    refuse("time,calls\n60,\"1\n", "a quote is not closed");
+    refuse("{\"time\": 1}\n", "\"calls\" is missing");
+    refuse("{\"time\": 1,\n", "not a JSON object");
+    refuse("{\"time\": 1, \"calls\": 1}\n{\"time\": 2, \"count\": 1}\n", "t.csv:2: counts and");
+    refuse("\n\n", "has no rows");
+    refuse_with("time,calls\n", &(struct trace_options){.format = "cvs"}, "\"cvs\": there are csv");
+    refuse_with("time,calls\n", &(struct trace_options){.from = "noon"}, "from \"noon\"");
+    refuse_with("time,calls\n", &(struct trace_options){.from = "9", .to = "9"}, "is not before");
+}
+
+static void dates_and_numbers_are_exact(void **state)
+{
+    (void)state;
+    int64_t us;
+    assert_int_equal(trace_date("2026-02-31", &us), ERR_INVALID);
+    assert_int_equal(trace_date("2026-02-28T24:00:00Z", &us), ERR_INVALID);
+    assert_int_equal(trace_date("2026-02-28T23:00:00Y", &us), ERR_INVALID);
+    assert_int_equal(trace_date("1970-01-02", &us), 0);
+    assert_int_equal(us, 24 * US_PER_HOUR);
+    /* Every day of 400 years, against the sum of the days before. */
+    int64_t days = 0;
+    for (int year = 1970; year < 2370; year++)
+        for (int month = 1; month <= 12; month++)
+            for (int day = 1; day <= 31; day++) {
+                char text[16];
+                str_format(text, sizeof(text), "%04d-%02d-%02d", year, month, day);
+                if (trace_date(text, &us) < 0) {
+                    assert_true(day > 28);
+                    break;
+                }
+                assert_int_equal(us, days++ * 24 * US_PER_HOUR);
+            }
+    assert_int_equal(days, 146097);
+    assert_int_equal(trace_date("2026-03-02 12:30:01.25", &us), 0);
+    assert_int_equal(us % US_PER_HOUR, 1801250000);
+    assert_int_equal(trace_seconds("-0.5", &us), 0);
+    assert_int_equal(us, -500000);
+    assert_int_equal(trace_seconds("1e3", &us), 0);
+    assert_int_equal(us, 1000 * US_PER_S);
+    assert_int_equal(trace_seconds("0.177777777777777761234", &us), 0);
+    assert_int_equal(us, 177778);
+    assert_int_equal(trace_seconds("1e", &us), ERR_INVALID);
+    assert_int_equal(trace_seconds("", &us), ERR_INVALID);
+    assert_int_equal(trace_seconds("9e18", &us), ERR_OVERFLOW);
+}
+
+static void counts_become_rates_of_their_bucket(void **state)
+{
+    (void)state;
+    /* The origin is not a whole minute: buckets are those of the clock. */
+    struct trace_options options = {.origin_us = ORIGIN_US, .bucket_us = 10 * US_PER_S};
+    struct trace *trace = open_with("time,count\n0,30\n5,20\n12,10\n40,10\n", &options);
+    want(trace, 0, "", 5000);
+    want(trace, 10, "", 1000);
+    want(trace, 20, "", 0);
+    want(trace, 40, "", 1000);
+    want_end(trace);
+}
+
+static void a_map_adds_up_and_leaves_out(void **state)
+{
+    (void)state;
+    static const struct trace_map map[] = {{"a", "shop/web"}, {"b*", "shop/web"}};
+    struct trace_options options = {.origin_us = ORIGIN_US, .map = map, .map_count = 2};
+    struct trace *trace =
+        open_with("time,workload,calls\n0,a,1\n0,b1,2\n1,c,9\n2,b2,3\n3,b1,0\n", &options);
+    want(trace, 0, "shop/web", 1000);
+    want(trace, 0, "shop/web", 3000);
+    want(trace, 2, "shop/web", 6000);
+    want(trace, 3, "shop/web", 4000);
+    assert_int_equal(trace_counts(trace)->left_out, 1);
+    want_end(trace);
+}
+
+static void a_part_is_laid_at_the_origin_and_stretched(void **state)
+{
+    (void)state;
+    static const char text[] = "time,calls\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n"
+                               "2020-01-04,4\n";
+    struct trace_options options = {.origin_us = ORIGIN_US,
+                                    .from = "2020-01-01T12",
+                                    .to = "2020-01-04",
+                                    .stretch_ppm = 2000000};
+    struct trace *trace = open_with(text, &options);
+    want(trace, 0, "", 1000); /* what held at `from` */
+    want(trace, 24 * 3600, "", 2000);
+    want(trace, 3 * 24 * 3600, "", 3000);
+    want_end(trace);
+    options = (struct trace_options){.origin_us = ORIGIN_US, .align = true};
+    trace = open_with(text, &options);
+    want(trace, 0, "", 1000);
+    want(trace, 24 * 3600, "", 2000);
+    trace_close(trace);
+}
+
+static void a_gap_holds_or_is_zero_or_an_error(void **state)
+{
+    (void)state;
+    static const char text[] = "time,workload,calls\n0,a,1\n0,b,2\n10,a,3\n100,a,4\n";
+    struct trace_options options = {.origin_us = ORIGIN_US, .gap_us = 20 * US_PER_S};
+    struct trace *trace = open_with(text, &options);
+    want(trace, 0, "a", 1000);
+    want(trace, 0, "b", 2000);
+    want(trace, 10, "a", 3000);
+    want(trace, 100, "a", 4000);
+    assert_int_equal(trace_counts(trace)->gaps, 1);
+    assert_int_equal(trace_counts(trace)->longest_gap_us, 90 * US_PER_S);
+    want_end(trace);
+    options.gap = TRACE_GAP_ZERO;
+    trace = open_with(text, &options);
+    want(trace, 0, "a", 1000);
+    want(trace, 0, "b", 2000);
+    want(trace, 10, "a", 3000);
+    want(trace, 30, "", 0);
+    want(trace, 100, "a", 4000);
+    want_end(trace);
+    options.gap = TRACE_GAP_ERROR;
+    refuse_with(text, &options, "t.csv:5: a gap of 1 min 30 s after");
+}
+
+/* ---- those of others ---- */
+
+static void azure_text(struct strbuf *out, int minutes, const char *rows)
+{
+    strbuf_puts(out, "HashOwner,HashApp,HashFunction,Trigger");
+    for (int i = 1; i <= minutes; i++)
+        strbuf_printf(out, ",%d", i);
+    strbuf_puts(out, "\n");
+    strbuf_puts(out, rows);
+}
+
+/* `at` minute `count`, else 0. */
+static void azure_row(struct strbuf *out, const char *keys, int at, int count)
+{
+    strbuf_puts(out, keys);
+    for (int i = 1; i <= 1440; i++)
+        strbuf_printf(out, ",%d", i == at ? count : 0);
+    strbuf_puts(out, "\n");
+}
+
+static void a_day_of_functions_is_told_by_minute(void **state)
+{
+    (void)state;
+    struct strbuf text;
+    struct trace_options options = {.origin_us = ORIGIN_US - ORIGIN_US % MINUTE_US};
+    int64_t early_s = (options.origin_us - ORIGIN_US) / US_PER_S;
+    strbuf_init(&text, 1 << 20);
+    azure_text(&text, 1440, "");
+    azure_row(&text, "o1,a1,f1,http", 3, 60);
+    azure_row(&text, "o1,a1,f2,timer", 1, 12);
+    azure_row(&text, "o1,a2,f3,http", 3, 6);
+    struct trace *trace = open_with(strbuf_text(&text), &options);
+    want(trace, early_s, "timer", 200);
+    want(trace, early_s + 60, "timer", 0);
+    want(trace, early_s + 120, "http", 1100);
+    want_end(trace);
+    static const struct trace_map map[] = {{"f3", "shop/web"}, {"a1", "shop/source"}};
+    options.map = map;
+    options.map_count = 2;
+    trace = open_with(strbuf_text(&text), &options);
+    want(trace, early_s, "shop/source", 200);
+    want(trace, early_s + 60, "shop/source", 0);
+    want(trace, early_s + 120, "shop/web", 100);
+    want(trace, early_s + 120, "shop/source", 1000);
+    want_end(trace);
+    strbuf_reset(&text);
+    azure_text(&text, 1439, "");
+    refuse(strbuf_text(&text), "no column for minute 1440");
+    strbuf_reset(&text);
+    azure_text(&text, 1440, "o,a,f,http,1,2\n");
+    refuse(strbuf_text(&text), "t.csv:2: 6 cells");
+    strbuf_reset(&text);
+    azure_text(&text, 1440, "");
+    azure_row(&text, "o1,a1,f1,http", 7, -3);
+    refuse(strbuf_text(&text), "minute 7: \"-3\"");
+    strbuf_done(&text);
+}
+
+#define PODS "name,cpu_milli,memory_mib,num_gpu,gpu_milli,qos,creation_time,deletion_time\n"
+
+static void pods_come_and_go(void **state)
+{
+    (void)state;
+    static const char text[] = PODS "p0,1000,2048,0,0,LS,0,100\np1,500,1024,2,1000,LS,10,20\n"
+                                    "p2,250,1024,0,0,LS,30,\n";
+    struct trace_row row;
+    struct error err;
+    struct trace *trace = open_with(text, &plain);
+    want(trace, 0, "LS/cpu", 1000);
+    assert_int_equal(trace_next(trace, &row, &err), 1);
+    assert_int_equal(row.kind, TRACE_ARRIVE);
+    assert_int_equal(row.gpu_milli, 2000);
+    assert_int_equal(row.memory_bytes, INT64_C(1) << 30);
+    assert_int_equal(trace_next(trace, &row, &err), 1);
+    assert_int_equal(row.kind, TRACE_LEAVE);
+    assert_int_equal(row.at_us, ORIGIN_US + 20 * US_PER_S);
+    trace_close(trace);
+    struct trace_options options = {.origin_us = ORIGIN_US, .measure = TRACE_RUNNING};
+    trace = open_with(text, &options);
+    want(trace, 0, "LS/cpu", 1000);
+    want(trace, 10, "LS/gpu", 1000);
+    want(trace, 20, "LS/gpu", 0);
+    want(trace, 30, "LS/cpu", 2000);
+    want(trace, 100, "LS/cpu", 1000);
+    want_end(trace);
+    options.measure = TRACE_CORES;
+    trace = open_with(text, &options);
+    want(trace, 0, "LS/cpu", 1000);
+    want(trace, 10, "LS/gpu", 500);
+    trace_close(trace);
+    refuse(PODS "p0,1000,2048,0,0,LS,50,40\n", "t.csv:2: deletion_time 40 is before");
+    refuse(PODS "p0,x,2048,0,0,LS,0,40\n", "cpu_milli \"x\"");
+    refuse(PODS "p0,1,2,0,0,LS,50,90\np1,1,2,0,0,LS,49,90\n", "t.csv:3: time goes back");
+    refuse_with("time,calls\n", &(struct trace_options){.format = "openb"}, "no column cpu_milli");
+}
+
+static void columns_of_services_are_followed(void **state)
+{
+    (void)state;
+    struct trace_row row;
+    struct error err;
+    struct trace_options options = {.origin_us = ORIGIN_US, .align = true};
+    struct trace *trace = open_with("timestamp,front,cart\n2023-09-24 07:29:35,4.5,0.25\n"
+                                    "2023-09-24 07:29:40,,0.5\n",
+                                    &options);
+    want(trace, 0, "front", 4500);
+    want(trace, 0, "cart", 250);
+    want(trace, 5, "cart", 500);
+    assert_int_equal(trace_counts(trace)->empty, 1);
+    want_end(trace);
+    trace = open_with("timestamp,front_cart&p99\n2023-09-24 07:29:35,12.5\n", &options);
+    assert_int_equal(trace_next(trace, &row, &err), 1);
+    assert_int_equal(row.kind, TRACE_LATENCY);
+    assert_string_equal(row.peer, "cart");
+    assert_int_equal(row.value, 12500);
+    assert_int_equal(row.quantile_ppm, 990000);
+    trace_close(trace);
+    refuse("timestamp,front\n2023-09-24 07:29:35,much\n", "t.csv:2: front \"much\"");
+    refuse("timestamp,a&p50\n", "caller_callee&p50");
+}
+
+/* ---- files ---- */
+
+static void write_gz(const char *path, const char *text)
+{
+    gzFile file = gzopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(gzwrite(file, text, (unsigned)strlen(text)), strlen(text));
+    assert_int_equal(gzclose(file), Z_OK);
+}
+
+static void a_gzip_file_is_read_and_a_cut_one_is_told(void **state)
+{
+    (void)state;
+    char folder[] = "traces-XXXXXX";
+    char path[64];
+    struct strbuf text;
+    struct error err = {0};
+    struct trace *trace = NULL;
+    struct trace_row row;
+    assert_non_null(mkdtemp(folder));
+    str_format(path, sizeof(path), "%s/t.csv.gz", folder);
+    const char *paths[] = {path, path};
+    strbuf_init(&text, 8 << 20);
+    strbuf_puts(&text, "time,workload,calls\n");
+    for (int i = 0; i < 100000; i++)
+        strbuf_printf(&text, "%d,w%d,%d\n", i, i % 7, i * 7919 % 1000);
+    write_gz(path, strbuf_text(&text));
+    assert_int_equal(trace_open(paths, 1, &plain, &trace, &err), 0);
+    int64_t rows = 0;
+    while (trace_next(trace, &row, &err) == 1)
+        assert_int_equal(row.value, rows++ * 7919 % 1000 * 1000);
+    assert_int_equal(rows, 100000);
+    assert_int_equal(trace_counts(trace)->names, 7);
+    trace_close(trace);
+    /* The same twice, one behind the other, goes back in time, and the second file says so. */
+    assert_int_equal(trace_open(paths, 2, &plain, &trace, &err), 0);
+    int rc;
+    while ((rc = trace_next(trace, &row, &err)) == 1)
+        continue;
+    assert_int_equal(rc, ERR_INVALID);
+    assert_non_null(strstr(err.text, "t.csv.gz:2: time goes back"));
+    trace_close(trace);
+    assert_int_equal(truncate(path, 100000), 0);
+    assert_int_equal(trace_open(paths, 1, &plain, &trace, &err), 0);
+    while ((rc = trace_next(trace, &row, &err)) == 1)
+        continue;
+    assert_int_equal(rc, ERR_INVALID);
+    assert_non_null(strstr(err.text, "the gzip file ends early, after line"));
+    trace_close(trace);
+    strbuf_done(&text);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(trace_open(paths, 1, &plain, &trace, &err), ERR_NOT_FOUND);
+}
+
+static void lines_of_any_length_are_given_whole(void **state)
+{
+    (void)state;
+    struct strbuf text;
+    struct lines *lines = NULL;
+    struct error err = {0};
+    char *line;
+    strbuf_init(&text, 4 << 20);
+    for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < i * 600; k++)
+            strbuf_puts(&text, i % 2 == 0 ? "a" : "b");
+        strbuf_puts(&text, i % 3 == 0 ? "\r\n" : "\n");
+    }
+    strbuf_puts(&text, "last");
+    assert_int_equal(lines_open_text("l", text.text, text.bytes, &lines, &err), 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(lines_next(lines, &line, &err), 1);
+        assert_int_equal(strlen(line), i * 600);
+        assert_int_equal(strspn(line, i % 2 == 0 ? "a" : "b"), i * 600);
+    }
+    assert_int_equal(lines_next(lines, &line, &err), 1);
+    assert_string_equal(line, "last");
+    assert_int_equal(lines_number(lines), 101);
+    assert_int_equal(lines_next(lines, &line, &err), 0);
+    lines_close(lines);
+    strbuf_reset(&text);
+    for (int i = 0; i < 400000; i++)
+        strbuf_puts(&text, "a");
+    assert_int_equal(lines_open_text("l", text.text, text.bytes, &lines, &err), 0);
+    assert_int_equal(lines_next(lines, &line, &err), ERR_INVALID);
+    lines_close(lines);
+    strbuf_done(&text);
+    assert_int_equal(lines_open_text("l", "a\0b\n", 4, &lines, &err), 0);
+    assert_int_equal(lines_next(lines, &line, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "zero byte"));
+    lines_close(lines);
+}
+
+static void names_keep_their_numbers(void **state)
+{
+    (void)state;
+    struct names names = {.count = 0};
+    char text[16];
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 5000; i++) {
+            str_format(text, sizeof(text), "n%d", i);
+            assert_int_equal(names_add(&names, text), i);
+        }
+    assert_int_equal(names_find(&names, "n4999"), 4999);
+    assert_int_equal(names_find(&names, "n5000"), -1);
+    names_done(&names);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_read_one_by_one),
+        cmocka_unit_test(a_wrong_trace_is_refused_with_its_line),
+        cmocka_unit_test(dates_and_numbers_are_exact),
+        cmocka_unit_test(counts_become_rates_of_their_bucket),
+        cmocka_unit_test(a_map_adds_up_and_leaves_out),
+        cmocka_unit_test(a_part_is_laid_at_the_origin_and_stretched),
+        cmocka_unit_test(a_gap_holds_or_is_zero_or_an_error),
+        cmocka_unit_test(a_day_of_functions_is_told_by_minute),
+        cmocka_unit_test(pods_come_and_go),
+        cmocka_unit_test(columns_of_services_are_followed),
+        cmocka_unit_test(a_gzip_file_is_read_and_a_cut_one_is_told),
+        cmocka_unit_test(lines_of_any_length_are_given_whole),
+        cmocka_unit_test(names_keep_their_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
