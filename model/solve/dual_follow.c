@@ -259,8 +259,14 @@ static void links_turn(struct dual *dual)
 {
     const struct grid *grid = dual->grid;
     struct dual_tree *tree = dual->tree;
+    bool negative = false;
+    for (int i = 0; i < grid->links; i++) {
+        negative = negative || grid->link[i].scale < 0;
+    }
     for (int i = 0; i < grid->tables && grid->links > 0; i++) {
-        table_turn(dual, i);
+        if (negative || grid->table[i].by_site) { /* else a plan keeps nothing of it */
+            table_turn(dual, i);
+        }
     }
     tree->base = 0;
     for (int i = 0; i < grid->links; i++) {

@@ -218,20 +218,109 @@ DUAL_WIDE static void least_wide(double *out, const double *value, const double 
 }
 #endif
 
+/* Of the cells of a near part the least, straight from a link's table of cells: `across`, its rows
+ * are the near part's, else its columns. No value is negative, and closed ones are infinite. */
+static void least_cells_plain(double *out, const double *value, const struct grid_table *table,
+                              double times, bool across)
+{
+    int nears = across ? table->rows : table->columns;
+    int cells = across ? table->columns : table->rows;
+    size_t near_step = across ? (size_t)table->columns : 1;
+    size_t cell_step = across ? 1 : (size_t)table->columns;
+    for (int b = 0; b < nears; b++) {
+        double least = INFINITY;
+        const uint32_t *at = table->value + (size_t)b * near_step;
+        for (int c = 0; c < cells; c++, at += cell_step) {
+            double pair = *at == GRID_CLOSED ? INFINITY : (double)*at;
+            double all = value[c] + times * pair;
+            least = all < least ? all : least;
+        }
+        out[b] = least;
+    }
+}
+
+#if defined(DUAL_WIDE)
+/* Four values, exact; infinite where closed. */
+DUAL_WIDE DUAL_INLINE __m256d four_pairs(const uint32_t *at)
+{
+    __m128i raw = _mm_loadu_si128((const __m128i *)at);
+    __m256d value = _mm256_cvtepi32_pd(_mm_xor_si128(raw, _mm_set1_epi32(INT32_MIN)));
+    __m256i closed = _mm256_cvtepi32_epi64(_mm_cmpeq_epi32(raw, _mm_set1_epi32(-1)));
+    value = _mm256_add_pd(value, _mm256_set1_pd(2147483648.0));
+    return _mm256_blendv_pd(value, _mm256_set1_pd(INFINITY), _mm256_castsi256_pd(closed));
+}
+
+/* By fours; the last four overlap those before, which changes no least value. */
+DUAL_WIDE static void least_cells_wide(double *out, const double *value,
+                                       const struct grid_table *table, double times, bool across)
+{
+    size_t rows = (size_t)table->rows;
+    size_t columns = (size_t)table->columns;
+    __m256d scale = _mm256_set1_pd(times);
+    for (size_t b = 0; b < columns && !across;) {
+        size_t at = b + 4 <= columns ? b : columns - 4;
+        __m256d least = _mm256_set1_pd(INFINITY);
+        for (size_t c = 0; c < rows; c++) {
+            __m256d pair = four_pairs(table->value + c * columns + at);
+            __m256d all = _mm256_add_pd(_mm256_set1_pd(value[c]), _mm256_mul_pd(scale, pair));
+            least = _mm256_min_pd(all, least);
+        }
+        _mm256_storeu_pd(out + at, least);
+        b = at + 4;
+    }
+    for (size_t b = 0; b < rows && across; b++) {
+        __m256d least = _mm256_set1_pd(INFINITY);
+        for (size_t c = 0; c < columns;) {
+            size_t at = c + 4 <= columns ? c : columns - 4;
+            __m256d pair = four_pairs(table->value + b * columns + at);
+            __m256d all = _mm256_add_pd(_mm256_loadu_pd(value + at), _mm256_mul_pd(scale, pair));
+            least = _mm256_min_pd(all, least);
+            c = at + 4;
+        }
+        double four[4];
+        _mm256_storeu_pd(four, least);
+        four[0] = four[2] < four[0] ? four[2] : four[0];
+        four[1] = four[3] < four[1] ? four[3] : four[1];
+        out[b] = four[1] < four[0] ? four[1] : four[0];
+    }
+}
+#endif
+
+/* The same of a link with a table of its own, and of a scale above 0. */
+static bool leave_cells(const struct dual *dual, const struct dual_source *source,
+                        const double *value, double *out)
+{
+    const struct grid_link *link = &dual->grid->link[source->link];
+    const struct grid_table *table = &dual->grid->table[link->table];
+    if (table->by_site || link->scale <= 0) {
+        return false;
+    }
+#if defined(DUAL_WIDE)
+    if (dual->wide && table->columns >= 4) {
+        least_cells_wide(out, value, table, (double)link->scale, source->flip);
+        return true;
+    }
+#endif
+    least_cells_plain(out, value, table, (double)link->scale, source->flip);
+    return true;
+}
+
 /* What a step leaves whose only source is a link with pairs that are ready; false: it is not so. */
 static bool leave_link(const struct dual_app_run *run, const struct dual_step *step, double *out)
 {
     const struct dual *dual = run->dual;
     const struct grid *grid = dual->grid;
     const struct dual_source *source = &run->tree->source[step->source_first];
-    if (step->near_count != 1 || step->source_count != 1 || source->link < 0 ||
-        grid->site != NULL) {
+    if (step->near_count != 1 || step->source_count != 1 || source->link < 0) {
         return false;
     }
     const struct grid_link *link = &grid->link[source->link];
     int sign = (link->scale > 0) - (link->scale < 0);
     const struct dual_pairs *pairs = &dual->tree->pairs[link->table][sign + 1];
     if (pairs->exact == NULL) {
+        return leave_cells(dual, source, run->scratch + step->value_at, out);
+    }
+    if (grid->site != NULL) {
         return false;
     }
     const double *from = source->flip ? pairs->exact_flip : pairs->exact;
@@ -406,6 +495,16 @@ const double *dual_source_exact(const struct dual *dual, const struct dual_sourc
     *ret_times = sign == 0 ? 1 : fabs((double)link->scale);
     int cells = grid_cells(grid, part);
     if (pairs->exact == NULL) {
+        const struct grid_table *table = &grid->table[link->table];
+        if (!table->by_site && sign > 0) {
+            size_t columns = (size_t)table->columns;
+            size_t next = source->flip ? 1 : columns;
+            const uint32_t *at = table->value + (size_t)cell * (source->flip ? columns : 1);
+            for (int c = 0; c < cells; c++, at += next) {
+                row[c] = *at == GRID_CLOSED ? INFINITY : (double)*at;
+            }
+            return row;
+        }
         for (int c = 0; c < cells; c++) {
             row[c] = pair_of(dual, source, part, other, c, cell);
         }

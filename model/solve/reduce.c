@@ -4,7 +4,7 @@
 
 #include "model/solve/watch.h"
 
-/* Sums of costs and of bytes stay below this: range_check refuses the rest. */
+/* Sums of costs and of bytes stay below this: reduce_check_range refuses the rest. */
 #define SUM_MAX (INT64_C(1) << 60)
 /* No assignment costs as much as this: a cell that does is closed, so that int64 never overflows.
  */
@@ -30,7 +30,6 @@ static void edge_add_pair(struct reduced *reduced, struct edge *edge,
                           const struct problem_pair *pair);
 static void edge_add_rule(struct reduced *reduced, struct edge *edge,
                           const struct problem_rule *rule);
-static int range_check(const struct problem *problem, struct error *err);
 static void add_range(const int64_t *cost, const struct problem_use *use, int use_count,
                       size_t cells, nusd *sum, nusd *bytes);
 static void normalise(struct reduced *reduced);
@@ -63,7 +62,7 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
                               .without_capacities = options->without_capacities,
                               .watch = options->watch,
                               .cutoff = COST_MAX};
-    int rc = range_check(problem, err);
+    int rc = reduce_check_range(problem, err);
     if (rc == 0 && !reduce_is_cut(&reduced)) {
         rc = tables_alloc(&reduced, arena, err);
     }
@@ -358,7 +357,7 @@ static void edge_add_rule(struct reduced *reduced, struct edge *edge,
 }
 
 /* The largest amounts that any sum can reach, with every table at its worst at once. */
-static int range_check(const struct problem *problem, struct error *err)
+int reduce_check_range(const struct problem *problem, struct error *err)
 {
     nusd sum = 0;
     nusd bytes = 0;
@@ -394,38 +393,61 @@ static void add_range(const int64_t *cost, const struct problem_use *use, int us
                       size_t cells, nusd *sum, nusd *bytes)
 {
     size_t slots = use == NULL ? 0 : (size_t)use_count;
-    nusd most = 0;
+    int64_t low = 0;
+    int64_t high = 0;
     nusd most_bytes = 0;
     for (size_t at = 0; at < cells; at++) {
-        nusd size = cost[at] < 0 ? -(nusd)cost[at] : cost[at];
+        low = cost[at] < low ? cost[at] : low;
+        high = cost[at] > high ? cost[at] : high;
+    }
+    for (size_t at = 0; at < cells && slots > 0; at++) {
         nusd in_cell = 0;
         for (size_t k = 0; k < slots; k++) {
             in_cell += use[at * slots + k].meter >= 0 ? use[at * slots + k].bytes : 0;
         }
-        most = size > most ? size : most;
         most_bytes = in_cell > most_bytes ? in_cell : most_bytes;
     }
-    *sum += most;
+    *sum += -(nusd)low > high ? -(nusd)low : (nusd)high;
     *bytes += most_bytes;
 }
 
-/* Takes the least open cost out of every table into the constant, so that all are >= 0. */
 static void normalise(struct reduced *reduced)
 {
     for (int i = 0; i < reduced->edge_count; i++) {
-        struct edge *edge = &reduced->edges[i];
-        size_t cells = reduce_cells(reduced, edge);
-        int64_t least = INT64_MAX;
+        reduce_normalise_edge(reduced, &reduced->edges[i]);
+    }
+    reduce_normalise_parts(reduced);
+}
+
+void reduce_normalise_edge(struct reduced *reduced, struct edge *edge)
+{
+    size_t cells = reduce_cells(reduced, edge);
+    int64_t *cost = edge->cost;
+    int64_t least = INT64_MAX;
+    if (memchr(edge->open, false, cells) == NULL) { /* nearly always, and quicker */
         for (size_t at = 0; at < cells; at++) {
-            if (edge->open[at] && edge->cost[at] < least) {
-                least = edge->cost[at];
+            least = cost[at] < least ? cost[at] : least;
+        }
+        for (size_t at = 0; at < cells; at++) {
+            cost[at] -= least;
+        }
+    } else {
+        for (size_t at = 0; at < cells; at++) {
+            if (edge->open[at] && cost[at] < least) {
+                least = cost[at];
             }
         }
         for (size_t at = 0; at < cells; at++) {
-            edge->cost[at] = edge->open[at] ? edge->cost[at] - least : 0;
+            cost[at] = edge->open[at] ? cost[at] - least : 0;
         }
-        reduced->constant += least == INT64_MAX ? 0 : least;
     }
+    least = least == INT64_MAX ? 0 : least;
+    edge->least += least;
+    reduced->constant += least;
+}
+
+void reduce_normalise_parts(struct reduced *reduced)
+{
     for (int part = 0; part < reduced->parts; part++) {
         int64_t *node = &reduced->node[reduce_node(reduced, part, 0)];
         const bool *open = &reduced->open[reduce_node(reduced, part, 0)];

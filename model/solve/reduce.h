@@ -35,6 +35,7 @@ struct edge {
     int *pairs;    /* problem pairs merged here whose uses touch an active meter */
     bool *swapped; /* the pair's own a is our b */
     int pair_count;
+    int64_t least; /* what reduce_build has taken out of it into the constant */
 };
 
 /* A meter whose possible volumes span tiers of different prices. Its charge is at least
@@ -94,6 +95,20 @@ int reduce_build(const struct problem *problem, struct arena *arena, struct redu
 int reduce_build_as(const struct problem *problem, const struct reduce_options *options,
                     struct arena *arena, struct reduced *ret_reduced,
                     struct error *err) WARN_UNUSED;
+
+/* Of a problem that differs from a known one's in costs, meters' prices and capacities alone
+ * (problem_delta.h): its cells are the same ones, so that the tables alone are made anew, and of
+ * these only what is other. `like` was made without capacities, of a problem that lives as long,
+ * and nothing was done to it since. */
+int reduce_build_like(const struct problem *problem, const struct reduced *like,
+                      struct watch *watch, struct arena *arena, struct reduced *ret_reduced,
+                      struct error *err) WARN_UNUSED;
+
+/* Parts of reduce_build: refuses what could overflow; takes the least open cost out of every table
+ * into the constant, so that all are >= 0. */
+int reduce_check_range(const struct problem *problem, struct error *err) WARN_UNUSED;
+void reduce_normalise_edge(struct reduced *reduced, struct edge *edge);
+void reduce_normalise_parts(struct reduced *reduced);
 
 /* Whether the watch has ended what goes over all tables. */
 bool reduce_is_cut(struct reduced *reduced);

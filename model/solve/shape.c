@@ -7,7 +7,7 @@ struct shaper {
     const struct reduced *reduced;
     struct arena *arena;
     struct shape shape;
-    size_t *first;
+    const size_t *first;
     uint32_t *cost;
     const struct shape *like; /* its links; NULL: those that this problem needs */
     struct shape_pair *pairs;
@@ -16,10 +16,11 @@ struct shaper {
 };
 
 static int no_memory(struct error *err);
+static int shape_cells_of(struct shaper *shaper, struct error *err);
 static int shape_parts(struct shaper *shaper, struct error *err);
 static int shape_rows(struct shaper *shaper, struct error *err);
 static void close_large_cells(struct shaper *shaper);
-static int find_units(struct shaper *shaper, struct error *err);
+static void find_units(struct shaper *shaper);
 static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part,
                         const int32_t **ret_cell, struct error *err);
 static int collect_pairs(struct shaper *shaper, struct error *err);
@@ -27,8 +28,21 @@ static int take_pairs(struct shaper *shaper, struct error *err);
 static int shape_links(struct shaper *shaper, struct error *err);
 static int shape_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
                       struct grid_table *table, struct error *err);
+static bool whole_link(const struct reduced *reduced, const struct edge *edge, size_t cells,
+                       uint32_t *value, struct grid_link *link);
 static int64_t pair_cost(const struct reduced *reduced, const struct shape_pair *pair, int choice_a,
                          int choice_b);
+/* Units are powers of two: dividing by one takes no time. */
+static int shift_of(int64_t range)
+{
+    int shift = 0;
+    while (range >> shift >= (int64_t)GRID_CLOSED) {
+        shift++;
+    }
+    return shift;
+}
+
+static int shift_of(int64_t range);
 static int64_t divisor(int64_t a, int64_t b);
 static int compare_pairs(const void *x, const void *y);
 
@@ -46,7 +60,8 @@ int shape_build_like(const struct reduced *reduced, const struct shape *like, st
     grid->parts = reduced->parts;
     grid->sites = reduced->sites;
     grid->resources = RESOURCE_COUNT;
-    int rc = shape_parts(&shaper, err);
+    int rc = shape_cells_of(&shaper, err);
+    rc = rc == 0 ? shape_parts(&shaper, err) : rc;
     rc = rc == 0 ? shape_rows(&shaper, err) : rc;
     if (rc == 0 && reduced->without_capacities) {
         close_large_cells(&shaper);
@@ -67,10 +82,11 @@ int shape_build_like(const struct reduced *reduced, const struct shape *like, st
         strict->capacity = capacity;
     }
     struct error refused = {0};
-    if (grid_check(grid, &refused) < 0) {
+    if ((like != NULL ? grid_check_costs(grid, &refused) : grid_check(grid, &refused)) < 0) {
         return error_set(err, ERR_UNSUPPORTED, 0, "%s", refused.text);
     }
     shaper.shape.pairs = shaper.pairs;
+    shaper.shape.reduced = reduced;
     *ret_shape = shaper.shape;
     return 0;
 }
@@ -99,50 +115,74 @@ static int no_memory(struct error *err)
     return error_set(err, ERR_NO_MEMORY, 0, "no memory for the problem as a grid");
 }
 
-/* Cells, their sites and costs. A part's least cost is its base. */
+/* Where the cells of each part begin, the choices that they are, and their sites. */
+static int shape_cells_of(struct shaper *shaper, struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
+    struct shape *shape = &shaper->shape;
+    if (shaper->like != NULL) {
+        shaper->first = shaper->like->grid.first;
+        shape->grid.site = shaper->like->grid.site;
+        shape->choice = shaper->like->choice;
+        return 0;
+    }
+    size_t parts = (size_t)reduced->parts;
+    size_t cells = 0;
+    size_t *first = arena_array(shaper->arena, parts + 1, sizeof(size_t));
+    for (size_t part = 0; first != NULL && part < parts; part++) {
+        first[part] = cells;
+        cells += (size_t)reduced->open_count[part];
+        first[part + 1] = cells;
+    }
+    uint16_t *site = arena_array(shaper->arena, cells + 1, sizeof(uint16_t));
+    shape->choice = arena_array(shaper->arena, cells + 1, sizeof(int));
+    if (first == NULL || site == NULL || shape->choice == NULL) {
+        return no_memory(err);
+    }
+    for (int part = 0; part < reduced->parts; part++) {
+        size_t at = first[part];
+        for (int choice = 0; choice < reduced->count[part]; choice++) {
+            if (reduced->open[reduce_node(reduced, part, choice)]) {
+                site[at] = (uint16_t)reduce_choice(reduced, part, choice)->site;
+                shape->choice[at++] = choice;
+            }
+        }
+    }
+    shaper->first = first;
+    shape->grid.site = site;
+    return 0;
+}
+
+/* The costs of cells. A part's least cost is its base. */
 static int shape_parts(struct shaper *shaper, struct error *err)
 {
     const struct reduced *reduced = shaper->reduced;
     struct shape *shape = &shaper->shape;
     size_t parts = (size_t)reduced->parts;
-    size_t cells = 0;
-    shaper->first = arena_array(shaper->arena, parts + 1, sizeof(size_t));
-    for (size_t part = 0; shaper->first != NULL && part < parts; part++) {
-        shaper->first[part] = cells;
-        cells += (size_t)reduced->open_count[part];
-        shaper->first[part + 1] = cells;
-    }
+    size_t cells = shaper->first[parts];
     int64_t *base = arena_array(shaper->arena, parts + 1, sizeof(int64_t));
     int64_t *unit = arena_array(shaper->arena, parts + 1, sizeof(int64_t));
     uint32_t *cost = arena_array(shaper->arena, cells + 1, sizeof(uint32_t));
-    uint16_t *site = arena_array(shaper->arena, cells + 1, sizeof(uint16_t));
     int *current = arena_array(shaper->arena, parts + 1, sizeof(int));
-    shape->choice = arena_array(shaper->arena, cells + 1, sizeof(int));
-    if (shaper->first == NULL || base == NULL || unit == NULL || cost == NULL || site == NULL ||
-        current == NULL || shape->choice == NULL) {
+    if (base == NULL || unit == NULL || cost == NULL || current == NULL) {
         return no_memory(err);
     }
     for (int part = 0; part < reduced->parts; part++) {
+        const int64_t *node = reduced->node + reduced->first[part];
         int64_t least = INT64_MAX;
         int64_t most = 0;
-        size_t at = shaper->first[part];
-        for (int choice = 0; choice < reduced->count[part]; choice++) {
-            size_t node = reduce_node(reduced, part, choice);
-            if (reduced->open[node]) {
-                shape->choice[at++] = choice;
-                least = reduced->node[node] < least ? reduced->node[node] : least;
-                most = reduced->node[node] > most ? reduced->node[node] : most;
-            }
+        for (size_t at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
+            int64_t own = node[shape->choice[at]];
+            least = own < least ? own : least;
+            most = own > most ? own : most;
         }
         base[part] = least;
-        unit[part] = (most - least) / (GRID_CLOSED - 1) + 1;
+        int shift = shift_of(most - least);
+        unit[part] = INT64_C(1) << shift;
         current[part] = -1;
-        for (at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
-            int choice = shape->choice[at];
-            int64_t above = reduced->node[reduce_node(reduced, part, choice)] - least;
-            cost[at] = (uint32_t)(above / unit[part]);
-            site[at] = (uint16_t)reduce_choice(reduced, part, choice)->site;
-            if (choice == reduced->problem->parts[part].current) {
+        for (size_t at = shaper->first[part]; at < shaper->first[part + 1]; at++) {
+            cost[at] = (uint32_t)((node[shape->choice[at]] - least) >> shift);
+            if (shape->choice[at] == reduced->problem->parts[part].current) {
                 current[part] = (int)(at - shaper->first[part]);
             }
         }
@@ -153,7 +193,6 @@ static int shape_parts(struct shaper *shaper, struct error *err)
     struct grid *grid = &shape->grid;
     shaper->cost = cost;
     grid->first = shaper->first;
-    grid->site = site;
     grid->base = base;
     grid->unit = unit;
     grid->cost = cost;
@@ -184,9 +223,11 @@ static int shape_rows(struct shaper *shaper, struct error *err)
     if (capacity == NULL || strict == NULL || shape->rule == NULL) {
         return no_memory(err);
     }
-    int rc = find_units(shaper, err);
-    if (rc < 0) {
-        return rc;
+    if (shaper->like != NULL) {
+        memcpy(shape->unit, shaper->like->unit, sizeof(shape->unit));
+        shape->exact = shaper->like->exact;
+    } else {
+        find_units(shaper);
     }
     for (size_t row = 0; row < rows; row++) {
         shape->rule[row] = -1;
@@ -210,7 +251,14 @@ static int shape_rows(struct shaper *shaper, struct error *err)
     memcpy(strict, capacity, rows * sizeof(int64_t));
     shape->grid.capacity = capacity;
     shape->strict.capacity = strict;
-    rc = shape_demand(shaper, false, &shape->grid.demand, &shape->grid.cell_demand, err);
+    if (shaper->like != NULL) {
+        shape->grid.demand = shaper->like->grid.demand;
+        shape->grid.cell_demand = shaper->like->grid.cell_demand;
+        shape->strict.demand = shaper->like->strict.demand;
+        shape->strict.cell_demand = shaper->like->strict.cell_demand;
+        return 0;
+    }
+    int rc = shape_demand(shaper, false, &shape->grid.demand, &shape->grid.cell_demand, err);
     if (rc == 0 && !shape->exact) {
         rc = shape_demand(shaper, true, &shape->strict.demand, &shape->strict.cell_demand, err);
     }
@@ -221,8 +269,24 @@ static int shape_rows(struct shaper *shaper, struct error *err)
 static void close_large_cells(struct shaper *shaper)
 {
     const struct grid *grid = &shaper->shape.grid;
+    int64_t least[RESOURCE_COUNT];
+    for (int r = 0; r < RESOURCE_COUNT; r++) {
+        least[r] = INT64_MAX;
+        for (int site = 0; site < grid->sites; site++) {
+            int64_t capacity = grid->capacity[(size_t)site * RESOURCE_COUNT + (size_t)r];
+            least[r] = capacity < least[r] ? capacity : least[r];
+        }
+    }
     for (int part = 0; part < grid->parts; part++) {
-        for (int cell = 0; cell < grid_cells(grid, part); cell++) {
+        int demands = grid->cell_demand != NULL ? grid_cells(grid, part) : 1;
+        bool large = false;
+        for (int cell = 0; cell < demands; cell++) {
+            const int32_t *demand = grid_demand(grid, part, cell);
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                large = large || demand[r] > least[r];
+            }
+        }
+        for (int cell = 0; large && cell < grid_cells(grid, part); cell++) {
             const int32_t *demand = grid_demand(grid, part, cell);
             const int64_t *capacity =
                 grid->capacity + (size_t)grid_site(grid, part, cell) * RESOURCE_COUNT;
@@ -237,11 +301,10 @@ static void close_large_cells(struct shaper *shaper)
 
 /* The largest unit in which every demand is a whole number of at most 30 bits; where there is none,
  * a larger one. */
-static int find_units(struct shaper *shaper, struct error *err)
+static void find_units(struct shaper *shaper)
 {
     const struct reduced *reduced = shaper->reduced;
     struct shape *shape = &shaper->shape;
-    (void)err;
     shape->exact = true;
     for (int r = 0; r < RESOURCE_COUNT; r++) {
         int64_t common = 0;
@@ -261,7 +324,6 @@ static int find_units(struct shaper *shaper, struct error *err)
         shape->unit[r] = common >= needed ? common : needed;
         shape->exact = shape->exact && common >= needed;
     }
-    return 0;
 }
 
 static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part,
@@ -385,7 +447,16 @@ static int shape_links(struct shaper *shaper, struct error *err)
     if (link == NULL || table == NULL) {
         return no_memory(err);
     }
+    const struct shape *like = shaper->like;
     for (size_t i = 0; i < count; i++) {
+        int edge = shaper->pairs[i].edge;
+        bool same = like != NULL && (edge < 0 || shaper->reduced->edges[edge].cost ==
+                                                     like->reduced->edges[edge].cost);
+        if (same) {
+            link[i] = like->grid.link[i];
+            table[i] = like->grid.table[i];
+            continue;
+        }
         int rc = shape_link(shaper, &shaper->pairs[i], &link[i], &table[i], err);
         if (rc < 0) {
             return rc;
@@ -407,10 +478,15 @@ static int shape_link(struct shaper *shaper, const struct shape_pair *pair, stru
     const int *choice_b = shaper->shape.choice + shaper->first[pair->b];
     int rows = reduced->open_count[pair->a];
     int columns = reduced->open_count[pair->b];
-    uint32_t *value =
-        arena_array(shaper->arena, (size_t)rows * (size_t)columns + 1, sizeof(uint32_t));
+    size_t cells = (size_t)rows * (size_t)columns;
+    uint32_t *value = arena_alloc_raw(shaper->arena, (cells + 1) * sizeof(uint32_t));
     if (value == NULL) {
         return no_memory(err);
+    }
+    if (pair->edge >= 0 && !pair->apart &&
+        whole_link(reduced, &reduced->edges[pair->edge], cells, value, link)) {
+        *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
+        return 0;
     }
     int64_t least = INT64_MAX;
     int64_t most = INT64_MIN;
@@ -424,16 +500,39 @@ static int shape_link(struct shaper *shaper, const struct shape_pair *pair, stru
         }
     }
     bool none = most < least;
-    int64_t unit = none ? 1 : (most - least) / (GRID_CLOSED - 1) + 1;
+    int shift = none ? 0 : shift_of(most - least);
     for (int a = 0; a < rows; a++) {
         for (int b = 0; b < columns; b++) {
             int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b]);
-            value[a * columns + b] = cost < 0 ? GRID_CLOSED : (uint32_t)((cost - least) / unit);
+            value[a * columns + b] = cost < 0 ? GRID_CLOSED : (uint32_t)((cost - least) >> shift);
         }
     }
-    *link = (struct grid_link){.a = pair->a, .b = pair->b, .base = none ? 0 : least, .scale = unit};
+    *link = (struct grid_link){
+        .a = pair->a, .b = pair->b, .base = none ? 0 : least, .scale = INT64_C(1) << shift};
     *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
     return 0;
+}
+
+/* Of an edge whose cells are all open. */
+static bool whole_link(const struct reduced *reduced, const struct edge *edge, size_t cells,
+                       uint32_t *value, struct grid_link *link)
+{
+    if (cells != reduce_cells(reduced, edge) || memchr(edge->open, false, cells) != NULL) {
+        return false;
+    }
+    int64_t least = INT64_MAX;
+    int64_t most = 0;
+    for (size_t at = 0; at < cells; at++) {
+        least = edge->cost[at] < least ? edge->cost[at] : least;
+        most = edge->cost[at] > most ? edge->cost[at] : most;
+    }
+    int shift = shift_of(most - least);
+    for (size_t at = 0; at < cells; at++) {
+        value[at] = (uint32_t)((edge->cost[at] - least) >> shift);
+    }
+    *link =
+        (struct grid_link){.a = edge->a, .b = edge->b, .base = least, .scale = INT64_C(1) << shift};
+    return true;
 }
 
 /* -1: forbidden. */

@@ -35,16 +35,18 @@ struct shape {
     int *choice;              /* [cell, counted over all parts]: the part's choice */
     int *rule;                /* [site * resources + r]: the capacity rule that the row is, or -1 */
     struct shape_pair *pairs; /* [link] */
-    int64_t unit[RESOURCE_COUNT]; /* of demand: a grid's price is this many of the problem's */
+    int64_t unit[RESOURCE_COUNT];  /* of demand: a grid's price is this many of the problem's */
+    const struct reduced *reduced; /* for shapes that are made like this one */
 };
 
 /* ERR_UNSUPPORTED when a capacity is below zero, or costs do not fit; ERR_NO_MEMORY. */
 int shape_build(const struct reduced *reduced, struct arena *arena, struct shape *ret_shape,
                 struct error *err) WARN_UNUSED;
 
-/* The same with the links of another problem's shape: of one that differs in costs and capacities
- * alone, and whose open cells are the same (reduce_options). ERR_UNSUPPORTED too when a pair that
- * was idle there is not here. `like` lives as long; NULL: as shape_build. */
+/* The same with the cells, demands and links of another problem's shape: of one that differs in
+ * costs and capacities alone, and whose open cells are the same (reduce_build_like). The tables of
+ * edges that it shares with that one are taken too. ERR_UNSUPPORTED too when a pair that was idle
+ * there is not here. `like`, and what it was made of, live as long; NULL: as shape_build. */
 int shape_build_like(const struct reduced *reduced, const struct shape *like, struct arena *arena,
                      struct shape *ret_shape, struct error *err) WARN_UNUSED;
 

@@ -227,12 +227,11 @@ static int start_of_base(struct warm *warm, struct watch *watch, int *cells, dou
 static bool follow(struct warm *warm, const struct problem *problem, struct arena *arena,
                    struct solution *out, int **ret_known)
 {
-    struct reduce_options plain = {.without_capacities = true};
     struct reduced reduced;
     struct shape shape;
     struct engine_result answer;
     struct error err = {0};
-    if (reduce_build_as(problem, &plain, arena, &reduced, &err) < 0 || reduced.empty ||
+    if (reduce_build_like(problem, &warm->reduced, NULL, arena, &reduced, &err) < 0 ||
         shape_build_like(&reduced, &warm->shape, arena, &shape, &err) < 0 ||
         engine_session_solve(warm->engine, &shape.grid, arena, &answer, &err) < 0 ||
         (answer.status != SOLVE_OPTIMAL && answer.status != SOLVE_FEASIBLE)) {
