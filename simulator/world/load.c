@@ -311,6 +311,14 @@ const int64_t *load_calls(const struct load *load)
     return load->calls_mhz;
 }
 
+bool load_given(const struct load *load, int part)
+{
+    bool given = load->own[part] >= 0;
+    for (int i = 0; i < load->reader_count && !given; i++)
+        given = load->readers[i].named && load->readers[i].parts[part].mhz >= 0;
+    return given;
+}
+
 int load_part_count(const struct load *load)
 {
     return load->part_count;

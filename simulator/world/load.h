@@ -22,5 +22,7 @@ int load_step(struct load *load, int64_t at_us, int64_t length_us, struct error 
 /* [part], apps' workloads in order: calls per 1000 s as of the last step. */
 const int64_t *load_calls(const struct load *load);
 int load_part_count(const struct load *load);
+/* A load or a trace says of the part itself how often it is called: it follows nobody. */
+bool load_given(const struct load *load, int part);
 /* What was assumed, a sentence each, separated by line ends; "" nothing. */
 const char *load_notes(const struct load *load);

@@ -168,6 +168,7 @@ static int begin_step(struct run *run, int64_t now_us, struct error *err)
     for (int i = 0; i < run->part_count; i++)
         run->calls_mhz[i] = (int64_t)((__int128)load_calls(run->load)[i] * run->scale_ppm[i] / PPM);
     truth_set(&run->truth, calls_mhz, plant_fleet(run->plant), now_us);
+    (void)truth_follow(&run->truth, run->load, run->at);
     for (int i = 0; i < run->world.site_count; i++)
         for (int r = 0; r < RESOURCE_COUNT && run->closed[i]; r++)
             run->truth.capacity[i][r] = -1;
@@ -284,6 +285,10 @@ static int take_placement(struct run *run, struct error *err)
     if (rc == 0 && run->part_count > 0)
         memcpy(run->at, to, (size_t)run->part_count * sizeof(*to));
     free(to);
+    /* Another cache misses otherwise. */
+    if (rc == 0 && !same && truth_follow(&run->truth, run->load, run->at) && run->counting &&
+        run->scenario->bound)
+        rc = find_bound(run, err);
     return rc;
 }
 

@@ -8,6 +8,8 @@
 #define ANSWER_BYTES ((size_t)4 << 30)
 #define TABLE_BYTES  ((size_t)1 << 30)
 
+static int64_t followed_mhz(const struct truth *truth, int app, int workload,
+                            const struct placement *at);
 static void set_now(struct truth *truth, const struct placement *at);
 static void measure_bytes(const struct truth *truth, int app, int workload,
                           const struct placement *at, struct plant_measured *one);
@@ -28,9 +30,12 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     truth->estimates = arena_array(tables, parts, sizeof(*truth->estimates));
     truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
     truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
+    truth->base_mhz = arena_array(tables, parts, sizeof(*truth->base_mhz));
+    truth->hit_ppm = arena_array(tables, parts, sizeof(*truth->hit_ppm));
     truth->capacity = arena_array(tables, (size_t)world->site_count + 1, sizeof(*truth->capacity));
     if (truth->apps == NULL || truth->first == NULL || truth->estimates == NULL ||
-        truth->estimate_part == NULL || truth->calls_mhz == NULL || truth->capacity == NULL)
+        truth->estimate_part == NULL || truth->calls_mhz == NULL || truth->base_mhz == NULL ||
+        truth->hit_ppm == NULL || truth->capacity == NULL)
         return no_memory(err);
     for (int i = 0, part = 0; i < app_count; i++) {
         truth->first[i] = part;
@@ -54,6 +59,14 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     }
     truth->input = (struct cost_input){
         .world = world, .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
+    for (int i = 0, part = 0; i < app_count; i++)
+        for (int k = 0; k < apps[i].workload_count; k++, part++) {
+            const struct workload *what = &apps[i].workloads[k];
+            bool measured;
+            truth->hit_ppm[part] = -1;
+            if (what->kind != KIND_DATA && (what->hit_ppm >= 0 || what->curve_count > 0))
+                truth->hit_ppm[part] = cost_hit_ppm(&truth->input, i, k, 0, &measured);
+        }
     truth->input.estimates.list = truth->estimates;
     truth->input.estimates.count = truth->estimate_count;
     return 0;
@@ -72,11 +85,73 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
         truth->estimates[i].value = calls_mhz[truth->estimate_part[i]];
         truth->estimates[i].at_us = now_us;
     }
-    if (truth->part_count > 0)
+    if (truth->part_count > 0) {
         memcpy(truth->calls_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
+        memcpy(truth->base_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
+    }
     truth->input.now_us = now_us;
     for (int i = 0; i < truth->input.world->site_count; i++)
         fleet_capacity(fleet, i, truth->capacity[i]);
+}
+
+bool truth_follow(struct truth *truth, const struct load *load, const struct placement *at)
+{
+    bool changed = false;
+    set_now(truth, at);
+    for (int i = 0; i < truth->input.app_count; i++) {
+        const struct app *app = truth->apps[i].app;
+        bool again = true;
+        for (int pass = 0; pass < app->workload_count && again; pass++) {
+            again = false;
+            for (int k = 0; k < app->workload_count; k++) {
+                int part = truth->first[i] + k;
+                int64_t mhz =
+                    load_given(load, part) ? truth->base_mhz[part] : followed_mhz(truth, i, k, at);
+                again |= mhz != truth->calls_mhz[part];
+                truth->calls_mhz[part] = mhz;
+            }
+            changed |= again;
+        }
+    }
+    for (int i = 0; i < truth->estimate_count && changed; i++)
+        truth->estimates[i].value = truth->calls_mhz[truth->estimate_part[i]];
+    return changed;
+}
+
+/* The workload's rate at the stated hit ratios, times what its links bring of what they would. */
+static int64_t followed_mhz(const struct truth *truth, int app, int workload,
+                            const struct placement *at)
+{
+    const struct app *what = truth->apps[app].app;
+    int base = truth->first[app];
+    __int128 stated = 0;
+    __int128 real = 0;
+    for (int i = 0; i < what->link_count; i++) {
+        const struct link *link = &what->links[i];
+        if (link->to != workload)
+            continue;
+        __int128 weight = link->calls_mhz > 0 ? link->calls_mhz : 1;
+        if (link->from_kind != LINK_WORKLOAD) {
+            stated += weight * PPM;
+            real += weight * PPM;
+            continue;
+        }
+        int caller = base + link->from;
+        int64_t was_ppm = PPM;
+        int64_t is_ppm = PPM;
+        if (link->on_miss && truth->hit_ppm[caller] >= 0) {
+            bool measured;
+            int site = at[caller].site < 0 ? 0 : at[caller].site;
+            was_ppm = PPM - truth->hit_ppm[caller];
+            is_ppm = PPM - cost_hit_ppm(&truth->input, app, link->from, site, &measured);
+        }
+        stated += weight * was_ppm;
+        if (truth->base_mhz[caller] > 0)
+            real += weight * is_ppm * truth->calls_mhz[caller] / truth->base_mhz[caller];
+    }
+    /* Nobody calls it, or the documents know of no misses: the rate is the load's. */
+    int64_t mhz = truth->base_mhz[base + workload];
+    return stated <= 0 ? mhz : (int64_t)(mhz * real / stated);
 }
 
 int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "simulator/world/load.h"
 #include "simulator/world/plant.h"
 
 struct truth {
@@ -19,6 +20,8 @@ struct truth {
     int part_count;
     int *first;         /* [app] */
     int64_t *calls_mhz; /* [part] */
+    int64_t *base_mhz;  /* [part]: at the hit ratios that the documents state */
+    int64_t *hit_ppm;   /* [part]: those; -1: it has no cache */
     int64_t (*capacity)[RESOURCE_COUNT];
     struct arena tables;
 };
@@ -27,9 +30,13 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
                int app_count, struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
 
-/* The step's rates [part], and which sites have machines. */
+/* The step's rates [part], as they are at the hit ratios that the documents state, and which sites
+ * have machines; truth_follow comes next. */
 void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
                int64_t now_us);
+/* Who is asked by misses is called as the caches placed at `at` really miss; but not parts whose
+ * load is given. True: some rate is another one. */
+bool truth_follow(struct truth *truth, const struct load *load, const struct placement *at);
 /* The lines of a placement, without any migration; in the truth's arena until the next answer. */
 int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,
                   struct error *err) WARN_UNUSED;
