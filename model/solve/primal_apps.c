@@ -16,10 +16,11 @@
 #define COLUMNS_MOST     400
 #define FILL_WORK        4e8
 #define FILL_SLICES      32
-/* It ends when so many times what the last improvement took, and some more, brought none; or when
- * nothing fits for so long. */
+/* It ends when so many times what the last improvement took, and some more, brought none. What is
+ * over becomes less and less, and may be gone late: as long as it is not, there is twice the time.
+ */
 #define FILL_IDLE     4
-#define FILL_LOST     1e8
+#define FILL_LOST     2
 #define FILL_PATIENCE 1.5e8
 
 #define CELLS         16   /* of each part that are looked at */
@@ -169,16 +170,17 @@ static int fill_sites(struct primal *primal, const struct grid *few, const int *
     double last = 0; /* done when it became better */
     bool fits = false;
     int64_t spoke_us = 0;
-    while (rc == 0 && done < most && done <= FILL_IDLE * last + FILL_PATIENCE &&
-           (fits ? best > good : done < FILL_LOST) &&
+    while (rc == 0 && done < (fits ? most : FILL_LOST * most) &&
+           done <= FILL_IDLE * last + FILL_PATIENCE && !(fits && best <= good) &&
            tell(primal, fits ? best : INFINITY, &spoke_us)) {
         primal_blocks(primal->threads, CHAINS, fill_run, tasks);
-        int winner = primal_fill_cost(tasks[1].fill) < primal_fill_cost(tasks[0].fill);
+        int winner = primal_fill_beats(tasks[1].fill, tasks[0].fill);
         primal_fill_adopt(tasks[!winner].fill, tasks[winner].fill);
         double cost = primal_fill_cost(tasks[winner].fill);
+        bool fitted = fits;
         fits = primal_fill_fits(tasks[winner].fill);
         done = primal_fill_work(tasks[0].fill) + primal_fill_work(tasks[1].fill);
-        last = cost < best ? done : last;
+        last = cost < best || fits != fitted ? done : last;
         best = cost;
     }
     *ret_found = rc == 0 && fits;

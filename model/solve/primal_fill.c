@@ -79,6 +79,7 @@ static int list_items(struct primal_fill *fill);
 static void go(struct primal_fill *fill, int to);
 static double value_of(const struct primal_fill *fill, bool *ret_fits);
 static double site_value(const struct primal_fill *fill, int site, const int64_t *slack);
+static bool is_over(const struct primal_fill *fill, int site);
 static double draw(struct primal_fill *fill);
 static int by_weight(const void *a, const void *b);
 static int by_rise(const void *a, const void *b);
@@ -138,6 +139,11 @@ double primal_fill_cost(const struct primal_fill *fill)
 bool primal_fill_fits(const struct primal_fill *fill)
 {
     return fill->fits;
+}
+
+bool primal_fill_beats(const struct primal_fill *fill, const struct primal_fill *other)
+{
+    return fill->fits == other->fits ? fill->best < other->best : fill->fits;
 }
 
 double primal_fill_work(const struct primal_fill *fill)
@@ -286,13 +292,15 @@ static void one_round(struct primal_fill *fill)
         double share = fill->hard[site] > 0 ? LEARN : 1;
         fill->hard[site] += share * (hard - fill->hard[site]);
         value += cost;
-        if (value >= fill->best) {
+        /* What a closed site holds too much of, it keeps. */
+        if (value >= fill->best || (fill->fits && is_over(fill, site))) {
             return;
         }
     }
     bool fits;
     value = value_of(fill, &fits);
-    if (value < fill->best) {
+    /* A fine may be small: what keeps all is never given up for it. */
+    if (fits == fill->fits ? value < fill->best : fits) {
         fill->best = value;
         fill->fits = fits;
         memcpy(fill->best_at, fill->at, (size_t)board->apps * sizeof(int));
@@ -543,6 +551,16 @@ static double value_of(const struct primal_fill *fill, bool *ret_fits)
         *ret_fits = *ret_fits && fill->slack[row] >= 0;
     }
     return value;
+}
+
+static bool is_over(const struct primal_fill *fill, int site)
+{
+    const int64_t *slack = fill->slack + (size_t)site * (size_t)fill->resources;
+    bool over = false;
+    for (int r = 0; r < fill->resources; r++) {
+        over = over || slack[r] < 0;
+    }
+    return over;
 }
 
 /* The priced room that is left, or a fine for what there is too little. */

@@ -6,8 +6,9 @@
  * one open site after the other: of the changes of apps that touch it and no closed one, the set
  * that fills it best is taken (primal_match.h), while the sites still open pay and are paid at the
  * prices. Sites where that has cost much are closed early next time. What is over its capacity is
- * fined; a round is kept when it is cheaper. This is primal_loose.h for parts that are linked:
- * there a change has two sites, here as many as the app's parts.
+ * fined; a round is kept when it is cheaper, but nothing that breaks a capacity takes the place of
+ * what keeps all. This is primal_loose.h for parts that are linked: there a change has two sites,
+ * here as many as the app's parts.
  *
  * Included by model/solve/primal*.c only. A board is read by any number of fills; each is for one
  * thread. Memory from primal->work.
@@ -25,6 +26,8 @@ void primal_fill_run(struct primal_fill *fill, double work, double target);
 /* Whether the best keeps everything; and its cost as doubles have it, with fines if it does not. */
 bool primal_fill_fits(const struct primal_fill *fill);
 double primal_fill_cost(const struct primal_fill *fill);
+/* What keeps everything beats what does not, then the cheaper one. */
+bool primal_fill_beats(const struct primal_fill *fill, const struct primal_fill *other);
 /* What budgets are counted in: sets and columns that were looked at. */
 double primal_fill_work(const struct primal_fill *fill);
 int64_t primal_fill_rounds(const struct primal_fill *fill);
