@@ -92,7 +92,7 @@ static struct decimal in_proportion(struct decimal price, struct decimal wanted,
 
 bool override_is_rule(const struct egress_rule *rule, const char *glob)
 {
-    return override_matches(glob, rule->name) || str_equal(glob, rule->from);
+    return override_matches(glob, rule->name) || override_matches(glob, rule->from);
 }
 
 static struct decimal new_price(const struct override *now, struct decimal present)

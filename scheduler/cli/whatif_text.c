@@ -263,7 +263,11 @@ static int write_moves(const struct whatif_report *report, bool color, struct st
     const struct cost_input *input = &report->answer.input;
     struct table table;
     int moves = 0;
-    table_init(&table, "MOVES|FROM|TO|VARIANT");
+    bool variants = false;
+    for (int i = 0; i < input->app_count; i++)
+        for (int k = 0; k < input->apps[i].app->workload_count; k++)
+            variants = variants || input->apps[i].app->workloads[k].variant_count > 1;
+    table_init(&table, variants ? "MOVES|FROM|TO|VARIANT" : "MOVES|FROM|TO");
     table.indent = 1;
     for (int i = 0, part = 0; i < input->app_count; i++)
         for (int k = 0; k < input->apps[i].app->workload_count; k++, part++) {
@@ -279,6 +283,8 @@ static int write_moves(const struct whatif_report *report, bool color, struct st
             table_cell(&table, STYLE_YELLOW, "%s", name);
             table_cell(&table, STYLE_PLAIN, "%s", report_site(report, from.site));
             table_cell(&table, STYLE_PLAIN, "%s", report_site(report, to.site));
+            if (!variants)
+                continue;
             table_cell(&table, STYLE_PLAIN, "%s",
                        what->variant_count > 1 && to.variant < what->variant_count
                            ? what->variants[to.variant].name
@@ -298,17 +304,23 @@ static void write_proof(const struct whatif_report *report, bool color, struct s
     char bound[MONEY_TEXT_BYTES];
     char score[MONEY_TEXT_BYTES];
     int64_t gap = whatif_gap_ppm(answer);
+    nusd stay = whatif_stay(answer);
     strbuf_puts(out, "\n");
     if (gap == 0)
         text_styled(out, color, STYLE_DIM,
-                    "Proven: no placement that keeps the rules has a lower score than %s.\n",
+                    "Proven: no placement that keeps the rules has a lower score than %s",
                     dollars(answer->score, score));
     else
         text_styled(out, color, STYLE_DIM,
                     "Within %" PRId64 ".%03" PRId64 " %% of the best possible: it scores %s, no "
-                    "placement below %s.\n",
+                    "placement below %s",
                     gap / 10000, gap % 10000 / 10, dollars(answer->score, score),
                     dollars(answer->bound, bound));
+    if (stay != 0)
+        text_styled(out, color, STYLE_DIM,
+                    ",\nwhich is the score above and %s for the policy's preference to stay",
+                    dollars(stay, score));
+    strbuf_puts(out, ".\n");
 }
 
 static int write_sweep(const struct whatif_report *report, bool color, struct strbuf *out,
@@ -398,8 +410,9 @@ static void write_even(const struct whatif_report *report, int which, bool color
         strbuf_printf(out, "  nothing moves between %s and %s times its value\n",
                       decimal_format(even->from, from), decimal_format(even->to, to));
     text_styled(out, color, STYLE_DIM, "  %d solves%s\n", even->solves,
-                even->proven ? ", each proven best"
-                             : ", not each proven best: a point may be off by as much");
+                even->proven
+                    ? ", each proven best"
+                    : ", not each proven best: a point may be off a little (--gap 0 proves each)");
 }
 
 static void write_change(const struct whatif_report *report, const struct sweep_even *even,

@@ -51,6 +51,7 @@ void report_json(const struct whatif_report *report, struct strbuf *out)
     if (report->sides[SIDE_BEST].known) {
         write_side(report, SIDE_BEST, "after", &json);
         money(&json, "bound_score", answer->bound);
+        money(&json, "stay_score", whatif_stay(answer));
         json_int(&json, "gap_ppm", whatif_gap_ppm(answer));
     }
     write_moves(report, "moves", answer->best, &json);

@@ -264,6 +264,11 @@ int whatif_moves(const struct cost_input *input, const struct placement *a,
     return moves;
 }
 
+nusd whatif_stay(const struct whatif_answer *answer)
+{
+    return answer->score - answer->total.score;
+}
+
 int64_t whatif_gap_ppm(const struct whatif_answer *answer)
 {
     nusd size = answer->score < 0 ? -answer->score : answer->score;

@@ -85,5 +85,8 @@ int whatif_parts(const struct cost_input *input);
 /* How many parts are elsewhere in b than in a. */
 int whatif_moves(const struct cost_input *input, const struct placement *a,
                  const struct placement *b);
+/* What the policy's preference to stay adds to the score of the moves, where the solver and the
+ * bound count it; the cost model's total is without. */
+nusd whatif_stay(const struct whatif_answer *answer);
 /* (score - bound) / |score| in ppm; 0 when proven. */
 int64_t whatif_gap_ppm(const struct whatif_answer *answer);

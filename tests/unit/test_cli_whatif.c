@@ -87,7 +87,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    static const char *const names[] = {"out", "page.html", "kept.state", "site.yaml"};
+    static const char *const names[] = {"out",      "page.html", "kept.state", "site.yaml",
+                                        "two.yaml", "one.yaml",  "other.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         (void)unlink(in_folder(names[i]));
@@ -105,6 +106,8 @@ static void test_answers(void **state)
     assert_int_equal(berth("whatif", "--world", world, app, "--set", "cache.hit=0.2", NULL), 2);
     says("with 1 move");
     says("default/shop/inference");
+    says("for the policy's preference to stay");
+    assert_null(strstr(output, "VARIANT"));
     assert_int_equal(
         berth("whatif", "--world", world, app, "--retag", "shop/source", "cloud=aws", NULL), 2);
     says("retag.shop/source=cloud=aws");
@@ -112,6 +115,90 @@ static void test_answers(void **state)
     assert_int_equal(berth("whatif", "--world", world, app, "--remove-provider", "gcp", NULL), 1);
     says("No placement keeps all rules");
     says("default/shop/source leaves the sites that are taken away");
+}
+
+static double number_of(const json_t *text)
+{
+    assert_true(json_is_string(text));
+    return strtod(json_string_value(text), NULL);
+}
+
+/* Two apps of one account send 800 and 1,600 GiB a month over tiers of $0.10 up to 1,000 GiB and
+ * $0.05 beyond: 2.4 TiB cost 100 + 70 = $170. Alone the first would pay $80 and the other 100 + 30
+ * = $130, so they add 170 - 130 = $40 and 170 - 80 = $90, and in the mean of both orders (80 + 40)
+ * / 2 = $60 and (130 + 90) / 2 = $110. */
+static void test_attribution(void **state)
+{
+    (void)state;
+    static const char two[] = "world: two\naccounts: [{name: a, provider: aws}]\nsites:\n"
+                              "  - {name: client/web, tier: client, geo: [40, -75]}\n"
+                              "  - {name: aws/east, tier: cloud, account: a, geo: [39, -77],\n"
+                              "     price: {cpu: 0.03, memory: 0.004}}\n"
+                              "egress:\n"
+                              "  - {name: out, from: 'aws/*', to: '*', per: GiB,\n"
+                              "     tiers: [{up_to: 1000GiB, price: 0.1}, {price: 0.05}]}\n";
+    static const char one[] =
+        "app: %s\nworkloads:\n  - name: web\n    run: {driver: process, artifact: 'file:/x'}\n"
+        "    resources: {cpu: 1, memory: 1GiB}\n    tiers: [cloud]\n"
+        "users: [{name: visitors, site: client/web}]\n"
+        "links: [{from: visitors, to: web, calls: 1/s, request: 1B, response: %dB}]\n";
+    struct strbuf text;
+    struct error err;
+    char paths[3][512];
+    strbuf_init(&text, 4096);
+    str_format(paths[0], sizeof(paths[0]), "%s", in_folder("two.yaml"));
+    strbuf_puts(&text, two);
+    assert_int_equal(whatif_write(paths[0], &text, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        /* 800 GiB * (1 + i) over the seconds of 730 hours. */
+        static const int bytes[] = {326857, 653714};
+        str_format(paths[1 + i], sizeof(paths[0]), "%s",
+                   in_folder(i == 0 ? "one.yaml" : "other.yaml"));
+        strbuf_reset(&text);
+        strbuf_printf(&text, one, i == 0 ? "one" : "other", bytes[i]);
+        assert_int_equal(whatif_write(paths[1 + i], &text, &err), 0);
+    }
+    strbuf_done(&text);
+    assert_int_equal(
+        berth("whatif", "--world", paths[0], paths[1], paths[2], "--attribute", "--json", NULL), 0);
+    json_t *json = json_loads(output, 0, NULL);
+    assert_non_null(json);
+    json_t *meters = json_object_get(json_object_get(json, "attribution"), "meters");
+    assert_int_equal(json_array_size(meters), 1);
+    json_t *shares = json_object_get(json_array_get(meters, 0), "shares");
+    assert_int_equal(json_array_size(shares), 2);
+    double sum = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *share = json_array_get(shares, i);
+        bool first = strstr(json_string_value(json_object_get(share, "app")), "one") != NULL;
+        double fair = number_of(json_object_get(share, "shapley"));
+        double marginal = number_of(json_object_get(share, "marginal"));
+        sum += fair;
+        assert_true(fair > (first ? 59.99 : 109.99) && fair < (first ? 60.01 : 110.01));
+        assert_true(marginal > (first ? 39.99 : 89.99) && marginal < (first ? 40.01 : 90.01));
+    }
+    assert_true(sum > 169.99 && sum < 170.01);
+    json_decref(json);
+    /* Doubled while nothing moves, the term doubles, to the nano-dollar's rounding. */
+    assert_int_equal(berth("whatif", "--world", paths[0], paths[1], paths[2], "--set",
+                           "price.egress.aws*=x2", "--json", NULL),
+                     0);
+    json = json_loads(output, 0, NULL);
+    assert_non_null(json);
+    double egress[2] = {0, 0};
+    static const char *const sides[] = {"before", "after"};
+    for (int i = 0; i < 2; i++) {
+        size_t at;
+        json_t *term;
+        json_array_foreach(json_object_get(json_object_get(json, sides[i]), "terms"), at, term)
+        {
+            if (strcmp(json_string_value(json_object_get(term, "term")), "egress") == 0)
+                egress[i] = number_of(json_object_get(term, "bill"));
+        }
+    }
+    assert_true(egress[0] > 169.99 && egress[0] < 170.01);
+    assert_true(egress[1] - 2 * egress[0] < 5e-9 && 2 * egress[0] - egress[1] < 5e-9);
+    json_decref(json);
 }
 
 static void test_json(void **state)
@@ -125,6 +212,13 @@ static void test_json(void **state)
     assert_string_equal(json_string_value(json_array_get(json_object_get(json, "overrides"), 0)),
                         "cache.hit=0.2");
     assert_int_equal(json_array_size(json_object_get(json, "moves")), 1);
+    /* The bound is of the score and of the preference to stay. */
+    json_t *after = json_object_get(json, "after");
+    double score = number_of(json_object_get(after, "score"));
+    double stay = number_of(json_object_get(json, "stay_score"));
+    double bound = number_of(json_object_get(json, "bound_score"));
+    assert_true(stay > 1);
+    assert_true(bound <= score + stay + 1e-6 && bound > (score + stay) * 0.999);
     assert_int_equal(json_array_size(json_object_get(json, "break_even")), 1);
     json_decref(json);
 }
@@ -220,9 +314,10 @@ static void test_completion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),  cmocka_unit_test(test_json),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_sites_from_files),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_answers),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_files),       cmocka_unit_test(test_sites_from_files),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_attribution),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -105,6 +105,12 @@ static void test_prices(void **state)
     input = with("price.egress.aws/*=0.03");
     is_price(input.world->egress[0].tiers[0].price, "0.03");
     is_price(input.world->egress[0].tiers[1].price, "0.015");
+    /* A rule is meant by where its bytes come from, too, whatever it is called. */
+    str_format(fixture.world.egress[1].name, LIMIT_NAME_BYTES, "transit");
+    input = with("price.egress.gcp*=x2");
+    is_price(input.world->egress[1].tiers[0].price, "0.24");
+    is_price(input.world->egress[0].tiers[0].price, "0.09");
+    str_format(fixture.world.egress[1].name, LIMIT_NAME_BYTES, "gcp-out");
     input = with("price.compute=+10%");
     is_price(input.world->sites[AWS].cpu_price, "0.044");
     is_price(input.world->sites[GCP].memory_price, "0.0044");
