@@ -70,7 +70,6 @@ static int ended(struct experiment *experiment, struct job *job, struct error *e
 static void tell(struct experiment *experiment, int cell, const char *failure);
 static int stop_tight(struct experiment *experiment, int round, struct error *err);
 static int read_score(void *context, const struct store_run *run, struct error *err);
-static int hash_file(uint64_t *hash, const char *path, bool whole, struct error *err);
 
 int experiment_run(const struct scenario *scenario, const struct experiment_options *options,
                    struct experiment_outcome *ret_outcome, struct error *err)
@@ -436,70 +435,4 @@ static int read_score(void *context, const struct store_run *run, struct error *
                            (double)run->result.score / 1e9);
     }
     return 0;
-}
-
-/* ---- keys ---- */
-
-int experiment_key(const struct scenario *scenario, const struct scenario_cell *cell,
-                   char out[STORE_KEY_BYTES], struct error *err)
-{
-    const struct scenario_files *apps = &scenario->apps[cell->apps];
-    const struct scenario_policy *policy = &scenario->policies[cell->policy];
-    uint64_t hash = hash_str(HASH_SEED, BERTH_VERSION);
-    int rc = hash_file(&hash, scenario->file, true, err);
-    char path[LIMIT_PATH_BYTES];
-    if (rc == 0)
-        rc = scenario_path(scenario, scenario->worlds[cell->world], path, err);
-    if (rc == 0)
-        rc = hash_file(&hash, path, true, err);
-    for (int i = 0; i < apps->count && rc == 0; i++) {
-        rc = scenario_path(scenario, apps->list[i], path, err);
-        if (rc == 0)
-            rc = hash_file(&hash, path, true, err);
-    }
-    for (int i = -1; i < scenario->load_count && rc == 0; i++) {
-        const struct scenario_trace *trace = i < 0 ? NULL : scenario->loads[i].trace;
-        int count = i < 0 ? cell->trace >= 0 : trace == NULL ? 0 : trace->file_count;
-        for (int k = 0; k < count && rc == 0; k++) {
-            rc = scenario_path(scenario, i < 0 ? scenario->traces[cell->trace] : trace->files[k],
-                               path, err);
-            if (rc == 0)
-                rc = hash_file(&hash, path, false, err);
-        }
-    }
-    hash = hash_str(hash_str(hash, policy->name), policy->arguments);
-    if (rc == 0 && policy->program[0] != 0) {
-        rc = scenario_path(scenario, policy->program, path, err);
-        if (rc == 0)
-            rc = hash_file(&hash, path, false, err);
-    }
-    hash = hash_u64(hash, (uint64_t)cell->seed);
-    if (rc == 0)
-        str_format(out, STORE_KEY_BYTES, "%016" PRIx64, hash);
-    return rc;
-}
-
-/* A document by its bytes; what may be large, by its size and its last change. */
-static int hash_file(uint64_t *hash, const char *path, bool whole, struct error *err)
-{
-    struct stat stat_of;
-    if (stat(path, &stat_of) < 0)
-        return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "%s", path);
-    *hash = hash_str(*hash, path);
-    if (!whole) {
-        *hash = hash_u64(*hash, (uint64_t)stat_of.st_size);
-        *hash = hash_u64(*hash, (uint64_t)stat_of.st_mtim.tv_sec);
-        *hash = hash_u64(*hash, (uint64_t)stat_of.st_mtim.tv_nsec);
-        return 0;
-    }
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return error_set(err, ERR_IO, errno, "%s", path);
-    char chunk[16384];
-    size_t bytes;
-    while ((bytes = fread(chunk, 1, sizeof(chunk), file)) > 0)
-        *hash = hash_bytes(*hash, chunk, bytes);
-    bool failed = ferror(file) != 0;
-    (void)fclose(file);
-    return failed ? error_set(err, ERR_IO, errno, "reading %s", path) : 0;
 }

@@ -7,9 +7,11 @@
  * world, apps and trace is known well enough: the half-width of its 95 % confidence interval is at
  * most that part of it. What is run does not depend on how many processes there are.
  *
- * A run's key is over everything that its result depends on: documents, files, seed, this program's
- * version. A run whose key is in the store is not run again, so that an experiment that was killed
- * goes on where it was. One thread.
+ * A run's key is over everything that its result depends on, and nothing else: what the scenario
+ * says of time, load and events, the cell's documents and files, its policy and seed, this
+ * program's version. A run whose key is in the store is not run again, so that an experiment that
+ * was killed goes on where it was, and one that got more seeds, policies or worlds runs only these.
+ * One thread.
  */
 #pragma once
 

@@ -9,6 +9,7 @@
 #include "simulator/world/policy.h"
 #include "simulator/world/scenario_internal.h"
 
+static uint64_t digest_of(const struct doc_node *node, bool is_root);
 static void read_time(struct reader *reader, const struct doc_node *root, struct scenario *out);
 static void read_timing(struct reader *reader, const struct doc_node *root, struct scenario *out);
 static void read_nodes(struct reader *reader, const struct doc_node *root, struct scenario *out);
@@ -68,9 +69,36 @@ int scenario_from_doc(struct doc *doc, const char *file, struct arena *arena,
     read_axes(&reader, root, &scenario);
     doc_close(doc, root);
     int rc = read_finish(&reader, err);
-    if (rc == 0)
+    if (rc == 0) {
+        scenario.digest = digest_of(root, true);
         *ret_scenario = scenario;
+    }
     return rc;
+}
+
+/* The same for any order of fields, any layout and with any comments. What another cell could say
+ * otherwise is left out. */
+static uint64_t digest_of(const struct doc_node *node, bool is_root)
+{
+    static const char *const axes[] = {"world", "apps",      "policy",    "trace",
+                                       "seed",  "precision", "experiment"};
+    bool is_map = doc_kind(node) == DOC_MAP;
+    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)doc_kind(node));
+    uint64_t fields = 0;
+    if (doc_kind(node) == DOC_SCALAR)
+        return hash_str(hash, doc_text(node));
+    for (size_t i = 0; i < doc_count(node); i++) {
+        const char *key = is_map ? doc_key(node, i) : "";
+        bool axis = false;
+        for (size_t k = 0; is_root && k < sizeof(axes) / sizeof(axes[0]); k++)
+            axis |= str_equal(key, axes[k]);
+        if (axis)
+            continue;
+        uint64_t field = hash_u64(hash_str(HASH_SEED, key), digest_of(doc_item(node, i), false));
+        fields += field;
+        hash = is_map ? hash : hash_u64(hash, field);
+    }
+    return hash_u64(hash, fields);
 }
 
 static void read_time(struct reader *reader, const struct doc_node *root, struct scenario *out)

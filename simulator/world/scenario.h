@@ -145,6 +145,7 @@ struct scenario {
     int trace_count;
     int64_t seed; /* the first */
     int seed_count;
+    uint64_t digest; /* of the document but for what a run's own cell says: axes, precision */
 };
 
 int scenario_from_doc(struct doc *doc, const char *file, struct arena *arena,

@@ -64,8 +64,8 @@ moves() {
             for (i = 2; i < NF; i += 2)
                 if ($(i + 1) == ":")
                     at[$i] = $(i + 2)
-            line = at[from] == "" || at[to] == "" ? "" : at["workload"] " " at[from] " " at[to] " " \
-                at["reason"] " " at["state"]
+            line = at["workload"] " " at[from] " " at[to] " " at["reason"] " " at["state"]
+            line = at[from] == "" || at[to] == "" ? "" : line
             delete at
         }
         /"(state":"planned","at_us|at_us.*"from)"/ && match($0, /at_us":[0-9]*/) {
@@ -163,7 +163,8 @@ done
 # ---- the same ----
 step='moves'
 [ "$(wc -l <real.moves)" -eq 2 ] || fail "two moves are wanted: $(cat real.moves)"
-diff real.moves simulated.moves >moves.diff || fail "differ (< real, > simulated): $(cat moves.diff)"
+diff real.moves simulated.moves >moves.diff ||
+    fail "differ (< real, > simulated): $(cat moves.diff)"
 for n in 1 2 3; do
     step="stage $n"
     cut -f 1 "real.$n" >real.keys

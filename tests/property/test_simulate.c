@@ -5,7 +5,8 @@
  *   - equal seeds give equal hashes with any number of jobs; other seeds others
  *   - what nothing moves in is billed by the ledger as the model says
  *   - a site that is gone loses requests, and what left it is at another
- *   - a store keeps whole runs only, and goes on after having been stopped
+ *   - a store keeps whole runs only, goes on after having been stopped, and runs only what is
+ * missing
  *   - a program that fails is a named error, and its placement stays
  *   - what leaves a site for a night comes back by day, and that pays
  */
@@ -252,6 +253,39 @@ static void a_stopped_experiment_goes_on(void **state)
     assert_int_equal(again.count, 4);
     for (int i = 0; i < 4; i++) /* they were not run again */
         assert_true(again.runs[i].wall_us == found.runs[i].wall_us);
+    /* More seeds and another policy: what is there stays, the rest is run. */
+    read_scenario("# a comment\nfor: 1d\nexperiment:\n  seeds: 3\n"
+                  "  policies: [nearest, stay, solver]\n",
+                  &scenario);
+    assert_int_equal(simulate(&scenario, "out.db", 2, true, &again, &outcome, &err), 0);
+    assert_int_equal(outcome.failed, 0);
+    assert_int_equal(again.count, 9);
+    int kept = 0;
+    for (int i = 0; i < 9; i++)
+        for (int k = 0; k < 4; k++)
+            kept += strcmp(again.runs[i].key, found.runs[k].key) == 0 &&
+                    again.runs[i].wall_us == found.runs[k].wall_us &&
+                    strcmp(again.runs[i].policy, found.runs[k].policy) == 0 &&
+                    again.runs[i].seed == found.runs[k].seed;
+    assert_int_equal(kept, 4);
+    /* Whatever a result depends on makes another run of it. */
+    static const char *const others[] = {
+        "for: 1d\nstep: 30min\n",
+        "for: 1d\nnoise: 1%\n",
+        "for: 1d\nseed: 2\n",
+        "for: 1d\nload:\n  - {of: lens, scale: 1.1}\n",
+        "for: 1d\nhandoff: {start: 4s}\n",
+        "for: 1d\nevents:\n  - {at: 1h, set: 'price.egress.aws*=x2'}\n",
+        "for: 1d\nevents:\n  - {at: 1h, set: 'price.egress.aws*=x3'}\n",
+        "for: 1d\nnodes:\n  - {site: edge/nyc, cpu: 16, memory: 64GiB}\n"};
+    char keys[9][STORE_KEY_BYTES];
+    for (int i = 0; i < 9; i++) {
+        read_scenario(i == 8 ? "for: 1d\n" : others[i], &scenario);
+        struct scenario_cell cell = {.trace = -1, .seed = scenario.seed};
+        assert_int_equal(experiment_key(&scenario, &cell, keys[i], &err), 0);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(keys[k], keys[i]);
+    }
     /* Another file of that name is never written to. */
     write_file("again.db", "a letter to somebody, of more than sixteen bytes\n");
     assert_int_equal(simulate(&scenario, "again.db", 1, true, &again, &outcome, &err), ERR_CORRUPT);
