@@ -51,6 +51,7 @@ static void group_links(struct grouping *grouping, int app);
 static void group_families(struct grouping *grouping, int app);
 static bool couple(struct grouping *grouping, int leaver, int arrival);
 static bool couple_aparts(struct grouping *grouping, int app);
+static bool changes_hands(const struct grouping *grouping, int site);
 static bool couple_site(struct grouping *grouping, int site);
 static int64_t demand_of(const struct grouping *grouping, const struct placement *at, int part,
                          int resource);
@@ -256,12 +257,28 @@ static bool couple_aparts(struct grouping *grouping, int app)
     return forced;
 }
 
+/* Somebody leaves it and somebody comes. */
+static bool changes_hands(const struct grouping *grouping, int site)
+{
+    bool leaves = false;
+    bool comes = false;
+    for (int i = 0; i < grouping->count; i++) {
+        const struct cost_move *move = &grouping->moves[i];
+        leaves = leaves || (move->from.site == site && move->to.site != site);
+        comes = comes || (move->to.site == site && move->from.site != site);
+    }
+    return leaves && comes;
+}
+
 /* Where those who leave and those who come do not fit together, they depend on each other. */
 static bool couple_site(struct grouping *grouping, int site)
 {
     bool tight = false;        /* with all that leave, the plan would not fit */
     bool tight_forced = false; /* nor would it without those who come of their own will */
     bool forced = false;
+    if (!changes_hands(grouping, site)) {
+        return false;
+    }
     for (int resource = 0; resource < RESOURCE_COUNT; resource++) {
         int64_t capacity = capacity_of(grouping->input, site, resource);
         __int128 used = 0;

@@ -152,11 +152,14 @@ static int list_estimates(struct cost_slicer *slicer, struct arena *arena)
         slicer->app_first[app] = -1;
     }
     /* From the end, so that each list is in the order of the whole. */
-    for (int i = count - 1; i >= 0; i--) {
+    for (int i = count - 1, app = -1; i >= 0; i--) {
         const struct estimate *estimate = &input->estimates.list[i];
-        int app = estimate->app[0] == '\0'
-                      ? -1
-                      : find_app(input, slots, slot_count, estimate->namespace_, estimate->app);
+        if (estimate->app[0] == '\0') {
+            app = -1;
+        } else if (app < 0 || !str_equal(estimate->app, input->apps[app].app->name) ||
+                   !str_equal(estimate->namespace_, input->apps[app].app->namespace_)) {
+            app = find_app(input, slots, slot_count, estimate->namespace_, estimate->app);
+        }
         int *first = app < 0 ? &slicer->other_first : &slicer->app_first[app];
         slicer->estimate_app[i] = app;
         slicer->estimate_next[i] = *first;

@@ -157,10 +157,9 @@ static int fill_choices(const struct cost_input *input, const struct placement *
     if (plan->choices == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan of %d parts", parts);
     plan->choice_count = parts;
-    for (int i = 0; i < input->app_count; i++) {
+    for (int i = 0, part = 0; i < input->app_count; i++) {
         const struct app *app = input->apps[i].app;
-        for (int k = 0; k < app->workload_count; k++) {
-            int part = cost_part(input, i, k);
+        for (int k = 0; k < app->workload_count; k++, part++) {
             struct core_plan_choice *choice = &plan->choices[part];
             CORE_SET(choice->namespace_, app->namespace_);
             CORE_SET(choice->app, app->name);
@@ -193,7 +192,7 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
 {
     struct cost_input input;
     struct placement *now = NULL;
-    int rc = core_cost_input(core, NULL, NULL, arena, &input, err);
+    int rc = core_cost_present(core, arena, &input, err);
     if (rc == 0)
         rc = core_placement(core, &input, arena, &now, err);
     if (rc < 0)
@@ -209,15 +208,17 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
     struct core_event event = {.kind = CORE_CHECKED};
     event.checked.check = check;
     event.checked.known = true;
-    for (int i = 0; i < input.app_count; i++) {
+    const struct core_app *known = core->state.apps; /* the input's apps, in this order */
+    for (int i = 0, part = 0; i < input.app_count; i++, known++) {
         const struct app *app = input.apps[i].app;
-        const struct core_app *known = core_app_find(core, app->namespace_, app->name);
-        for (int k = 0; k < app->workload_count; k++) {
+        while (&known->app != app)
+            known++;
+        for (int k = 0; k < app->workload_count; k++, part++) {
             const struct core_trial *trial = &known->workloads[k].trial;
             if (trial->site < 0 || trial->check != check)
                 continue;
-            before[cost_part(&input, i, k)].site = trial->site;
-            before[cost_part(&input, i, k)].variant = trial->variant;
+            before[part].site = trial->site;
+            before[part].variant = trial->variant;
             event.checked.known &= !is_stale(core, known, k);
             if (event.checked.app[0] != 0)
                 continue;

@@ -595,6 +595,7 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
         if (state == HANDOFF_STATE_BACK)
             step->to->want = WANT_GONE;
     }
+    bool dwells = false;
     if (step->placed) {
         struct core_workload *workload = step->place.state;
         core_clock_forget(core, &step->place);
@@ -610,8 +611,10 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
             /* A first start too: its cache is cold, and what is measured now will not last. */
             if (handoff->reason != REASON_LEASE &&
                 (!str_equal(handoff->from_site, handoff->to_site) ||
-                 handoff->reason == REASON_SAVING || handoff->reason == REASON_REGRET))
+                 handoff->reason == REASON_SAVING || handoff->reason == REASON_REGRET)) {
                 moved(step);
+                dwells = core->state.world->policy.dwell_us > 0;
+            }
         } else if (state == HANDOFF_STATE_DONE &&
                    workload->lead != (int)(workload - step->place.app->workloads)) {
             workload->moved = core->state.now;
@@ -630,7 +633,9 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
     core_instance_changed(core, step->from);
     core_instance_changed(core, step->to);
     core_pace_ended(core);
-    core_inputs_touched(core, step->placed ? step->place.app : NULL);
+    /* It was held by its handoff and is held by its dwell now: a plan would see the same. */
+    if (!dwells)
+        core_inputs_touched(core, step->placed ? step->place.app : NULL);
     return false;
 }
 

@@ -9,6 +9,7 @@
 
 static int fill_app(const struct core *core, const struct app *app, const struct core_app *known,
                     struct arena *arena, struct cost_app *ret_app);
+static bool is_named(const struct app *app, const char *name);
 static bool may_move(const struct core *core, const struct core_app *known, int index);
 static int fill_capacity(const struct core *core, struct arena *arena, struct cost_input *input);
 
@@ -30,9 +31,7 @@ int core_cost_input(const struct core *core, const struct app *instead, const ch
     for (int i = 0; i < state->app_count; i++) {
         const struct core_app *known = &state->apps[i];
         const struct app *app = &known->app;
-        char name[LIMIT_REF_BYTES];
-        str_format(name, sizeof(name), "%s/%s", app->namespace_, app->name);
-        if (without != NULL && str_equal(without, name))
+        if (without != NULL && is_named(app, without))
             continue;
         if (instead != NULL && str_equal(instead->name, app->name) &&
             str_equal(instead->namespace_, app->namespace_)) {
@@ -42,11 +41,55 @@ int core_cost_input(const struct core *core, const struct app *instead, const ch
             continue;
         }
         if (fill_app(core, app, known, arena, &input.apps[input.app_count++]) < 0)
-            return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", name);
+            return error_set(err, ERR_NO_MEMORY, 0, "app %s/%s does not fit in memory",
+                             app->namespace_, app->name);
     }
     if (instead != NULL && !replaced &&
         fill_app(core, instead, NULL, arena, &input.apps[input.app_count++]) < 0)
         return error_set(err, ERR_NO_MEMORY, 0, "app %s does not fit in memory", instead->name);
+    *ret_input = input;
+    return 0;
+}
+
+/* "namespace/app". */
+static bool is_named(const struct app *app, const char *name)
+{
+    char own[LIMIT_REF_BYTES];
+    str_format(own, sizeof(own), "%s/%s", app->namespace_, app->name);
+    return str_equal(own, name);
+}
+
+int core_cost_present(const struct core *core, struct arena *arena, struct cost_input *ret_input,
+                      struct error *err)
+{
+    const struct core_state *state = &core->state;
+    if (state->world == NULL)
+        return error_set(err, ERR_UNAVAILABLE, 0, "there is no world yet; load one first");
+    struct cost_input input = {
+        .world = state->world,
+        .estimates = {state->estimates, state->estimate_count},
+        .now_us = state->now.us,
+    };
+    input.apps = arena_array(arena, (size_t)state->app_count + 1, sizeof(*input.apps));
+    if (input.apps == NULL || fill_capacity(core, arena, &input) < 0)
+        return error_set(err, ERR_NO_MEMORY, 0, "the cost model's input does not fit in memory");
+    for (int i = 0; i < state->app_count; i++) {
+        const struct core_app *known = &state->apps[i];
+        if (known->deleting)
+            continue;
+        struct cost_app *app = &input.apps[input.app_count++];
+        app->app = &known->app;
+        app->states =
+            arena_array(arena, (size_t)known->app.workload_count + 1, sizeof(*app->states));
+        if (app->states == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "app %s/%s does not fit in memory",
+                             known->app.namespace_, known->app.name);
+        for (int k = 0; k < known->app.workload_count; k++) {
+            const struct core_workload *there = &known->workloads[k];
+            app->states[k] = (struct workload_state){
+                .now = {there->site, there->variant, there->lead}, .may_move = true};
+        }
+    }
     *ret_input = input;
     return 0;
 }
@@ -61,7 +104,9 @@ static int fill_app(const struct core *core, const struct app *app, const struct
     for (int i = 0; i < app->workload_count; i++) {
         struct workload_state *state = &ret_app->states[i];
         *state = (struct workload_state){.now = {.site = -1, .lead = i}, .may_move = true};
-        int index = known == NULL ? -1 : app_workload(&known->app, app->workloads[i].name);
+        int index = known == NULL        ? -1
+                    : app == &known->app ? i
+                                         : app_workload(&known->app, app->workloads[i].name);
         if (index < 0)
             continue;
         const struct core_workload *there = &known->workloads[index];
@@ -149,9 +194,9 @@ int core_placement(const struct core *core, const struct cost_input *input, stru
     struct placement *at = arena_array(arena, (size_t)parts + 1, sizeof(*at));
     if (at == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "%d parts do not fit in memory", parts);
-    for (int i = 0; i < input->app_count; i++) {
+    for (int i = 0, part = 0; i < input->app_count; i++) {
         for (int k = 0; k < input->apps[i].app->workload_count; k++)
-            at[cost_part(input, i, k)] = input->apps[i].states[k].now;
+            at[part++] = input->apps[i].states[k].now;
     }
     *ret_at = at;
     return 0;

@@ -271,6 +271,12 @@ int64_t core_command_keep_us(const struct core_command *command);
 void core_commands_due(struct core *core, bool tick);
 void core_on_answer(struct core *core, const struct core_event *event);
 
+/* ---- input.c ---- */
+/* As core_cost_input, for what is asked of where everything is: nothing of what may move, nor of
+ * where to. */
+int core_cost_present(const struct core *core, struct arena *arena, struct cost_input *ret_input,
+                      struct error *err) WARN_UNUSED;
+
 /* ---- fit.c ---- */
 /* The node of the site that one more replica fits best; -1 none. */
 int core_fit(struct core *core, const struct workload *workload, int site, int variant);

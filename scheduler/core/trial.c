@@ -450,10 +450,10 @@ bool *core_sites_closed(const struct core *core, const struct core_app *app, int
     bool left = false;
     for (int i = 0; i < state->world->site_count; i++) {
         closed[i] |= i != workload->site && core_vetoed(core, app, index, i);
-        bool up = false;
-        for (int k = 0; k < state->node_count && !up; k++)
-            up = state->nodes[k].up && state->nodes[k].site_index == i;
-        left |= up && !closed[i] && core_site_allowed(state->world, &app->app.workloads[index], i);
+        if (left || closed[i] || !core_site_allowed(state->world, &app->app.workloads[index], i))
+            continue;
+        for (int k = 0; k < state->node_count && !left; k++)
+            left = state->nodes[k].up && state->nodes[k].site_index == i;
     }
     /* A site that did not pay is still better than none. */
     return left ? closed : workload->site_blocked;

@@ -80,6 +80,7 @@ struct fleet {
     int64_t enough[RESOURCE_COUNT]; /* for everything at once, twice */
 };
 
+static int enough_nodes(const struct fleet *fleet);
 static void find_enough(struct fleet *fleet);
 static int add_nodes(struct fleet *fleet, const struct scenario *scenario, struct error *err);
 static void add_site_nodes(struct fleet *fleet, int site, int count, int64_t mcpu,
@@ -154,13 +155,19 @@ void fleet_destroy(struct fleet *fleet)
     free(fleet);
 }
 
-/* Sites that the scenario gives no machines have one: with the capacity that the world declares, or
- * more than enough. Users' devices are client sites; they run things as any other. */
+/* Sites that the scenario gives no machines have one with the capacity that the world declares, or
+ * as many as are more than enough, since no node runs more than LIMIT_NODE_INSTANCES. Users'
+ * devices are client sites; they run things as any other. */
 static int add_nodes(struct fleet *fleet, const struct scenario *scenario, struct error *err)
 {
-    int count = fleet->world->site_count;
+    int sites = fleet->world->site_count;
+    int count = 0;
     for (int i = 0; i < scenario->node_count; i++)
         count += scenario->nodes[i].count;
+    int enough = enough_nodes(fleet);
+    int room = sites > 0 && count < LIMIT_NODES ? (LIMIT_NODES - count) / sites : 1;
+    enough = enough < room ? enough : room > 1 ? room : 1;
+    count += sites * enough;
     if (count > LIMIT_NODES)
         return error_set(err, ERR_LIMIT, 0, "%d nodes; a scheduler has at most %d", count,
                          LIMIT_NODES);
@@ -181,10 +188,23 @@ static int add_nodes(struct fleet *fleet, const struct scenario *scenario, struc
         int64_t mcpu = what->capacity[RESOURCE_CPU];
         int64_t bytes = what->capacity[RESOURCE_MEMORY];
         if (!given)
-            add_site_nodes(fleet, site, 1, mcpu >= 0 ? mcpu : fleet->enough[RESOURCE_CPU],
+            add_site_nodes(fleet, site, mcpu < 0 && bytes < 0 ? enough : 1,
+                           mcpu >= 0 ? mcpu : fleet->enough[RESOURCE_CPU],
                            bytes >= 0 ? bytes : fleet->enough[RESOURCE_MEMORY]);
     }
     return 0;
+}
+
+/* For everything at once, twice. */
+static int enough_nodes(const struct fleet *fleet)
+{
+    int64_t instances = 0;
+    for (int i = 0; i < fleet->app_count; i++)
+        for (int k = 0; k < fleet->apps[i].workload_count; k++)
+            instances += 2 * fleet->apps[i].workloads[k].replicas;
+    instances = instances < LIMIT_INSTANCES ? instances : LIMIT_INSTANCES;
+    return instances == 0 ? 1
+                          : (int)((instances + LIMIT_NODE_INSTANCES - 1) / LIMIT_NODE_INSTANCES);
 }
 
 static void find_enough(struct fleet *fleet)

@@ -10,7 +10,8 @@
  * the core decides, the solver places 2,000 workloads anew, and what pays is handed over. --hours
  * of it (168) are run and told, with what a year of 8,760 hours takes at that pace; the first
 and told, with what a year of 8,760 hours takes at that pace; the first placement is told apart.
- * Inputs are quiet for 5 minutes before a solve: decisions are an hour's, not a second's.
+ * Inputs are quiet for 5 minutes before a solve, and what has moved dwells for 50: a decision an
+ * hour, by which all of it may move again.
  * --bound asks the solver for the lower bound of every hour as well; --ledger writes the ledger's
  * rows. Exit code 1 when a run fails or a request is lost.
  */
@@ -202,7 +203,7 @@ static void write_world(const struct given *given)
                                     : "{up_to: 10240GiB, price: 0.12}, ",
                       i < 2 ? 10 : 85 + i);
     (void)fprintf(file, "latency: {mode: declared}\nweights: {latency: 0.000005}\n"
-                        "policy: {moves: 64, settle: 5min, dwell: 1h, horizon: 24h}\n");
+                        "policy: {moves: 64, settle: 5min, dwell: 50min, horizon: 24h}\n");
     end_file(file);
 }
 
