@@ -11,6 +11,7 @@
 #include "base/doc.h"
 #include "scheduler/cli/cli.h"
 #include "scheduler/cli/document.h"
+#include "scheduler/cli/replay.h"
 
 #define SCENARIO_BYTES ((size_t)64 << 20)
 
@@ -18,6 +19,10 @@ struct simulate_options {
     const char *policy;
     const char *out;
     const char *solver;
+    const char *replay;
+    const char *keep;
+    int64_t last_us;
+    struct option_list sets;
     int64_t jobs;
     bool csv;
     bool focus;
@@ -35,6 +40,10 @@ struct watching {
 
 static int run_simulate_command(struct cli *cli, void *options, const struct option_words *words,
                                 struct error *err);
+static int prepare(const struct simulate_options *given, const struct option_words *words,
+                   struct replay *replay, struct error *err);
+static int simulate(struct cli *cli, const struct simulate_options *given, const char *file,
+                    struct error *err);
 static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
                          struct error *err);
 static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
@@ -62,29 +71,47 @@ static const struct option_row rows[] = {
      offsetof(struct simulate_options, focus), 0, 0},
     {"quiet", 'q', OPTION_FLAG, NULL, "no progress on standard error",
      offsetof(struct simulate_options, quiet), 0, 0},
+    {"replay", 0, OPTION_TEXT, "FOLDER",
+     "instead of SCENARIO: what a scheduler recorded in its folder, run again",
+     offsetof(struct simulate_options, replay), 0, 0},
+    {"last", 0, OPTION_DURATION, "TIME", "of --replay: so much, up to its end (default: 7d)",
+     offsetof(struct simulate_options, last_us), 0, 0},
+    {"set", 0, OPTION_LIST, "WHAT=VALUE",
+     "of --replay: otherwise than it was, as in `berth whatif --set` (repeat)",
+     offsetof(struct simulate_options, sets), 0, 0},
+    {"keep", 0, OPTION_TEXT, "FOLDER",
+     "of --replay: write the scenario and its documents to this new folder",
+     offsetof(struct simulate_options, keep), 0, 0},
     {"solver", 0, OPTION_TEXT, "FILE", "the solver (default: berth-solve beside this program)",
      offsetof(struct simulate_options, solver), 0, 0},
 };
 
 const struct command command_simulate = {
     .name = "simulate",
-    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] [--csv|--focus]",
+    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] [--csv|--focus]\n"
+                "       berth simulate --replay FOLDER [--last TIME] [--set WHAT=VALUE...] [--keep "
+                "FOLDER]",
     .summary = "Months of the scheduler in a virtual world: what policies cost, and the bound",
     .text =
         "SCENARIO is a document (YAML or JSON, docs/simulator.md): worlds, apps, load, events and\n"
         "policies. The scheduler's own core, cost model, solver and ledger run in it, in virtual\n"
         "time; nothing is started and no scheduler is asked. Beside every policy stands the lower\n"
         "bound: no placement of anybody could have cost less in those hours, moves left aside.\n"
-        "Equal seeds give equal results, told by the run hash, with any number of jobs.\n",
+        "Equal seeds give equal results, told by the run hash, with any number of jobs.\n\n"
+        "--replay makes the scenario of a scheduler's own record: its apps, its world and its\n"
+        "nodes by the journal, calls by what was measured. So last week is run again under other\n"
+        "policies (solver, stay and optimum, or --policy) or, with --set, other prices.\n",
     .examples = "  berth simulate examples/scenarios/shop.yaml\n"
                 "  berth simulate examples/scenarios/policies.yaml --out policies.db --jobs 4\n"
                 "  berth simulate examples/scenarios/policies.yaml --out policies.db --resume\n"
                 "  berth simulate examples/scenarios/shop.yaml --policy stay --json | jq .runs\n"
-                "  berth simulate examples/scenarios/shop.yaml --focus > costs.csv\n",
+                "  berth simulate examples/scenarios/shop.yaml --focus > costs.csv\n"
+                "  berth simulate --replay .berth --last 2d\n"
+                "  berth simulate --replay .berth --set 'price.egress.aws*=x2' --policy greedy\n"
+                "  berth simulate --replay .berth --keep last-week\n",
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .options_bytes = sizeof(struct simulate_options),
-    .words_min = 1,
     .words_max = 1,
     .words = {WORD_FILE},
     .run = run_simulate_command,
@@ -94,6 +121,42 @@ static int run_simulate_command(struct cli *cli, void *options, const struct opt
                                 struct error *err)
 {
     const struct simulate_options *given = options;
+    struct replay replay = {.folder = ""};
+    int rc = prepare(given, words, &replay, err);
+    if (rc == 0)
+        rc = simulate(cli, given, given->replay == NULL ? words->items[0] : replay.scenario, err);
+    replay_remove(&replay);
+    return rc;
+}
+
+/* SCENARIO, or one made of a record. */
+static int prepare(const struct simulate_options *given, const struct option_words *words,
+                   struct replay *replay, struct error *err)
+{
+    bool parts = given->keep != NULL || given->last_us != 0 || given->sets.count > 0;
+    if (given->replay == NULL && parts)
+        return error_set(err, ERR_INVALID, 0,
+                         "--last, --set and --keep belong to --replay FOLDER; in a SCENARIO write "
+                         "for: and events:");
+    if ((given->replay != NULL) == (words->count > 0))
+        return error_set(err, ERR_INVALID, 0,
+                         "one of SCENARIO and --replay FOLDER: berth simulate "
+                         "examples/scenarios/shop.yaml, or berth simulate --replay .berth");
+    if (given->replay == NULL)
+        return 0;
+    struct replay_request request = {.folder = given->replay,
+                                     .keep = given->keep,
+                                     .last_us = given->last_us,
+                                     .sets = &given->sets};
+    int rc = replay_write(&request, replay, err);
+    if (rc == 0 && !given->quiet)
+        (void)fputs(replay->told, stderr);
+    return rc;
+}
+
+static int simulate(struct cli *cli, const struct simulate_options *given, const char *file,
+                    struct error *err)
+{
     struct arena arena;
     struct scenario scenario;
     struct scenario_policy other = {.name = ""};
@@ -101,7 +164,7 @@ static int run_simulate_command(struct cli *cli, void *options, const struct opt
     if (given->resume && given->out == NULL)
         return error_set(err, ERR_INVALID, 0, "--resume goes on with the runs of --out FILE");
     arena_init(&arena, SCENARIO_BYTES);
-    int rc = read_scenario(words->items[0], &arena, &scenario, err);
+    int rc = read_scenario(file, &arena, &scenario, err);
     bool listed = false;
     for (int i = 0; rc == 0 && given->policy != NULL && i < scenario.policy_count; i++)
         listed |= str_equal(scenario.policies[i].name, given->policy);

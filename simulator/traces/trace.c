@@ -1,8 +1,10 @@
 #include "simulator/traces/trace.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -14,8 +16,8 @@
 #define BUCKET_US (60 * US_PER_S)
 #define SQLITE    "SQLite format 3"
 
-const char *const trace_format_words[] = {"csv",   "json-lines",  "azure",
-                                          "openb", "wdcloudedge", NULL};
+const char *const trace_format_words[] = {"csv",         "json-lines", "azure", "openb",
+                                          "wdcloudedge", "rollup",     NULL};
 const char *const trace_kind_words[] = {"calls",  "latency", "cpu",   "memory",
                                         "arrive", "leave",   "quiet", NULL};
 const char *const trace_unit_words[] = {"per 1000 s", "us",   "mcpu", "bytes",
@@ -25,7 +27,7 @@ const char *const trace_measure_words[] = {"raw", "running", "arrivals", "cores"
                                            "gib", "gpus",    NULL};
 
 static const struct trace_format *const formats[] = {
-    &trace_csv, &trace_json_lines, &trace_azure, &trace_openb, &trace_wdcloudedge,
+    &trace_csv, &trace_json_lines, &trace_azure, &trace_openb, &trace_wdcloudedge, &trace_rollup,
 };
 #define FORMATS (sizeof(formats) / sizeof(formats[0]))
 
@@ -53,6 +55,7 @@ struct trace {
     char *first; /* a line that begin did not take */
     const struct trace_format *format;
     void *state;
+    bool database;
     int64_t from_us;
     int64_t to_us;
     int64_t anchor_us;
@@ -86,6 +89,8 @@ static int open_first(struct trace *trace, struct error *err);
 static int choose_format(struct trace *trace, char *line, struct error *err);
 static int begin_file(struct trace *trace, struct error *err);
 static int next_file(struct trace *trace, struct error *err);
+static int open_lines(struct trace *trace, struct error *err);
+static bool is_database(const char *path);
 static int read_limits(struct trace *trace, struct error *err);
 static int read_map(struct trace *trace, struct error *err);
 static int add_source(struct trace *trace, const char *name, const char *target, struct error *err);
@@ -114,7 +119,7 @@ int trace_open(const char *const *paths, int path_count, const struct trace_opti
     trace->paths = paths;
     trace->path_count = path_count;
     trace->options = *options;
-    int rc = lines_open(paths[0], &trace->lines, err);
+    int rc = open_lines(trace, err);
     if (rc == 0)
         rc = open_first(trace, err);
     if (rc < 0) {
@@ -175,6 +180,11 @@ static int open_first(struct trace *trace, struct error *err)
 static int begin_file(struct trace *trace, struct error *err)
 {
     char *line;
+    if (trace->database) {
+        trace->format = &trace_rollup;
+        int begun = trace_rollup.begin(trace, NULL, err);
+        return begun < 0 ? begun : 0;
+    }
     int rc = trace_line(trace, &line, err);
     if (rc == 0)
         return error_set(err, ERR_INVALID, 0,
@@ -208,30 +218,56 @@ static int choose_format(struct trace *trace, char *line, struct error *err)
         word = "openb";
     else if (str_starts(line, "timestamp,"))
         word = "wdcloudedge";
-    else if (str_starts(line, SQLITE))
-        word = "rollup";
     for (size_t i = 0; i < FORMATS; i++)
-        if (str_equal(formats[i]->name, word)) {
+        if (str_equal(formats[i]->name, word) && formats[i] != &trace_rollup) {
             trace->format = formats[i];
             return 0;
         }
     return error_set(err, ERR_INVALID, 0,
-                     "%s: format \"%.40s\": there are csv, json-lines, azure, openb and "
-                     "wdcloudedge",
+                     "%s: format \"%.40s\": there are csv, json-lines, azure, openb, "
+                     "wdcloudedge and rollup",
                      lines_file(trace->lines), word);
+}
+
+/* The present path's. A database has none, and stands there for its name. */
+static int open_lines(struct trace *trace, struct error *err)
+{
+    const char *path = trace->paths[trace->path_index];
+    const char *format = trace->options.format;
+    struct lines *lines = NULL;
+    bool named = format != NULL && format[0] != 0;
+    trace->database = named ? str_equal(format, trace_rollup.name) : is_database(path);
+    int rc =
+        trace->database ? lines_open_text(path, "", 0, &lines, err) : lines_open(path, &lines, err);
+    if (rc < 0)
+        return rc;
+    lines_close(trace->lines);
+    trace->lines = lines;
+    return 0;
+}
+
+static bool is_database(const char *path)
+{
+    char head[sizeof(SQLITE)] = "";
+    FILE *file = str_equal(path, "-") ? NULL : fopen(path, "re");
+    struct stat status;
+    if (file == NULL)
+        return false;
+    bool plain = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+    bool is = plain && fread(head, 1, sizeof(head) - 1, file) == sizeof(head) - 1 &&
+              memcmp(head, SQLITE, sizeof(head) - 1) == 0;
+    (void)fclose(file);
+    return is;
 }
 
 static int next_file(struct trace *trace, struct error *err)
 {
     if (trace->path_index + 1 >= trace->path_count)
         return 0;
-    struct lines *lines = NULL;
-    int rc = lines_open(trace->paths[++trace->path_index], &lines, err);
-    if (rc < 0)
-        return rc;
-    lines_close(trace->lines);
-    trace->lines = lines;
-    rc = begin_file(trace, err);
+    trace->path_index++;
+    int rc = open_lines(trace, err);
+    if (rc == 0)
+        rc = begin_file(trace, err);
     return rc < 0 ? rc : 1;
 }
 
@@ -662,6 +698,12 @@ int trace_file_index(const struct trace *trace)
 const struct trace_options *trace_options(const struct trace *trace)
 {
     return &trace->options;
+}
+
+void trace_limits(const struct trace *trace, int64_t *ret_from_us, int64_t *ret_to_us)
+{
+    *ret_from_us = trace->from_us;
+    *ret_to_us = trace->to_us;
 }
 
 struct trace_counts *trace_count(struct trace *trace)

@@ -44,6 +44,7 @@ extern const struct trace_format trace_json_lines;
 extern const struct trace_format trace_azure;
 extern const struct trace_format trace_openb;
 extern const struct trace_format trace_wdcloudedge;
+extern const struct trace_format trace_rollup; /* opens its file itself */
 
 struct lines *trace_lines(struct trace *trace);
 char **trace_first(struct trace *trace); /* a line that begin did not take; NULL: none */
@@ -61,6 +62,8 @@ int trace_split(struct trace *trace, char *line, char **cells, int cells_max, in
 /* "file:line: sentence", ERR_INVALID. */
 int trace_wrong(struct trace *trace, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What is wanted, in the trace's own time; INT64_MIN and INT64_MAX: all. */
+void trace_limits(const struct trace *trace, int64_t *ret_from_us, int64_t *ret_to_us);
 /* A date, or seconds since the origin. */
 int trace_take_time(struct trace *trace, const char *text, int64_t *ret_us,
                     struct error *err) WARN_UNUSED;

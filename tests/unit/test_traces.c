@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/wire/messages.h"
+#include "metrics/rollup.h"
 #include "simulator/traces/lines.h"
 #include "simulator/traces/names.h"
 #include "simulator/traces/trace.h"
@@ -397,6 +399,77 @@ static void a_gzip_file_is_read_and_a_cut_one_is_told(void **state)
     assert_int_equal(trace_open(paths, 1, &plain, &trace, &err), ERR_NOT_FOUND);
 }
 
+/* Two workloads at two sites: requests of three hours, of which only the last has its minutes. */
+static void what_berth_recorded_is_told_by_minute(void **state)
+{
+    (void)state;
+    char folder[] = "traces-XXXXXX";
+    char path[64];
+    struct rollup *rollup = NULL;
+    struct error err = {0};
+    assert_non_null(mkdtemp(folder));
+    str_format(path, sizeof(path), "%s/metrics.db", folder);
+    struct rollup_options keep = {.minutes_kept_us = US_PER_HOUR};
+    assert_int_equal(rollup_open(path, &keep, &rollup, &err), 0);
+    static const struct metrics_key keys[] = {{"default", "shop", "web", "", "edge/nyc", ""},
+                                              {"default", "shop", "web", "", "gcp/us", ""},
+                                              {"default", "shop", "source", "", "gcp/us", ""}};
+    int64_t series[3] = {0};
+    int64_t begin = INT64_C(490000) * 60; /* a whole hour, in minutes */
+    for (int64_t minute = begin; minute < begin + 180; minute++)
+        for (int k = 0; k < 3; k++) {
+            int64_t count = 60 * (k + 1) * (minute % 2 == 0 ? 1 : 3);
+            struct rollup_cell cell = {.key = &keys[k],
+                                       .kind = SAMPLE_REQUESTS,
+                                       .series = &series[k],
+                                       .minute = minute,
+                                       .count = 60,
+                                       .sum = count,
+                                       .min = 1,
+                                       .max = 3};
+            int64_t left_out;
+            assert_int_equal(rollup_write(rollup, &cell, 1, &left_out, &err), 0);
+        }
+    int rc;
+    while ((rc = rollup_compact(rollup, (begin + 180) * MINUTE_US, &err)) > 0)
+        continue;
+    assert_int_equal(rc, 0);
+    rollup_close(rollup);
+    struct trace_row row;
+    struct trace *trace = NULL;
+    const char *paths[] = {path};
+    int64_t area[2] = {0};
+    int64_t rate[2] = {0};
+    int64_t at_us = begin * MINUTE_US;
+    assert_int_equal(trace_open(paths, 1, &plain, &trace, &err), 0);
+    assert_string_equal(trace_format(trace), "rollup");
+    for (;;) {
+        rc = trace_next(trace, &row, &err);
+        int64_t until_us = rc == 1 ? row.at_us : (begin + 180) * MINUTE_US;
+        for (int k = 0; k < 2; k++)
+            area[k] += rate[k] * ((until_us - at_us) / US_PER_S);
+        at_us = until_us;
+        if (rc != 1)
+            break;
+        assert_in_range(row.series, 0, 1);
+        /* Minute by minute in the last hour. */
+        if (row.at_us >= (begin + 120) * MINUTE_US && str_equal(row.workload, "default/shop/web"))
+            assert_int_equal(row.value, row.at_us / MINUTE_US % 2 == 0 ? 3000 : 9000);
+        rate[row.series] = row.value;
+    }
+    assert_int_equal(rc, 0);
+    /* 3 and 3 a second in the even minutes, three times as many in the others. */
+    for (int k = 0; k < 2; k++)
+        assert_in_range(area[k], INT64_C(6000) * 180 * 60 - 200, INT64_C(6000) * 180 * 60 + 200);
+    trace_close(trace);
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    for (int i = 0; i < 3; i++) {
+        str_format(path, sizeof(path), "%s/metrics.db%s", folder, ends[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void lines_of_any_length_are_given_whole(void **state)
 {
     (void)state;
@@ -464,6 +537,7 @@ int main(void)
         cmocka_unit_test(pods_come_and_go),
         cmocka_unit_test(columns_of_services_are_followed),
         cmocka_unit_test(a_gzip_file_is_read_and_a_cut_one_is_told),
+        cmocka_unit_test(what_berth_recorded_is_told_by_minute),
         cmocka_unit_test(lines_of_any_length_are_given_whole),
         cmocka_unit_test(names_keep_their_numbers),
     };

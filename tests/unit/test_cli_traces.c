@@ -1,0 +1,280 @@
+/*
+ * Recorded load on the command line: `berth simulate --replay` of a folder as a scheduler leaves
+ * it, its refusals, and the scenario that it keeps.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/doc.h"
+#include "metrics/rollup.h"
+#include "model/app.h"
+#include "model/world.h"
+#include "scheduler/cli/cli.h"
+#include "scheduler/cli/replay.h"
+#include "scheduler/service/codec.h"
+#include "scheduler/service/journal.h"
+
+#define OUTPUT_BYTES (1 << 20)
+#define WORDS_MAX    20
+#define BEGIN_US     (INT64_C(1772445600) * US_PER_S) /* 2026-03-02T10:00:00Z */
+#define MINUTE_US    (60 * US_PER_S)
+#define SOLVER       BERTH_BINARY_DIR "/bin/berth-solve"
+
+static char output[OUTPUT_BYTES];
+static char folder[64];
+static struct arena arena;
+
+/* Runs `berth WORDS...`; what it printed is in `output`, on standard output alone. */
+static int berth(const char *first, ...)
+{
+    char *argv[WORDS_MAX + 2] = {(char *)(uintptr_t) "berth", (char *)(uintptr_t)first};
+    int argc = 2;
+    va_list words;
+    va_start(words, first);
+    for (char *word = va_arg(words, char *); word != NULL; word = va_arg(words, char *)) {
+        assert_true(argc < WORDS_MAX);
+        argv[argc++] = word;
+    }
+    va_end(words);
+    char path[512];
+    str_format(path, sizeof(path), "%s/out", folder);
+    assert_int_equal(fflush(stdout), 0);
+    assert_int_equal(fflush(stderr), 0);
+    int saved[2] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)};
+    FILE *file = fopen(path, "w+");
+    assert_non_null(file);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+    int rc = cli_main(argc, argv);
+    (void)fflush(stdout);
+    (void)fflush(stderr);
+    for (int i = 0; i < 2; i++) {
+        (void)dup2(saved[i], i == 0 ? STDOUT_FILENO : STDERR_FILENO);
+        (void)close(saved[i]);
+    }
+    assert_int_equal(fseek(file, 0, SEEK_SET), 0);
+    size_t bytes = fread(output, 1, sizeof(output) - 1, file);
+    output[bytes] = '\0';
+    assert_int_equal(fclose(file), 0);
+    return rc;
+}
+
+static void says(const char *text)
+{
+    if (strstr(output, text) == NULL)
+        fail_msg("\"%s\" is not in:\n%s", text, output);
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[2][512];
+    static int turn;
+    turn = 1 - turn;
+    str_format(path[turn], sizeof(path[turn]), "%s/%s", folder, name);
+    return path[turn];
+}
+
+/* ---- a folder as a scheduler leaves it ---- */
+
+static void append(struct journal *journal, struct core_event *event, int64_t at_us)
+{
+    struct strbuf text;
+    struct error err;
+    strbuf_init(&text, 1 << 22);
+    event->at.us = at_us;
+    codec_event_write(event, &text);
+    struct journal_record record = {.at_us = at_us, .event = strbuf_text(&text), .effects = "[]"};
+    if (journal_append(journal, &record, 1, &err) < 0)
+        fail_msg("%s", err.text);
+    strbuf_done(&text);
+}
+
+static void write_journal(void)
+{
+    struct journal *journal = NULL;
+    uint64_t term;
+    struct error err;
+    struct doc *doc = NULL;
+    struct world *world = arena_alloc(&arena, sizeof(*world));
+    struct app *app = arena_alloc(&arena, sizeof(*app));
+    if (doc_read_file(BERTH_SOURCE_DIR "/examples/worlds/demo.yaml", &doc, &err) < 0 ||
+        world_from_doc(doc, &arena, world, &err) < 0)
+        fail_msg("%s", err.text);
+    cleanup_doc(&doc);
+    doc = NULL;
+    if (doc_read_file(BERTH_SOURCE_DIR "/examples/apps/shop.yaml", &doc, &err) < 0 ||
+        app_from_doc(doc, &arena, app, &err) < 0 ||
+        journal_open(in_folder("state/journal.db"), &journal, &term, &err) < 0)
+        fail_msg("%s", err.text);
+    cleanup_doc(&doc);
+    append(journal, &(struct core_event){.kind = CORE_WORLD, .world = world}, BEGIN_US);
+    append(journal, &(struct core_event){.kind = CORE_APPLY, .apply = {.app = app}},
+           BEGIN_US + US_PER_S);
+    struct core_event event = {.kind = CORE_RETAG};
+    str_format(event.target.namespace_, LIMIT_NAME_BYTES, "default");
+    str_format(event.target.app, LIMIT_NAME_BYTES, "shop");
+    str_format(event.target.workload, LIMIT_NAME_BYTES, "source");
+    str_format(event.target.key, LIMIT_NAME_BYTES, "cloud");
+    str_format(event.target.value, LIMIT_NAME_BYTES, "aws");
+    append(journal, &event, BEGIN_US + 90 * MINUTE_US);
+    journal_close(journal);
+}
+
+/* Two hours: 100 calls a second, and 300 in the second hour; and those of an app that is no more.
+ */
+static void write_rollups(void)
+{
+    struct rollup *rollup = NULL;
+    struct error err;
+    static const char *const workloads[] = {"front", "inference", "source"};
+    int64_t series[4] = {0};
+    if (rollup_open(in_folder("state/metrics.db"), &(struct rollup_options){0}, &rollup, &err) < 0)
+        fail_msg("%s", err.text);
+    for (int64_t minute = 0; minute < 120; minute++) {
+        struct rollup_cell cells[4];
+        struct metrics_key keys[4];
+        for (int k = 0; k < 4; k++) {
+            keys[k] = (struct metrics_key){
+                "default", k < 3 ? "shop" : "gone", k < 3 ? workloads[k] : "web", "", "edge/nyc",
+                ""};
+            int64_t calls = (minute < 60 ? 100 : 300) * 60 / (k == 2 ? 10 : 1);
+            cells[k] = (struct rollup_cell){.key = &keys[k],
+                                            .kind = SAMPLE_REQUESTS,
+                                            .series = &series[k],
+                                            .minute = BEGIN_US / MINUTE_US + minute,
+                                            .count = 60,
+                                            .sum = calls,
+                                            .min = 1,
+                                            .max = calls};
+        }
+        int64_t left_out;
+        assert_int_equal(rollup_write(rollup, cells, 4, &left_out, &err), 0);
+    }
+    rollup_close(rollup);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, (size_t)64 << 20);
+    str_format(folder, sizeof(folder), "cli-traces-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(mkdir(in_folder("state"), 0777), 0);
+    write_journal();
+    write_rollups();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[128];
+    arena_done(&arena);
+    str_format(command, sizeof(command), "rm -r %s", folder);
+    return system(command);
+}
+
+/* ---- tests ---- */
+
+static json_t *first_run(void)
+{
+    json_error_t why;
+    json_t *root = json_loads(output, 0, &why);
+    if (root == NULL)
+        fail_msg("%s in:\n%s", why.text, output);
+    json_t *run = json_incref(json_array_get(json_object_get(root, "runs"), 0));
+    assert_non_null(run);
+    json_decref(root);
+    return run;
+}
+
+static double number(const json_t *run, const char *key)
+{
+    const json_t *value = json_object_get(run, key);
+    if (!json_is_number(value))
+        fail_msg("no %s in:\n%s", key, output);
+    return json_number_value(value);
+}
+
+static void a_record_is_run_again(void **state)
+{
+    (void)state;
+    assert_int_equal(berth("simulate", "--replay", folder, "--policy", "stay", "--json", "--quiet",
+                           "--solver", SOLVER, NULL),
+                     0);
+    json_t *run = first_run();
+    /* What was measured: 100 a second for an hour, and 300 for the next. */
+    assert_true(number(run, "calls") > 0.99 * 400 * 3600);
+    assert_true(number(run, "calls") < 1.01 * 400 * 3600);
+    char hash[64];
+    str_format(hash, sizeof(hash), "%s", json_string_value(json_object_get(run, "hash")));
+    json_decref(run);
+    /* The same scenario as files, with the tag that was changed on the way; kept and run again. */
+    assert_int_equal(berth("simulate", "--replay", in_folder("state"), "--policy", "stay", "--keep",
+                           in_folder("kept"), "--json", "--solver", SOLVER, NULL),
+                     0);
+    says("replay of 2026-03-02T10:00:00Z to 2026-03-02T12:00:00Z: 1 apps, 0 nodes");
+    says("0 worlds and 1 apps were applied within it");
+    assert_int_equal(berth("simulate", in_folder("kept/scenario.yaml"), "--policy", "stay",
+                           "--json", "--quiet", "--solver", SOLVER, NULL),
+                     0);
+    run = first_run();
+    assert_string_equal(json_string_value(json_object_get(run, "hash")), hash);
+    json_decref(run);
+    assert_int_equal(berth("simulate", "--replay", folder, "--keep", in_folder("kept"), NULL), 1);
+    says("is written to a new folder");
+}
+
+static void a_price_can_be_another(void **state)
+{
+    (void)state;
+    double bills[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(berth("simulate", "--replay", folder, "--policy", "stay", "--last", "1h",
+                               "--json", "--quiet", "--solver", SOLVER, i == 0 ? NULL : "--set",
+                               "price.cpu*=x2", NULL),
+                         0);
+        json_t *run = first_run();
+        assert_true(number(run, "calls") > 0.99 * 300 * 3600);
+        assert_true(number(run, "calls") < 1.01 * 300 * 3600);
+        bills[i] = number(run, "bill_nusd");
+        json_decref(run);
+    }
+    assert_true(bills[1] > 1.2 * bills[0]);
+}
+
+static void what_cannot_be_replayed_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(berth("simulate", NULL), 1);
+    says("one of SCENARIO and --replay FOLDER");
+    assert_int_equal(berth("simulate", "x.yaml", "--last", "1h", NULL), 1);
+    says("belong to --replay");
+    assert_int_equal(berth("simulate", "--replay", BERTH_SOURCE_DIR "/docs", NULL), 1);
+    says("holds no journal.db");
+    struct replay replay;
+    struct error err;
+    struct replay_request request = {.folder = "nowhere"};
+    assert_int_equal(replay_write(&request, &replay, &err), ERR_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_is_run_again),
+        cmocka_unit_test(a_price_can_be_another),
+        cmocka_unit_test(what_cannot_be_replayed_is_told),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
