@@ -384,6 +384,8 @@ void core_app_free(struct core_app *app)
     app->storage = NULL;
 }
 
+static void carry_along(struct core *core, int row, const struct estimate *fresh);
+
 void core_on_estimates(struct core *core, const struct core_event *event)
 {
     struct core_state *state = &core->state;
@@ -408,6 +410,8 @@ void core_on_estimates(struct core *core, const struct core_event *event)
             if (app != NULL)
                 app->input_version = state->input_version + 1;
         }
+        if (!added && fresh->kind == ESTIMATE_HIT_PPM)
+            carry_along(core, at, fresh);
         state->estimates[at] = *fresh;
         if (added)
             core_estimate_index(core, state->estimate_count++);
@@ -417,4 +421,31 @@ void core_on_estimates(struct core *core, const struct core_event *event)
         core_inputs_changed(core, false); /* anybody may use that way */
     else if (changed)
         core_inputs_touched(core, NULL); /* the apps know */
+}
+
+/* A workload's hit ratio at `row` has become another one where the workload is. Who asks for what
+ * has changed, and would have at the sites that it has left: what was measured there goes along by
+ * as much. Only what was measured in one stay, and not while its cache was filling, is compared, so
+ * that under constant inputs nothing changes whatever the sites' caches are like. */
+static void carry_along(struct core *core, int row, const struct estimate *fresh)
+{
+    struct core_state *state = &core->state;
+    const struct estimate *before = &state->estimates[row];
+    struct core_place place;
+    if (state->world == NULL || fresh->value < 0 || before->value < 0 ||
+        fresh->value == before->value ||
+        !core_place_find(core, fresh->namespace_, fresh->app, fresh->workload, &place))
+        return;
+    int site = place.state->site;
+    if (site < 0 || !str_equal(state->world->sites[site].name, fresh->site) ||
+        before->at_us < place.state->moved.us + state->world->policy.dwell_us)
+        return;
+    FOR_EACH_ESTIMATE(core, place.app, (int)(place.state - place.app->workloads), other)
+    {
+        struct estimate *left = &state->estimates[other];
+        if (left->kind != ESTIMATE_HIT_PPM || other == row || left->value < 0)
+            continue;
+        int64_t value = left->value + fresh->value - before->value;
+        left->value = value < 0 ? 0 : value > PPM ? PPM : value;
+    }
 }

@@ -9,6 +9,7 @@
  * missing
  *   - a program that fails is a named error, and its placement stays
  *   - what leaves a site for a night comes back by day, and that pays
+ *   - what leaves it while its cache does not help comes back when caches help again
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -445,6 +446,43 @@ static void what_leaves_for_a_night_comes_back(void **state)
     assert_true(moved->bill < run_of(&found, "stay")->result.bill);
 }
 
+/* For two days the cache hardly helps, anywhere: what left the edge for that comes back when it is
+ * over, told by what is measured in the cloud. */
+static void what_leaves_in_a_dip_comes_back(void **state)
+{
+    (void)state;
+    char text[2048];
+    char path[LIMIT_PATH_BYTES];
+    struct scenario scenario;
+    struct experiment_outcome outcome;
+    struct error err = {0};
+    struct store *store = NULL;
+    struct demo_moves moves = {.count = 0};
+    str_format(text, sizeof(text),
+               "scenario: dip\nworld: %s/examples/worlds/demo.yaml\n"
+               "apps: [%s/examples/apps/shop.yaml]\nfrom: 2026-03-02\nfor: 9d\nnoise: 3%%\n"
+               "load:\n  - {of: shop, calls: 200/s, noise: 5%%}\n"
+               "events:\n  - {at: 2d, for: 2d, set: 'cache.hit.shop/inference=0.3'}\n",
+               BERTH_SOURCE_DIR, BERTH_SOURCE_DIR);
+    write_file("scenario.yaml", text);
+    str_format(path, sizeof(path), "%s/scenario.yaml", folder);
+    if (scenario_read(path, &arena, &scenario, &err) < 0)
+        fail_msg("%s", err.text);
+    remove_file("out.db");
+    if (simulate(&scenario, "out.db", 1, false, &found, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    str_format(path, sizeof(path), "%s/out.db", folder);
+    assert_int_equal(store_open(path, true, &store, &err), 0);
+    assert_int_equal(store_moves(store, found.runs[0].key, keep_move, &moves, &err), 0);
+    store_close(store);
+    assert_int_equal(moves.count, 2);
+    for (int i = 0; i < 2; i++) {
+        int64_t day_us = moves.list[i].at_us - scenario.from_us - (2 + 2 * i) * 24 * US_PER_HOUR;
+        assert_true(day_us >= 0 && day_us <= 2 * US_PER_HOUR);
+        assert_string_equal(i == 0 ? moves.list[i].from : moves.list[i].to, "edge/nyc");
+    }
+}
+
 static int columns(const char *line)
 {
     int count = 1;
@@ -508,6 +546,7 @@ int main(void)
         cmocka_unit_test(results_are_written_as_text_json_csv_and_focus),
         cmocka_unit_test(the_demo_moves_as_it_really_does),
         cmocka_unit_test(what_leaves_for_a_night_comes_back),
+        cmocka_unit_test(what_leaves_in_a_dip_comes_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

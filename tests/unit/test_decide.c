@@ -687,6 +687,58 @@ static void a_placement_is_judged_by_the_present_inputs(void **state)
     arena_done(&arena);
 }
 
+static int64_t hit_at(const struct fixture *f, const char *site)
+{
+    const struct core_state *state = core_state(f->core);
+    for (int i = 0; i < state->estimate_count; i++)
+        if (state->estimates[i].kind == ESTIMATE_HIT_PPM &&
+            str_equal(state->estimates[i].site, site))
+            return state->estimates[i].value;
+    return -1;
+}
+
+static void tell_hit(struct fixture *f, const char *site, int64_t ppm)
+{
+    fixture_estimate(f, ESTIMATE_HIT_PPM, "web", site, ppm);
+    fixture_run(f, 60 * US_PER_S);
+}
+
+/* Caches of sites may differ: what was measured at one that was left changes by as much as what is
+ * measured where the workload is, within one stay. */
+static void what_a_left_cache_hit_goes_along(void **state)
+{
+    struct fixture *f = *state;
+    tell_hit(f, "edge/nyc", 350000);
+    offer(f, choice("web", "aws/us-east-1", 0, 3 * DOLLAR));
+    fixture_run(f, 60 * US_PER_S);
+    assert_string_equal(fixture_site(f, "web"), "aws/us-east-1");
+    /* The first there says nothing: nothing was measured there before. */
+    tell_hit(f, "aws/us-east-1", 500000);
+    assert_int_equal(hit_at(f, "edge/nyc"), 350000);
+    tell_hit(f, "aws/us-east-1", 500000);
+    assert_int_equal(hit_at(f, "edge/nyc"), 350000);
+    tell_hit(f, "aws/us-east-1", 900000);
+    assert_int_equal(hit_at(f, "edge/nyc"), 750000);
+    tell_hit(f, "aws/us-east-1", 400000);
+    tell_hit(f, "aws/us-east-1", 500000);
+    assert_int_equal(hit_at(f, "edge/nyc"), 350000);
+    tell_hit(f, "aws/us-east-1", 990000); /* a ratio ends at 1 */
+    assert_int_equal(hit_at(f, "edge/nyc"), 840000);
+    tell_hit(f, "edge/nyc", 600000); /* told late, of another site than it is at */
+    assert_int_equal(hit_at(f, "aws/us-east-1"), 990000);
+    tell_hit(f, "aws/us-east-1", 10000);
+    assert_int_equal(hit_at(f, "edge/nyc"), 0);
+    /* Back, after the inputs changed: the old figure of this site is of another stay. */
+    fixture_estimate(f, ESTIMATE_CALLS_MHZ, "web", "", 100000);
+    offer(f, choice("web", "edge/nyc", 0, 3 * DOLLAR));
+    fixture_run(f, 60 * US_PER_S);
+    assert_string_equal(fixture_site(f, "web"), "edge/nyc");
+    tell_hit(f, "edge/nyc", 900000);
+    assert_int_equal(hit_at(f, "aws/us-east-1"), 10000);
+    tell_hit(f, "edge/nyc", 950000);
+    assert_int_equal(hit_at(f, "aws/us-east-1"), 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -715,6 +767,7 @@ int main(void)
         TEST(a_stale_no_says_nothing),
         TEST(a_plan_for_inputs_that_never_were_is_refused),
         TEST(a_placement_is_judged_by_the_present_inputs),
+        TEST(what_a_left_cache_hit_goes_along),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
