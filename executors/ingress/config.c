@@ -15,6 +15,7 @@
 
 #define CONFIG_BYTES_MAX (64 << 20)
 #define MARK             "# berth-ingress "
+#define RETRIES          10
 #define CONNECTIONS_MAX  20000 /* clients at once, when the limit of open files allows them */
 
 /* The listeners are nobody else's: with SO_REUSEPORT the kernel would divide the connections among
@@ -131,7 +132,7 @@ static void write_global(const struct ingress *ingress, struct strbuf *out)
                      "    retries 3\n"
                      "    option redispatch 1\n"
                      "    retry-on conn-failure\n"
-                     "    http-reuse never\n"
+                     "    http-reuse safe\n"
                      "    timeout connect 3s\n"
                      "    timeout queue 5s\n"
                      "    timeout http-request 15s\n"
@@ -187,19 +188,25 @@ static void write_frontend(const struct ingress *ingress, struct strbuf *out)
 
 /*
  * Two backends: what the methods of "r" ask for may be asked twice, so their connections to servers
- * are kept, and a request that got nothing at all back is sent again. A client's connection keeps
- * its own ones (http-reuse never): then the second try is over a fresh one, while one out of a pool
- * may be as dead as the first (HAProxy 3.0 lost 7 of 54,735 requests so, to servers that close idle
- * connections after a millisecond; with this none). Those of "w" get a connection made for each:
+ * are kept, and a request that got nothing at all back is sent again, up to RETRIES times: the next
+ * out of the pool may be as dead (with 3, HAProxy 3.0 lost 1 of some 10,000 requests to servers
+ * that close idle connections after a millisecond). Those of "w" get a connection made for each:
  * the server cannot have closed it for idleness while the request was on its way, so there is
  * nothing that would have to be repeated.
+ *
+ * The kept ones are the server's (http-reuse safe) and are closed with it. Those of a client's
+ * connection (http-reuse never) would outlive it: HAProxy 2.6 finds them again by the address of
+ * the server's record, and where a later server's record took its place it sent one of some
+ * thousand requests to the former owner, after its weight was 0 and it was taken out.
  */
 static void write_slot(const struct ingress *ingress, int index, struct strbuf *out)
 {
     const struct slot *slot = &ingress->slots[index];
     for (int lane = 0; lane < INGRESS_LANES; lane++) {
         if (lane == 0)
-            strbuf_printf(out, "backend r%d\n    retry-on conn-failure empty-response\n", index);
+            strbuf_printf(out,
+                          "backend r%d\n    retries %d\n    retry-on conn-failure empty-response\n",
+                          index, RETRIES);
         else
             strbuf_printf(out, "backend w%d\n    option http-server-close\n", index);
         strbuf_puts(out, "    use-server %[var(txn.to)] if { var(txn.to) -m found }\n");

@@ -79,6 +79,7 @@ struct slot {
     bool gone;
     bool paused; /* its requests are to wait */
     bool held;   /* in HAProxy they do */
+    bool passed; /* and whatever went by before has its server */
     char namespace_[LIMIT_NAME_BYTES];
     char app[LIMIT_NAME_BYTES];
     char workload[LIMIT_NAME_BYTES];
@@ -118,6 +119,7 @@ enum change_kind {
     CHANGE_MAP_SET,
     CHANGE_MAP_DELETE,
     CHANGE_HOLD,
+    CHANGE_PASS,
     CHANGE_LET_GO,
     CHANGE_MAINT,
     CHANGE_SHUT,

@@ -6,11 +6,18 @@
  * that are not wanted any more are closed. So there is no instant without a server that serves. A
  * route that is paused holds its requests before its servers lose their weight, and lets them go
  * when others have theirs.
+ *
+ * Between the rule that holds and the choice of a server a thread of HAProxy's may be put aside by
+ * the kernel. Then its request found no server, or reached the former owner late. So after a hold
+ * HAProxy is told to delete a server that there is not: it looks for one alone, when each of its
+ * other threads has ended what it was at.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "executors/ingress/internal.h"
+
+#define NOBODY ":none" /* no instance's name: those have no colon */
 
 static bool slot_change(struct ingress *ingress, int index, int64_t now, struct change *change);
 static bool change_server(const struct slot *slot, struct change *change);
@@ -30,7 +37,7 @@ static bool about(struct change *change, enum change_kind kind, int lane, const 
 void sync_forget(struct ingress *ingress)
 {
     for (int i = 0; i < ingress->options.slots; i++) {
-        ingress->slots[i].held = false;
+        ingress->slots[i].held = ingress->slots[i].passed = false;
         for (int lane = 0; lane < INGRESS_LANES; lane++) {
             free(ingress->slots[i].have[lane]);
             ingress->slots[i].have[lane] = NULL;
@@ -157,6 +164,7 @@ void sync_write(const struct change *change, struct strbuf *out)
     case CHANGE_SHUT:
         strbuf_printf(out, "shutdown sessions server %s\n", server);
         return;
+    case CHANGE_PASS:
     case CHANGE_DELETE:
         strbuf_printf(out, "del server %s\n", server);
         return;
@@ -206,8 +214,10 @@ static bool slot_change(struct ingress *ingress, int index, int64_t now, struct 
     const struct slot *slot = &ingress->slots[index];
     bool hold = slot->paused && !slot->gone && ingress->options.hold_us > 0;
     return (slot->gone && change_map(ingress, slot, true, change)) ||
-           (hold && change_hold(slot, true, change)) || change_server(slot, change) ||
-           change_weight(slot, true, change) || change_map(ingress, slot, false, change) ||
+           (hold && change_hold(slot, true, change)) ||
+           (hold && !slot->passed && about(change, CHANGE_PASS, 0, NOBODY)) ||
+           change_server(slot, change) || change_weight(slot, true, change) ||
+           change_map(ingress, slot, false, change) ||
            (!hold && change_hold(slot, false, change)) || change_weight(slot, false, change) ||
            change_remove(slot, now, change) || change_map(ingress, slot, true, change);
 }
@@ -321,6 +331,10 @@ static void apply(struct ingress *ingress, const struct change *change)
     case CHANGE_HOLD:
     case CHANGE_LET_GO:
         slot->held = change->kind == CHANGE_HOLD;
+        slot->passed = false;
+        return;
+    case CHANGE_PASS:
+        slot->passed = true;
         return;
     case CHANGE_NONE:
     case CHANGE_ADDRESS:
@@ -351,6 +365,8 @@ static bool accepted(const struct change *change, const char *answer)
     switch (change->kind) {
     case CHANGE_ADD:
         return str_starts(answer, "New server registered");
+    case CHANGE_PASS:
+        return str_starts(answer, "No such server");
     case CHANGE_DELETE:
         return str_starts(answer, "Server deleted");
     case CHANGE_ADDRESS:

@@ -75,7 +75,6 @@ static void serve_read(struct serving *serving, struct connection *connection);
 static bool serve_request(struct serving *serving, struct connection *connection);
 static void serve_close(struct serving *serving, struct connection *connection);
 static const char *header(const char *head, const char *name, char *out, size_t capacity);
-static int connect_to(int port);
 static void *client_run(void *context);
 static bool client_request(struct client *client, int64_t number, char *why, size_t capacity);
 static int answer_read(int fd, struct web_answer *answer);
@@ -96,6 +95,7 @@ void web_start(struct web_board *board, int index, const char *name, struct web_
     struct web_server server = {.index = index};
     str_format(server.name, sizeof(server.name), "%s", name);
     int fd = listen_any(&server.port);
+    atomic_store(&board->open[index], 0); /* those of one before it ended with it */
     int closed[2];
     char none;
     if (pipe2(closed, O_CLOEXEC) < 0)
@@ -135,13 +135,19 @@ void web_stop(struct web_server *server)
 
 int web_get(int port, const char *head, struct web_answer *ret_answer)
 {
-    int fd = connect_to(port);
+    int fd = web_connect(port);
+    (void)web_ask(fd, head, ret_answer);
+    if (fd >= 0)
+        (void)close(fd);
+    return ret_answer->status;
+}
+
+int web_ask(int fd, const char *head, struct web_answer *ret_answer)
+{
     memset(ret_answer, 0, sizeof(*ret_answer));
     ret_answer->status = -1;
     if (fd >= 0 && send(fd, head, strlen(head), MSG_NOSIGNAL) == (ssize_t)strlen(head))
         (void)answer_read(fd, ret_answer);
-    if (fd >= 0)
-        (void)close(fd);
     return ret_answer->status;
 }
 
@@ -161,7 +167,7 @@ int web_socket(int port, const char *host)
 {
     char text[512];
     struct web_answer answer;
-    int fd = connect_to(port);
+    int fd = web_connect(port);
     str_format(text, sizeof(text),
                "GET /socket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -317,6 +323,7 @@ static void serve_accept(struct serving *serving)
             (void)close(fd);
             continue;
         }
+        (void)atomic_fetch_add(&serving->board->open[serving->index], 1);
         int one = 1;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         struct connection *connection = &serving->connections[i];
@@ -418,6 +425,7 @@ static void serve_close(struct serving *serving, struct connection *connection)
 {
     if (connection->upgraded)
         (void)atomic_fetch_sub(&serving->board->sockets[serving->index], 1);
+    (void)atomic_fetch_sub(&serving->board->open[serving->index], 1);
     (void)close(connection->fd);
     connection->fd = -1;
     connection->upgraded = false;
@@ -443,7 +451,7 @@ static const char *header(const char *head, const char *name, char *out, size_t 
     return NULL;
 }
 
-static int connect_to(int port)
+int web_connect(int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
@@ -515,7 +523,7 @@ static bool client_request(struct client *client, int64_t number, char *why, siz
         client->result.reconnects++;
     }
     if (client->fd < 0)
-        client->fd = connect_to(options->port);
+        client->fd = web_connect(options->port);
     str_format(why, capacity, "request %lld: connect: %s", (long long)number, strerror(errno));
     if (client->fd < 0)
         return false;

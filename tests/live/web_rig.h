@@ -24,6 +24,7 @@
 struct web_board {
     _Atomic int64_t next; /* the number of the next request */
     _Atomic int64_t requests[WEB_SERVERS];
+    _Atomic int64_t open[WEB_SERVERS];    /* connections */
     _Atomic int64_t sockets[WEB_SERVERS]; /* upgraded ones that are open */
     _Atomic uint8_t carried_out[WEB_REQUESTS];
 };
@@ -44,13 +45,16 @@ void web_start(struct web_board *board, int index, const char *name, struct web_
                struct web_server *ret_server);
 void web_stop(struct web_server *server);
 
-/* One request over a connection of its own. The status, or -1; body and the headers wanted. */
+/* One request over a connection that is there, or over one of its own. The status, or -1; body and
+ * the headers wanted. */
 struct web_answer {
     int status;
     char instance[64]; /* Berth-Instance */
     char server[64];   /* Berth-Server */
     char body[256];
 };
+int web_connect(int port); /* -1: refused */
+int web_ask(int fd, const char *head, struct web_answer *ret_answer);
 int web_get(int port, const char *head, struct web_answer *ret_answer);
 /* A GET of that path; the status, or -1. */
 int web_status(int port, const char *host, const char *path, struct web_answer *ret_answer);
