@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -72,19 +73,51 @@ def rows(database, question):
         return connection.execute(question).fetchall()
 
 
+@contextlib.contextmanager
+def up(world, *words):
+    """A real harbour on this machine for as long as the block lasts: NATS server, scheduler, nodes.
+    `berth(...)` inside of it asks that one. Yields its folder."""
+    folder = pathlib.Path(SCRATCH.name) / "berth"
+    for name in ("nats-server", "haproxy"):
+        found = subprocess.run([SOURCE / "script" / name], check=True, text=True,
+                               stdout=subprocess.PIPE)
+        variable = "BERTH_" + name.upper().replace("-", "_")
+        os.environ.setdefault(variable, found.stdout.strip())
+    os.environ["BERTH_DIR"] = str(folder)
+    try:
+        subprocess.run([program(), "up", "--world", world, "--free-ports", "--detach", *words],
+                       cwd=SOURCE, check=True, stdout=subprocess.DEVNULL)
+        yield folder
+    finally:
+        subprocess.run([program(), "down"], check=False, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def document(name, text):
+    """A document of the notebook's own, in a folder that ends with it."""
+    path = pathlib.Path(SCRATCH.name) / f"{len(os.listdir(SCRATCH.name))}-{name}"
+    path.write_text(text)
+    return str(path)
+
+
 def example(name):
     return [f"examples/{name}/world.yaml", f"examples/{name}/app.yaml"]
 
 
 def variation(path, changes):
-    """A copy of a document with some text replaced, in a folder that ends with the notebook."""
+    """A copy of a document with some text replaced. The programs it names need not exist there."""
     text = (SOURCE / path).read_text()
     for old, new in changes.items():
         assert old in text, f"{path} has no {old!r}"
         text = text.replace(old, new)
-    copy = pathlib.Path(SCRATCH.name) / f"{len(os.listdir(SCRATCH.name))}-{pathlib.Path(path).name}"
-    copy.write_text(text)  # the programs it names need not exist: nothing is run
-    return str(copy)
+    return document(pathlib.Path(path).name, text)
 
 
 def dollars(text):
