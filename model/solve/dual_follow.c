@@ -3,15 +3,22 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/solve/dual_guess.h"
 #include "model/solve/dual_newton.h"
 
 /* The temperature at which the curvature is measured: that of differences that a change of prices
  * by some per cent makes. */
-#define HEAT      0.05
-#define STEPS_MAX 24
-#define IDLE_MAX  3    /* steps without a better bound */
-#define NEAR      1e-3 /* of the bound: a step that promises more is only too long */
-#define HELD_BACK 3    /* times the curvature, after one of them */
+#define HEAT       0.05
+#define STEPS_MAX  40
+#define IDLE_MAX   3 /* steps without a better bound */
+#define AGAIN_MAX  6
+#define DOUBT      30   /* tolerances that may be promised by what was known, at the end */
+#define NEAR       1e-3 /* of the bound: a step that promises more is only too long */
+#define HELD_BACK  3    /* times the curvature, after two steps that went too far */
+#define PART_LEAST 0.05 /* of such a step, that is tried */
+#define PART_MOST  0.5
+/* Of the mean curvature: a row that nobody was near has none, and a step would have no end. */
+#define CURVE_MIN 0.2
 #define TAUGHT    1e-2 /* cosine of a step and the loads' answer: less says little */
 
 /* Prices, and what they prove. */
@@ -34,15 +41,32 @@ struct dual_follow {
     double *room;   /* [n] */
     double *from;
     double *to;
+    struct dual_guess *guess;
     struct dual_newton newton; /* its step */
     struct at at[2];           /* the best, and what is tried */
+};
+
+/* How a climb goes. */
+struct climb {
+    struct at *best;
+    struct at *next; /* what is tried */
+    double tolerance;
+    int idle; /* steps without a better bound */
+    double promised;
+    int again;   /* times that the curvature was what was known once more */
+    double held; /* and how many times that */
 };
 
 static int measure(struct dual_follow *follow, const double *price, struct error *err);
 static int at_make(struct dual *dual, struct at *at);
 static void follow_begin(struct dual_follow *follow, const struct grid *grid);
+static bool begin_at(struct dual_follow *follow, struct climb *climb, double enough);
+static double promise(struct dual_follow *follow, const struct at *at);
+static bool ends(struct dual_follow *follow, struct climb *climb);
+static bool try_step(struct dual_follow *follow, struct climb *climb);
 static void links_turn(struct dual *dual);
 static void table_turn(struct dual *dual, int index);
+static void shorten(struct dual_follow *follow, const struct at *from, struct at *to);
 static bool evaluate(struct dual_follow *follow, struct at *at);
 static void learn(struct dual_follow *follow, const struct at *from, const struct at *to);
 static double along(const double *a, const double *b, size_t n);
@@ -62,6 +86,7 @@ int dual_follow_create(const struct grid *base, const double *price, struct aren
                        follow->dual.n, DUAL_DENSE_MAX);
     }
     rc = rc == 0 ? measure(follow, price, err) : rc;
+    rc = rc == 0 ? dual_guess_create(base, price, arena, &follow->guess, err) : rc;
     if (rc < 0) {
         dual_follow_destroy(follow);
         return rc;
@@ -114,8 +139,14 @@ static int measure(struct dual_follow *follow, const double *price, struct error
     if (n > 0) {
         struct dual_point point;
         dual_sweep(dual, 1, follow->start, HEAT, &point);
+        double mean = 0;
         for (size_t k = 0; k < n * n; k++) {
             follow->known[k] = point.curve[k] / HEAT;
+            mean += k % (n + 1) == 0 ? follow->known[k] / (double)n : 0;
+        }
+        for (size_t k = 0; k < n; k++) {
+            double *own = &follow->known[k * n + k];
+            *own = fmax(*own, CURVE_MIN * mean);
         }
     }
     return 0;
@@ -184,52 +215,124 @@ bool dual_follow_fits(const struct dual_follow *follow, const struct grid *grid)
     return true;
 }
 
+static void swap(struct climb *climb)
+{
+    struct at *was = climb->best;
+    climb->best = climb->next;
+    climb->next = was;
+}
+
 void dual_follow_run(struct dual_follow *follow, const struct grid *grid, double gap, double enough,
                      struct dual_followed *ret_followed)
 {
     struct dual *dual = &follow->dual;
-    struct dual_newton *newton = &follow->newton;
-    struct at *best = &follow->at[0];
-    struct at *next = &follow->at[1];
+    struct climb climb = {.best = &follow->at[0], .next = &follow->at[1], .held = 1};
     follow_begin(follow, grid);
-    for (size_t k = 0; k < dual->n; k++) {
-        best->scaled[k] = fmin(follow->start[k], follow->to[k]);
-    }
-    bool possible = evaluate(follow, best);
-    int idle = 0;
-    double held = 1;
-    for (int step = 0; possible && dual->n > 0 && step < STEPS_MAX && idle < IDLE_MAX; step++) {
-        struct dual_point point = {.load = best->above, .curve = follow->curve, .dense = true};
-        memcpy(newton->price, best->scaled, dual->n * sizeof(double));
-        dual_newton_direction(newton, &point);
-        double promised = along(newton->slope, newton->step, dual->n) / 2 * dual->unit;
-        if (promised <= gap * fabs(best->bound) || best->bound >= enough) {
+    bool possible = begin_at(follow, &climb, enough);
+    for (int step = 0; possible && dual->n > 0 && step < STEPS_MAX; step++) {
+        const struct at *best = climb.best;
+        climb.tolerance = gap * fabs(best->bound);
+        climb.promised = promise(follow, best);
+        bool done = climb.promised <= climb.tolerance || climb.idle >= IDLE_MAX;
+        if (best->bound >= enough || (done && ends(follow, &climb))) {
             break;
         }
-        memcpy(next->scaled, newton->next, dual->n * sizeof(double));
-        possible = evaluate(follow, next);
-        learn(follow, best, next);
-        double gain = next->bound - best->bound;
-        bool near = promised <= NEAR * fabs(best->bound);
-        idle = gain > gap / 4 * fabs(best->bound) ? 0 : idle + near;
-        if (gain <= 0) {
-            /* Tried again from there, not as far; what such a long step taught is forgotten. */
-            held *= HELD_BACK;
-            for (size_t k = 0; k < dual->n * dual->n; k++) {
-                follow->curve[k] = near ? follow->curve[k] * HELD_BACK : follow->known[k] * held;
-            }
-        } else {
-            struct at *was = best;
-            best = next;
-            next = was;
-        }
+        possible = try_step(follow, &climb);
     }
+    const struct at *best = climb.best;
     *ret_followed = (struct dual_followed){.possible = possible,
                                            .bound = best->bound,
                                            .price = best->price,
                                            .choice = best->choice,
                                            .load = best->load,
                                            .sweeps = (int)dual->sweeps};
+}
+
+/* Where the base's prices are, or where they are guessed to be now. */
+static bool begin_at(struct dual_follow *follow, struct climb *climb, double enough)
+{
+    struct dual *dual = &follow->dual;
+    for (size_t k = 0; k < dual->n; k++) {
+        climb->best->scaled[k] = fmin(follow->start[k], follow->to[k]);
+    }
+    bool possible = evaluate(follow, climb->best);
+    if (!possible || dual->n == 0 || climb->best->bound >= enough) {
+        return possible;
+    }
+    dual_guess_run(follow->guess, dual->grid, climb->next->price);
+    dual_scale_in(dual, climb->next->price, climb->next->scaled);
+    possible = evaluate(follow, climb->next);
+    if (climb->next->bound > climb->best->bound) {
+        swap(climb);
+    }
+    return possible;
+}
+
+/* What a step would gain with the curvature at hand; the step is the newton's. */
+static double promise(struct dual_follow *follow, const struct at *at)
+{
+    struct dual *dual = &follow->dual;
+    struct dual_point point = {.load = at->above, .curve = follow->curve, .dense = true};
+    memcpy(follow->newton.price, at->scaled, dual->n * sizeof(double));
+    dual_newton_direction(&follow->newton, &point);
+    return along(follow->newton.slope, follow->newton.step, dual->n) / 2 * dual->unit;
+}
+
+/* Where the box cuts a newton's step it may lead nowhere, and a step over a kink teaches a
+ * curvature under which nothing is promised any more. So the end is believed when each price by
+ * itself, by what was known, promises little too; else that is the step. */
+static bool ends(struct dual_follow *follow, struct climb *climb)
+{
+    struct dual *dual = &follow->dual;
+    struct dual_newton *newton = &follow->newton;
+    const struct at *best = climb->best;
+    double promised = 0;
+    for (size_t k = 0; k < dual->n; k++) {
+        bool limited = follow->from[k] < follow->to[k];
+        double slope = limited ? best->above[k] - follow->room[k] : 0;
+        double curve = follow->known[k * dual->n + k] * climb->held;
+        double by_itself = curve > 0 ? slope / curve : 0;
+        newton->next[k] = fmax(best->scaled[k] + by_itself, follow->from[k]);
+        newton->step[k] = newton->next[k] - best->scaled[k];
+        promised += slope * newton->step[k] / 2 * dual->unit;
+    }
+    if (promised <= DOUBT * climb->tolerance || climb->again == AGAIN_MAX) {
+        return true;
+    }
+    for (size_t k = 0; k < dual->n * dual->n; k++) {
+        follow->curve[k] = follow->known[k] * climb->held;
+    }
+    climb->held *= HELD_BACK;
+    climb->again++;
+    climb->idle = 0;
+    climb->promised = promised;
+    return false;
+}
+
+/* To the newton's next, or part of the way; false: some app has no assignment. */
+static bool try_step(struct dual_follow *follow, struct climb *climb)
+{
+    size_t n = follow->dual.n;
+    struct at *best = climb->best;
+    struct at *next = climb->next;
+    memcpy(next->scaled, follow->newton.next, n * sizeof(double));
+    bool possible = evaluate(follow, next);
+    learn(follow, best, next);
+    if (possible && next->bound <= best->bound) {
+        shorten(follow, best, next);
+        possible = evaluate(follow, next);
+        learn(follow, best, next);
+    }
+    double gain = next->bound - best->bound;
+    bool near = climb->promised <= NEAR * fabs(best->bound);
+    climb->idle = gain > climb->tolerance / 4 ? 0 : climb->idle + near;
+    for (size_t k = 0; gain <= 0 && k < n * n; k++) { /* again from there, not as far */
+        follow->curve[k] *= HELD_BACK;
+    }
+    if (gain > 0) {
+        swap(climb);
+    }
+    return possible;
 }
 
 static void follow_begin(struct dual_follow *follow, const struct grid *grid)
@@ -307,6 +410,24 @@ static bool evaluate(struct dual_follow *follow, struct at *at)
     }
     at->bound = least.bound;
     return least.stuck < 0;
+}
+
+/* After a step that went too far: to where the slope along it is likely to be none. */
+static void shorten(struct dual_follow *follow, const struct at *from, struct at *to)
+{
+    double *step = follow->newton.step;
+    double begun = 0;
+    double ended = 0;
+    for (size_t k = 0; k < follow->dual.n; k++) {
+        bool limited = follow->from[k] < follow->to[k];
+        begun += limited ? (from->above[k] - follow->room[k]) * step[k] : 0;
+        ended += limited ? (to->above[k] - follow->room[k]) * step[k] : 0;
+    }
+    double part = begun > ended ? fmin(fmax(begun / (begun - ended), PART_LEAST), PART_MOST) : 0.5;
+    for (size_t k = 0; k < follow->dual.n; k++) {
+        step[k] *= part;
+        to->scaled[k] = from->scaled[k] + step[k];
+    }
 }
 
 /* The curvature that explains how the loads answered to a step, and is otherwise nearest to what

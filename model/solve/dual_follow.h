@@ -3,8 +3,10 @@
  *
  * How loads answer to prices hardly changes with the costs. So the curvature is measured once, at
  * the solved grid's prices; from them a few Newton steps with that curvature, corrected by what
- * each step teaches (the method known as BFGS), find the prices of another grid. Every step is one
- * exact sweep and thereby a proven bound; nothing is planned, sampled or allocated anew.
+ * each step teaches (the method known as BFGS), find the prices of another grid. They begin at the
+ * solved grid's prices or where dual_guess.h expects the new ones, whichever proves more; a step
+ * that goes too far is made again in part. Every step is one exact sweep and thereby a proven
+ * bound; nothing is planned, sampled or allocated anew.
  *
  * One thread; the same grid gives the same bits whatever was followed before. Grids: the one that
  * was solved, and any whose costs (of cells, links and tables, and bases) and capacities alone are

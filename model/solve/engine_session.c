@@ -18,13 +18,14 @@
 #define ALTS_SITE     100
 #define ALTS_TRIES    30
 #define TRIALS_USUAL  30000
-#define REFITS        6 /* tries, each with more trials than the last, and hotter */
-#define VAIN          2 /* of these may meet nothing that fits */
+#define REFITS        6   /* tries, each with more trials than the last, and hotter */
+#define VAIN          3   /* of these may meet nothing that fits */
+#define GAINED        0.1 /* of what is above the bound, by a try: less, and others are spared */
 #define TRIALS_GROW   2
 #define HOT           30.0 /* changes per site open at first, and at last */
 #define COLD          2.0
 #define HOTTER        2.0
-#define PRICES_SHARE  0.01 /* of the gap may be left in the prices, */
+#define PRICES_SHARE  0.03 /* of the gap may be left in the prices, */
 #define STAYING_SHARE 0.2  /* and spent on leaving apps where they are */
 
 enum outcome { KEPT, FITTED, COLD_ANSWER };
@@ -466,7 +467,12 @@ static void fit(struct worker *worker, const struct grid *grid,
         for (int group = 0; group < alts->groups; group++) {
             dual_alts_put(dual, alts, group, worker->taken[group], worker->trial);
         }
+        int64_t before = result->choice != NULL ? result->cost : INT64_MAX;
         (void)take(worker, grid, worker->trial, result);
+        double over = (double)before - followed->bound;
+        if (before < INT64_MAX && (double)(before - result->cost) < GAINED * over) {
+            break;
+        }
     }
 }
 

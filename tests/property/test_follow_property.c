@@ -13,6 +13,7 @@
 
 #include "model/solve/dual_alts.h"
 #include "model/solve/dual_follow.h"
+#include "model/solve/dual_guess.h"
 #include "model/solve/mip.h"
 #include "model/solve/refit.h"
 #include "tests/property/grid_gen.h"
@@ -109,6 +110,51 @@ static void prices_are_followed(void **state)
         dual_follow_destroy(follow);
         arena_reset(&arena);
     }
+}
+
+/* Costs that are a price of each site times what a part takes, and little else: another price of a
+ * site is another price of its row, and the guess finds that in one pass. */
+static void prices_are_guessed(void **state)
+{
+    (void)state;
+    struct grid grid = fleet(3, 1);
+    struct gen_random random;
+    size_t cells = grid_first(&grid, grid.parts);
+    uint32_t *cost = arena_array(&arena, cells, sizeof(uint32_t));
+    uint32_t *dearer = arena_array(&arena, cells, sizeof(uint32_t));
+    assert_true(cost != NULL && dearer != NULL);
+    gen_seed(&random, 5);
+    for (int part = 0; part < grid.parts; part++) {
+        uint32_t taken = (uint32_t)grid.demand[(size_t)part * 2];
+        for (int c = 0; c < grid_cells(&grid, part); c++) {
+            size_t at = grid_first(&grid, part) + (size_t)c;
+            uint32_t site = (uint32_t)grid_site(&grid, part, c);
+            uint32_t noise = (uint32_t)gen_below(&random, taken + 1);
+            cost[at] = taken * (20 + 3 * site) + noise;
+            dearer[at] = taken * (20 + 3 * site + 7 * (site % 3)) + noise;
+        }
+    }
+    grid.cost = cost;
+    struct grid other = grid;
+    other.cost = dearer;
+    struct dual_result base = prices_of(&grid);
+    double best = prices_of(&other).bound;
+    struct dual_guess *guess = NULL;
+    struct error err = {0};
+    double price[64];
+    double bound;
+    double before;
+    size_t rows = (size_t)grid.sites * (size_t)grid.resources;
+    assert_int_equal(dual_guess_create(&grid, base.price, &arena, &guess, &err), 0);
+    dual_guess_run(guess, &grid, price);
+    for (size_t row = 0; row < rows; row++) {
+        assert_true(fabs(price[row] - base.price[row]) <= 1e-6 * (base.price[row] + 1));
+    }
+    dual_guess_run(guess, &other, price);
+    assert_int_equal(dual_bound(&other, base.price, 1, &arena, NULL, &before, &err), 0);
+    assert_int_equal(dual_bound(&other, price, 1, &arena, NULL, &bound, &err), 0);
+    assert_true(best - bound < 0.5 * (best - before));
+    arena_reset(&arena);
 }
 
 /* Links' costs may be others, too: the plan's tables follow. */
@@ -311,9 +357,8 @@ int main(void)
     mip_quiet();
     arena_init(&arena, (size_t)1 << 30);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prices_are_followed),
-        cmocka_unit_test(links_are_followed),
-        cmocka_unit_test(alternatives_are_all_found),
+        cmocka_unit_test(prices_are_followed), cmocka_unit_test(prices_are_guessed),
+        cmocka_unit_test(links_are_followed),  cmocka_unit_test(alternatives_are_all_found),
         cmocka_unit_test(refits_are_the_best),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
