@@ -44,6 +44,7 @@ static int prepare(const struct simulate_options *given, const struct option_wor
                    struct replay *replay, struct error *err);
 static int simulate(struct cli *cli, const struct simulate_options *given, const char *file,
                     struct error *err);
+static int check(const struct cli *cli, const struct simulate_options *given, struct error *err);
 static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
                          struct error *err);
 static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
@@ -122,7 +123,9 @@ static int run_simulate_command(struct cli *cli, void *options, const struct opt
 {
     const struct simulate_options *given = options;
     struct replay replay = {.folder = ""};
-    int rc = prepare(given, words, &replay, err);
+    int rc = check(cli, given, err);
+    if (rc == 0)
+        rc = prepare(given, words, &replay, err);
     if (rc == 0)
         rc = simulate(cli, given, given->replay == NULL ? words->items[0] : replay.scenario, err);
     replay_remove(&replay);
@@ -161,8 +164,6 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
     struct scenario scenario;
     struct scenario_policy other = {.name = ""};
     char path[LIMIT_PATH_BYTES];
-    if (given->resume && given->out == NULL)
-        return error_set(err, ERR_INVALID, 0, "--resume goes on with the runs of --out FILE");
     arena_init(&arena, SCENARIO_BYTES);
     int rc = read_scenario(file, &arena, &scenario, err);
     bool listed = false;
@@ -211,6 +212,18 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
         remove_store(path);
     arena_done(&arena);
     return rc;
+}
+
+static int check(const struct cli *cli, const struct simulate_options *given, struct error *err)
+{
+    if (given->resume && given->out == NULL)
+        return error_set(err, ERR_INVALID, 0, "--resume goes on with the runs of --out FILE");
+    if (given->csv + given->focus + cli->common.json > 1)
+        return error_set(
+            err, ERR_INVALID, 0,
+            "one of --csv, --focus and --json, not several; with --out FILE the others "
+            "are in FILE");
+    return 0;
 }
 
 static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,

@@ -10,6 +10,7 @@
 
 #define MEANS_BYTES ((size_t)512 << 20)
 #define MOVES_SHOWN 40
+#define NOTES_SHOWN 30
 
 struct writing {
     struct strbuf *out;
@@ -61,7 +62,10 @@ int simulate_write_text(struct store *store, bool color, struct strbuf *out, str
     if (rc < 0)
         return rc;
     struct writing writing = {.out = out};
-    return store_runs(store, write_notes, &writing, err);
+    rc = store_runs(store, write_notes, &writing, err);
+    if (rc == 0 && writing.runs > NOTES_SHOWN)
+        strbuf_printf(out, "and %d notes more (--json has all)\n", writing.runs - NOTES_SHOWN);
+    return rc;
 }
 
 static void write_group(const struct experiment_mean *mean, const struct experiment_mean *before,
@@ -122,8 +126,9 @@ static int write_notes(void *context, const struct store_run *run, struct error 
     (void)err;
     for (const char *at = run->result.notes; *at != 0;) {
         int bytes = (int)strcspn(at, "\n");
-        strbuf_printf(writing->out, "%s%s, seed %" PRId64 ": %.*s\n",
-                      writing->runs++ == 0 ? "\n" : "", run->policy, run->seed, bytes, at);
+        if (writing->runs++ < NOTES_SHOWN)
+            strbuf_printf(writing->out, "%s%s, seed %" PRId64 ": %.*s\n",
+                          writing->runs == 1 ? "\n" : "", run->policy, run->seed, bytes, at);
         at += bytes + (at[bytes] == '\n');
     }
     return 0;

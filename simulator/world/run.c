@@ -19,6 +19,7 @@ static int find_bound(struct run *run, struct error *err);
 static int observe(struct run *run, struct error *err);
 static void count_held(struct run *run);
 static void note_held(struct run *run);
+static void note_unbounded(struct run *run);
 static void read_placement(const struct run *run, struct placement *at);
 static int take_placement(struct run *run, struct error *err);
 static int take_moves(struct run *run, struct error *err);
@@ -381,10 +382,23 @@ static int finish(struct run *run, struct error *err)
     if (plant_trouble(run->plant)[0] != 0)
         run_note(run, "%" PRId64 " of %" PRId64 " decisions found no placement, first: %s",
                  result->counts.infeasible, result->counts.solves, plant_trouble(run->plant));
+    if (run->truth.unbounded[0] != 0 && result->bound_ppm < PPM)
+        note_unbounded(run);
     run->hash = hash_u64(run->hash, core_hash(plant_core(run->plant)));
     run->hash = hash_u64(run->hash, (uint64_t)result->lost);
     result->hash = run->hash;
     return rc;
+}
+
+/* Where nothing can keep all rules, what is counted is of a placement that breaks one. */
+static void note_unbounded(struct run *run)
+{
+    char text[WALL_TEXT_BYTES];
+    int64_t free_ppm = PPM - run->result->bound_ppm;
+    (void)wall_format((struct wall){run->truth.unbounded_us}, text);
+    text[16] = 0; /* to the minute */
+    run_note(run, "no bound for %" PRId64 ".%" PRId64 " %% of the time, first at %s: %s",
+             free_ppm / 10000, free_ppm % 10000 / 1000, text, run->truth.unbounded);
 }
 
 /* "moves held back: 3 unsure, 1 budget": each is told once for as long as its reason lasts. */

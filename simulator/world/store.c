@@ -55,15 +55,28 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS moves_run ON moves (run);"
     "CREATE INDEX IF NOT EXISTS ledger_run ON ledger (run);"
     /* Costs by the names of https://focus.finops.org, version 1.2. */
-    "CREATE VIEW IF NOT EXISTS focus AS SELECT runs.key AS x_Run,"
-    " amount_nusd / 1e9 AS BilledCost, amount_nusd / 1e9 AS EffectiveCost, 'USD' AS "
-    "BillingCurrency,"
+    "CREATE VIEW IF NOT EXISTS focus AS SELECT runs.key AS x_Run, policy AS x_Policy,"
+    " seed AS x_Seed, account AS BillingAccountId,"
+    " strftime('%Y-%m-01T00:00:00Z', hour_us / 1000000, 'unixepoch') AS BillingPeriodStart,"
+    " strftime('%Y-%m-01T00:00:00Z', hour_us / 1000000, 'unixepoch', 'start of month', '+1 month')"
+    " AS BillingPeriodEnd,"
     " strftime('%Y-%m-%dT%H:%M:%SZ', hour_us / 1000000, 'unixepoch') AS ChargePeriodStart,"
     " strftime('%Y-%m-%dT%H:%M:%SZ', hour_us / 1000000 + 3600, 'unixepoch') AS ChargePeriodEnd,"
-    " 'Usage' AS ChargeCategory, account AS BillingAccountId, provider AS ProviderName,"
-    " region AS RegionId, item AS ServiceName, namespace || '/' || app || '/' || workload AS"
-    " ResourceId, unit AS PricingUnit, price AS ListUnitPrice, quantity * 1.0 / per AS"
-    " PricingQuantity, tags AS Tags, term AS x_Term, site AS x_Site, peer AS x_Peer,"
+    " provider AS ProviderName, provider AS PublisherName, provider AS InvoiceIssuerName,"
+    " CASE term WHEN 'egress' THEN 'Networking' WHEN 'storage' THEN 'Storage' ELSE 'Compute' END"
+    " AS ServiceCategory, item AS ServiceName, region AS RegionId, region AS RegionName,"
+    " namespace || '/' || app || '/' || workload AS ResourceId, workload AS ResourceName,"
+    " 'Workload' AS ResourceType, 'Usage' AS ChargeCategory, 'Usage-Based' AS ChargeFrequency,"
+    " item || ' of ' || namespace || '/' || app || '/' || workload || ' at ' || site ||"
+    " CASE peer WHEN '' THEN '' ELSE ' with ' || peer END AS ChargeDescription,"
+    " 'Standard' AS PricingCategory, quantity * 1.0 / per AS PricingQuantity,"
+    " unit AS PricingUnit, quantity * 1.0 / per AS ConsumedQuantity, unit AS ConsumedUnit,"
+    " price AS ListUnitPrice, price AS ContractedUnitPrice, amount_nusd / 1e9 AS ListCost,"
+    " amount_nusd / 1e9 AS ContractedCost, amount_nusd / 1e9 AS EffectiveCost,"
+    " amount_nusd / 1e9 AS BilledCost, 'USD' AS BillingCurrency,"
+    " site || ':' || term || ':' || item AS SkuId, tags AS Tags, namespace AS x_Namespace,"
+    " app AS x_App, workload AS x_Workload, term AS x_Term, peer AS x_PeerSite,"
+    " CASE WHEN tier < 0 THEN '' ELSE tier END AS x_PriceTier,"
     " predicted_nusd / 1e9 AS x_PredictedCost FROM ledger JOIN runs ON runs.id = ledger.run;";
 
 static int open_db(const char *path, struct store **ret_store, struct error *err);
@@ -515,9 +528,11 @@ int store_focus(struct store *store,
     int rc = prepare(store,
                      "SELECT hour_us, namespace, app, workload, term, item, account, provider,"
                      " region, site, peer, tags, unit, price, per, quantity, tier, amount_nusd,"
-                     " predicted_nusd FROM ledger ORDER BY run, rowid",
+                     " predicted_nusd, runs.key, policy, seed FROM ledger"
+                     " JOIN runs ON runs.id = ledger.run ORDER BY run, ledger.rowid",
                      &from, err);
     strbuf_init(&out, (size_t)1 << 20);
+    strbuf_puts(&out, "x_Run,x_Policy,x_Seed,");
     ledger_focus_header(&out);
     int step = SQLITE_DONE;
     while (rc == 0 && (step = sqlite3_step(from)) == SQLITE_ROW) {
@@ -538,8 +553,12 @@ int store_focus(struct store *store,
         read_text(from, 12, row.unit, sizeof(row.unit));
         read_text(from, 13, price, sizeof(price));
         rc = decimal_parse(price, &row.price, err);
-        if (rc == 0)
+        if (rc == 0) {
+            strbuf_printf(&out, "%s,%s,%" PRId64 ",", (const char *)sqlite3_column_text(from, 19),
+                          (const char *)sqlite3_column_text(from, 20),
+                          (int64_t)sqlite3_column_int64(from, 21));
             ledger_focus_row(&row, &out);
+        }
         if (rc == 0 && out.bytes > 65536) {
             rc = write(context, &out, err);
             strbuf_reset(&out);

@@ -187,6 +187,10 @@ int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, boo
     *ret_known = rc == 0;
     if (rc == 0)
         *ret_bound = best.bound_nusd;
+    if (rc < 0 && truth->unbounded[0] == 0) {
+        str_format(truth->unbounded, sizeof(truth->unbounded), "%s", why.text);
+        truth->unbounded_us = truth->input.now_us;
+    }
     if (rc == ERR_INVALID || rc == ERR_UNAVAILABLE)
         return 0;
     if (rc < 0 && err != NULL)

@@ -24,6 +24,8 @@ struct truth {
     int64_t *hit_ppm;   /* [part]: those; -1: it has no cache */
     int64_t (*capacity)[RESOURCE_COUNT];
     struct arena tables;
+    char unbounded[LIMIT_TEXT_BYTES]; /* why no placement was possible, the first time; "" */
+    int64_t unbounded_us;             /* and when */
 };
 
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <sqlite3.h>
 
 #include "base/clock.h"
 #include "scheduler/cli/simulate.h"
@@ -357,6 +358,13 @@ static void what_nothing_can_satisfy_is_said(void **state)
     run_all("for: 6h\nnodes:\n  - {site: edge/nyc, cpu: 100m, memory: 64MiB}\n"
             "policy: all-edge\nevents:\n  - {at: 1h, for: 2h, down: gcp}\n",
             "out.db", 1, &found);
+    /* Nothing is left to be at from the second hour on: no bound, and why. */
+    run_all("for: 6h\npolicy: stay\nevents:\n  - {at: 1h, set: 'remove.site=*/*'}\n", "out.db", 1,
+            &found);
+    const char *said =
+        strstr(found.runs[0].result.notes, "no bound for 83.3 % of the time, first at");
+    if (said == NULL || strstr(said, "no placement keeps all rules") == NULL)
+        fail_msg("nothing is said of it: %s", found.runs[0].result.notes);
     read_scenario("for: 1d\nload:\n  - {of: lens/modle}\n", &scenario);
     remove_file("out.db");
     assert_int_equal(simulate(&scenario, "out.db", 1, false, &found, &outcome, &err), 0);
@@ -491,6 +499,30 @@ static int columns(const char *line)
     return count;
 }
 
+/* The columns of the view of FOCUS are those of the CSV, in its order. */
+static int compare_head(void *context, const struct strbuf *text, struct error *err)
+{
+    sqlite3_stmt *statement = context;
+    char head[4096] = "";
+    (void)err;
+    for (int i = 0; i < sqlite3_column_count(statement); i++)
+        str_format(head + strlen(head), sizeof(head) - strlen(head), "%s%s", i > 0 ? "," : "",
+                   sqlite3_column_name(statement, i));
+    size_t bytes = strlen(head);
+    if (text->bytes < bytes || memcmp(text->text, head, bytes) != 0 || text->text[bytes] != '\r')
+        fail_msg("%s\nis not the head of\n%.1500s", head, text->text);
+    /* And its values: the first row of both, but for amounts, which are real numbers there. */
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    const char *row = strchr(text->text, '\n') + 1;
+    for (int i = 0; i < 20; i++) {
+        const char *value = (const char *)sqlite3_column_text(statement, i);
+        if (strncmp(row, value, strlen(value)) != 0 || row[strlen(value)] != ',')
+            fail_msg("%s is %s, not %.80s", sqlite3_column_name(statement, i), value, row);
+        row += strlen(value) + 1;
+    }
+    return ERR_STALE; /* the head is enough */
+}
+
 static int count_rows(void *context, const struct strbuf *text, struct error *err)
 {
     int *rows = context;
@@ -528,6 +560,14 @@ static void results_are_written_as_text_json_csv_and_focus(void **state)
     int lines = 0;
     assert_int_equal(store_focus(store, count_rows, &lines, &err), 0);
     assert_true(lines >= 1 + 2 * 24 * 4);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT * FROM focus", -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(store_focus(store, compare_head, statement, &err), ERR_STALE);
+    (void)sqlite3_finalize(statement);
+    (void)sqlite3_close(db);
     store_close(store);
     strbuf_done(&out);
 }

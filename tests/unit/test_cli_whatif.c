@@ -123,13 +123,9 @@ static double number_of(const json_t *text)
     return strtod(json_string_value(text), NULL);
 }
 
-/* Two apps of one account send 800 and 1,600 GiB a month over tiers of $0.10 up to 1,000 GiB and
- * $0.05 beyond: 2.4 TiB cost 100 + 70 = $170. Alone the first would pay $80 and the other 100 + 30
- * = $130, so they add 170 - 130 = $40 and 170 - 80 = $90, and in the mean of both orders (80 + 40)
- * / 2 = $60 and (130 + 90) / 2 = $110. */
-static void test_attribution(void **state)
+/* Their documents. */
+static void write_two_apps(char paths[3][512])
 {
-    (void)state;
     static const char two[] = "world: two\naccounts: [{name: a, provider: aws}]\nsites:\n"
                               "  - {name: client/web, tier: client, geo: [40, -75]}\n"
                               "  - {name: aws/east, tier: cloud, account: a, geo: [39, -77],\n"
@@ -144,7 +140,6 @@ static void test_attribution(void **state)
         "links: [{from: visitors, to: web, calls: 1/s, request: 1B, response: %dB}]\n";
     struct strbuf text;
     struct error err;
-    char paths[3][512];
     strbuf_init(&text, 4096);
     str_format(paths[0], sizeof(paths[0]), "%s", in_folder("two.yaml"));
     strbuf_puts(&text, two);
@@ -159,6 +154,17 @@ static void test_attribution(void **state)
         assert_int_equal(whatif_write(paths[1 + i], &text, &err), 0);
     }
     strbuf_done(&text);
+}
+
+/* Two apps of one account send 800 and 1,600 GiB a month over tiers of $0.10 up to 1,000 GiB and
+ * $0.05 beyond: 2.4 TiB cost 100 + 70 = $170. Alone the first would pay $80 and the other 100 + 30
+ * = $130, so they add 170 - 130 = $40 and 170 - 80 = $90, and in the mean of both orders (80 + 40)
+ * / 2 = $60 and (130 + 90) / 2 = $110. */
+static void test_attribution(void **state)
+{
+    (void)state;
+    char paths[3][512];
+    write_two_apps(paths);
     assert_int_equal(
         berth("whatif", "--world", paths[0], paths[1], paths[2], "--attribute", "--json", NULL), 0);
     json_t *json = json_loads(output, 0, NULL);
