@@ -14,14 +14,17 @@
 #define TIMEOUT_DEFAULT_US (10 * US_PER_S)
 
 const struct command *const cli_commands[] = {
-    &command_up,          &command_down,     &command_apply,     &command_plan,
-    &command_verify_plan, &command_retag,    &command_move,      &command_suggest,
-    &command_delete,      &command_explain,  &command_get,       &command_cost,
-    &command_sites,       &command_evacuate, &command_drain,     &command_uncordon,
-    &command_rollback,    &command_cancel,   &command_prices,    &command_whatif,
-    &command_simulate,    &command_info,     &command_events,    &command_logs,
-    &command_artifact,    &command_keys,     &command_scheduler, &command_completion,
-    &command_version,     &command_help,     &command_complete,  NULL,
+    &command_up,        &command_down,        &command_apply,
+    &command_plan,      &command_verify_plan, &command_retag,
+    &command_move,      &command_suggest,     &command_delete,
+    &command_explain,   &command_get,         &command_cost,
+    &command_sites,     &command_evacuate,    &command_drain,
+    &command_uncordon,  &command_rollback,    &command_cancel,
+    &command_prices,    &command_whatif,      &command_simulate,
+    &command_trace,     &command_info,        &command_events,
+    &command_logs,      &command_artifact,    &command_keys,
+    &command_scheduler, &command_completion,  &command_version,
+    &command_help,      &command_complete,    NULL,
 };
 
 static const struct option_row common_rows[] = {

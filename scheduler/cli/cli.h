@@ -48,7 +48,8 @@ enum cli_word {
     WORD_COMMAND,
     WORD_TAG,
     WORD_SITE,
-    WORD_PRICES
+    WORD_PRICES,
+    WORD_TRACE
 };
 
 struct command {
@@ -85,4 +86,4 @@ extern const struct command command_up, command_down, command_scheduler, command
     command_explain, command_get, command_cost, command_info, command_events, command_logs,
     command_artifact, command_keys, command_version, command_completion, command_complete,
     command_help, command_sites, command_prices, command_evacuate, command_drain, command_uncordon,
-    command_rollback, command_cancel, command_whatif, command_simulate;
+    command_rollback, command_cancel, command_whatif, command_simulate, command_trace;

@@ -166,6 +166,10 @@ static void offer_word(struct cli *cli, enum cli_word word, const char *prefix, 
         offer("export", prefix, out);
         offer_sites(prefix, out);
         break;
+    case WORD_TRACE:
+        offer("check", prefix, out);
+        offer("convert", prefix, out);
+        break;
     case WORD_SITE:
         offer_sites(prefix, out);
         break;

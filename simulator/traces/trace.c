@@ -97,6 +97,7 @@ static int add_source(struct trace *trace, const char *name, const char *target,
 static const struct trace_map *pattern_of(const struct trace *trace, const char *name);
 static int read_raw(struct trace *trace, struct error *err);
 static int check_order(struct trace *trace, struct trace_raw *raw, struct error *err);
+static void count_distance(struct trace *trace, int64_t at_us);
 static int check_gap(struct trace *trace, const struct trace_raw *raw, struct error *err);
 static int take(struct trace *trace, struct trace_row *row);
 static void take_count(struct trace *trace);
@@ -463,10 +464,7 @@ static int check_order(struct trace *trace, struct trace_raw *raw, struct error 
             wall_format((struct wall){raw->at_us}, now));
     }
     int rc = check_gap(trace, raw, err);
-    int64_t apart_us;
-    if (trace->last_us != INT64_MIN && raw->at_us > trace->last_us &&
-        !__builtin_sub_overflow(raw->at_us, trace->last_us, &apart_us))
-        trace->counts.apart_us = (int64_t)((__int128)apart_us * trace->options.stretch_ppm / PPM);
+    count_distance(trace, raw->at_us);
     trace->last_us = raw->at_us;
     trace->last_line = raw->line;
     if (!trace->anchored) {
@@ -474,7 +472,32 @@ static int check_order(struct trace *trace, struct trace_raw *raw, struct error 
         trace->anchored = true;
     }
     trace->counts.last_us = lay(trace, raw->at_us);
+    if (trace->counts.rows == 1)
+        trace->counts.first_us = trace->counts.last_us;
     return rc;
+}
+
+/* Of the class that its highest bit and the two below it say. */
+static void count_distance(struct trace *trace, int64_t at_us)
+{
+    struct trace_counts *counts = &trace->counts;
+    int64_t apart_us;
+    if (trace->last_us == INT64_MIN || at_us <= trace->last_us ||
+        __builtin_sub_overflow(at_us, trace->last_us, &apart_us))
+        return;
+    int high = 63 - __builtin_clzll((unsigned long long)apart_us);
+    int below = (int)((high >= 2 ? apart_us >> (high - 2) : apart_us << (2 - high)) & 3);
+    int class = high * 4 + below;
+    counts->apart_min_us[class] =
+        counts->apart[class] == 0 || apart_us < counts->apart_min_us[class]
+            ? apart_us
+            : counts->apart_min_us[class];
+    counts->apart[class]++;
+    counts->apart_us = (int64_t)((__int128)apart_us * trace->options.stretch_ppm / PPM);
+    if (apart_us > counts->apart_max_us) {
+        counts->apart_max_us = apart_us;
+        counts->apart_max_at_us = lay(trace, trace->last_us);
+    }
 }
 
 static int check_gap(struct trace *trace, const struct trace_raw *raw, struct error *err)

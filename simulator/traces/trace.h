@@ -117,6 +117,9 @@ int trace_next(struct trace *trace, struct trace_row *ret_row, struct error *err
 void trace_close(struct trace *trace); /* NULL is accepted */
 
 const char *trace_format(const struct trace *trace);
+/* Distances between instants by quarters of a power of two of microseconds. */
+#define TRACE_APART 256
+
 /* What was met so far. */
 struct trace_counts {
     int64_t rows;     /* of the file, each cell of a wide one */
@@ -124,10 +127,15 @@ struct trace_counts {
     int64_t empty;    /* cells without a value */
     int64_t gaps;     /* distances above gap_us */
     int64_t longest_gap_us;
-    int64_t gap_at_us; /* where the longest begins */
-    int64_t last_us;   /* the last row's instant, as laid; INT64_MIN: none yet */
-    int64_t apart_us;  /* between the last two instants, as laid */
-    int names;         /* distinct, of those taken */
+    int64_t gap_at_us;                 /* where the longest begins */
+    int64_t last_us;                   /* the last row's instant, as laid; INT64_MIN: none yet */
+    int64_t apart_us;                  /* between the last two instants, as laid */
+    int64_t first_us;                  /* the first row's instant, as laid */
+    int64_t apart[TRACE_APART];        /* how many distances are of a class */
+    int64_t apart_min_us[TRACE_APART]; /* and the smallest of them, as the file has it */
+    int64_t apart_max_us;              /* the longest of all */
+    int64_t apart_max_at_us;           /* where it begins, as laid */
+    int names;                         /* distinct, of those taken */
 };
 const struct trace_counts *trace_counts(const struct trace *trace);
 

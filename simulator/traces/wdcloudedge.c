@@ -27,6 +27,7 @@ struct wide {
 
 static int wide_begin(struct trace *trace, char *line, struct error *err);
 static int wide_next(struct trace *trace, struct trace_raw *raw, struct error *err);
+static int take_head(struct trace *trace, struct wide *wide, struct error *err);
 static int read_row(struct trace *trace, struct wide *wide, struct error *err);
 static int name_column(struct trace *trace, struct column *column, const char *text,
                        struct error *err);
@@ -42,8 +43,14 @@ static int wide_begin(struct trace *trace, char *line, struct error *err)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a trace");
     struct wide *wide = *state;
     int rc = trace_split(trace, line, wide->cells, COLUMNS_MAX, &wide->columns, err);
-    if (rc < 0)
-        return rc;
+    if (rc == 0)
+        rc = take_head(trace, wide, err);
+    return rc < 0 ? rc : 1;
+}
+
+static int take_head(struct trace *trace, struct wide *wide, struct error *err)
+{
+    int rc = 0;
     if (!str_equal(wide->cells[0], "timestamp") || wide->columns < 2)
         return trace_wrong(trace, err,
                            "the head line begins with \"%.40s\"; a wdcloudedge file begins with "
@@ -52,7 +59,7 @@ static int wide_begin(struct trace *trace, char *line, struct error *err)
     for (int i = 1; i < wide->columns && rc == 0; i++)
         rc = name_column(trace, &wide->column[i], wide->cells[i], err);
     wide->at = 0;
-    return rc < 0 ? rc : 1;
+    return rc;
 }
 
 static int name_column(struct trace *trace, struct column *column, const char *text,
@@ -124,19 +131,30 @@ static int wide_next(struct trace *trace, struct trace_raw *raw, struct error *e
     }
 }
 
+/* Another head line in the middle begins another part of the recording, whose columns may be
+ * others: the data set has one every few minutes. */
 static int read_row(struct trace *trace, struct wide *wide, struct error *err)
 {
-    char *line;
-    int count = 0;
-    int rc = trace_line(trace, &line, err);
-    if (rc <= 0)
-        return rc;
-    rc = trace_split(trace, line, wide->cells, COLUMNS_MAX, &count, err);
-    if (rc < 0)
-        return rc;
-    if (count != wide->columns)
-        return trace_wrong(trace, err, "%d cells where the head line has %d columns", count,
-                           wide->columns);
-    rc = trace_take_time(trace, wide->cells[0], &wide->at_us, err);
-    return rc < 0 ? rc : 1;
+    for (;;) {
+        char *line;
+        int count = 0;
+        int rc = trace_line(trace, &line, err);
+        if (rc <= 0)
+            return rc;
+        rc = trace_split(trace, line, wide->cells, COLUMNS_MAX, &count, err);
+        if (rc < 0)
+            return rc;
+        if (str_equal(wide->cells[0], "timestamp")) {
+            wide->columns = count;
+            rc = take_head(trace, wide, err);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        if (count != wide->columns)
+            return trace_wrong(trace, err, "%d cells where the head line has %d columns", count,
+                               wide->columns);
+        rc = trace_take_time(trace, wide->cells[0], &wide->at_us, err);
+        return rc < 0 ? rc : 1;
+    }
 }

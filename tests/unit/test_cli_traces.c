@@ -1,6 +1,6 @@
 /*
- * Recorded load on the command line: `berth simulate --replay` of a folder as a scheduler leaves
- * it, its refusals, and the scenario that it keeps.
+ * Recorded load on the command line: `berth trace check` and `convert`, a simulation under each
+ * format, and `berth simulate --replay` of a folder as a scheduler leaves it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -185,7 +185,118 @@ static int end(void **state)
     return system(command);
 }
 
-/* ---- tests ---- */
+/* ---- what is in a trace ---- */
+
+#define TRACES BERTH_SOURCE_DIR "/examples/scenarios/traces/"
+
+/* The mean of all calls of what `berth trace check` has just said. */
+static double mean_calls(void)
+{
+    double sum = 0;
+    json_error_t why;
+    json_t *root = json_loads(output, 0, &why);
+    if (root == NULL)
+        fail_msg("%s in:\n%s", why.text, output);
+    const json_t *list = json_object_get(root, "workloads");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        sum += json_number_value(json_object_get(json_array_get(list, i), "mean")) / 1000;
+    json_decref(root);
+    return sum;
+}
+
+static void a_trace_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(berth("trace", "check", TRACES "azure.csv", NULL), 0);
+    says("azure.csv: azure, 4 rows");
+    says("an instant every 1 min in the median; no gap of more than 10 min");
+    says("http");
+    assert_int_equal(berth("trace", "check", TRACES "services.csv", "--json", NULL), 0);
+    says("\"format\":\"wdcloudedge\",\"rows\":861,\"left_out\":0,\"empty\":3,");
+    says("\"usual_us\":300000000");
+    assert_int_equal(berth("trace", "check", TRACES "pods.csv", "--gap-after", "1h", NULL), 2);
+    says("2 gaps of more than 1 h, the longest of 1 h 13 min after 23141");
+    assert_int_equal(
+        berth("trace", "check", TRACES "pods.csv", "--gap-after", "1h", "--gap", "error", NULL), 1);
+    says("pods.csv:");
+    says("gap: error allows none");
+    assert_int_equal(berth("trace", "check", TRACES "shop.csv", "--map", "nobody=x", NULL), 0);
+    says("96 rows left out");
+    assert_int_equal(berth("trace", "look", "x", NULL), 1);
+    says("there are check and convert");
+    assert_int_equal(berth("trace", "check", "x", "--gap", "hodl", NULL), 1);
+    says("did you mean hold?");
+    assert_int_equal(berth("trace", "check", "x", "--map", "x", NULL), 1);
+    says("write NAME=WORKLOAD");
+    assert_int_equal(berth("trace", "check", "nowhere.csv", NULL), 1);
+    says("nowhere.csv");
+}
+
+static void every_format_becomes_ours(void **state)
+{
+    (void)state;
+    static const char *const files[] = {TRACES "shop.csv", TRACES "shop.jsonl", TRACES "azure.csv",
+                                        TRACES "services.csv", TRACES "pods.csv"};
+    char path[512];
+    str_format(path, sizeof(path), "%s", in_folder("ours.csv"));
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(berth("trace", "check", files[i], "--measure", "running", "--json", NULL),
+                         0);
+        double wanted = mean_calls();
+        assert_int_equal(berth("trace", "convert", files[i], NULL), 0);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        assert_true(fputs(output, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+        assert_true(berth("trace", "check", path, "--json", NULL) != 1); /* pods have gaps */
+        says("\"format\":\"csv\"");
+        /* A rate that did not change has no row, so the last row may be a little earlier. */
+        assert_true(mean_calls() > 0.99 * wanted && mean_calls() < 1.01 * wanted);
+    }
+}
+
+/* Each format's file drives a day of the shop: as many calls as the file says. */
+static void a_simulation_follows_each_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        const char *name;
+    } traces[] = {{"traces/shop.csv", "shop/front"},
+                  {"traces/shop.jsonl", "shop/front"},
+                  {"traces/azure.csv", "http"},
+                  {"traces/services.csv", "frontend"},
+                  {"traces/pods.csv", "LS*"}};
+    json_t *runs = NULL;
+    assert_int_equal(berth("simulate", BERTH_SOURCE_DIR "/examples/scenarios/traces.yaml",
+                           "--policy", "stay", "--json", "--quiet", "--solver", SOLVER, NULL),
+                     0);
+    json_t *root = json_loads(output, 0, NULL);
+    runs = json_object_get(root, "runs");
+    assert_int_equal(json_array_size(runs), 5);
+    for (int i = 0; i < 5; i++) {
+        char path[512];
+        char map[64];
+        double calls = 0;
+        str_format(path, sizeof(path), "%s/examples/scenarios/%s", BERTH_SOURCE_DIR,
+                   traces[i].file);
+        str_format(map, sizeof(map), "%s=shop", traces[i].name);
+        assert_int_equal(berth("trace", "check", path, "--align", "--measure", "running", "--map",
+                               map, "--to", i == 4 ? "86400" : "2100-01-01", "--json", NULL),
+                         0);
+        for (size_t k = 0; k < 5; k++) {
+            const json_t *run = json_array_get(runs, k);
+            if (str_equal(json_string_value(json_object_get(run, "trace")), traces[i].file))
+                calls = json_number_value(json_object_get(run, "calls"));
+        }
+        double wanted = mean_calls() * 86400;
+        if (calls < 0.97 * wanted || calls > 1.03 * wanted)
+            fail_msg("%s: %.0f calls, %.0f in the trace", path, calls, wanted);
+    }
+    json_decref(root);
+}
+
+/* ---- what a scheduler recorded ---- */
 
 static json_t *first_run(void)
 {
@@ -274,6 +385,9 @@ static void what_cannot_be_replayed_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trace_is_told),
+        cmocka_unit_test(every_format_becomes_ours),
+        cmocka_unit_test(a_simulation_follows_each_format),
         cmocka_unit_test(a_record_is_run_again),
         cmocka_unit_test(a_price_can_be_another),
         cmocka_unit_test(what_cannot_be_replayed_is_told),
