@@ -16,6 +16,7 @@
 #include "metrics/rollup.h"
 #include "simulator/traces/lines.h"
 #include "simulator/traces/names.h"
+#include "simulator/traces/summary.h"
 #include "simulator/traces/trace.h"
 
 #define ORIGIN_US (1000 * US_PER_S)
@@ -470,6 +471,35 @@ static void what_berth_recorded_is_told_by_minute(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void a_summary_has_means_by_time_and_gaps(void **state)
+{
+    (void)state;
+    struct summary summary;
+    struct error err;
+    struct strbuf text;
+    strbuf_init(&text, 1 << 20);
+    strbuf_puts(&text, "time,workload,calls\n");
+    for (int i = 0; i < 100; i++) /* 1 for 25 s and 3 for 25 s, and so on; then nothing */
+        strbuf_printf(&text, "%d,a,%d\n%d,b,7\n", i * 5, i % 10 < 5 ? 1 : 3, i * 5);
+    strbuf_puts(&text, "1000,a,0\n");
+    struct trace *trace = open_with(strbuf_text(&text), &plain);
+    assert_int_equal(summary_make(trace, 0, &summary, &err), 0);
+    assert_int_equal(summary.count, 2);
+    assert_string_equal(summary.lines[0].workload, "a");
+    assert_int_equal(summary.lines[0].rows, 101);
+    assert_int_equal(summary.lines[0].least, 0);
+    assert_int_equal(summary.lines[0].most, 3000);
+    /* 500 s of 1 and 3, and the 3 through the gap. */
+    assert_in_range((int64_t)summary.lines[0].mean, 2499, 2501);
+    assert_in_range((int64_t)summary.lines[1].mean, 6999, 7001);
+    assert_int_equal(summary.usual_us, 5 * US_PER_S);
+    assert_int_equal(summary.gap_us, 50 * US_PER_S);
+    assert_int_equal(summary.gaps, 1);
+    assert_int_equal(trace_counts(summary.trace)->apart_max_us, 505 * US_PER_S);
+    summary_done(&summary);
+    strbuf_done(&text);
+}
+
 static void lines_of_any_length_are_given_whole(void **state)
 {
     (void)state;
@@ -538,6 +568,7 @@ int main(void)
         cmocka_unit_test(columns_of_services_are_followed),
         cmocka_unit_test(a_gzip_file_is_read_and_a_cut_one_is_told),
         cmocka_unit_test(what_berth_recorded_is_told_by_minute),
+        cmocka_unit_test(a_summary_has_means_by_time_and_gaps),
         cmocka_unit_test(lines_of_any_length_are_given_whole),
         cmocka_unit_test(names_keep_their_numbers),
     };
