@@ -25,16 +25,11 @@ static int on_row(void *context, const struct csv_row *row, struct error *err)
     struct table *table = feed->state;
     if (!table->headed)
         return on_head(feed, row, err);
-    if (row->count != table->columns)
-        return error_set(err, ERR_INVALID, 0,
-                         "line %" PRId64 ": a row of %d fields in a table of %d columns: it is "
-                         "damaged, fetch it again",
-                         row->line, row->count, table->columns);
-    feed->counts.offers++;
     const char *fields[AWS_FIELDS];
-    for (int i = 0; i < AWS_FIELDS; i++)
-        fields[i] = table->column[i] < 0 ? "" : row->fields[table->column[i]];
-    int rc = aws_give(feed, fields, err);
+    int rc = feed_fields(feed, row, table->columns, table->column, AWS_FIELDS, fields, err);
+    if (rc < 0)
+        return rc;
+    rc = aws_give(feed, fields, err);
     return rc < 0 ? error_prefix(err, "line %" PRId64, row->line) : 0;
 }
 

@@ -35,7 +35,6 @@ struct page {
 
 static int on_json(void *context, const struct json_scan *scan, enum json_event event,
                    const char *text, struct error *err);
-static int on_next(struct feed *feed, const char *text, struct error *err);
 static int give(struct feed *feed, struct error *err);
 static int give_shape(struct feed *feed, struct feed_item *item, struct error *err);
 static const char *egress_to(const struct page *page);
@@ -60,7 +59,7 @@ static int on_json(void *context, const struct json_scan *scan, enum json_event 
     struct page *page = feed->state;
     int depth = json_depth(scan);
     if (depth == 1 && json_key_is(scan, 0, "NextPageLink") && event == JSON_TEXT)
-        return on_next(feed, text, err);
+        return feed_keep_next(feed, "NextPageLink", text, err);
     if (!json_key_is(scan, 0, "Items"))
         return 0;
     feed->known = true;
@@ -85,14 +84,6 @@ static int on_json(void *context, const struct json_scan *scan, enum json_event 
             feed_keep(plan->price, text);
     }
     return 0;
-}
-
-static int on_next(struct feed *feed, const char *text, struct error *err)
-{
-    if (str_copy(feed->next, sizeof(feed->next), text) == 0)
-        return 0;
-    return error_set(err, ERR_LIMIT, 0, "NextPageLink has more than %zu bytes",
-                     sizeof(feed->next) - 1);
 }
 
 static int give(struct feed *feed, struct error *err)

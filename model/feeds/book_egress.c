@@ -16,6 +16,7 @@ static int write_rule(struct writing *writing, const struct book_figure *figure,
                       const struct book_target *target, struct error *err);
 static int begin_rule(struct writing *writing, const char *from, const struct book_target *target,
                       int64_t per_bytes, struct error *err);
+static void end_rule(struct json_out *json, const char *source);
 
 int book_egress(struct writing *writing, const struct place *place, struct error *err)
 {
@@ -132,9 +133,7 @@ static int write_kept(struct writing *writing, const struct place *place, struct
             json_price(json, "price", rule->tiers[i].price);
             json_close(json, '}');
         }
-        json_close(json, ']');
-        json_string(json, "source", rule->source);
-        json_close(json, '}');
+        end_rule(json, rule->source);
     }
     return 0;
 }
@@ -189,9 +188,7 @@ static int write_rule(struct writing *writing, const struct book_figure *figure,
         json_price(json, "price", now->steps[i].price);
         json_close(json, '}');
     }
-    json_close(json, ']');
-    json_string(json, "source", now->source);
-    json_close(json, '}');
+    end_rule(json, now->source);
     return 0;
 }
 
@@ -217,4 +214,11 @@ static int begin_rule(struct writing *writing, const char *from, const struct bo
     json_string(json, "per", per_bytes == INT64_C(1) << 30 ? "GiB" : "GB");
     json_open(json, "tiers", '[');
     return 0;
+}
+
+static void end_rule(struct json_out *json, const char *source)
+{
+    json_close(json, ']');
+    json_string(json, "source", source);
+    json_close(json, '}');
 }

@@ -1,6 +1,7 @@
 #include "model/feeds/feed.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +100,27 @@ int feed_give(struct feed *feed, struct feed_item *item, struct error *err)
         item->effective = "";
     feed->counts.items += item->kind == FEED_PLACE ? 0 : 1;
     return feed->options.sink(feed->options.context, item, err);
+}
+
+int feed_fields(struct feed *feed, const struct csv_row *row, int width, const int *columns,
+                int count, const char **ret_fields, struct error *err)
+{
+    if (row->count != width)
+        return error_set(err, ERR_INVALID, 0,
+                         "line %" PRId64 ": a row of %d fields in a table of %d columns: it is "
+                         "damaged, fetch it again",
+                         row->line, row->count, width);
+    feed->counts.offers++;
+    for (int i = 0; i < count; i++)
+        ret_fields[i] = columns[i] < 0 ? "" : row->fields[columns[i]];
+    return 0;
+}
+
+int feed_keep_next(struct feed *feed, const char *name, const char *text, struct error *err)
+{
+    if (str_copy(feed->next, sizeof(feed->next), text) == 0)
+        return 0;
+    return error_set(err, ERR_LIMIT, 0, "%s has more than %zu bytes", name, sizeof(feed->next) - 1);
 }
 
 int feed_price(const char *text, const char *sku, struct decimal *ret_price, struct error *err)

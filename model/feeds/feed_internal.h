@@ -35,6 +35,13 @@ struct feed {
 
 /* Gives an item out. Its region becomes lower case; one that is no name is a problem. */
 int feed_give(struct feed *feed, struct feed_item *item, struct error *err) WARN_UNUSED;
+/* The fields of a table's row that are wanted: the column of each, -1 for none, which is "". A row
+ * of another width than the head is ERR_INVALID. */
+int feed_fields(struct feed *feed, const struct csv_row *row, int width, const int *columns,
+                int count, const char **ret_fields, struct error *err) WARN_UNUSED;
+/* What leads to the next page, under its name in the list. */
+int feed_keep_next(struct feed *feed, const char *name, const char *text,
+                   struct error *err) WARN_UNUSED;
 /* A text as a price; ERR_INVALID names the offer. */
 int feed_price(const char *text, const char *sku, struct decimal *ret_price,
                struct error *err) WARN_UNUSED;

@@ -55,10 +55,7 @@ static int on_json(void *context, const struct json_scan *scan, enum json_event 
     int depth = json_depth(scan);
     if (depth == 1 && json_key_is(scan, 0, "nextPageToken") && event == JSON_TEXT) {
         feed->known = true; /* a page may have no SKU */
-        return str_copy(feed->next, sizeof(feed->next), text) == 0
-                   ? 0
-                   : error_set(err, ERR_LIMIT, 0, "nextPageToken has more than %zu bytes",
-                               sizeof(feed->next) - 1);
+        return feed_keep_next(feed, "nextPageToken", text, err);
     }
     if (!json_key_is(scan, 0, "skus"))
         return 0;

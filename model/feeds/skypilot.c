@@ -31,15 +31,10 @@ static int on_row(void *context, const struct csv_row *row, struct error *err)
     struct table *table = feed->state;
     if (!table->headed)
         return on_head(feed, row, err);
-    if (row->count != table->columns)
-        return error_set(err, ERR_INVALID, 0,
-                         "line %" PRId64 ": a row of %d fields in a table of %d columns: it is "
-                         "damaged, fetch it again",
-                         row->line, row->count, table->columns);
-    feed->counts.offers++;
     const char *fields[COLUMNS];
-    for (int i = 0; i < COLUMNS; i++)
-        fields[i] = table->column[i] < 0 ? "" : row->fields[table->column[i]];
+    int rc = feed_fields(feed, row, table->columns, table->column, COLUMNS, fields, err);
+    if (rc < 0)
+        return rc;
     char sku[FEED_FIELD_BYTES];
     struct feed_item item = {.kind = FEED_SHAPE, .sku = sku};
     if (strlen(fields[TYPE]) + strlen(fields[ZONE]) + 2 > sizeof(sku))
@@ -49,7 +44,6 @@ static int on_row(void *context, const struct csv_row *row, struct error *err)
     if (fields[ACCELERATOR][0] != 0 || !is_general(feed, fields[TYPE]) ||
         !feed_vcpu(fields[VCPUS], &item.mcpu) || !feed_gib(fields[MEMORY], &item.memory_bytes))
         return 0;
-    int rc = 0;
     for (int i = PRICE; rc == 0 && i <= SPOT; i++) {
         struct feed_item each = item;
         if (fields[i][0] == 0)
