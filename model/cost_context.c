@@ -10,6 +10,7 @@
                                */
 
 static int build_index(struct cost_context *context, struct arena *arena);
+static bool is_of(const struct estimate *estimate, const struct cost_part_info *part);
 static int find_slot(const struct cost_context *context, const int *slots, size_t slot_count,
                      const char *ns, const char *app, const char *workload, uint64_t *ret_slot);
 static int build_parts(struct cost_context *context, struct arena *arena);
@@ -98,13 +99,16 @@ static int build_index(struct cost_context *context, struct arena *arena)
             first[part] = -1;
         }
     }
-    for (int i = input->estimates.count - 1; i >= 0; i--) {
+    /* Those of one workload follow each other as a rule. */
+    for (int i = input->estimates.count - 1, part = -1; i >= 0; i--) {
         const struct estimate *estimate = &input->estimates.list[i];
         uint64_t slot;
-        int part = estimate->workload[0] == '\0'
-                       ? -1
-                       : find_slot(context, slots, slot_count, estimate->namespace_, estimate->app,
-                                   estimate->workload, &slot);
+        if (estimate->workload[0] == '\0') {
+            part = -1;
+        } else if (part < 0 || !is_of(estimate, &context->parts[part])) {
+            part = find_slot(context, slots, slot_count, estimate->namespace_, estimate->app,
+                             estimate->workload, &slot);
+        }
         if (part >= 0) {
             next[i] = first[part];
             first[part] = i;
@@ -112,6 +116,13 @@ static int build_index(struct cost_context *context, struct arena *arena)
     }
     context->lookup = (struct cost_lookup){input, first, next, base};
     return 0;
+}
+
+static bool is_of(const struct estimate *estimate, const struct cost_part_info *part)
+{
+    return str_equal(part->what->name, estimate->workload) &&
+           str_equal(part->owner->name, estimate->app) &&
+           str_equal(part->owner->namespace_, estimate->namespace_);
 }
 
 /* The part of that name, or -1 and the slot where it would be. */

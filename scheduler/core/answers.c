@@ -19,6 +19,8 @@ static int fill_choices(const struct cost_input *input, const struct placement *
                         const struct cost_move *moves, int count, struct arena *arena,
                         struct core_plan *plan, struct error *err);
 static void fill_saving(struct core_plan_choice *choice, const struct cost_move *move);
+static int keep_own(const struct core *core, uint64_t check, struct arena *arena,
+                    struct cost_input *input);
 static bool is_stale(const struct core *core, const struct core_app *app, int index);
 static int64_t narrow(nusd value);
 
@@ -89,11 +91,11 @@ static int fill_totals(const struct cost_input *input, const struct problem *pro
 static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
                    int64_t *ret_bill, struct error *err)
 {
-    struct cost_report report;
-    int rc = cost_explain(input, at, arena, &report, err);
+    struct cost_total total;
+    int rc = cost_totals(input, at, arena, &total, NULL, err);
     if (rc < 0)
         return rc;
-    nusd bill = report.total.bill - report.total.bill_term[TERM_MIGRATION];
+    nusd bill = total.bill - total.bill_term[TERM_MIGRATION];
     if (money_to_i64(bill, ret_bill) < 0)
         return error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
     return 0;
@@ -232,7 +234,9 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
                          (unsigned long long)check);
     struct cost_move *moves = NULL;
     int count = 0;
-    rc = cost_moves(&input, before, now, must, arena, &moves, &count, err);
+    rc = keep_own(core, check, arena, &input) < 0
+             ? error_set(err, ERR_NO_MEMORY, 0, "no memory for a check of %d parts", parts)
+             : cost_moves(&input, before, now, must, arena, &moves, &count, err);
     if (rc < 0)
         return rc;
     /* What moved together is one group as a rule. If it has come apart the sum counts, and so does
@@ -254,6 +258,46 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
     event.checked.bill_saving_nusd = narrow(bill);
     event.checked.spread_nusd = narrow(spread);
     *ret_event = event;
+    return 0;
+}
+
+/* What is measured of other apps says nothing about what the moves save, but for what they put on
+ * meters whose price depends on it: without tiers only the checked apps' estimates are kept, and
+ * those of no app, in their order. */
+static int keep_own(const struct core *core, uint64_t check, struct arena *arena,
+                    struct cost_input *input)
+{
+    const struct core_state *state = &core->state;
+    for (int i = 0; i < state->world->egress_count; i++) {
+        if (state->world->egress[i].tier_count > 1)
+            return 0;
+    }
+    size_t rows = (size_t)state->estimate_count + 1;
+    bool *keep = arena_array(arena, rows, sizeof(*keep));
+    if (keep == NULL)
+        return ERR_NO_MEMORY;
+    int kept = 0;
+    for (int i = 0; i < state->app_count; i++) {
+        const struct core_app *app = &state->apps[i];
+        bool checked = false;
+        for (int k = 0; k < app->app.workload_count; k++)
+            checked |= app->workloads[k].trial.site >= 0 && app->workloads[k].trial.check == check;
+        for (int k = 0; k < app->app.workload_count && checked; k++) {
+            FOR_EACH_ESTIMATE(core, app, k, row) keep[row] = true;
+        }
+    }
+    for (int i = 0; i < state->estimate_count; i++) {
+        keep[i] |= state->estimates[i].app[0] == 0;
+        kept += keep[i];
+    }
+    struct estimate *list = arena_array(arena, (size_t)kept + 1, sizeof(*list));
+    if (list == NULL)
+        return ERR_NO_MEMORY;
+    input->estimates = (struct estimates){.list = list};
+    for (int i = 0; i < state->estimate_count; i++) {
+        if (keep[i])
+            list[input->estimates.count++] = state->estimates[i];
+    }
     return 0;
 }
 

@@ -319,7 +319,8 @@ void core_trial_plan(struct core *core, const struct core_place *place,
                      enum handoff_reason reason);
 /* A handoff of the workload is done: its trial begins, and those of whom it serves. */
 void core_trial_begin(struct core *core, struct core_app *app, int index);
-void core_trials_due(struct core *core);
+/* Asks about those whose time has come; true: it is to be called again at the next step. */
+bool core_trials_due(struct core *core);
 void core_trials_renew(struct core *core); /* after a restart: ask again */
 void core_on_checked(struct core *core, const struct core_event *event);
 /* Its present site is not to be chosen again before what is measured now has changed. What it was

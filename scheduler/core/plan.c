@@ -291,7 +291,7 @@ void core_clock_due(struct core *core)
 static void workloads_due(struct core *core)
 {
     struct core_state *state = &core->state;
-    core_trials_due(core);
+    bool again = core_trials_due(core);
     core->clock_next.us = INT64_MAX;
     for (int i = 0; i < state->app_count; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++) {
@@ -305,6 +305,8 @@ static void workloads_due(struct core *core)
             core_clock_of(core, workload);
         }
     }
+    if (again)
+        core->clock_next.us = 0;
 }
 
 void core_clock_forget(struct core *core, const struct core_place *place)
@@ -323,8 +325,7 @@ void core_clock_of(struct core *core, const struct core_workload *workload)
     if (workload->trial.site < 0 || workload->trial.due.us == 0)
         return;
     clock_at(core, workload->trial.until.us);
-    if (workload->trial.due.us <= core->state.now.us)
-        core->clock_next.us = 0; /* it waits for others of its group: looked at in every step */
+    /* One whose time has come waits for the last of its group, whose time is a clock's too. */
     clock_at(core, workload->trial.due.us);
 }
 

@@ -20,7 +20,7 @@
 
 static bool same_group(const struct core_trial *a, const struct core_trial *b);
 static bool all_due(struct core *core, const struct core_trial *trial);
-static void ask(struct core *core, struct core_app *app, int index);
+static bool ask(struct core *core, struct core_app *app, int index);
 static void end_unjudged(struct core *core, struct core_app *app, int index);
 static void write_realised(struct core *core, struct core_app *app, int index,
                            const struct core_event *event);
@@ -70,12 +70,13 @@ void core_trial_begin(struct core *core, struct core_app *app, int index)
     }
 }
 
-void core_trials_due(struct core *core)
+bool core_trials_due(struct core *core)
 {
     int64_t now_us = core->state.now.us;
     int64_t quiet_us = 0;
+    bool again = false;
     if (core->state.world == NULL)
-        return;
+        return false;
     bool quiet = core_quiet(&core->state.world->policy, now_us, &quiet_us);
     FOR_EACH_WORKLOAD(core, app, i)
     {
@@ -88,10 +89,12 @@ void core_trials_due(struct core *core)
             trial->until.us += quiet_us - now_us;
         } else if (now_us >= trial->until.us) {
             end_unjudged(core, app, i);
+            again = true; /* the rest of its group may have waited for it alone */
         } else if (all_due(core, trial)) {
-            ask(core, app, i);
+            again |= !ask(core, app, i);
         }
     }
+    return again;
 }
 
 static bool same_group(const struct core_trial *a, const struct core_trial *b)
@@ -111,15 +114,15 @@ static bool all_due(struct core *core, const struct core_trial *trial)
     return true;
 }
 
-/* One question for the whole group; asked again until it is answered. */
-static void ask(struct core *core, struct core_app *app, int index)
+/* One question for the whole group; asked again until it is answered. False: no room for it. */
+static bool ask(struct core *core, struct core_app *app, int index)
 {
     struct core_state *state = &core->state;
     struct core_trial *trial = &app->workloads[index].trial;
     struct core_effect *effect = core_emit(core, CORE_CHECK);
     if (effect == NULL) {
         core->starved = true;
-        return;
+        return false;
     }
     uint64_t check = trial->check != 0 ? trial->check : ++state->check;
     effect->check.check = check;
@@ -137,6 +140,7 @@ static void ask(struct core *core, struct core_app *app, int index)
         member->check = check;
         member->due.us = state->now.us + CORE_CHECK_RESEND_US;
     }
+    return true;
 }
 
 void core_trials_renew(struct core *core)

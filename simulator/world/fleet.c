@@ -25,6 +25,7 @@ struct fleet_node {
 
 struct fleet_instance {
     char id[LIMIT_ID_BYTES]; /* "": free */
+    uint64_t id_hash;
     int node;
     int part; /* -1: of an app that is not the run's */
     enum instance_state state;
@@ -82,6 +83,7 @@ struct fleet {
 
 static int enough_nodes(const struct fleet *fleet);
 static void find_enough(struct fleet *fleet);
+static int node_of(const struct fleet *fleet, const char *name);
 static int add_nodes(struct fleet *fleet, const struct scenario *scenario, struct error *err);
 static void add_site_nodes(struct fleet *fleet, int site, int count, int64_t mcpu,
                            int64_t memory_bytes);
@@ -257,9 +259,9 @@ bool fleet_next(struct fleet *fleet, int64_t now_us, struct core_event *ret_even
     return false;
 }
 
-int fleet_serving(const struct fleet *fleet, int part)
+const int *fleet_serving(const struct fleet *fleet)
 {
-    return fleet->serving[part];
+    return fleet->serving;
 }
 
 int fleet_part_count(const struct fleet *fleet)
@@ -304,10 +306,7 @@ bool fleet_site_up(const struct fleet *fleet, int site)
 int fleet_obey(struct fleet *fleet, int64_t now_us, const char *node,
                const struct message_command *command, struct error *err)
 {
-    int index = -1;
-    for (int i = 0; i < fleet->node_count && index < 0; i++)
-        if (str_equal(fleet->nodes[i].name, node))
-            index = i;
+    int index = node_of(fleet, node);
     if (index < 0 || fleet->nodes[index].down)
         return 0;
     struct due answer = {.at_us = now_us + fleet->timing.answer_us,
@@ -335,6 +334,15 @@ int fleet_obey(struct fleet *fleet, int64_t now_us, const char *node,
     if (rc < 0 || answer.code != 0 || command->verb == NODE_ROUTE)
         return rc;
     return carry_out(fleet, now_us, index, command, err);
+}
+
+/* By the number in its name (add_site_nodes). */
+static int node_of(const struct fleet *fleet, const char *name)
+{
+    int64_t index;
+    bool known = name[0] == 'n' && str_to_i64(name + 1, &index) == 0 && index >= 0 &&
+                 index < fleet->node_count && str_equal(fleet->nodes[index].name, name);
+    return known ? (int)index : -1;
 }
 
 int fleet_probe(struct fleet *fleet, int64_t now_us, const char *id, const char *instance,
@@ -620,9 +628,13 @@ static void set_state(struct fleet *fleet, struct fleet_instance *instance,
 /* node -1: wherever it is. */
 static struct fleet_instance *find(struct fleet *fleet, int node, const char *id)
 {
-    for (int i = 0; i < fleet->instance_count; i++)
-        if ((node < 0 || fleet->instances[i].node == node) && str_equal(fleet->instances[i].id, id))
-            return &fleet->instances[i];
+    uint64_t hash = hash_str(HASH_SEED, id);
+    for (int i = 0; i < fleet->instance_count; i++) {
+        struct fleet_instance *instance = &fleet->instances[i];
+        if (instance->id_hash == hash && (node < 0 || instance->node == node) &&
+            str_equal(instance->id, id))
+            return instance;
+    }
     return NULL;
 }
 
@@ -644,7 +656,8 @@ static struct fleet_instance *known(struct fleet *fleet, int node, const char *i
     }
     if (instance == NULL)
         instance = &fleet->instances[fleet->instance_count++];
-    *instance = (struct fleet_instance){.node = node, .part = -1};
+    *instance =
+        (struct fleet_instance){.id_hash = hash_str(HASH_SEED, id), .node = node, .part = -1};
     str_format(instance->id, sizeof(instance->id), "%s", id);
     return instance;
 }

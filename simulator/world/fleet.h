@@ -52,7 +52,7 @@ bool fleet_site_up(const struct fleet *fleet, int site);
 void fleet_capacity(const struct fleet *fleet, int site, int64_t ret_capacity[RESOURCE_COUNT]);
 
 /* How many copies of a part (apps' workloads in order) answer requests now. */
-int fleet_serving(const struct fleet *fleet, int part);
+const int *fleet_serving(const struct fleet *fleet);
 int fleet_part_count(const struct fleet *fleet);
 /* Grows whenever a copy begins or ends to answer. */
 uint64_t fleet_changes(const struct fleet *fleet);

@@ -33,11 +33,15 @@ struct plant {
     struct estimate *estimates; /* [part * PLANT_KINDS + kind]; value -1: not told yet */
     int64_t told_us;            /* when they were told last */
     bool told;
+    bool telling; /* a step of it is under way */
+    bool plain;
     uint64_t measures;
     int64_t lag_us; /* -1: lost */
     uint64_t solve; /* that waits for an answer; 0 none */
     uint64_t solve_version;
-    uint64_t check;
+    uint64_t *checks; /* that wait for an answer, in the order in which they were asked */
+    int check_count;
+    int check_capacity;
     int reply_code;
     char reply_text[LIMIT_TEXT_BYTES];
     struct plant_counts counts;
@@ -59,12 +63,15 @@ static int solve_problem(struct plant *plant, const struct problem *problem,
                          struct solution *ret_solution, struct error *err);
 static void fill_choices(const struct cost_input *input, const struct placement *to,
                          struct core_plan *plan);
+static int add_check(struct plant *plant, uint64_t check, struct error *err);
 static int answer_check(struct plant *plant, struct error *err);
 static void measure_one(struct plant *plant, int part, int kind, const struct plant_measured *what);
 static int tell(struct plant *plant, struct error *err);
 static int measure_rtts(const struct plant *plant, struct estimate *out);
 static void fill_estimates(struct plant *plant);
 static uint64_t hash_problem(const struct problem *problem);
+static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count);
+static uint64_t mix(uint64_t hash, uint64_t word);
 static void note_trouble(struct plant *plant, const char *text);
 
 int plant_create(const struct plant_options *options, int64_t now_us, struct plant **ret_plant,
@@ -81,6 +88,7 @@ int plant_create(const struct plant_options *options, int64_t now_us, struct pla
     plant->policy = options->policy;
     plant->solver = options->solver;
     plant->truth = options->truth;
+    plant->plain = options->plain;
     plant->now_us = now_us;
     arena_init(&plant->arena, ANSWER_BYTES);
     for (int i = 0; i < plant->app_count; i++)
@@ -118,6 +126,7 @@ void plant_destroy(struct plant *plant)
         core_effects_destroy(plant->effects);
     fleet_destroy(plant->fleet);
     free(plant->estimates);
+    free(plant->checks);
     free(plant->solved.choice);
     arena_done(&plant->arena);
     free(plant);
@@ -387,7 +396,7 @@ static int carry_out(struct plant *plant, struct error *err)
             plant->solve_version = effect->solve.version;
             break;
         case CORE_CHECK:
-            plant->check = effect->check.check;
+            rc = add_check(plant, effect->check.check, err);
             break;
         case CORE_REPLY:
             plant->reply_code = effect->reply.code;
@@ -405,32 +414,44 @@ static int carry_out(struct plant *plant, struct error *err)
 static int answer(struct plant *plant, struct error *err)
 {
     int rc = 0;
-    while (rc == 0 && (plant->solve != 0 || plant->check != 0)) {
+    while (rc == 0 && !plant->telling && (plant->solve != 0 || plant->check_count > 0)) {
         /* What is measured goes on being confirmed, as metrics do while nothing changes: told again
-         * when it would count as old otherwise. */
+         * when it would count as old otherwise. What it asks for is answered after it. */
         int64_t age_us = plant->now_us - plant->told_us + plant->lag_us;
         if (plant->told && plant->told_us != plant->now_us &&
-            age_us > plant->world->policy.metric_age_max_us) {
-            uint64_t solve = plant->solve;
-            uint64_t check = plant->check;
-            plant->solve = plant->check = 0;
+            (plant->plain || age_us > plant->world->policy.metric_age_max_us)) {
+            plant->telling = true;
             rc = tell(plant, err);
-            plant->solve = plant->solve == 0 ? solve : plant->solve;
-            plant->check = plant->check == 0 ? check : plant->check;
+            plant->telling = false;
         }
-        if (rc == 0 && plant->check != 0)
+        if (rc == 0 && plant->check_count > 0)
             rc = answer_check(plant, err);
-        if (rc == 0 && plant->solve != 0)
+        else if (rc == 0 && plant->solve != 0)
             rc = answer_solve(plant, err);
     }
     return rc;
 }
 
+static int add_check(struct plant *plant, uint64_t check, struct error *err)
+{
+    if (plant->check_count == plant->check_capacity) {
+        int capacity = plant->check_capacity == 0 ? 64 : 2 * plant->check_capacity;
+        uint64_t *more = realloc(plant->checks, (size_t)capacity * sizeof(*more));
+        if (more == NULL)
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d checks", capacity);
+        plant->checks = more;
+        plant->check_capacity = capacity;
+    }
+    plant->checks[plant->check_count++] = check;
+    return 0;
+}
+
 static int answer_check(struct plant *plant, struct error *err)
 {
     struct core_event event;
-    uint64_t check = plant->check;
-    plant->check = 0;
+    uint64_t check = plant->checks[0];
+    plant->check_count--;
+    memmove(plant->checks, plant->checks + 1, (size_t)plant->check_count * sizeof(check));
     arena_reset(&plant->arena);
     int rc = core_answer_check(plant->core, check, &plant->arena, &event, err);
     if (rc == ERR_NOT_FOUND)
@@ -552,7 +573,7 @@ static int solve_problem(struct plant *plant, const struct problem *problem,
                          struct solution *ret_solution, struct error *err)
 {
     uint64_t hash = hash_problem(problem);
-    if (plant->solved.choice != NULL && plant->solved_hash == hash &&
+    if (!plant->plain && plant->solved.choice != NULL && plant->solved_hash == hash &&
         plant->solved_parts == problem->part_count) {
         plant->counts.reused++;
         *ret_solution = plant->solved;
@@ -578,32 +599,31 @@ static int solve_problem(struct plant *plant, const struct problem *problem,
 /* Over all that an answer depends on: its numbers, not its names. */
 static uint64_t hash_problem(const struct problem *problem)
 {
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)problem->part_count);
+    uint64_t hash = mix(HASH_SEED, (uint64_t)problem->part_count);
     for (int i = 0; i < problem->part_count; i++) {
         const struct problem_part *part = &problem->parts[i];
         size_t choices = (size_t)part->choice_count;
-        hash = hash_u64(hash, (uint64_t)choices << 32 | (uint32_t)part->current);
-        hash = hash_bytes(hash, part->cost, choices * sizeof(*part->cost));
-        hash = hash_bytes(hash, part->choices, choices * sizeof(*part->choices));
+        hash = mix(hash, (uint64_t)choices << 32 | (uint32_t)part->current);
+        hash = mix_words(hash, part->cost, choices * sizeof(*part->cost));
+        hash = mix_words(hash, part->choices, choices * sizeof(*part->choices));
         if (part->use_count > 0)
             hash =
-                hash_bytes(hash, part->use, choices * (size_t)part->use_count * sizeof(*part->use));
+                mix_words(hash, part->use, choices * (size_t)part->use_count * sizeof(*part->use));
     }
     for (int i = 0; i < problem->pair_count; i++) {
         const struct problem_pair *pair = &problem->pairs[i];
         size_t cells = (size_t)problem->parts[pair->a].choice_count *
                        (size_t)problem->parts[pair->b].choice_count;
-        hash = hash_u64(hash, (uint64_t)pair->a << 32 | (uint64_t)pair->b);
-        hash = hash_bytes(hash, pair->cost, cells * sizeof(*pair->cost));
+        hash = mix(hash, (uint64_t)pair->a << 32 | (uint64_t)pair->b);
+        hash = mix_words(hash, pair->cost, cells * sizeof(*pair->cost));
         if (pair->use_count > 0)
-            hash =
-                hash_bytes(hash, pair->use, cells * (size_t)pair->use_count * sizeof(*pair->use));
+            hash = mix_words(hash, pair->use, cells * (size_t)pair->use_count * sizeof(*pair->use));
     }
     for (int i = 0; i < problem->meter_count; i++) {
         const struct problem_meter *meter = &problem->meters[i];
-        hash = hash_u64(hash, (uint64_t)meter->base_bytes);
-        hash = hash_bytes(hash, meter->up_to_bytes, sizeof(meter->up_to_bytes));
-        hash = hash_bytes(hash, meter->price_nusd, sizeof(meter->price_nusd));
+        hash = mix(hash, (uint64_t)meter->base_bytes);
+        hash = mix_words(hash, meter->up_to_bytes, sizeof(meter->up_to_bytes));
+        hash = mix_words(hash, meter->price_nusd, sizeof(meter->price_nusd));
     }
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
@@ -613,12 +633,34 @@ static uint64_t hash_problem(const struct problem *problem)
         if (rule->kind == RULE_PAIR)
             cells = (size_t)problem->parts[rule->a].choice_count *
                     (size_t)problem->parts[rule->b].choice_count;
-        hash = hash_u64(hash, (uint64_t)rule->kind << 56 | (uint64_t)(uint32_t)rule->site);
-        hash = hash_u64(hash, (uint64_t)rule->a << 32 | (uint64_t)(uint32_t)rule->b);
-        hash = hash_u64(hash, (uint64_t)rule->capacity ^ (uint64_t)rule->resource << 60);
-        hash = hash_bytes(hash, rule->allowed, cells * sizeof(*rule->allowed));
+        hash = mix(hash, (uint64_t)rule->kind << 56 | (uint64_t)(uint32_t)rule->site);
+        hash = mix(hash, (uint64_t)rule->a << 32 | (uint64_t)(uint32_t)rule->b);
+        hash = mix(hash, (uint64_t)rule->capacity ^ (uint64_t)rule->resource << 60);
+        hash = mix_words(hash, rule->allowed, cells * sizeof(*rule->allowed));
         if (rule->part_count > 0)
-            hash = hash_bytes(hash, rule->parts, (size_t)rule->part_count * sizeof(*rule->parts));
+            hash = mix_words(hash, rule->parts, (size_t)rule->part_count * sizeof(*rule->parts));
     }
     return hash;
+}
+
+/* Eight bytes at a time: a problem has millions of them, and this is asked every hour. */
+static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count)
+{
+    const char *at = bytes;
+    for (; count >= sizeof(uint64_t); count -= sizeof(uint64_t), at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        hash = mix(hash, word);
+    }
+    uint64_t rest = count;
+    memcpy(&rest, at, count);
+    return mix(hash, rest);
+}
+
+/* A word comes in by two multiplications and what they carry upwards. */
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= hash >> 32;
+    return hash * UINT64_C(0xd6e8feb86659fd93);
 }

@@ -27,6 +27,7 @@ struct plant_options {
     struct chooser *policy;
     struct solver *solver;
     const struct cost_input *truth; /* apps and rates as they truly are: what `optimum` knows */
+    bool plain; /* measures are told before every answer, and every problem is solved */
 };
 
 int plant_create(const struct plant_options *options, int64_t now_us, struct plant **ret_plant,

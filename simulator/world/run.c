@@ -97,7 +97,8 @@ static int open_run(struct run *run, struct error *err)
                                                   .seed = (uint64_t)run->cell->seed,
                                                   .policy = run->policy,
                                                   .solver = run->solver,
-                                                  .truth = &run->truth.input},
+                                                  .truth = &run->truth.input,
+                                                  .plain = run->cell->plain},
                           run->from_us - scenario->warmup_us, &run->plant, err);
     if (rc == 0 && scenario->ledger)
         rc = charge_open(run, &run->charge, err);
@@ -320,15 +321,14 @@ static void count_down(struct run *run, int64_t now_us)
 
 static void find_unserved(struct run *run)
 {
+    const int *serving = fleet_serving(plant_fleet(run->plant));
     for (int i = 0, part = 0; i < run->app_count; i++) {
         int base = part;
         for (int k = 0; k < run->apps[i].workload_count; k++, part++) {
             int lead = run->at[part].lead;
             bool leads = lead >= 0 && lead < run->apps[i].workload_count;
-            run->unserved[part] =
-                run->apps[i].workloads[k].kind != KIND_DATA &&
-                fleet_serving(plant_fleet(run->plant), part) == 0 &&
-                (!leads || fleet_serving(plant_fleet(run->plant), base + lead) == 0);
+            run->unserved[part] = run->apps[i].workloads[k].kind != KIND_DATA &&
+                                  serving[part] == 0 && (!leads || serving[base + lead] == 0);
         }
     }
 }

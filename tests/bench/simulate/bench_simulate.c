@@ -8,8 +8,8 @@
  * couples them all in every solve), called by users of four regions on four clocks: a daily wave
  * that differs from app to app, quiet week-ends, 5 % of noise. Every hour all rates are measured,
  * the core decides, the solver places 2,000 workloads anew, and what pays is handed over. --hours
- * of it (168) are run and told, with what a year of 8,760 hours takes at that pace; the first
-and told, with what a year of 8,760 hours takes at that pace; the first placement is told apart.
+ * of it (24) are run and told, with what a year of 8,760 hours takes at that pace; the first
+ * placement is told apart.
  * Inputs are quiet for 5 minutes before a solve, and what has moved dwells for 50: a decision an
  * hour, by which all of it may move again.
  * --bound asks the solver for the lower bound of every hour as well; --ledger writes the ledger's
@@ -203,7 +203,8 @@ static void write_world(const struct given *given)
                                     : "{up_to: 10240GiB, price: 0.12}, ",
                       i < 2 ? 10 : 85 + i);
     (void)fprintf(file, "latency: {mode: declared}\nweights: {latency: 0.000005}\n"
-                        "policy: {moves: 64, settle: 5min, dwell: 50min, horizon: 24h}\n");
+                        "policy: {moves: 64, settle: 5min, dwell: 50min, horizon: 24h, "
+                        "metric_age_max: 10min}\n");
     end_file(file);
 }
 
