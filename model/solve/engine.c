@@ -7,6 +7,7 @@
 #include "model/solve/classes.h"
 #include "model/solve/primal.h"
 #include "model/solve/primal_bound.h"
+#include "model/solve/primal_cover.h"
 #include "model/solve/solve.h"
 #include "model/solve/subsets.h"
 #include "model/solve/whole.h"
@@ -29,6 +30,11 @@
 #define PROVEN_WORK 2e6
 /* Entries per part that the search looks at before GLPK is asked: a tenth of a second or so. */
 #define QUICK_MOVES 100000
+/* Parts of sets that are read before GLPK is asked: some tenths of a second. */
+#define QUICK_COVER 4e8
+#define COVER_NEAR  64
+/* Entries that chains look at before covers are tried at length, and theirs after that. */
+#define LONG_CHAINS 2e9
 
 struct engine {
     const struct grid *grid;
@@ -39,6 +45,8 @@ struct engine {
     bool counted;  /* by kinds and groups */
     int64_t *load; /* [row] */
     int *current;  /* of options->start */
+    bool covers;   /* the short search for covers found something cheaper */
+    double *worth; /* [part] at which whole parts prove the bound; NULL: they were not tried */
 };
 
 static int check_options(const struct engine_options *options, struct error *err);
@@ -52,6 +60,8 @@ static int search_cheap(struct engine *engine, const struct dual_result *dual, d
 static double quick_moves(const struct engine *engine);
 static int settle(struct engine *engine, struct error *err);
 static int raise_bound(struct engine *engine, struct error *err);
+static int search_covers(struct engine *engine, double work, struct error *err);
+static int search_long(struct engine *engine, const struct dual_result *dual, struct error *err);
 static int settle_linked(struct engine *engine, struct error *err);
 static int settle_wide(struct engine *engine, bool *ret_done, struct error *err);
 static int settle_subsets(struct engine *engine, size_t sets_max, bool *ret_listed,
@@ -99,9 +109,10 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     if (rc == 0 && engine.result.status != SOLVE_INFEASIBLE && !good_enough(&engine)) {
         rc = search_cheap(&engine, &dual, quick_moves(&engine), err);
     }
-    if (rc == 0 && engine.result.status == SOLVE_NONE && engine.found && !good_enough(&engine) &&
+    if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
         goes_on(&engine)) {
         rc = raise_bound(&engine, err);
+        rc = rc == 0 ? search_covers(&engine, QUICK_COVER, err) : rc;
     }
     if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
         goes_on(&engine)) {
@@ -111,7 +122,7 @@ int engine_solve(const struct grid *grid, const struct engine_options *options, 
     int64_t before = engine.found ? engine.result.cost : INT64_MAX;
     if (rc == 0 && engine.result.status == SOLVE_NONE && !good_enough(&engine) &&
         quick_moves(&engine) != options->moves_max) {
-        rc = search_cheap(&engine, &dual, options->moves_max, err);
+        rc = search_long(&engine, &dual, err);
         if (rc == 0 && engine.found && engine.result.cost < before && !good_enough(&engine)) {
             rc = settle(&engine, err);
         }
@@ -417,24 +428,82 @@ static int raise_bound(struct engine *engine, struct error *err)
     const struct grid *grid = engine->grid;
     const struct engine_options *options = engine->options;
     double cells = (double)grid->parts * (double)grid->sites;
-    if (grid->links > 0 || engine->counted || cells > WHOLE_CELLS) {
-        return 0;
+    if (grid->links > 0 || engine->counted || cells > WHOLE_CELLS ||
+        (!engine->found && cells > COVER_CELLS)) {
+        return 0; /* too many, or nothing to hold a bound against */
     }
-    double cost = (double)engine->result.cost;
+    double cost = engine->found ? (double)engine->result.cost : INFINITY;
     struct primal_bound_options given = {.threads = options->threads,
                                          .sets_max = options->moves_max * grid->parts,
                                          .price = engine->result.price,
                                          .bound = engine->result.bound_priced,
-                                         .target = cost - options->gap * fabs(cost),
+                                         .target = engine->found ? cost - options->gap * fabs(cost)
+                                                                 : INFINITY,
                                          .progress = options->progress,
                                          .context = options->context,
                                          .best = cost};
+    if (cells <= COVER_CELLS) {
+        given.worth = arena_array(engine->arena, (size_t)grid->parts + 1, sizeof(double));
+        if (given.worth == NULL) {
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d parts", grid->parts);
+        }
+    }
     struct primal_bound_result result;
     int rc = primal_bound_raise(grid, &given, engine->arena, &result, err);
     if (rc == 0) {
         engine->result.bound = fmax(engine->result.bound, result.bound);
+        engine->worth = result.rounds > 0 ? given.worth : NULL;
     }
     return rc;
+}
+
+/* Few parts at each site: sets of them that cost little. */
+static int search_covers(struct engine *engine, double work, struct error *err)
+{
+    const struct engine_options *options = engine->options;
+    if (engine->worth == NULL || good_enough(engine) || !goes_on(engine)) {
+        return 0;
+    }
+    double most = options->moves_max * engine->grid->parts;
+    double bound = engine->result.bound;
+    /* While none is known, one that is so near the bound is looked for. */
+    double cost = ceil(bound + fabs(bound) / COVER_NEAR) + 1;
+    struct cover_options given = {.threads = options->threads,
+                                  .seed = options->seed,
+                                  .work_max = most > 0 && (work == 0 || most < work) ? most : work,
+                                  .price = engine->result.price,
+                                  .worth = engine->worth,
+                                  .cost = engine->found ? engine->result.cost : (int64_t)cost,
+                                  .target = bound + options->gap * fabs(bound),
+                                  .progress = options->progress,
+                                  .context = options->context,
+                                  .bound = bound};
+    struct cover_result cover;
+    int rc = cover_solve(engine->grid, &given, engine->arena, &cover, err);
+    if (rc < 0 || !cover.fits) {
+        return rc;
+    }
+    engine->covers = cover.found;
+    if (cover.found) {
+        take(engine, cover.choice);
+    }
+    bound = cover.proven ? (double)cover.cost : fmin(cover.bound, (double)cover.cost);
+    engine->result.bound = fmax(engine->result.bound, bound);
+    return 0;
+}
+
+/* Goes on with what the short searches did better with. */
+static int search_long(struct engine *engine, const struct dual_result *dual, struct error *err)
+{
+    double moves = engine->options->moves_max;
+    if (engine->worth == NULL) {
+        return search_cheap(engine, dual, moves, err);
+    }
+    int rc = 0;
+    if (!engine->covers) {
+        rc = search_cheap(engine, dual, moves > 0 ? moves : LONG_CHAINS / engine->grid->parts, err);
+    }
+    return rc == 0 ? search_covers(engine, 0, err) : rc;
 }
 
 /* Closes the cells that no assignment cheaper than the best can take: cost + price * demand above

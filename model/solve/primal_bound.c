@@ -47,6 +47,7 @@ struct raise {
     int threads;
     int *first; /* [site + 1] */
     struct place *place;
+    double *least;    /* [part] its cheapest cell at the prices */
     double *second;   /* [part] w of its second cheapest cell */
     double *price;    /* [row] 0 where there is no limit */
     double *value;    /* [site] proven */
@@ -105,6 +106,10 @@ int primal_bound_raise(const struct grid *grid, const struct primal_bound_option
         result.bound = fmax(bound, options->bound);
         result.sets = sets_of(&raise);
         result.rounds = raise.rounds;
+        for (int part = 0; part < grid->parts && options->worth != NULL && raise.rounds > 0;
+             part++) {
+            options->worth[part] = raise.least[part] + raise.best_h[part];
+        }
     }
     arena->fail_after = work.fail_after;
     arena_done(&work);
@@ -125,6 +130,7 @@ static int lay(struct raise *raise, struct arena *work)
     size_t cells = grid_first(grid, grid->parts - 1) + (size_t)grid_cells(grid, grid->parts - 1);
     raise->first = arena_array(work, sites + 2, sizeof(int));
     raise->place = arena_array(work, cells + 1, sizeof(*raise->place));
+    raise->least = arena_array(work, parts, sizeof(double));
     raise->second = arena_array(work, parts, sizeof(double));
     raise->price = arena_array(work, rows, sizeof(double));
     raise->value = arena_array(work, sites, sizeof(double));
@@ -133,9 +139,10 @@ static int lay(struct raise *raise, struct arena *work)
     raise->best_h = arena_array(work, parts, sizeof(double));
     raise->best_slope = arena_array(work, parts, sizeof(double));
     raise->direction = arena_array(work, parts, sizeof(double));
-    if (raise->first == NULL || raise->place == NULL || raise->second == NULL ||
-        raise->price == NULL || raise->value == NULL || raise->h == NULL || raise->slope == NULL ||
-        raise->best_h == NULL || raise->best_slope == NULL || raise->direction == NULL) {
+    if (raise->first == NULL || raise->place == NULL || raise->least == NULL ||
+        raise->second == NULL || raise->price == NULL || raise->value == NULL || raise->h == NULL ||
+        raise->slope == NULL || raise->best_h == NULL || raise->best_slope == NULL ||
+        raise->direction == NULL) {
         return no_memory(raise);
     }
     for (size_t row = 0; row < rows; row++) {
@@ -205,6 +212,7 @@ static int weigh(struct raise *raise, int *ret_most)
                 }
             }
         }
+        raise->least[part] = isinf(least) ? 0 : least;
         /* A part that has no other cell is worth whatever it may cost. */
         raise->second[part] = isinf(second) ? 2 * (isinf(least) ? 0 : least) : second - least;
     }

@@ -36,13 +36,14 @@ struct primal_bound_options {
     double target;       /* enough to end at; INFINITY: none is */
     solve_progress *progress;
     void *context;
-    double best; /* for progress: the cheapest that is known */
+    double best;   /* for progress: the cheapest that is known */
+    double *worth; /* [part] filled with u, without the part's base cost; NULL: not asked for */
 };
 
 struct primal_bound_result {
     double bound; /* at least the one given */
     double sets;  /* listed */
-    int rounds;
+    int rounds;   /* 0: worth[] is not filled */
 };
 
 /* The grid has no links, and has passed grid_check; where a part has two cells at one site nothing
