@@ -26,6 +26,7 @@ struct simulate_options {
     int64_t jobs;
     bool csv;
     bool focus;
+    bool requests;
     bool resume;
     bool quiet;
 };
@@ -70,6 +71,9 @@ static const struct option_row rows[] = {
      offsetof(struct simulate_options, csv), 0, 0},
     {"focus", 0, OPTION_FLAG, NULL, "the ledger's rows, as CSV with the columns of FOCUS 1.2",
      offsetof(struct simulate_options, focus), 0, 0},
+    {"requests", 0, OPTION_FLAG, NULL,
+     "the spans of single requests, a line for each caller and each station, as CSV",
+     offsetof(struct simulate_options, requests), 0, 0},
     {"quiet", 'q', OPTION_FLAG, NULL, "no progress on standard error",
      offsetof(struct simulate_options, quiet), 0, 0},
     {"replay", 0, OPTION_TEXT, "FOLDER",
@@ -89,7 +93,8 @@ static const struct option_row rows[] = {
 
 const struct command command_simulate = {
     .name = "simulate",
-    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] [--csv|--focus]\n"
+    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] "
+                "[--csv|--focus|--requests]\n"
                 "       berth simulate --replay FOLDER [--last TIME] [--set WHAT=VALUE...] [--keep "
                 "FOLDER]",
     .summary = "Months of the scheduler in a virtual world: what policies cost, and the bound",
@@ -107,6 +112,7 @@ const struct command command_simulate = {
                 "  berth simulate examples/scenarios/policies.yaml --out policies.db --resume\n"
                 "  berth simulate examples/scenarios/shop.yaml --policy stay --json | jq .runs\n"
                 "  berth simulate examples/scenarios/shop.yaml --focus > costs.csv\n"
+                "  berth simulate examples/scenarios/two-tier.yaml --requests > requests.csv\n"
                 "  berth simulate --replay .berth --last 2d\n"
                 "  berth simulate --replay .berth --set 'price.egress.aws*=x2' --policy greedy\n"
                 "  berth simulate --replay .berth --keep last-week\n",
@@ -271,14 +277,19 @@ static int print(struct cli *cli, const struct simulate_options *given, const ch
     int rc = store_open(path, true, &store, err);
     if (rc == 0 && given->focus)
         rc = store_focus(store, print_focus, NULL, err);
+    else if (rc == 0 && given->requests)
+        rc = simulate_write_requests_csv(store, &out, err);
     else if (rc == 0 && given->csv)
         rc = simulate_write_csv(store, &out, err);
     else if (rc == 0 && cli->common.json)
         rc = simulate_write_json(store, &out, err);
     else if (rc == 0)
         rc = simulate_write_text(store, cli->color, &out, err);
-    if (rc == 0 && !given->focus && !given->csv && !cli->common.json)
+    bool text = !given->focus && !given->csv && !given->requests && !cli->common.json;
+    if (rc == 0 && text)
         rc = simulate_write_moves(store, cli->color, &out, err);
+    if (rc == 0 && text)
+        rc = simulate_write_requests(store, cli->color, &out, err);
     if (rc == 0)
         rc = cli_print(&out, err);
     strbuf_done(&out);

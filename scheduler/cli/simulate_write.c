@@ -297,6 +297,8 @@ static int json_run(void *context, const struct store_run *run, struct error *er
     json_open(json, "moved", '[');
     int rc = store_moves(writing->store, run->key, json_move, writing, err);
     json_close(json, ']');
+    if (rc == 0)
+        rc = simulate_json_requests(writing->store, run->key, json, err);
     json_close(json, '}');
     return rc;
 }

@@ -15,6 +15,7 @@ enum chance_stream {
     CHANCE_BURST,
     CHANCE_MEASURE,
     CHANCE_START,
+    CHANCE_REQUESTS,
 };
 
 static inline uint64_t chance_u64(uint64_t seed, uint64_t stream, uint64_t index)

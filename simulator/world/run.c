@@ -85,6 +85,8 @@ static int open_run(struct run *run, struct error *err)
     if (rc == 0)
         rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, err);
     if (rc == 0)
+        rc = run_check_spans(run, err);
+    if (rc == 0)
         rc = run_books_open(run, err);
     if (rc == 0)
         rc = policy_open(scenario, &scenario->policies[run->cell->policy], run->solver,
@@ -150,6 +152,8 @@ static int go(struct run *run, struct error *err)
                 rc = begin_step(run, now_us, err);
             if (rc == 0)
                 rc = go_until(run, next_us - 1, err);
+            if (rc == 0)
+                rc = run_spans(run, now_us, next_us, err);
             now_us = next_us;
         }
         if (rc == 0)

@@ -59,6 +59,45 @@ struct run_move {
     char text[LIMIT_TEXT_BYTES];
 };
 
+/* Of a span of single requests, who called what: users, or a workload of which one call leads to
+ * several. Latencies are of the whole way, with what it leads to. */
+struct run_requests {
+    int64_t at_us;
+    int64_t for_us;
+    const struct app *app;
+    const char *from;     /* a segment of users, or a workload */
+    const char *workload; /* that is called */
+    uint64_t offered;
+    uint64_t completed;
+    uint64_t rejected; /* no room, and nowhere else to go */
+    uint64_t under_way;
+    uint64_t carried; /* under way when the counting began */
+    uint64_t bytes;   /* between sites, for all that they lead to */
+    int64_t p50_us;
+    int64_t p95_us;
+    int64_t p99_us;
+};
+
+/* ... and a workload at a site. */
+struct run_station {
+    int64_t at_us;
+    const struct app *app;
+    const char *workload;
+    const char *site;
+    bool overflow;
+    int servers; /* 0: as many as come */
+    uint64_t arrived;
+    uint64_t served;
+    uint64_t refused;
+    uint64_t hits; /* of its cache; both 0: it has none */
+    uint64_t misses;
+    int64_t share_ppm; /* of the workload's calls that were taken, anywhere */
+    int64_t half_ppm;  /* of its 95 % confidence interval */
+    int64_t busy_ppm;  /* of its servers; -1: as many as come */
+    int64_t wait_us;   /* mean of those taken */
+    int64_t wait_p99_us;
+};
+
 struct run_sink {
     void *context;
     /* Each may be NULL; non-zero ends the run with it. */
@@ -66,6 +105,8 @@ struct run_sink {
     int (*hour)(void *context, const struct run_hour *hour, struct error *err);
     int (*move)(void *context, const struct run_move *move, struct error *err);
     int (*row)(void *context, const struct ledger_row *row, struct error *err); /* at the end */
+    int (*requests)(void *context, const struct run_requests *requests, struct error *err);
+    int (*station)(void *context, const struct run_station *station, struct error *err);
     void *progress_context;
     void (*progress)(void *context, int64_t done_steps, int64_t steps);
 };

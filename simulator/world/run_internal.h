@@ -87,6 +87,10 @@ int64_t run_next_event_us(const struct run *run, int64_t now_us);
 int run_events(struct run *run, int64_t now_us, struct error *err) WARN_UNUSED;
 int run_forecast(struct run *run, struct plant_measured *list);
 
+/* run_requests.c: the spans of single requests that begin in [from, to), as things are now. */
+int run_spans(struct run *run, int64_t from_us, int64_t to_us, struct error *err);
+int run_check_spans(const struct run *run, struct error *err);
+
 /* charge.c: the production ledger's rows. */
 int charge_open(struct run *run, struct charge **ret_charge, struct error *err) WARN_UNUSED;
 void charge_close(struct charge *charge);

@@ -66,6 +66,7 @@ int scenario_from_doc(struct doc *doc, const char *file, struct arena *arena,
     read_nodes(&reader, root, &scenario);
     scenario_read_loads(&reader, root, &scenario);
     scenario_read_events(&reader, root, &scenario);
+    scenario_read_requests(&reader, root, &scenario);
     read_axes(&reader, root, &scenario);
     doc_close(doc, root);
     int rc = read_finish(&reader, err);

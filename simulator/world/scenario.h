@@ -25,6 +25,7 @@ struct doc;
 #define SCENARIO_LOADS  1024 /* load entries */
 #define SCENARIO_EVENTS 256
 #define SCENARIO_STEPS  (INT64_C(10) * 366 * 24 * 60) /* of one run: ten years of minutes */
+#define SCENARIO_SPANS  16                            /* of single requests */
 #define SCENARIO_SEEDS  1000
 
 enum load_shape { LOAD_CONSTANT, LOAD_DIURNAL, LOAD_BURSTS, LOAD_TRACE };
@@ -88,6 +89,35 @@ struct scenario_nodes {
     int line;
 };
 
+/* A workload's station at the level of single requests; docs/simulator.md, "requests". */
+enum scenario_law { LAW_EXPONENTIAL, LAW_CONSTANT };
+enum scenario_cache { CACHE_AS_MEASURED, CACHE_OF_LRU, CACHE_OF_LFU, CACHE_OF_TTL };
+struct scenario_station {
+    char workload[LIMIT_NAME_BYTES];
+    int concurrency;    /* calls at once of one replica; 0: its CPUs, at least 1 */
+    int64_t service_us; /* mean time in a server; -1: the document's CPU time of a call */
+    int64_t room;       /* places to wait; -1: without end */
+    enum scenario_law law;
+    bool trip;                      /* a place is held from sending to the answer's return */
+    char overflow[LIMIT_REF_BYTES]; /* site for who finds no room; "": they are rejected */
+    enum scenario_cache cache;
+    int64_t objects; /* of the catalogue */
+    int64_t zipf_ppm;
+    int64_t cached; /* objects that it holds */
+    int64_t ttl_us;
+};
+
+/* A span of which every request is simulated by itself. */
+struct scenario_requests {
+    char of[LIMIT_REF_BYTES]; /* an app */
+    int64_t at_us;            /* since the beginning */
+    int64_t for_us;
+    int64_t warmup_us;
+    struct scenario_station *stations;
+    int station_count;
+    int line;
+};
+
 /* How long what a node is told takes, and how often it fails. */
 struct scenario_timing {
     int64_t stage_us;
@@ -134,6 +164,8 @@ struct scenario {
     int load_count;
     struct scenario_event *events; /* sorted by instant */
     int event_count;
+    struct scenario_requests *requests;
+    int requests_count;
     /* The axes; each has at least one entry, but traces, which may have none. */
     char (*worlds)[LIMIT_PATH_BYTES];
     int world_count;

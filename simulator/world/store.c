@@ -18,6 +18,8 @@ struct store {
     sqlite3_stmt *hour;
     sqlite3_stmt *move;
     sqlite3_stmt *row;
+    sqlite3_stmt *requests;
+    sqlite3_stmt *station;
 };
 
 static const char schema[] =
@@ -50,6 +52,20 @@ static const char schema[] =
     " site TEXT NOT NULL, peer TEXT NOT NULL, tags TEXT NOT NULL, unit TEXT NOT NULL,"
     " price TEXT NOT NULL, per INTEGER NOT NULL, quantity INTEGER NOT NULL, tier INTEGER NOT NULL,"
     " amount_nusd INTEGER NOT NULL, predicted_nusd INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS requests (run INTEGER NOT NULL, at_us INTEGER NOT NULL,"
+    " for_us INTEGER NOT NULL, namespace TEXT NOT NULL, app TEXT NOT NULL, caller TEXT NOT NULL,"
+    " workload TEXT NOT NULL, offered INTEGER NOT NULL, completed INTEGER NOT NULL,"
+    " rejected INTEGER NOT NULL, under_way INTEGER NOT NULL, carried INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, p50_us INTEGER NOT NULL, p95_us INTEGER NOT NULL,"
+    " p99_us INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS stations (run INTEGER NOT NULL, at_us INTEGER NOT NULL,"
+    " namespace TEXT NOT NULL, app TEXT NOT NULL, workload TEXT NOT NULL, site TEXT NOT NULL,"
+    " overflow INTEGER NOT NULL, servers INTEGER NOT NULL, arrived INTEGER NOT NULL,"
+    " served INTEGER NOT NULL, refused INTEGER NOT NULL, hits INTEGER NOT NULL,"
+    " misses INTEGER NOT NULL, share_ppm INTEGER NOT NULL, half_ppm INTEGER NOT NULL,"
+    " busy_ppm INTEGER NOT NULL, wait_us INTEGER NOT NULL, wait_p99_us INTEGER NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS requests_run ON requests (run);"
+    "CREATE INDEX IF NOT EXISTS stations_run ON stations (run);"
     "CREATE INDEX IF NOT EXISTS terms_run ON terms (run);"
     "CREATE INDEX IF NOT EXISTS hours_run ON hours (run);"
     "CREATE INDEX IF NOT EXISTS moves_run ON moves (run);"
@@ -88,6 +104,8 @@ static int put_term(void *context, const struct run_term *term, struct error *er
 static int put_hour(void *context, const struct run_hour *hour, struct error *err);
 static int put_move(void *context, const struct run_move *move, struct error *err);
 static int put_row(void *context, const struct ledger_row *row, struct error *err);
+static int put_requests(void *context, const struct run_requests *requests, struct error *err);
+static int put_station(void *context, const struct run_station *station, struct error *err);
 static void bind_text(sqlite3_stmt *statement, int *column, const char *text);
 static void bind_int(sqlite3_stmt *statement, int *column, int64_t value);
 static void bind_money(sqlite3_stmt *statement, int *column, nusd amount);
@@ -118,6 +136,8 @@ void store_close(struct store *store)
     (void)sqlite3_finalize(store->hour);
     (void)sqlite3_finalize(store->move);
     (void)sqlite3_finalize(store->row);
+    (void)sqlite3_finalize(store->requests);
+    (void)sqlite3_finalize(store->station);
     (void)sqlite3_close(store->db);
     free(store);
 }
@@ -248,14 +268,28 @@ int store_part_open(const char *path, const char *key, struct store **ret_part,
                      "INSERT INTO ledger VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
                      " ?, ?, ?, ?, ?)",
                      &part->row, err);
+    if (rc == 0)
+        rc = prepare(part,
+                     "INSERT INTO requests VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     &part->requests, err);
+    if (rc == 0)
+        rc = prepare(part,
+                     "INSERT INTO stations VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                     " ?, ?)",
+                     &part->station, err);
     if (rc < 0) {
         store_close(part);
         store_part_remove(path, key);
         return rc;
     }
     *ret_part = part;
-    *ret_sink = (struct run_sink){
-        .context = part, .term = put_term, .hour = put_hour, .move = put_move, .row = put_row};
+    *ret_sink = (struct run_sink){.context = part,
+                                  .term = put_term,
+                                  .hour = put_hour,
+                                  .move = put_move,
+                                  .row = put_row,
+                                  .requests = put_requests,
+                                  .station = put_station};
     return 0;
 }
 
@@ -339,6 +373,50 @@ static int put_row(void *context, const struct ledger_row *row, struct error *er
     return done(store, to, err);
 }
 
+static int put_requests(void *context, const struct run_requests *requests, struct error *err)
+{
+    struct store *store = context;
+    sqlite3_stmt *to = store->requests;
+    int column = 0;
+    bind_int(to, &column, requests->at_us);
+    bind_int(to, &column, requests->for_us);
+    bind_text(to, &column, requests->app->namespace_);
+    bind_text(to, &column, requests->app->name);
+    bind_text(to, &column, requests->from);
+    bind_text(to, &column, requests->workload);
+    const uint64_t counts[] = {requests->offered,   requests->completed, requests->rejected,
+                               requests->under_way, requests->carried,   requests->bytes};
+    for (int i = 0; i < 6; i++)
+        bind_int(to, &column, counts[i] > INT64_MAX ? INT64_MAX : (int64_t)counts[i]);
+    bind_int(to, &column, requests->p50_us);
+    bind_int(to, &column, requests->p95_us);
+    bind_int(to, &column, requests->p99_us);
+    return done(store, to, err);
+}
+
+static int put_station(void *context, const struct run_station *station, struct error *err)
+{
+    struct store *store = context;
+    sqlite3_stmt *to = store->station;
+    int column = 0;
+    bind_int(to, &column, station->at_us);
+    bind_text(to, &column, station->app->namespace_);
+    bind_text(to, &column, station->app->name);
+    bind_text(to, &column, station->workload);
+    bind_text(to, &column, station->site);
+    bind_int(to, &column, station->overflow);
+    bind_int(to, &column, station->servers);
+    const uint64_t counts[] = {station->arrived, station->served, station->refused, station->hits,
+                               station->misses};
+    for (int i = 0; i < 5; i++)
+        bind_int(to, &column, (int64_t)counts[i]);
+    const int64_t more[] = {station->share_ppm, station->half_ppm, station->busy_ppm,
+                            station->wait_us, station->wait_p99_us};
+    for (int i = 0; i < 5; i++)
+        bind_int(to, &column, more[i]);
+    return done(store, to, err);
+}
+
 int store_part_finish(struct store *part, const struct store_run *run, struct error *err)
 {
     const struct run_result *result = &run->result;
@@ -414,6 +492,12 @@ int store_add(struct store *store, const char *path, const char *key, struct err
         "INSERT INTO main.ledger SELECT coalesce((SELECT max(id) FROM main.runs), 0) + 1, hour_us,"
         " namespace, app, workload, term, item, account, provider, region, site, peer, tags, unit,"
         " price, per, quantity, tier, amount_nusd, predicted_nusd FROM part.ledger;"
+        "INSERT INTO main.requests SELECT coalesce((SELECT max(id) FROM main.runs), 0) + 1, at_us,"
+        " for_us, namespace, app, caller, workload, offered, completed, rejected, under_way,"
+        " carried, bytes, p50_us, p95_us, p99_us FROM part.requests;"
+        "INSERT INTO main.stations SELECT coalesce((SELECT max(id) FROM main.runs), 0) + 1, at_us,"
+        " namespace, app, workload, site, overflow, servers, arrived, served, refused, hits,"
+        " misses, share_ppm, half_ppm, busy_ppm, wait_us, wait_p99_us FROM part.stations;"
         "INSERT INTO main.runs SELECT NULL, key, scenario, world, apps, policy, trace, seed,"
         " from_us, to_us, step_us, bill_nusd, score_nusd, bound_nusd, bound_score_nusd, bound_ppm,"
         " ledger_nusd, moves, moves_back, moves_nusd, calls, slow, lost, down_us, rtt_us, steps,"
@@ -515,6 +599,93 @@ int store_moves(struct store *store, const char *key,
     }
     if (rc == 0 && step != SQLITE_DONE)
         rc = fail(store, "read", err);
+    (void)sqlite3_finalize(from);
+    return rc;
+}
+
+int store_requests(struct store *store, const char *key,
+                   int (*visit)(void *context, const struct run_requests *requests,
+                                struct error *err),
+                   void *context, struct error *err)
+{
+    sqlite3_stmt *from = NULL;
+    int column = 0;
+    int rc = prepare(store,
+                     "SELECT at_us, for_us, namespace, app, caller, workload, offered, completed,"
+                     " rejected, under_way, carried, bytes, p50_us, p95_us, p99_us FROM requests"
+                     " WHERE run = (SELECT id FROM runs WHERE key = ?) ORDER BY rowid",
+                     &from, err);
+    struct app *app = calloc(1, sizeof(*app)); /* its names only */
+    if (rc == 0 && app == NULL)
+        rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for reading results");
+    if (rc == 0)
+        bind_text(from, &column, key);
+    int step = SQLITE_DONE;
+    while (rc == 0 && (step = sqlite3_step(from)) == SQLITE_ROW) {
+        struct run_requests one = {.at_us = sqlite3_column_int64(from, 0),
+                                   .for_us = sqlite3_column_int64(from, 1),
+                                   .app = app,
+                                   .from = (const char *)sqlite3_column_text(from, 4),
+                                   .workload = (const char *)sqlite3_column_text(from, 5),
+                                   .p50_us = sqlite3_column_int64(from, 12),
+                                   .p95_us = sqlite3_column_int64(from, 13),
+                                   .p99_us = sqlite3_column_int64(from, 14)};
+        uint64_t *const counts[] = {&one.offered,   &one.completed, &one.rejected,
+                                    &one.under_way, &one.carried,   &one.bytes};
+        read_text(from, 2, app->namespace_, sizeof(app->namespace_));
+        read_text(from, 3, app->name, sizeof(app->name));
+        for (int i = 0; i < 6; i++)
+            *counts[i] = (uint64_t)sqlite3_column_int64(from, 6 + i);
+        rc = visit(context, &one, err);
+    }
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = fail(store, "read", err);
+    free(app);
+    (void)sqlite3_finalize(from);
+    return rc;
+}
+
+int store_stations(struct store *store, const char *key,
+                   int (*visit)(void *context, const struct run_station *station,
+                                struct error *err),
+                   void *context, struct error *err)
+{
+    sqlite3_stmt *from = NULL;
+    int column = 0;
+    int rc = prepare(store,
+                     "SELECT at_us, namespace, app, workload, site, overflow, servers, arrived,"
+                     " served, refused, hits, misses, share_ppm, half_ppm, busy_ppm, wait_us,"
+                     " wait_p99_us FROM stations WHERE run = (SELECT id FROM runs WHERE key = ?)"
+                     " ORDER BY rowid",
+                     &from, err);
+    struct app *app = calloc(1, sizeof(*app));
+    if (rc == 0 && app == NULL)
+        rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for reading results");
+    if (rc == 0)
+        bind_text(from, &column, key);
+    int step = SQLITE_DONE;
+    while (rc == 0 && (step = sqlite3_step(from)) == SQLITE_ROW) {
+        struct run_station one = {.at_us = sqlite3_column_int64(from, 0),
+                                  .app = app,
+                                  .workload = (const char *)sqlite3_column_text(from, 3),
+                                  .site = (const char *)sqlite3_column_text(from, 4),
+                                  .overflow = sqlite3_column_int(from, 5) != 0,
+                                  .servers = sqlite3_column_int(from, 6)};
+        uint64_t *const counts[] = {&one.arrived, &one.served, &one.refused, &one.hits,
+                                    &one.misses};
+        int64_t *const more[] = {&one.share_ppm, &one.half_ppm, &one.busy_ppm, &one.wait_us,
+                                 &one.wait_p99_us};
+        read_text(from, 1, app->namespace_, sizeof(app->namespace_));
+        read_text(from, 2, app->name, sizeof(app->name));
+        for (int i = 0; i < 5; i++) {
+            *counts[i] = (uint64_t)sqlite3_column_int64(from, 7 + i);
+            *more[i] = sqlite3_column_int64(from, 12 + i);
+        }
+        rc = visit(context, &one, err);
+    }
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = fail(store, "read", err);
+    free(app);
     (void)sqlite3_finalize(from);
     return rc;
 }

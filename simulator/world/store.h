@@ -61,3 +61,13 @@ int store_focus(struct store *store,
 int store_moves(struct store *store, const char *key,
                 int (*visit)(void *context, const struct run_move *move, struct error *err),
                 void *context, struct error *err) WARN_UNUSED;
+/* Of a run's spans of single requests: who called what, and the workloads at their sites. Of `app`
+ * only the names are filled; all of it lives until the visitor returns. */
+int store_requests(struct store *store, const char *key,
+                   int (*visit)(void *context, const struct run_requests *requests,
+                                struct error *err),
+                   void *context, struct error *err) WARN_UNUSED;
+int store_stations(struct store *store, const char *key,
+                   int (*visit)(void *context, const struct run_station *station,
+                                struct error *err),
+                   void *context, struct error *err) WARN_UNUSED;
