@@ -93,8 +93,8 @@ static const struct option_row rows[] = {
 
 const struct command command_simulate = {
     .name = "simulate",
-    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] "
-                "[--csv|--focus|--requests]\n"
+    .synopsis = "SCENARIO [--policy NAME] [--out FILE.db] [--jobs N] [--resume] [--csv]\n"
+                "       berth simulate SCENARIO --focus|--requests\n"
                 "       berth simulate --replay FOLDER [--last TIME] [--set WHAT=VALUE...] [--keep "
                 "FOLDER]",
     .summary = "Months of the scheduler in a virtual world: what policies cost, and the bound",

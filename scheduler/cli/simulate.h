@@ -5,8 +5,9 @@
 #pragma once
 
 #include "base/str.h"
-#include "model/json_out.h"
 #include "simulator/world/experiment.h"
+
+struct json_out;
 
 /* A table for people: policies of one world, apps and trace under each other, cheapest first. */
 int simulate_write_text(struct store *store, bool color, struct strbuf *out,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/json_out.h"
 #include "scheduler/cli/simulate.h"
 #include "scheduler/cli/table.h"
 

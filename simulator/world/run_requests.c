@@ -555,6 +555,11 @@ static int tell_stations(struct span *span, struct requests *requests, struct er
             told.wait_us = (int64_t)(result.waited_ns / 1000 / (__int128)result.served);
             told.wait_p99_us = (int64_t)llround(sketch_quantile(result.waits, 990000));
         }
+        if (told.busy_ppm > 999000 && result.here > 10 * (uint64_t)station->servers)
+            run_note(span->run,
+                     "requests of %s: %s at %s is called more often than it can serve; its queue "
+                     "grows as long as the span is",
+                     span->what->of, told.workload, told.site);
         if (span->run->sink->station != NULL)
             rc = span->run->sink->station(span->run->sink->context, &told, err);
     }
