@@ -317,8 +317,7 @@ static void write_proof(const struct whatif_report *report, bool color, struct s
                     gap / 10000, gap % 10000 / 10, dollars(answer->score, score),
                     dollars(answer->bound, bound));
     if (stay != 0)
-        text_styled(out, color, STYLE_DIM,
-                    ",\nwhich is the score above and %s for the policy's preference to stay",
+        text_styled(out, color, STYLE_DIM, ",\nof which %s is the policy's preference to stay",
                     dollars(stay, score));
     strbuf_puts(out, ".\n");
 }

@@ -106,7 +106,7 @@ static void test_answers(void **state)
     assert_int_equal(berth("whatif", "--world", world, app, "--set", "cache.hit=0.2", NULL), 2);
     says("with 1 move");
     says("default/shop/inference");
-    says("for the policy's preference to stay");
+    says("is the policy's preference to stay");
     assert_null(strstr(output, "VARIANT"));
     assert_int_equal(
         berth("whatif", "--world", world, app, "--retag", "shop/source", "cloud=aws", NULL), 2);
