@@ -146,9 +146,12 @@ static int find_span(const char *state, int64_t length_us, struct span *span, st
     if (any)
         rc = rollup_query(rollup, &requests, hour_us, hour_us + US_PER_HOUR, ROLLUP_MINUTES,
                           visit_span, span, err);
+    struct span first = {.first_us = INT64_MAX};
     if (any && rc == 0) /* its first minute, where minutes are still kept */
         rc = rollup_query(rollup, &requests, span->first_us, span->first_us + US_PER_HOUR,
-                          ROLLUP_MINUTES, visit_span, span, err);
+                          ROLLUP_MINUTES, visit_span, &first, err);
+    if (first.first_us != INT64_MAX)
+        span->first_us = first.first_us;
     rollup_close(rollup);
     if (rc < 0)
         return rc;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -500,6 +502,54 @@ static void a_summary_has_means_by_time_and_gaps(void **state)
     strbuf_done(&text);
 }
 
+#define MANY 2000000
+
+/* As many rows as there are, from another process through a pipe: the memory stays what it was. */
+static void any_number_of_rows_takes_the_same_memory(void **state)
+{
+    (void)state;
+    int ends[2];
+    char path[32];
+    struct rusage before;
+    struct rusage after;
+    struct trace *trace = NULL;
+    struct trace_row row;
+    struct error err = {0};
+    assert_int_equal(pipe(ends), 0);
+    pid_t writer = fork();
+    assert_true(writer >= 0);
+    if (writer == 0) {
+        FILE *out = fdopen(ends[1], "w");
+        (void)close(ends[0]);
+        (void)fputs("time,workload,calls\n", out);
+        for (int i = 0; i < MANY; i++)
+            (void)fprintf(out, "%d,w%d,%d\n", i / 10, i % 10, i % 1000);
+        _exit(fclose(out) == 0 ? 0 : 1);
+    }
+    (void)close(ends[1]);
+    str_format(path, sizeof(path), "/dev/fd/%d", ends[0]);
+    const char *paths[] = {path};
+    struct trace_options options = {.format = "csv"};
+    if (trace_open(paths, 1, &options, &trace, &err) < 0)
+        fail_msg("%s", err.text);
+    for (int64_t i = 0; i < MANY; i++) {
+        if (i == 1000)
+            assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+        if (trace_next(trace, &row, &err) != 1)
+            fail_msg("row %lld: %s", (long long)i, err.text);
+        if (row.value != i % 1000 * 1000)
+            fail_msg("row %lld has %lld", (long long)i, (long long)row.value);
+    }
+    assert_int_equal(trace_next(trace, &row, &err), 0);
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 4096); /* kB; the text has 30 MB */
+    trace_close(trace);
+    (void)close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(writer, &status, 0), writer);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void lines_of_any_length_are_given_whole(void **state)
 {
     (void)state;
@@ -569,6 +619,7 @@ int main(void)
         cmocka_unit_test(a_gzip_file_is_read_and_a_cut_one_is_told),
         cmocka_unit_test(what_berth_recorded_is_told_by_minute),
         cmocka_unit_test(a_summary_has_means_by_time_and_gaps),
+        cmocka_unit_test(any_number_of_rows_takes_the_same_memory),
         cmocka_unit_test(lines_of_any_length_are_given_whole),
         cmocka_unit_test(names_keep_their_numbers),
     };
