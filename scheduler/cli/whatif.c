@@ -430,7 +430,10 @@ static int show(struct asking *asking, struct error *err)
     if (given->html != NULL) {
         char title[LIMIT_TEXT_BYTES];
         str_format(title, sizeof(title), "What if: %.200s",
-                   asking->count == 0 ? "nothing changed" : asking->said[0]);
+                   asking->count > 0         ? asking->said[0]
+                   : given->sweeps.count > 0 ? given->sweeps.items[0]
+                   : given->evens.count > 0  ? given->evens.items[0]
+                                             : "nothing changes");
         report_html(&asking->report, title, &out);
         rc = whatif_write(given->html, &out, err);
         strbuf_reset(&out);

@@ -7,16 +7,20 @@
 
 #include "simulator/whatif/report.h"
 
-#define BLUE       "#0072B2"
-#define ORANGE     "#E69F00"
-#define GREEN      "#009E73"
-#define RED        "#D55E00"
-#define WIDTH      760 /* of a picture */
-#define NAMES      260 /* of it, for what bars are called */
-#define BAR        14
-#define BARS_SHOWN 25
-#define APPS_SHOWN 50
-#define MOVES_MANY 200
+#define BLUE        "#0072B2"
+#define ORANGE      "#E69F00"
+#define GREEN       "#009E73"
+#define RED         "#D55E00"
+#define WIDTH       760 /* of a picture */
+#define NAMES       260 /* of it, for what bars are called */
+#define TERM_NAMES  130 /* for those of terms */
+#define BAR         14
+#define BARS_SHOWN  25
+#define APPS_SHOWN  50
+#define MOVES_MANY  200
+#define TABLE       "<div class=\"scroll\" tabindex=\"0\"><table>"
+#define PICTURE_END "</svg></div>\n"
+#define TABLE_END   "</table></div>\n"
 
 /* An axis of dollars: from..to over the pixels left..right. */
 struct scale {
@@ -37,6 +41,7 @@ static void write_move(const struct whatif_report *report, int app, int workload
 static void write_sweep(const struct whatif_report *report, struct strbuf *out);
 static void write_line(const struct whatif_report *report, const struct scale *x,
                        const struct scale *y, bool best, struct strbuf *out);
+static void write_grid(const struct whatif_report *report, struct strbuf *out);
 static void write_sweep_marks(const struct whatif_report *report, const struct scale *x,
                               struct strbuf *out);
 static void write_even(const struct whatif_report *report, int which, struct strbuf *out);
@@ -45,24 +50,39 @@ static void write_spread(const struct whatif_report *report, struct strbuf *out)
 static void write_attribute(const struct whatif_report *report, struct strbuf *out);
 static void picture(struct strbuf *out, int height, const char *label);
 static void text_at(struct strbuf *out, double x, double y, const char *anchor, const char *text);
-static void axis(struct strbuf *out, const struct scale *scale, double top, double bottom);
+static void axis(struct strbuf *out, const struct scale *scale, double top, double bottom,
+                 const char *unit);
+static void legend(struct strbuf *out, int x, const char *color, const char *text);
 static double place(const struct scale *scale, double value);
 static double usd(nusd amount);
 static void money(struct strbuf *out, nusd amount);
 static bool placed(const struct sweep_point *point);
 
+/* Light and dark as the reader's system has it; what is wider than a small screen scrolls by
+ * itself. */
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
     "'unsafe-inline'\">\n<style>\n"
+    ":root{color-scheme:light "
+    "dark;--ink:#1a1a1a;--page:#fff;--line:#ddd;--faint:#555;--code:#f3f3f3;"
+    "--rule:#bbb}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--page:#16181a;--line:#3a3d40;"
+    "--faint:#a8a8a8;--code:#26292c;--rule:#5a5d60}}\n"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1a1a1a;background:#fff}\n"
-    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}\n"
-    "table{border-collapse:collapse;margin:.8rem 0}td,th{padding:.2rem .8rem;text-align:right;"
-    "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}\n"
-    "td.w,th.w{text-align:left}svg{max-width:100%;height:auto}svg text{font:12px system-ui,"
-    "sans-serif;fill:#1a1a1a}\n.note{color:#555}code{background:#f3f3f3;padding:.1rem .3rem}\n"
+    "color:var(--ink);background:var(--page)}\n"
+    "h1{font-size:1.6rem;overflow-wrap:anywhere}h2{font-size:1.2rem;margin-top:2.2rem;"
+    "overflow-wrap:anywhere}\n"
+    ".scroll{overflow-x:auto;margin:.8rem 0}table{border-collapse:collapse}"
+    "td,th{padding:.2rem .8rem;text-align:right;white-space:nowrap;"
+    "border-bottom:1px solid var(--line)}td:first-child,th:first-child{text-align:left}\n"
+    "td.w,th.w{text-align:left}tr.sum td{font-weight:bold}td.other{background:#E69F0055}\n"
+    "svg{display:block;width:100%;max-width:760px;min-width:640px;height:auto}"
+    "svg text{font:12px system-ui,sans-serif;fill:var(--ink);"
+    "paint-order:stroke;stroke:var(--page);stroke-width:3px}svg .rule{stroke:var(--rule)}"
+    "svg .cut{stroke:var(--faint);stroke-dasharray:4 3}\n"
+    ".note{color:var(--faint)}code{background:var(--code);padding:.1rem .3rem}\n"
     "</style>\n";
 
 void report_html(const struct whatif_report *report, const char *title, struct strbuf *out)
@@ -81,6 +101,8 @@ void report_html(const struct whatif_report *report, const char *title, struct s
         write_apps(report, out);
         if (report->axis_count == 1)
             write_sweep(report, out);
+        if (report->axis_count == 2)
+            write_grid(report, out);
         for (int i = 0; i < report->even_count; i++)
             write_even(report, i, out);
         if (report->bars != NULL)
@@ -134,7 +156,9 @@ static void write_summary(const struct whatif_report *report, struct strbuf *out
             (double)sides[SIDE_TODAY].mean_us / 1000, (double)sides[SIDE_BEST].mean_us / 1000,
             (double)sides[SIDE_TODAY].p95_us / 1000, (double)sides[SIDE_BEST].p95_us / 1000);
     if (whatif_gap_ppm(answer) == 0)
-        strbuf_puts(out, " That is proven: no placement scores less.</p>\n");
+        strbuf_puts(
+            out, " That is proven: with the cost of moving and the policy's preference to stay no "
+                 "placement scores less.</p>\n");
     else
         strbuf_printf(out, " It is within %.3f&nbsp;%% of the best possible.</p>\n",
                       (double)whatif_gap_ppm(answer) / 10000);
@@ -145,7 +169,7 @@ static void write_terms(const struct whatif_report *report, struct strbuf *out)
 {
     static const char *const colors[] = {BLUE, ORANGE, GREEN};
     static const char *const names[] = {"today", "if all stays", "best placement"};
-    struct scale scale = {.left = NAMES, .right = WIDTH - 90};
+    struct scale scale = {.left = TERM_NAMES, .right = WIDTH - 90};
     int rows = 0;
     for (int term = 0; term < TERM_COUNT; term++) {
         bool any = false;
@@ -160,20 +184,20 @@ static void write_terms(const struct whatif_report *report, struct strbuf *out)
     if (rows == 0)
         return;
     strbuf_puts(out, "<h2>Cost by term</h2>\n");
-    int height = 40 + rows * (SIDE_COUNT * BAR + 10) + 20;
-    picture(out, height, "Bars: dollars a month by term, today, if all stays, and best");
-    for (int i = 0; i < SIDE_COUNT; i++) {
-        strbuf_printf(out, "<rect x=\"%d\" y=\"4\" width=\"12\" height=\"12\" fill=\"%s\"/>",
-                      NAMES + i * 140, colors[i]);
-        text_at(out, NAMES + i * 140 + 17, 15, "start", names[i]);
-    }
     double y = 30;
+    double bottom = y + rows * (SIDE_COUNT * BAR + 10);
+    picture(out, (int)bottom + 42,
+            "Bars: the bill by term in dollars a month, today, if all stays, and with the best "
+            "placement; the table below has the same figures");
+    for (int i = 0; i < SIDE_COUNT; i++)
+        legend(out, TERM_NAMES + i * 140, colors[i], names[i]);
+    axis(out, &scale, 26, bottom, "USD a month");
     for (int term = 0; term < TERM_COUNT; term++) {
         const struct report_view *sides = report->sides;
         if (sides[0].total.bill_term[term] == 0 && sides[1].total.bill_term[term] == 0 &&
             sides[2].total.bill_term[term] == 0)
             continue;
-        text_at(out, NAMES - 8, y + SIDE_COUNT * BAR / 2.0 + 4, "end",
+        text_at(out, TERM_NAMES - 8, y + SIDE_COUNT * BAR / 2.0 + 4, "end",
                 term == TERM_MIGRATION ? "migration (once)" : cost_term_words[term]);
         for (int i = 0; i < SIDE_COUNT; i++, y += BAR) {
             double zero = place(&scale, 0);
@@ -187,14 +211,13 @@ static void write_terms(const struct whatif_report *report, struct strbuf *out)
         }
         y += 10;
     }
-    axis(out, &scale, 26, y);
-    strbuf_puts(out, "</svg>\n");
+    strbuf_puts(out, PICTURE_END);
 }
 
 static void write_term_table(const struct whatif_report *report, struct strbuf *out)
 {
-    strbuf_puts(out, "<table><tr><th>USD a month</th><th>today</th><th>if all stays</th>"
-                     "<th>best</th><th>change</th></tr>\n");
+    strbuf_puts(out, TABLE "<tr><th>USD a month</th><th>today</th><th>if all stays</th>"
+                           "<th>best</th><th>change</th></tr>\n");
     for (int term = 0; term <= TERM_COUNT; term++) {
         nusd bill[SIDE_COUNT];
         for (int i = 0; i < SIDE_COUNT; i++)
@@ -202,24 +225,28 @@ static void write_term_table(const struct whatif_report *report, struct strbuf *
                                          : report->sides[i].total.bill_term[term];
         if (term < TERM_COUNT && bill[0] == 0 && bill[1] == 0 && bill[2] == 0)
             continue;
-        strbuf_printf(out, "<tr><td>%s%s</td>",
-                      term == TERM_COUNT ? "total" : cost_term_words[term],
-                      term == TERM_MIGRATION ? " (once)" : "");
-        for (int i = 0; i <= SIDE_COUNT; i++) {
+        strbuf_printf(out, "<tr%s><td>%s</td>", term == TERM_COUNT ? " class=\"sum\"" : "",
+                      term == TERM_COUNT       ? "total a month"
+                      : term == TERM_MIGRATION ? "migration (once)"
+                                               : cost_term_words[term]);
+        for (int i = 0; i < SIDE_COUNT; i++) {
             strbuf_puts(out, "<td>");
-            money(out, i == SIDE_COUNT ? bill[SIDE_BEST] - bill[SIDE_TODAY] : bill[i]);
+            money(out, bill[i]);
             strbuf_puts(out, "</td>");
         }
-        strbuf_puts(out, "</tr>\n");
+        strbuf_puts(out, bill[SIDE_BEST] > bill[SIDE_TODAY] ? "<td>+" : "<td>");
+        money(out, bill[SIDE_BEST] - bill[SIDE_TODAY]);
+        strbuf_puts(out, "</td></tr>\n");
     }
-    strbuf_puts(out, "</table>\n");
+    strbuf_puts(out, TABLE_END);
 }
 
 static void write_apps(const struct whatif_report *report, struct strbuf *out)
 {
     const struct cost_input *input = &report->answer.input;
     int shown = 0;
-    strbuf_puts(out, "<h2>By app</h2>\n<table><tr><th>app</th><th>today</th><th>if all stays</th>"
+    strbuf_puts(out, "<h2>By app</h2>\n" TABLE
+                     "<tr><th>USD a month</th><th>today</th><th>if all stays</th>"
                      "<th>best</th></tr>\n");
     for (int app = 0; app < input->app_count && shown < APPS_SHOWN; app++, shown++) {
         strbuf_puts(out, "<tr><td>");
@@ -234,7 +261,7 @@ static void write_apps(const struct whatif_report *report, struct strbuf *out)
         }
         strbuf_puts(out, "</tr>\n");
     }
-    strbuf_puts(out, "</table>\n");
+    strbuf_puts(out, TABLE_END);
     if (shown < input->app_count)
         strbuf_printf(out, "<p class=\"note\">and %d more</p>\n", input->app_count - shown);
 }
@@ -246,7 +273,7 @@ static void write_moves(const struct whatif_report *report, struct strbuf *out)
     int shown = 0;
     if (moves == 0)
         return;
-    strbuf_puts(out, "<h2>Moves</h2>\n<table><tr><th>workload</th><th class=\"w\">from</th>"
+    strbuf_puts(out, "<h2>Moves</h2>\n" TABLE "<tr><th>workload</th><th class=\"w\">from</th>"
                      "<th class=\"w\">to</th></tr>\n");
     for (int i = 0, part = 0; i < input->app_count; i++)
         for (int k = 0; k < input->apps[i].app->workload_count; k++, part++) {
@@ -255,7 +282,7 @@ static void write_moves(const struct whatif_report *report, struct strbuf *out)
             if ((from.site != to.site || from.variant != to.variant) && shown++ < MOVES_MANY)
                 write_move(report, i, k, from.site, to.site, out);
         }
-    strbuf_puts(out, "</table>\n");
+    strbuf_puts(out, TABLE_END);
     if (moves > MOVES_MANY)
         strbuf_printf(out, "<p class=\"note\">and %d more</p>\n", moves - MOVES_MANY);
 }
@@ -289,11 +316,14 @@ static void write_sweep(const struct whatif_report *report, struct strbuf *out)
     strbuf_puts(out, "<h2>Sweep of ");
     escape(out, along->path);
     strbuf_puts(out, "</h2>\n");
-    picture(out, 350, "Lines: the bill where everything stays, and of the best placement");
+    picture(out, 350,
+            "Lines: the bill in dollars a month over the swept input, where everything stays and "
+            "with the best placement");
+    text_at(out, 4, 15, "start", "USD a month");
     for (int i = 0; i <= 4; i++) {
         char amount[MONEY_TEXT_BYTES];
         double value = y.from + (y.to - y.from) * i / 4;
-        strbuf_printf(out, "<line x1=\"90\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>",
+        strbuf_printf(out, "<line class=\"rule\" x1=\"90\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>",
                       WIDTH - 30, place(&y, value), place(&y, value));
         text_at(out, 84, place(&y, value) + 4, "end", money_format((nusd)(value * 1e9), 2, amount));
     }
@@ -306,11 +336,9 @@ static void write_sweep(const struct whatif_report *report, struct strbuf *out)
     write_sweep_marks(report, &x, out);
     write_line(report, &x, &y, false, out);
     write_line(report, &x, &y, true, out);
-    strbuf_printf(out, "<rect x=\"100\" y=\"4\" width=\"12\" height=\"12\" fill=\"%s\"/>", ORANGE);
-    text_at(out, 117, 15, "start", "if all stays");
-    strbuf_printf(out, "<rect x=\"240\" y=\"4\" width=\"12\" height=\"12\" fill=\"%s\"/>", GREEN);
-    text_at(out, 257, 15, "start", "best placement (a dashed line: it becomes another)");
-    strbuf_puts(out, "</svg>\n");
+    legend(out, 130, ORANGE, "if all stays");
+    legend(out, 250, GREEN, "best placement (at a dashed line it becomes another)");
+    strbuf_puts(out, PICTURE_END);
 }
 
 static void write_line(const struct whatif_report *report, const struct scale *x,
@@ -338,11 +366,48 @@ static void write_sweep_marks(const struct whatif_report *report, const struct s
             whatif_moves(&report->answer.input, a->at, b->at) == 0)
             continue;
         double at = place(x, (sweep_axis_number(along, i - 1) + sweep_axis_number(along, i)) / 2);
-        strbuf_printf(out,
-                      "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"30\" y2=\"290\" stroke=\"#555\" "
-                      "stroke-dasharray=\"4 3\"/>",
-                      at, at);
+        strbuf_printf(out, "<line class=\"cut\" x1=\"%.1f\" x2=\"%.1f\" y1=\"30\" y2=\"290\"/>", at,
+                      at);
     }
+}
+
+/* A grid of two inputs as a table of best bills, coloured where something is not where it is today.
+ */
+static void write_grid(const struct whatif_report *report, struct strbuf *out)
+{
+    const struct sweep_axis *down = &report->axes[0];
+    const struct sweep_axis *across = &report->axes[1];
+    char label[LIMIT_NAME_BYTES];
+    strbuf_puts(out, "<h2>Sweep of ");
+    escape(out, down->path);
+    strbuf_puts(out, " and ");
+    escape(out, across->path);
+    strbuf_puts(out, "</h2>\n<p>The best bill in dollars a month, coloured and with the number of "
+                     "its moves in brackets where something moves. Down: ");
+    escape(out, down->path);
+    strbuf_puts(out, ". Across: ");
+    escape(out, across->path);
+    strbuf_puts(out, ".</p>\n" TABLE "<tr><th></th>");
+    for (int k = 0; k < across->count; k++) {
+        sweep_axis_value(across, k, label);
+        strbuf_printf(out, "<th>%s</th>", label);
+    }
+    for (int i = 0; i < down->count; i++) {
+        sweep_axis_value(down, i, label);
+        strbuf_printf(out, "</tr>\n<tr><td>%s</td>", label);
+        for (int k = 0; k < across->count; k++) {
+            const struct sweep_point *point = &report->points[i * across->count + k];
+            strbuf_puts(out, point->moves > 0 && placed(point) ? "<td class=\"other\">" : "<td>");
+            if (placed(point))
+                money(out, point->bill);
+            else
+                strbuf_puts(out, "none");
+            if (point->moves > 0 && placed(point))
+                strbuf_printf(out, " (%d)", point->moves);
+            strbuf_puts(out, "</td>");
+        }
+    }
+    strbuf_puts(out, "</tr>\n" TABLE_END);
 }
 
 /* A ruler of factors, a mark where something moves. */
@@ -356,8 +421,10 @@ static void write_even(const struct whatif_report *report, int which, struct str
     strbuf_puts(out, "<h2>Break-even of ");
     escape(out, report->even_paths[which]);
     strbuf_puts(out, "</h2>\n");
-    picture(out, 70, "A ruler of factors with a mark where something moves");
-    strbuf_printf(out, "<line x1=\"40\" x2=\"%d\" y1=\"35\" y2=\"35\" stroke=\"#555\"/>",
+    picture(out, 70,
+            "A ruler, from the least to the largest value that was asked, with a mark where "
+            "something moves; the list below says what");
+    strbuf_printf(out, "<line class=\"rule\" x1=\"40\" x2=\"%d\" y1=\"35\" y2=\"35\"/>",
                   WIDTH - 40);
     strbuf_printf(out, "<circle cx=\"%.1f\" cy=\"35\" r=\"5\" fill=\"%s\"/>", place(&x, 0), BLUE);
     text_at(out, place(&x, 0), 60, "middle", "now");
@@ -370,7 +437,7 @@ static void write_even(const struct whatif_report *report, int which, struct str
         text_at(out, at, i % 2 == 0 ? 14 : 64, "middle",
                 decimal_format(even->changes[i].value, number));
     }
-    strbuf_puts(out, "</svg>\n<ul>\n");
+    strbuf_puts(out, PICTURE_END "<ul>\n");
     for (int i = 0; i < even->change_count; i++) {
         const struct sweep_change *change = &even->changes[i];
         strbuf_printf(out, "<li>%s %s ", change->up ? "above" : "below",
@@ -396,7 +463,11 @@ static void write_even(const struct whatif_report *report, int which, struct str
 
 static void write_tornado(const struct whatif_report *report, struct strbuf *out)
 {
-    int count = report->bar_count < BARS_SHOWN ? report->bar_count : BARS_SHOWN;
+    int count = 0; /* the widest come first, and what changes nothing last */
+    while (count < report->bar_count && count < BARS_SHOWN &&
+           (report->bars[count].low.bill != report->bar_base.bill ||
+            report->bars[count].high.bill != report->bar_base.bill))
+        count++;
     double base = usd(report->bar_base.bill);
     double reach = 1e-9;
     for (int i = 0; i < count; i++) {
@@ -412,8 +483,14 @@ static void write_tornado(const struct whatif_report *report, struct strbuf *out
         (double)report->bar_part_ppm / 10000);
     money(out, report->bar_base.bill);
     strbuf_puts(out, ".</p>\n");
-    picture(out, 40 + count * (BAR + 6) + 20, "A tornado: how far each input moves the bill");
-    double y = 20;
+    double y = 30;
+    double bottom = y + count * (BAR + 6);
+    picture(out, (int)bottom + 42,
+            "A tornado: what the best bill in dollars a month becomes when one input is less or "
+            "more, the widest first");
+    legend(out, NAMES + 10, BLUE, "less");
+    legend(out, NAMES + 80, ORANGE, "more");
+    axis(out, &scale, 26, bottom, "USD a month");
     for (int i = 0; i < count; i++, y += BAR + 6) {
         const struct sweep_bar *bar = &report->bars[i];
         const struct sweep_point *ends[] = {&bar->low, &bar->high};
@@ -431,8 +508,11 @@ static void write_tornado(const struct whatif_report *report, struct strbuf *out
                           k == 0 ? BLUE : ORANGE, k == 0 ? "less" : "more");
         }
     }
-    axis(out, &scale, 14, y);
-    strbuf_puts(out, "</svg>\n");
+    strbuf_puts(out, PICTURE_END);
+    if (count < report->bar_count)
+        strbuf_printf(out, "<p class=\"note\">%d more %s it by less, or by nothing.</p>\n",
+                      report->bar_count - count,
+                      report->bar_count - count == 1 ? "changes" : "change");
 }
 
 static void write_spread(const struct whatif_report *report, struct strbuf *out)
@@ -444,7 +524,7 @@ static void write_spread(const struct whatif_report *report, struct strbuf *out)
     int most = 1;
     if (count == 0)
         return;
-    struct scale x = {usd(spread->bills[0]), usd(spread->bills[count - 1]), 60, WIDTH - 60};
+    struct scale x = {usd(spread->bills[0]), usd(spread->bills[count - 1]), 80, WIDTH - 60};
     for (int i = 0; i < count; i++) {
         double width = x.to - x.from;
         int bin = width <= 0 ? 0 : (int)((usd(spread->bills[i]) - x.from) / width * BINS);
@@ -464,7 +544,9 @@ static void write_spread(const struct whatif_report *report, struct strbuf *out)
     strbuf_puts(out, " and ");
     money(out, spread->bill[SPREAD_QUANTILES - 1]);
     strbuf_puts(out, ".</p>\n");
-    picture(out, 200, "A histogram of the best bill");
+    picture(out, 210, "A histogram: how many draws have which best bill in dollars a month");
+    axis(out, &x, 20, 162, "USD a month");
+    strbuf_printf(out, "<text x=\"4\" y=\"24\">%d draws</text>", most);
     for (int i = 0; i < BINS; i++) {
         double wide = (x.right - x.left) / BINS;
         double high = 140.0 * bins[i] / most;
@@ -472,8 +554,7 @@ static void write_spread(const struct whatif_report *report, struct strbuf *out)
                       "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>",
                       x.left + i * wide, 160 - high, wide - 1, high, BLUE);
     }
-    axis(out, &x, 20, 162);
-    strbuf_puts(out, "</svg>\n");
+    strbuf_puts(out, PICTURE_END);
 }
 
 static void write_attribute(const struct whatif_report *report, struct strbuf *out)
@@ -482,7 +563,7 @@ static void write_attribute(const struct whatif_report *report, struct strbuf *o
     const struct attribute_meter *all = &report->attribute->all;
     strbuf_puts(out, "<h2>Who pays for egress</h2>\n<p>The tiers of an account add up over its "
                      "apps. The fair share (Shapley) is the mean of what an app adds, over all "
-                     "orders in which they may have come.</p>\n<table><tr><th>app</th>"
+                     "orders in which they may have come.</p>\n" TABLE "<tr><th>USD a month</th>"
                      "<th>fair share</th><th>by bytes</th><th>saved without it</th></tr>\n");
     for (int i = 0; i < all->share_count && i < APPS_SHOWN; i++) {
         const struct share *share = &all->shares[i].share;
@@ -499,15 +580,15 @@ static void write_attribute(const struct whatif_report *report, struct strbuf *o
         }
         strbuf_puts(out, "</tr>\n");
     }
-    strbuf_puts(out, "</table>\n");
+    strbuf_puts(out, TABLE_END);
 }
 
 static void picture(struct strbuf *out, int height, const char *label)
 {
     strbuf_printf(out,
-                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-                  "height=\"%d\" role=\"img\" aria-label=\"%s\"><title>%s</title>\n",
-                  WIDTH, height, WIDTH, height, label, label);
+                  "<div class=\"scroll\" tabindex=\"0\"><svg viewBox=\"0 0 %d %d\" role=\"img\" "
+                  "aria-label=\"%s\"><title>%s</title>\n",
+                  WIDTH, height, label, label);
 }
 
 static void text_at(struct strbuf *out, double x, double y, const char *anchor, const char *text)
@@ -517,17 +598,24 @@ static void text_at(struct strbuf *out, double x, double y, const char *anchor, 
     strbuf_puts(out, "</text>");
 }
 
-static void axis(struct strbuf *out, const struct scale *scale, double top, double bottom)
+static void axis(struct strbuf *out, const struct scale *scale, double top, double bottom,
+                 const char *unit)
 {
     for (int i = 0; i <= 2; i++) {
         char amount[MONEY_TEXT_BYTES];
         double value = scale->from + (scale->to - scale->from) * i / 2;
         double x = place(scale, value);
-        strbuf_printf(out,
-                      "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#bbb\"/>", x,
-                      x, top, bottom);
+        strbuf_printf(out, "<line class=\"rule\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                      x, x, top, bottom);
         text_at(out, x, bottom + 15, "middle", money_format((nusd)(value * 1e9), 2, amount));
     }
+    text_at(out, (scale->left + scale->right) / 2, bottom + 34, "middle", unit);
+}
+
+static void legend(struct strbuf *out, int x, const char *color, const char *text)
+{
+    strbuf_printf(out, "<rect x=\"%d\" y=\"4\" width=\"12\" height=\"12\" fill=\"%s\"/>", x, color);
+    text_at(out, x + 17, 15, "start", text);
 }
 
 static double place(const struct scale *scale, double value)
