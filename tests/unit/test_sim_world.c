@@ -77,6 +77,16 @@ static void a_scenario_says_what_is_wrong_and_where(void **state)
     refuse(HEAD "load:\n  - {of: shop, shape: diurnal, week: [1, 2]}\n", "7 numbers");
     refuse(HEAD "load:\n  - {of: shop}\n  - {of: shop}\n", "has a load already, on line 6");
     refuse(HEAD "load:\n  - {of: shop, shape: trace}\n", "names no file");
+#define TRACE HEAD "load:\n  - {of: shop, shape: trace, file: t.csv, "
+    refuse(TRACE "format: cvs}\n", "did you mean \"csv\"?");
+    refuse(TRACE "gap: hodl}\n", "hold, zero, error");
+    refuse(TRACE "stretch: 0}\n", "from 0.000001 to 100000");
+    refuse(TRACE "from: noon}\n", "seconds since the trace's zero");
+    refuse(TRACE "map: {}}\n", "a map has from 1");
+    refuse(TRACE "measure: cpus}\n", "running, arrivals, cores");
+    refuse(TRACE "bucket: 1us}\n", "at least 1ms");
+    refuse(HEAD "load:\n  - {of: shop, shape: trace, file: []}\n", "from 1 to");
+#undef TRACE
     refuse(HEAD "events:\n  - {at: 1h}\n", "one of set, down, reclaim and metrics");
     refuse(HEAD "events:\n  - {at: 3d, down: gcp}\n", "the run is over by then");
     refuse(HEAD "events:\n  - {at: 1h, metrics: late}\n", "needs lag");
@@ -224,6 +234,93 @@ static void a_trace_is_followed_and_its_gaps_are_told(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* Runs 48 steps of an hour under a trace with these fields; the rates of shop/web go to `rates`. */
+static int follow(const char *rows, const char *fields, int64_t rates[48], char *notes, size_t room,
+                  struct error *err)
+{
+    struct scenario scenario;
+    struct load *load = NULL;
+    struct scenario_cell cell = {.trace = -1, .seed = 1};
+    char path[] = "trace-XXXXXX";
+    char text[512];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, rows, strlen(rows)), strlen(rows));
+    assert_int_equal(close(fd), 0);
+    str_format(text, sizeof(text), HEAD "load:\n  - {of: shop, shape: trace, file: %s, %s}\n", path,
+               fields);
+    if (scenario_parse("s.yaml", text, strlen(text), &arena, &scenario, err) < 0)
+        fail_msg("%s", err->text);
+    read_documents();
+    int rc = load_open(&scenario, &cell, &world, &app, 1, &load, err);
+    for (int hour = 0; hour < 48 && rc == 0; hour++) {
+        rc = load_step(load, scenario.from_us + hour * US_PER_HOUR, US_PER_HOUR, err);
+        rates[hour] = rc == 0 ? load_calls(load)[0] : -1;
+        if (rc == 0 && rates[hour] > 0) /* and who it calls, in proportion */
+            assert_in_range(load_calls(load)[1] * 2, rates[hour] - 2, rates[hour] + 2);
+    }
+    if (rc == 0)
+        str_format(notes, room, "%s", load_notes(load));
+    load_close(load);
+    assert_int_equal(unlink(path), 0);
+    return rc;
+}
+
+static void a_gap_is_what_the_load_says(void **state)
+{
+    (void)state;
+    static const char rows[] = "time,workload,calls\n0,x,10\n3600,x,20\n36000,x,30\n";
+    int64_t rates[48];
+    char notes[1024];
+    struct error err = {0};
+    assert_int_equal(follow(rows, "map: {x: shop/web}, gap: zero, gap_after: 2h", rates, notes,
+                            sizeof(notes), &err),
+                     0);
+    for (int hour = 0; hour < 48; hour++)
+        assert_int_equal(rates[hour], hour == 0   ? 10000
+                                      : hour < 3  ? 20000
+                                      : hour < 10 ? 0
+                                      : hour < 12 ? 30000
+                                                  : 0);
+    assert_non_null(strstr(notes, "nobody calls in them"));
+    assert_non_null(strstr(notes, "nobody calls from then on"));
+    assert_int_equal(follow(rows, "map: {x: shop/web}, gap: error, gap_after: 2h", rates, notes,
+                            sizeof(notes), &err),
+                     ERR_INVALID);
+    assert_non_null(strstr(err.text, ":4: a gap of 9 h after"));
+    assert_int_equal(follow(rows, "map: {x: shop/web}, gap: error, gap_after: 20h", rates, notes,
+                            sizeof(notes), &err),
+                     ERR_INVALID);
+    assert_non_null(strstr(err.text, "h before the run does, and gap: error allows none"));
+}
+
+static void a_trace_that_says_nothing_of_the_run_is_refused(void **state)
+{
+    (void)state;
+    int64_t rates[48];
+    char notes[1024];
+    struct error err = {0};
+    assert_int_equal(
+        follow("time,workload,calls\n0,x,1\n", "scale: 1", rates, notes, sizeof(notes), &err),
+        ERR_INVALID);
+    assert_non_null(strstr(err.text, "there is no workload \"x\""));
+    assert_int_equal(
+        follow("time,workload,calls\n0,x,1\n", "map: {y: shop}", rates, notes, sizeof(notes), &err),
+        ERR_INVALID);
+    assert_non_null(strstr(err.text, "tells of no calls"));
+    static const char old[] = "time,calls\n2020-01-01,40\n2020-01-02,80\n";
+    assert_int_equal(follow(old, "scale: 1", rates, notes, sizeof(notes), &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "before the run begins; align: true"));
+    /* Laid at its beginning, halved, twice as slow: 20 a second for the whole of the run. */
+    assert_int_equal(
+        follow(old, "align: true, stretch: 2, scale: 50%", rates, notes, sizeof(notes), &err), 0);
+    assert_int_equal(rates[0], 20000);
+    assert_int_equal(rates[47], 20000);
+    assert_int_equal(follow(old, "align: true, scale: 50%", rates, notes, sizeof(notes), &err), 0);
+    assert_int_equal(rates[23], 20000);
+    assert_int_equal(rates[24], 40000);
+}
+
 /* ---- a program's lines ---- */
 
 static void a_program_is_asked_and_understood(void **state)
@@ -284,6 +381,8 @@ int main(void)
         TEST(a_day_and_a_week_have_their_mean),
         TEST(noise_is_the_seeds_and_nobody_elses),
         TEST(a_trace_is_followed_and_its_gaps_are_told),
+        TEST(a_gap_is_what_the_load_says),
+        TEST(a_trace_that_says_nothing_of_the_run_is_refused),
         TEST(a_program_is_asked_and_understood),
         TEST(chances_are_even_and_normal),
 #undef TEST
