@@ -46,15 +46,18 @@ moved() {
 
 # rows FILE: of a ledger as CSV, the sums of quantity by what it was and where, one a line.
 rows() {
-    awk -F '\t' '
+    tr -d '\r' <"$1" | awk -F '\t' '
+        NR == 1 { n = split($0, heads, ","); for (i = 1; i <= n; i++) col[heads[i]] = i }
         NR > 1 {
             while (match($0, /"[^"]*(""[^"]*)*"/))
                 $0 = substr($0, 1, RSTART - 1) "tags" substr($0, RSTART + RLENGTH)
             split($0, at, ",")
-            if (at[22] + 0 > 0)
-                sum[at[18] " to " at[37] ", " at[23] " at " at[24]] += at[22]
+            what = at[col["ChargeDescription"]] " to " at[col["x_PeerSite"]] ", " \
+                at[col["ConsumedUnit"]] " at " at[col["ListUnitPrice"]]
+            if (at[col["ConsumedQuantity"]] + 0 > 0)
+                sum[what] += at[col["ConsumedQuantity"]]
         }
-        END { for (key in sum) printf "%s\t%.12f\n", key, sum[key] }' "$1" | sort
+        END { for (key in sum) printf "%s\t%.12f\n", key, sum[key] }' | sort
 }
 
 # moves FROM TO: of objects on standard input, "workload from to reason state" in their order.
