@@ -653,7 +653,8 @@ static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count)
         hash = mix(hash, word);
     }
     uint64_t rest = count;
-    memcpy(&rest, at, count);
+    if (count > 0) /* `bytes` may be NULL when there are none */
+        memcpy(&rest, at, count);
     return mix(hash, rest);
 }
 
