@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/solve/primal_match.h"
+#include "model/solve/primal_turns.h"
 
 #define SETS_MOST 8192
 #define SETS_LOST 2048 /* as long as nothing is found that keeps all */
@@ -23,14 +24,8 @@
 /* What looking at a column takes, in sets listed. */
 #define COLUMN_WORK 2
 
-struct turn_at {
-    double weight;
-    int site;
-};
-
 struct candidate {
-    double rise;
-    int to; /* column */
+    struct primal_offer offer; /* to: a column */
     int64_t take[LIMIT_RESOURCES];
 };
 
@@ -55,7 +50,7 @@ struct primal_fill {
     bool *closed;    /* [site] */
     int open;        /* sites that are not */
     double *hard;    /* [site] what closing it costs, times the sites that were open */
-    struct turn_at *order;
+    struct primal_turn *order;
     struct candidate *candidate;
     int candidates;
     bool fits;   /* the best does */
@@ -80,9 +75,6 @@ static void go(struct primal_fill *fill, int to);
 static double value_of(const struct primal_fill *fill, bool *ret_fits);
 static double site_value(const struct primal_fill *fill, int site, const int64_t *slack);
 static bool is_over(const struct primal_fill *fill, int site);
-static double draw(struct primal_fill *fill);
-static int by_weight(const void *a, const void *b);
-static int by_rise(const void *a, const void *b);
 static int by_column(const void *a, const void *b);
 
 int primal_fill_create(const struct primal_board *board, uint64_t seed,
@@ -324,13 +316,13 @@ static int pick_group(struct primal_fill *fill)
         }
         double weight = first ? fill->weight[site] : fill->hard[site];
         if (!first || fill->strays) {
-            weight *= pow(STRAY, 2 * draw(fill) - 1);
+            weight *= pow(STRAY, 2 * primal_draw(&fill->random) - 1);
         }
         weight = fill->priced[site] > 0 ? weight : -1;
-        fill->order[count++] = (struct turn_at){.weight = weight, .site = site};
+        fill->order[count++] = (struct primal_turn){.weight = weight, .site = site};
     }
     fill->open = count;
-    qsort(fill->order, (size_t)count, sizeof(*fill->order), by_weight);
+    qsort(fill->order, (size_t)count, sizeof(*fill->order), primal_turn_order);
     return count;
 }
 
@@ -346,26 +338,29 @@ static void pick_open(struct primal_fill *fill)
     if (fill->rounds == 0 || priced == 0) {
         return;
     }
-    double share = fill->fits ? pow(draw(fill), SMALLER) : draw(fill);
+    double share =
+        fill->fits ? pow(primal_draw(&fill->random), SMALLER) : primal_draw(&fill->random);
     int want = (int)(OPEN_LEAST * pow((double)priced / OPEN_LEAST, share));
     double even = SEED_EVEN * fill->best / sites;
     int seed = 0;
     double most = -1;
     for (int site = 0; site < sites; site++) {
-        double value = fill->priced[site] > 0
-                           ? draw(fill) * (even + site_value(fill, site, fill->best_slack))
-                           : -1;
+        double value =
+            fill->priced[site] > 0
+                ? primal_draw(&fill->random) * (even + site_value(fill, site, fill->best_slack))
+                : -1;
         seed = value > most ? site : seed;
         most = fmax(value, most);
     }
-    double spread = 0.1 + draw(fill);
+    double spread = 0.1 + primal_draw(&fill->random);
     for (int site = 0; site < sites; site++) {
         double near = fill->shared[(size_t)seed * (size_t)sites + (size_t)site] + spread;
-        fill->order[site] = (struct turn_at){
-            .weight = fill->priced[site] > 0 ? near * draw(fill) : -1, .site = site};
+        fill->order[site] = (struct primal_turn){
+            .weight = fill->priced[site] > 0 ? near * primal_draw(&fill->random) : -1,
+            .site = site};
     }
     fill->order[seed].weight = INFINITY;
-    qsort(fill->order, (size_t)sites, sizeof(*fill->order), by_weight);
+    qsort(fill->order, (size_t)sites, sizeof(*fill->order), primal_turn_order);
     for (int i = 0; i < want && i < priced; i++) {
         fill->closed[fill->order[i].site] = false;
     }
@@ -412,7 +407,7 @@ static double close_site(struct primal_fill *fill, int site, double most)
     int count = 0;
     best = match_find(fill->match, &task, chosen, &count);
     for (int i = 0; i < count; i++) {
-        go(fill, fill->candidate[chosen[i]].to);
+        go(fill, fill->candidate[chosen[i]].offer.to);
     }
     return fits || count > 0 ? best : INFINITY;
 }
@@ -455,13 +450,13 @@ static void list_candidates(struct primal_fill *fill, int site, double best)
                     memcmp(fill->candidate[i].take, candidate->take, sizeof(candidate->take)) == 0;
             }
             if (!same) {
-                candidate->rise = rise;
-                candidate->to = to;
+                candidate->offer.rise = rise;
+                candidate->offer.to = to;
                 fill->candidates++;
             }
         }
     }
-    qsort(fill->candidate, (size_t)fill->candidates, sizeof(*fill->candidate), by_rise);
+    qsort(fill->candidate, (size_t)fill->candidates, sizeof(*fill->candidate), primal_offer_order);
 }
 
 /* Whether some closed site holds more or less when an app goes from one column to another; and what
@@ -510,8 +505,8 @@ static int list_items(struct primal_fill *fill)
     for (int i = 0; i < count; i++) {
         const struct candidate *candidate = &fill->candidate[i];
         struct match_item *item = &fill->item[i];
-        *item = (struct match_item){.rise = candidate->rise,
-                                    .part = fill->board->column[candidate->to].app};
+        *item = (struct match_item){.rise = candidate->offer.rise,
+                                    .part = fill->board->column[candidate->offer.to].app};
         memcpy(item->fill, candidate->take, sizeof(item->fill));
     }
     return count;
@@ -576,38 +571,9 @@ static double site_value(const struct primal_fill *fill, int site, const int64_t
     return value;
 }
 
-/* 0 to below 1. */
-static double draw(struct primal_fill *fill)
-{
-    fill->random ^= fill->random << 13;
-    fill->random ^= fill->random >> 7;
-    fill->random ^= fill->random << 17;
-    return (double)(fill->random >> 11) * 0x1p-53;
-}
-
-static int by_weight(const void *a, const void *b)
-{
-    const struct turn_at *x = a;
-    const struct turn_at *y = b;
-    if (x->weight != y->weight) {
-        return x->weight > y->weight ? -1 : 1;
-    }
-    return (x->site > y->site) - (x->site < y->site);
-}
-
-static int by_rise(const void *a, const void *b)
-{
-    const struct candidate *x = a;
-    const struct candidate *y = b;
-    if (x->rise != y->rise) {
-        return x->rise < y->rise ? -1 : 1;
-    }
-    return (x->to > y->to) - (x->to < y->to);
-}
-
 static int by_column(const void *a, const void *b)
 {
     const struct candidate *x = a;
     const struct candidate *y = b;
-    return (x->to > y->to) - (x->to < y->to);
+    return (x->offer.to > y->offer.to) - (x->offer.to < y->offer.to);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/solve/primal_match.h"
+#include "model/solve/primal_turns.h"
 
 #define SETS_MOST 65536
 /* Of the priced sites a round opens all, or a half, or ... of them; so many at least. */
@@ -15,15 +16,9 @@
 /* How fast what is known of a site's hardness follows what it cost last. */
 #define LEARN 0.3
 
-struct turn_at {
-    double weight;
-    int site;
-};
-
 struct candidate {
-    double rise;
-    int part; /* active */
-    int to;   /* entry */
+    struct primal_offer offer; /* to: an entry */
+    int part;                  /* active */
 };
 
 struct loose_chain {
@@ -39,7 +34,7 @@ struct loose_chain {
     bool *closed;   /* [site] */
     int open;       /* sites that are not */
     double *hard;   /* [site] what closing it costs, times the sites that were open */
-    struct turn_at *order;
+    struct primal_turn *order;
     struct candidate *candidate;
     int candidates;
     double offset; /* cost of an assignment above its value */
@@ -58,9 +53,6 @@ static int cheapest_open(const struct loose_chain *chain, int part, int but);
 static int list_items(struct loose_chain *chain, int site);
 static void go(struct loose_chain *chain, int part, int to);
 static double value_of(const struct loose_chain *chain);
-static double draw(struct loose_chain *chain);
-static int by_weight(const void *a, const void *b);
-static int by_rise(const void *a, const void *b);
 static int by_part(const void *a, const void *b);
 
 int loose_chain_create(const struct loose *loose, uint64_t seed, struct loose_chain **ret_chain)
@@ -206,13 +198,13 @@ static int pick_group(struct loose_chain *chain)
     for (int site = 0; site < sites; site++) {
         priced += loose->priced[site] > 0;
     }
-    int want = all ? priced : priced >> (int)(draw(chain) * SHARES);
+    int want = all ? priced : priced >> (int)(primal_draw(&chain->random) * SHARES);
     want = want < OPEN_LEAST ? OPEN_LEAST : want;
     int left = priced;
     for (int site = 0; site < sites; site++) {
         bool open = true;
         if (loose->priced[site] > 0) {
-            open = draw(chain) * left < want;
+            open = primal_draw(&chain->random) * left < want;
             want -= open;
             left--;
         }
@@ -221,14 +213,14 @@ static int pick_group(struct loose_chain *chain)
             double weight = loose->weight[site];
             weight = first ? weight : chain->hard[site];
             if (!first || chain->strays) {
-                weight *= pow(STRAY, 2 * draw(chain) - 1);
+                weight *= pow(STRAY, 2 * primal_draw(&chain->random) - 1);
             }
             weight = loose->priced[site] > 0 ? weight : -1;
-            chain->order[count++] = (struct turn_at){.weight = weight, .site = site};
+            chain->order[count++] = (struct primal_turn){.weight = weight, .site = site};
         }
     }
     chain->open = count;
-    qsort(chain->order, (size_t)count, sizeof(*chain->order), by_weight);
+    qsort(chain->order, (size_t)count, sizeof(*chain->order), primal_turn_order);
     return count;
 }
 
@@ -285,7 +277,7 @@ static double close_site(struct loose_chain *chain, int site)
     best = match_find(chain->match, &task, chosen, &count);
     for (int i = 0; i < count; i++) {
         const struct candidate *candidate = &chain->candidate[chosen[i]];
-        go(chain, candidate->part, candidate->to);
+        go(chain, candidate->part, candidate->offer.to);
     }
     return best;
 }
@@ -309,10 +301,11 @@ static void list_candidates(struct loose_chain *chain, int site)
         double rise = to >= 0 ? loose->entry[to].w - loose->entry[from].w : -1;
         if (rise >= 0) {
             chain->candidate[chain->candidates++] =
-                (struct candidate){.rise = rise, .part = part, .to = to};
+                (struct candidate){.offer = {.rise = rise, .to = to}, .part = part};
         }
     }
-    qsort(chain->candidate, (size_t)chain->candidates, sizeof(*chain->candidate), by_rise);
+    qsort(chain->candidate, (size_t)chain->candidates, sizeof(*chain->candidate),
+          primal_offer_order);
 }
 
 /* The cheapest of them as the matching wants them; those of one part follow each other. */
@@ -325,10 +318,10 @@ static int list_items(struct loose_chain *chain, int site)
     }
     for (int i = 0; i < count; i++) {
         const struct candidate *candidate = &chain->candidate[i];
-        const struct loose_entry *to = &loose->entry[candidate->to];
+        const struct loose_entry *to = &loose->entry[candidate->offer.to];
         const struct loose_entry *from = &loose->entry[chain->at[candidate->part]];
         struct match_item *item = &chain->item[i];
-        *item = (struct match_item){.rise = candidate->rise, .part = candidate->part};
+        *item = (struct match_item){.rise = candidate->offer.rise, .part = candidate->part};
         for (int r = 0; r < chain->resources; r++) {
             item->fill[r] += to->site == site ? to->demand[r] : 0;
             item->fill[r] -= from->site == site ? from->demand[r] : 0;
@@ -364,35 +357,6 @@ static double value_of(const struct loose_chain *chain)
     return value;
 }
 
-/* 0 to below 1. */
-static double draw(struct loose_chain *chain)
-{
-    chain->random ^= chain->random << 13;
-    chain->random ^= chain->random >> 7;
-    chain->random ^= chain->random << 17;
-    return (double)(chain->random >> 11) * 0x1p-53;
-}
-
-static int by_weight(const void *a, const void *b)
-{
-    const struct turn_at *x = a;
-    const struct turn_at *y = b;
-    if (x->weight != y->weight) {
-        return x->weight > y->weight ? -1 : 1;
-    }
-    return (x->site > y->site) - (x->site < y->site);
-}
-
-static int by_rise(const void *a, const void *b)
-{
-    const struct candidate *x = a;
-    const struct candidate *y = b;
-    if (x->rise != y->rise) {
-        return x->rise < y->rise ? -1 : 1;
-    }
-    return (x->to > y->to) - (x->to < y->to);
-}
-
 static int by_part(const void *a, const void *b)
 {
     const struct candidate *x = a;
@@ -400,5 +364,5 @@ static int by_part(const void *a, const void *b)
     if (x->part != y->part) {
         return x->part < y->part ? -1 : 1;
     }
-    return (x->to > y->to) - (x->to < y->to);
+    return (x->offer.to > y->offer.to) - (x->offer.to < y->offer.to);
 }
