@@ -14,6 +14,10 @@
 /* The same where moves are read from lists: rounds of all descents, and of each. */
 #define LISTED_SETTLES_MOST 800
 #define LISTED_IDLE_MOST    50
+/* What is looked at to fill sites with columns of whole apps, where there are so many at least: few
+ * are searched as well by the rest in less time. */
+#define FILL_WORK    2e8
+#define FILL_COLUMNS 10000
 /* Parts of a site below which annealing is worth its time. */
 #define FEW_PARTS  100
 #define FEW_LOOSE  20 /* the same without links, where sites are closed by all cheap sets */
@@ -69,8 +73,10 @@ int primal_solve(const struct grid *grid, const struct dual_result *dual,
     return rc;
 }
 
-/* First from the cheapest cells; where sites hold few parts, or links join them, annealing finds
- * more than settling does; then groups of sites are settled again around the best. */
+/* First from the cheapest cells. Of linked apps whose columns are listed sites are filled with
+ * those. Else, or where nothing of them fits: where sites hold few parts, or links join them,
+ * annealing finds more than settling does; then groups of sites are settled again around the best.
+ */
 static int search_rounds(struct primal_search *search)
 {
     struct primal *primal = search->primal;
@@ -99,6 +105,14 @@ static int search_rounds(struct primal_search *search)
     }
     rc = primal_round_settle(search, 0, 0);
     bool few = grid->parts / grid->sites < FEW_PARTS;
+    if (primal->columns.apps > 0 && primal->columns.first[primal->columns.apps] >= FILL_COLUMNS &&
+        rc == 0 && !primal_is_done(search)) {
+        bool filled = false;
+        rc = primal_round_fill(search, budget > 0 ? budget : FILL_WORK, &filled);
+        if (filled) {
+            return rc; /* nothing below finds better than that */
+        }
+    }
     if (primal->columns.apps > 0 && (few || !search->best.found) && rc == 0 &&
         !primal_is_done(search)) {
         rc = primal_round_swap(search, 0);

@@ -10,18 +10,10 @@
 #include "model/solve/primal_fill.h"
 
 /* Columns of apps that are listed, beside one of each app, and how much is looked at to fill sites
- * with them (primal_fill.h); in slices, after each of which the better one's best is gone on from.
- */
+ * with them (primal_fill.h). */
 #define COLUMNS_PER_SITE 700
 #define COLUMNS_MOST     400
 #define FILL_WORK        4e8
-#define FILL_SLICES      32
-/* It ends when so many times what the last improvement took, and some more, brought none. What is
- * over becomes less and less, and may be gone late: as long as it is not, there is twice the time.
- */
-#define FILL_IDLE     4
-#define FILL_LOST     2
-#define FILL_PATIENCE 1.5e8
 
 #define CELLS         16   /* of each part that are looked at */
 #define PASSES        80   /* until nothing is over its capacity */
@@ -60,16 +52,15 @@ struct fit {
     int64_t spoke_us;
 };
 
-struct fill_task {
-    struct primal_fill *fill;
-    double work;
-    double target;
+struct telling {
+    struct primal *primal;
+    int64_t spoke_us;
 };
 
 static int fill_sites(struct primal *primal, const struct grid *few, const int *cell_of,
                       struct arena *arena, int *choice, bool *ret_found);
 static int list_columns(struct primal *primal, const struct grid *few, const int *cell_of);
-static void fill_run(void *context, int block, int worker);
+static bool tell_filled(void *context, double best);
 static bool tell(struct primal *primal, double best, int64_t *spoke_us);
 static void fit_run(void *context, int block, int worker);
 static bool fit_make(struct fit *fit, struct arena *arena, int *choice);
@@ -142,16 +133,13 @@ int primal_apps_fit(struct primal *primal, int *choice, bool *ret_done)
     return rc;
 }
 
-/* Two of them, whatever the number of threads; they meet after each slice. */
 static int fill_sites(struct primal *primal, const struct grid *few, const int *cell_of,
                       struct arena *arena, int *choice, bool *ret_found)
 {
     struct primal_core core;
     struct primal_board *board = NULL;
-    struct fill_task tasks[CHAINS];
     struct arena *was = primal->work;
     double moves = primal->options->moves_max * primal->grid->parts;
-    double most = moves > 0 ? moves : FILL_WORK;
     double good = primal->dual->bound + primal->options->gap * fabs(primal->dual->bound);
     int rc = list_columns(primal, few, cell_of);
     if (rc < 0 || primal->columns.apps == 0) {
@@ -160,32 +148,13 @@ static int fill_sites(struct primal *primal, const struct grid *few, const int *
     primal->work = arena;
     rc = primal_core_build(primal, choice, COLUMNS_MOST * primal->grid->sites, &core);
     rc = rc == 0 ? primal_board_create(&core, &board) : rc;
-    for (int i = 0; i < CHAINS && rc == 0; i++) {
-        uint64_t seed = primal->options->seed * CHAINS + (uint64_t)i;
-        tasks[i] = (struct fill_task){.work = most / CHAINS / FILL_SLICES, .target = good};
-        rc = primal_fill_create(board, seed, &tasks[i].fill);
-    }
-    double best = INFINITY;
-    double done = 0;
-    double last = 0; /* done when it became better */
-    bool fits = false;
-    int64_t spoke_us = 0;
-    while (rc == 0 && done < (fits ? most : FILL_LOST * most) &&
-           done <= FILL_IDLE * last + FILL_PATIENCE && !(fits && best <= good) &&
-           tell(primal, fits ? best : INFINITY, &spoke_us)) {
-        primal_blocks(primal->threads, CHAINS, fill_run, tasks);
-        int winner = primal_fill_beats(tasks[1].fill, tasks[0].fill);
-        primal_fill_adopt(tasks[!winner].fill, tasks[winner].fill);
-        double cost = primal_fill_cost(tasks[winner].fill);
-        bool fitted = fits;
-        fits = primal_fill_fits(tasks[winner].fill);
-        done = primal_fill_work(tasks[0].fill) + primal_fill_work(tasks[1].fill);
-        last = cost < best || fits != fitted ? done : last;
-        best = cost;
-    }
-    *ret_found = rc == 0 && fits;
-    if (*ret_found) {
-        primal_fill_choice(tasks[0].fill, choice);
+    if (rc == 0) {
+        struct telling telling = {.primal = primal};
+        struct primal_fill_pair_options options = {.work = moves > 0 ? moves : FILL_WORK,
+                                                   .target = good,
+                                                   .tell = tell_filled,
+                                                   .context = &telling};
+        rc = primal_fill_pair(board, &options, choice, ret_found);
     }
     primal->work = was;
     return rc;
@@ -211,11 +180,10 @@ static int list_columns(struct primal *primal, const struct grid *few, const int
     return rc;
 }
 
-static void fill_run(void *context, int block, int worker)
+static bool tell_filled(void *context, double best)
 {
-    (void)worker;
-    const struct fill_task *task = (const struct fill_task *)context + block;
-    primal_fill_run(task->fill, task->work, task->target);
+    struct telling *telling = context;
+    return tell(telling->primal, best, &telling->spoke_us);
 }
 
 /* Says what is known, now and then; false: there is no reason to go on. */

@@ -34,3 +34,19 @@ int64_t primal_fill_rounds(const struct primal_fill *fill);
 /* Goes on from the best of another fill of the same board. */
 void primal_fill_adopt(struct primal_fill *fill, const struct primal_fill *from);
 void primal_fill_choice(const struct primal_fill *fill, int *choice);
+
+/* ---- primal_fill_pair.c ---- */
+
+struct primal_fill_pair_options {
+    double work;   /* until it ends, about; twice that as long as nothing fits */
+    double target; /* a cost that need not be improved on */
+    /* Before each slice, in the caller's thread, with the cost of what fits; false: no more. */
+    bool (*tell)(void *context, double best);
+    void *context;
+};
+
+/* Two fills from where the board starts. *ret_found: choice[] is the best, and keeps all; else it
+ * is left. */
+int primal_fill_pair(const struct primal_board *board,
+                     const struct primal_fill_pair_options *options, int *choice,
+                     bool *ret_found) WARN_UNUSED;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/solve/primal_eject.h"
+#include "model/solve/primal_fill.h"
 #include "model/solve/primal_loose.h"
 
 /* Always as many chains, on however many threads. */
@@ -44,6 +45,7 @@ struct settle_task {
     int open;
 };
 
+static bool tell_filled(void *context, double best);
 static void run_loose(void *context, int block, int worker);
 static void run_settle(void *context, int block, int worker);
 static void run_swaps(void *context, int block, int worker);
@@ -87,6 +89,36 @@ int primal_round_loose(struct primal_search *search, int *base, double sets)
         primal_consider(search, search->trial);
     }
     return rc;
+}
+
+/* Where nothing of the columns fits, the best stays what it was. */
+int primal_round_fill(struct primal_search *search, double work, bool *ret_found)
+{
+    struct primal *primal = search->primal;
+    struct primal_core core;
+    struct primal_board *board;
+    arena_reset(primal->work);
+    memcpy(search->trial, search->base, (size_t)primal->grid->parts * sizeof(int));
+    int rc = primal_core_build(primal, search->trial, primal->grid->sites * MOVES_PER_SITE, &core);
+    rc = rc == 0 ? primal_board_create(&core, &board) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    struct primal_fill_pair_options options = {
+        .work = work, .target = primal_good_cost(primal), .tell = tell_filled, .context = search};
+    rc = primal_fill_pair(board, &options, search->trial, ret_found);
+    if (rc == 0 && *ret_found) {
+        primal_consider(search, search->trial);
+    }
+    return rc;
+}
+
+static bool tell_filled(void *context, double best)
+{
+    struct primal_search *search = context;
+    double known = search->best.found ? (double)search->best.cost : INFINITY;
+    primal_tell(search, fmin(known, best));
+    return !atomic_load(&search->primal->stop);
 }
 
 static void run_loose(void *context, int block, int worker)

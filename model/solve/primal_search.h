@@ -40,6 +40,9 @@ int primal_round_settle(struct primal_search *search, int round, int idle);
 /* Two chains from the same base, whatever the number of threads; the better one wins, the first
  * one on ties. */
 int primal_round_anneal(struct primal_search *search, int harsh);
+/* Linked parts whose columns are listed: sites are filled with whole apps (primal_fill.h), so much
+ * is looked at. *ret_found: with something that keeps all. */
+int primal_round_fill(struct primal_search *search, double work, bool *ret_found);
 /* The same over whole apps. */
 int primal_round_swap(struct primal_search *search, int descent);
 /* Loose parts that need more at one site than at another, and few enough of them to look at all

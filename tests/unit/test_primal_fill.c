@@ -72,11 +72,10 @@ static struct primal_result solve(struct rig *rig, const struct primal_options *
     return result;
 }
 
-static void near_the_bound(void **state)
+static void near_the_bound(int chord_percent)
 {
-    (void)state;
     struct rig rig;
-    rig_create(&rig, 1, PARTS, CHORDS, ROOMY);
+    rig_create(&rig, 1, PARTS, chord_percent, ROOMY);
     struct primal_options options = {.threads = 1, .seed = 1, .moves_max = 3e3};
     struct primal_result one = solve(&rig, &options);
     options.threads = 2;
@@ -91,6 +90,19 @@ static void near_the_bound(void **state)
     struct primal_result again = solve(&rig, &options);
     assert_true(again.found && again.cost <= one.cost);
     arena_done(&rig.arena);
+}
+
+static void graphs_near_the_bound(void **state)
+{
+    (void)state;
+    near_the_bound(CHORDS);
+}
+
+/* Trees, whose columns are listed over all cells. */
+static void trees_near_the_bound(void **state)
+{
+    (void)state;
+    near_the_bound(0);
 }
 
 /* Half of what is needed: nothing is found, and nobody waits for it long. */
@@ -223,8 +235,11 @@ static void memory_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(near_the_bound),  cmocka_unit_test(kept_once_it_fits),
-        cmocka_unit_test(too_little_room), cmocka_unit_test(cancelled),
+        cmocka_unit_test(graphs_near_the_bound),
+        cmocka_unit_test(trees_near_the_bound),
+        cmocka_unit_test(kept_once_it_fits),
+        cmocka_unit_test(too_little_room),
+        cmocka_unit_test(cancelled),
         cmocka_unit_test(memory_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
