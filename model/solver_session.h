@@ -12,7 +12,8 @@
  *   - Larger ones go through the engine's session (solve/engine_session.h) as a grid. A grid has
  *     no tiers that bind: it knows a line below each meter's charge; and no rules that keep more
  *     than 64 parts apart. The answer is evaluated with both, and what breaks a rule or ends
- *     further than `gap_poor` from its bound is solved as an ordinary problem.
+ *     further than `gap_poor` from its bound is solved as an ordinary problem; but not for what
+ *     tiers charge above that line where the base has about as much of it, which none gets rid of.
  *   - The base's placement is the answer where it is good enough: no change, no moves.
  *
  * An answer depends on the base, the options and the scenario alone: not on what was asked before,

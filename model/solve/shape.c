@@ -370,7 +370,8 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
     }
     size_t count = 0;
     for (int i = 0; i < reduced->edge_count; i++) {
-        if (!reduce_edge_is_idle(reduced, &reduced->edges[i])) {
+        /* A pair that is idle at these costs may not be at others. */
+        if (reduced->without_capacities || !reduce_edge_is_idle(reduced, &reduced->edges[i])) {
             pairs[count++] =
                 (struct shape_pair){.a = reduced->edges[i].a, .b = reduced->edges[i].b, .edge = i};
         }

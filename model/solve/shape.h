@@ -8,7 +8,8 @@
  * what keeps the capacities of `strict` keeps the problem's. Apart rules of up to SHAPE_APART parts
  * are closed pairs; larger ones, and what active meters charge above their line, are left out:
  * whoever takes an assignment evaluates it with problem_cost and problem_broken_rule. Of a problem
- * that was reduced without its capacities, cells that no capacity holds are closed here.
+ * that was reduced without its capacities, cells that no capacity holds are closed here, and pairs
+ * that neither cost nor forbid anything are links too: others are to be made like it.
  *
  * Memory from the arena; one thread.
  */

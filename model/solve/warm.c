@@ -14,6 +14,8 @@
 
 #define BYTES_MAX  ((size_t)2 << 30)
 #define POOR_USUAL 10 /* gaps */
+/* As much as the base has above its tiers' lines: more is looked into. */
+#define TIERS_MORE 2
 
 struct warm {
     const struct problem *base;
@@ -21,6 +23,7 @@ struct warm {
     struct arena arena;
     bool is_solved; /* the base was, as far as it can be */
     int *choice;    /* [part] of the base; NULL: it has none */
+    double above;   /* what tiers charge there above their lines, of its cost */
     struct reduced reduced;
     struct shape shape;
     struct engine_session *engine; /* NULL: every problem is solved by itself */
@@ -34,6 +37,10 @@ static int start_of_base(struct warm *warm, struct watch *watch, int *cells, dou
                          bool *ret_found, struct error *err);
 static bool follow(struct warm *warm, const struct problem *problem, struct arena *arena,
                    struct solution *out, int **ret_known);
+static double above_lines(const struct problem *problem, const int *choice,
+                          const struct shape *shape, int64_t grid_cost);
+static const int *cheapest(const struct warm *warm, const struct problem *problem, const int *found,
+                           struct arena *arena);
 static int keep_prices(const struct reduced *reduced, const struct shape *shape,
                        const struct engine_result *answer, struct arena *arena,
                        struct solution *out);
@@ -215,6 +222,7 @@ static int start_of_base(struct warm *warm, struct watch *watch, int *cells, dou
         shape_cells(&warm->shape, choice, cells);
         memcpy(price, result.price, (size_t)grid->sites * RESOURCE_COUNT * sizeof(double));
         warm->choice = choice;
+        warm->above = above_lines(warm->base, choice, &warm->shape, grid_cost_of(grid, cells));
         *ret_found = true;
     }
     arena_done(&work);
@@ -250,11 +258,20 @@ static bool follow(struct warm *warm, const struct problem *problem, struct aren
     if (!(fabs(grid_bound) < 0x1p61)) {
         return false;
     }
+    double above = above_lines(problem, choice, &shape, answer.cost);
+    choice = (int *)cheapest(warm, problem, choice, arena);
+    if (choice == NULL) {
+        return false;
+    }
+    *ret_known = choice;
     int64_t cost = (int64_t)problem_cost(problem, choice);
     nusd bound = (nusd)shape.constant + (nusd)(int64_t)grid_bound;
     nusd off = (nusd)cost - bound;
-    if (off > solve_tolerance(cost, 0) &&
-        (double)off > warm->options.gap_poor * fabs((double)cost)) {
+    double poor = warm->options.gap_poor * fabs((double)cost);
+    /* What tiers charge above their lines no search among grids gets rid of: where the base has as
+     * much of it, this is no reason to begin one. */
+    bool by_tiers = above <= TIERS_MORE * warm->above && (double)answer.cost - grid_bound <= poor;
+    if (off > solve_tolerance(cost, 0) && (double)off > poor && !by_tiers) {
         return false;
     }
     *out = (struct solution){.status =
@@ -264,6 +281,41 @@ static bool follow(struct warm *warm, const struct problem *problem, struct aren
                              .bound_nusd = bound < cost ? (int64_t)bound : cost,
                              .nodes = answer.nodes};
     return keep_prices(&reduced, &shape, &answer, arena, out) == 0;
+}
+
+/* How far an assignment's cost is above what its grid says, of its cost. */
+static double above_lines(const struct problem *problem, const int *choice,
+                          const struct shape *shape, int64_t grid_cost)
+{
+    nusd cost = problem_cost(problem, choice);
+    nusd above = cost - ((nusd)shape->constant + grid_cost);
+    return above > 0 ? (double)above / fmax(fabs((double)cost), 1) : 0;
+}
+
+/* Of an assignment, the base's, and where things are: what costs least with all tiers, the later
+ * of equal ones. NULL: no memory. */
+static const int *cheapest(const struct warm *warm, const struct problem *problem, const int *found,
+                           struct arena *arena)
+{
+    int *now = arena_array(arena, (size_t)problem->part_count + 1, sizeof(int));
+    if (now == NULL) {
+        return NULL;
+    }
+    bool is_somewhere = true;
+    for (int part = 0; part < problem->part_count; part++) {
+        now[part] = problem->parts[part].current;
+        is_somewhere = is_somewhere && now[part] >= 0;
+    }
+    const int *others[] = {warm->choice, is_somewhere ? now : NULL};
+    nusd least = problem_cost(problem, found);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (others[i] != NULL && problem_broken_rule(problem, others[i]) < 0 &&
+            problem_cost(problem, others[i]) <= least) {
+            least = problem_cost(problem, others[i]);
+            found = others[i];
+        }
+    }
+    return found;
 }
 
 static int keep_prices(const struct reduced *reduced, const struct shape *shape,

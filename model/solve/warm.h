@@ -6,8 +6,8 @@
  * its cells are the base's whatever the capacities, becomes a grid with the base's links, and goes
  * through engine_session.h. Its answer is evaluated as the problem has it. What is small
  * (WARM_COLUMNS), what has no such grid (shape.h), what breaks a rule that the grid does not know,
- * and what ends further than gap_poor from its bound goes to solve_problem, with what is known of
- * a placement to begin with.
+ * and what ends further than gap_poor from its bound (beyond what tiers charge above their lines in
+ * the base too) goes to solve_problem, with what is known of a placement to begin with.
  *
  * The base is solved when the first problem comes. One thread; GLPK may abort the process.
  */
