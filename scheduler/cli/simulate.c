@@ -50,8 +50,8 @@ static int read_scenario(const char *path, struct arena *arena, struct scenario 
                          struct error *err);
 static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
 static void remove_store(const char *path);
-static int print(struct cli *cli, const struct simulate_options *given, const char *path,
-                 struct error *err);
+static int print(struct cli *cli, const struct simulate_options *given, int64_t precision_ppm,
+                 const char *path, struct error *err);
 static int print_focus(void *context, const struct strbuf *text, struct error *err);
 static void on_news(void *context, const struct experiment_news *news);
 
@@ -208,7 +208,7 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
     struct experiment_outcome outcome;
     rc = experiment_run(&scenario, &run, &outcome, err);
     if (rc == 0 && outcome.failed < outcome.runs)
-        rc = print(cli, given, path, err);
+        rc = print(cli, given, scenario.precision_ppm, path, err);
     if (rc == 0 && outcome.failed > 0)
         rc = outcome.runs == 1
                  ? error_set(err, outcome.first.code, 0, "%s", outcome.first.text)
@@ -224,10 +224,10 @@ static int check(const struct cli *cli, const struct simulate_options *given, st
 {
     if (given->resume && given->out == NULL)
         return error_set(err, ERR_INVALID, 0, "--resume goes on with the runs of --out FILE");
-    if (given->csv + given->focus + cli->common.json > 1)
+    if (given->csv + given->focus + given->requests + cli->common.json > 1)
         return error_set(
             err, ERR_INVALID, 0,
-            "one of --csv, --focus and --json, not several; with --out FILE the others "
+            "one of --csv, --focus, --requests and --json, not several; with --out FILE the others "
             "are in FILE");
     return 0;
 }
@@ -268,8 +268,8 @@ static void remove_store(const char *path)
     }
 }
 
-static int print(struct cli *cli, const struct simulate_options *given, const char *path,
-                 struct error *err)
+static int print(struct cli *cli, const struct simulate_options *given, int64_t precision_ppm,
+                 const char *path, struct error *err)
 {
     struct store *store = NULL;
     struct strbuf out;
@@ -284,7 +284,7 @@ static int print(struct cli *cli, const struct simulate_options *given, const ch
     else if (rc == 0 && cli->common.json)
         rc = simulate_write_json(store, &out, err);
     else if (rc == 0)
-        rc = simulate_write_text(store, cli->color, &out, err);
+        rc = simulate_write_text(store, precision_ppm, cli->color, &out, err);
     bool text = !given->focus && !given->csv && !given->requests && !cli->common.json;
     if (rc == 0 && text)
         rc = simulate_write_moves(store, cli->color, &out, err);

@@ -9,8 +9,9 @@
 
 struct json_out;
 
-/* A table for people: policies of one world, apps and trace under each other, cheapest first. */
-int simulate_write_text(struct store *store, bool color, struct strbuf *out,
+/* A table for people: policies of one world, apps and trace under each other, cheapest first; and
+ * whether the means are as sure as was asked, unless that is 0. */
+int simulate_write_text(struct store *store, int64_t precision_ppm, bool color, struct strbuf *out,
                         struct error *err) WARN_UNUSED;
 /* The moves of the only run, or nothing when there are several. */
 int simulate_write_moves(struct store *store, bool color, struct strbuf *out,

@@ -25,6 +25,8 @@ struct writing {
 static void write_group(const struct experiment_mean *mean, const struct experiment_mean *before,
                         bool color, struct strbuf *out);
 static void write_mean(const struct experiment_mean *mean, struct table *table);
+static void write_precision(const struct experiment_mean *means, int count, int64_t precision_ppm,
+                            struct strbuf *out);
 static int write_notes(void *context, const struct store_run *run, struct error *err);
 static int count_runs(void *context, const struct store_run *run, struct error *err);
 static int write_move(void *context, const struct run_move *move, struct error *err);
@@ -39,7 +41,8 @@ static void put_money(struct json_out *json, const char *key, nusd amount);
 static double above(const struct experiment_mean *mean);
 static void dollars(double amount, char out[MONEY_TEXT_BYTES]);
 
-int simulate_write_text(struct store *store, bool color, struct strbuf *out, struct error *err)
+int simulate_write_text(struct store *store, int64_t precision_ppm, bool color, struct strbuf *out,
+                        struct error *err)
 {
     struct arena arena;
     struct experiment_mean *means = NULL;
@@ -56,6 +59,8 @@ int simulate_write_text(struct store *store, bool color, struct strbuf *out, str
             write_mean(&means[to], &table);
         rc = table_write(&table, color, out, err);
         table_done(&table);
+        if (rc == 0 && precision_ppm > 0)
+            write_precision(&means[from], to - from, precision_ppm, out);
         from = to;
     }
     arena_done(&arena);
@@ -106,6 +111,27 @@ static void write_mean(const struct experiment_mean *mean, struct table *table)
     table_cell(table, mean->lost_ppm > 0 ? STYLE_RED : STYLE_PLAIN, "%.4f %%",
                mean->lost_ppm / 1e4);
     table_cell(table, STYLE_PLAIN, "%.1f ms", mean->rtt_ms);
+}
+
+/* Whether the seeds were enough: told of the mean that is known least. */
+static void write_precision(const struct experiment_mean *means, int count, int64_t precision_ppm,
+                            struct strbuf *out)
+{
+    const struct experiment_mean *worst = &means[0];
+    double widest = 0;
+    for (int i = 0; i < count; i++) {
+        double part = means[i].score > 0 ? means[i].score_half / means[i].score : 0;
+        if (part <= widest)
+            continue;
+        widest = part;
+        worst = &means[i];
+    }
+    bool enough = widest * (double)PPM <= (double)precision_ppm;
+    strbuf_printf(
+        out,
+        "\nAfter %d seeds the mean of %s is known to +- %.2f %%: %s the %.2f %% of precision%s\n",
+        worst->seeds, worst->of.policy, 100 * widest, enough ? "within" : "more than",
+        (double)precision_ppm / 1e4, enough ? "." : "; experiment.seeds allows no more of them.");
 }
 
 /* How far the score is above the bound, over the time for which a bound is known. */

@@ -336,6 +336,23 @@ static void a_program_decides_and_its_failures_are_named(void **state)
     }
 }
 
+/* What is said of the precision that was asked for. */
+static void is_known(int64_t precision_ppm, const char *wanted)
+{
+    struct strbuf out;
+    struct store *store = NULL;
+    struct error err = {0};
+    char path[LIMIT_PATH_BYTES];
+    str_format(path, sizeof(path), "%s/out.db", folder);
+    strbuf_init(&out, (size_t)1 << 20);
+    assert_int_equal(store_open(path, true, &store, &err), 0);
+    assert_int_equal(simulate_write_text(store, precision_ppm, false, &out, &err), 0);
+    if (strstr(strbuf_text(&out), wanted) == NULL)
+        fail_msg("\"%s\" is not in %s", wanted, strbuf_text(&out));
+    store_close(store);
+    strbuf_done(&out);
+}
+
 static void seeds_are_added_until_the_mean_is_known(void **state)
 {
     (void)state;
@@ -343,10 +360,12 @@ static void seeds_are_added_until_the_mean_is_known(void **state)
             "experiment:\n  policies: [stay]\n  seeds: 20\n",
             "out.db", 2, &found);
     assert_int_equal(found.count, 3);
+    is_known(20 * PPM / 100, "within the 20.00 % of precision.");
     run_all("for: 1d\nprecision: 0.1%\nload:\n  - {of: lens, noise: 20%}\n"
             "experiment:\n  policies: [stay]\n  seeds: 6\n",
             "out.db", 2, &found);
     assert_int_equal(found.count, 6);
+    is_known(PPM / 1000, "more than the 0.10 % of precision; experiment.seeds allows no more");
 }
 
 static void what_nothing_can_satisfy_is_said(void **state)
@@ -543,7 +562,7 @@ static void results_are_written_as_text_json_csv_and_focus(void **state)
     str_format(path, sizeof(path), "%s/out.db", folder);
     strbuf_init(&out, (size_t)1 << 20);
     assert_int_equal(store_open(path, true, &store, &err), 0);
-    assert_int_equal(simulate_write_text(store, false, &out, &err), 0);
+    assert_int_equal(simulate_write_text(store, 0, false, &out, &err), 0);
     assert_non_null(strstr(strbuf_text(&out), "LOWER BOUND"));
     strbuf_reset(&out);
     assert_int_equal(simulate_write_json(store, &out, &err), 0);
