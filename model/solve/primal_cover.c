@@ -10,7 +10,8 @@
 #define SLICE       1e8    /* of both divers, after which they tell each other their best */
 #define WANTED      8000   /* sets that dives read; measured: half and twice as many find less */
 #define RELISTS     4      /* times that sets are listed, and worths climbed over them */
-#define PROOF_SHARE 20     /* of the work, that a proof may take once the lists are complete */
+#define NEARLY      0.6    /* lists that reach so much of the gap are completed */
+#define PROOF_SHARE 5      /* of the work, that a proof may take once the lists are complete */
 
 struct cover {
     struct cover_field field;
@@ -193,6 +194,10 @@ static int list(struct cover *cover)
     }
     if (rc == 0 && bound > -INFINITY && (!listed || memcmp(best, field->worth, bytes) != 0)) {
         memcpy(field->worth, best, bytes);
+        listed = cover_list_sets(field, most, WANTED);
+    }
+    if (rc == 0 && listed && field->reach < most - bound &&
+        field->reach > NEARLY * (most - bound) && !cover_list_sets(field, most, INT32_MAX)) {
         listed = cover_list_sets(field, most, WANTED);
     }
     if (!listed) {
