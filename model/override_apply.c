@@ -233,8 +233,29 @@ struct override_who override_who(const struct cost_input *input, const char *glo
     return who;
 }
 
+/* False: no name that begins with these two, a slash after each, can be meant. It spares writing
+ * the names out: a draw has a change for each of a thousand apps. */
+static bool may_begin(const char *glob, const char *first, const char *second)
+{
+    const char *parts[] = {first, "/", second, "/"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (const char *at = parts[i]; *at != '\0'; at++, glob++) {
+            if (*glob == '*' || *glob == '\0') {
+                return true;
+            }
+            if (*glob != '?' && *glob != *at) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool override_means_app(const struct app *app, const char *glob)
 {
+    if (!may_begin(glob, app->namespace_, app->name) && !may_begin(glob, app->name, "")) {
+        return false;
+    }
     char full[LIMIT_REF_BYTES];
     str_format(full, sizeof(full), "%s/%s", app->namespace_, app->name);
     return override_matches(glob, app->name) ||
@@ -257,6 +278,10 @@ static bool is_workload(const struct app *app, int workload, const char *name, c
 {
     char full[LIMIT_REF_BYTES + LIMIT_NAME_BYTES];
     (void)workload;
+    if (strchr(glob, '/') != NULL && !may_begin(glob, app->namespace_, app->name) &&
+        !may_begin(glob, app->name, name)) {
+        return false;
+    }
     str_format(full, sizeof(full), "%s/%s/%s", app->namespace_, app->name, name);
     if (strchr(glob, '/') == NULL) {
         return override_matches(glob, name);
