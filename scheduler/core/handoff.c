@@ -48,8 +48,7 @@ void core_handoffs_advance(struct core *core)
                 break;
             step.from = core_handoff_instance(core, handoff, handoff->from);
             step.to = core_handoff_instance(core, handoff, handoff->to);
-            step.placed = core_place_find(core, handoff->namespace_, handoff->app,
-                                          handoff->workload, &step.place);
+            step.placed = core_handoff_place(core, handoff, &step.place);
         } while (advance(&step));
     }
 }
@@ -668,11 +667,4 @@ void core_handoff_refused(struct core *core, struct core_handoff *handoff,
         core_step_stop_old(&step); /* a removal does not hang on a drain */
     else
         (void)core_step_fail(&step, why);
-}
-
-struct core_instance *core_handoff_instance(const struct core *core,
-                                            const struct core_handoff *handoff, const char *id)
-{
-    struct core_instance *instance = core_instance_find(core, id, NULL);
-    return instance != NULL && str_equal(instance->handoff, handoff->id) ? instance : NULL;
 }

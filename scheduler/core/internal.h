@@ -68,7 +68,16 @@ struct core_indexes {
     struct index commands;          /* by id */
     struct index command_instances; /* by the instance they are for */
     struct index estimates;         /* by their workload, or by site and peer without one */
+    struct core_hint *hints;        /* [row of a handoff] */
     void *memory;
+};
+
+/* Where what a handoff is about was found last: looked at first, and believed only when its names
+ * are right. Every step asks for all of them. */
+struct core_hint {
+    int sides[2]; /* instances: `from`, `to` */
+    int app;
+    int workload;
 };
 
 /* What changed in this step, when it is only that: see pace.c. Empty between steps. */
@@ -394,6 +403,9 @@ bool core_step_end_new(struct handoff_step *step);
 /* Its `from` or `to`, NULL when gone: an id may also be borne by a foreign instance. */
 struct core_instance *core_handoff_instance(const struct core *core,
                                             const struct core_handoff *handoff, const char *id);
+/* The workload that it is about; false: the app has it no more. */
+bool core_handoff_place(const struct core *core, const struct core_handoff *handoff,
+                        struct core_place *ret_place);
 /* `from` or `to` may be NULL, not both. NULL: the table is full. */
 struct core_handoff *core_handoff_begin(struct core *core, struct core_instance *from,
                                         struct core_instance *to, enum handoff_reason reason,

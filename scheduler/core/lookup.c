@@ -7,6 +7,7 @@
 
 static uint64_t name_hash(const char *name);
 static uint64_t app_hash_of(const char *ns, const char *name);
+static struct core_place place_of(struct core_app *app, int index);
 static uint64_t estimate_hash(const struct estimate *estimate);
 static int estimate_from(const struct core *core, int row, const struct core_app *app, int index);
 
@@ -30,9 +31,12 @@ int core_indexes_create(struct core_indexes *indexes)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         bytes += index_bytes(all[i].capacity);
     char *at = calloc(1, bytes);
-    if (at == NULL)
-        return ERR_NO_MEMORY;
     indexes->memory = at;
+    indexes->hints = calloc(LIMIT_HANDOFFS, sizeof(*indexes->hints));
+    if (at == NULL || indexes->hints == NULL) {
+        core_indexes_destroy(indexes);
+        return ERR_NO_MEMORY;
+    }
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         index_init(all[i].index, all[i].capacity, at);
         at += index_bytes(all[i].capacity);
@@ -43,7 +47,9 @@ int core_indexes_create(struct core_indexes *indexes)
 void core_indexes_destroy(struct core_indexes *indexes)
 {
     free(indexes->memory);
+    free(indexes->hints);
     indexes->memory = NULL;
+    indexes->hints = NULL;
 }
 
 /* ---- apps and their workloads ---- */
@@ -96,13 +102,18 @@ bool core_place_find(const struct core *core, const char *ns, const char *app, c
         index = index_next(names, index);
     if (index < 0)
         return false;
-    *ret_place = (struct core_place){
-        .app = found,
-        .workload = &found->app.workloads[index],
-        .state = &found->workloads[index],
-        .spec_hash = core_spec_hash(found, index, found->workloads[index].variant),
-    };
+    *ret_place = place_of(found, index);
     return true;
+}
+
+static struct core_place place_of(struct core_app *app, int index)
+{
+    return (struct core_place){
+        .app = app,
+        .workload = &app->app.workloads[index],
+        .state = &app->workloads[index],
+        .spec_hash = core_spec_hash(app, index, app->workloads[index].variant),
+    };
 }
 
 /* ---- nodes and instances ---- */
@@ -172,6 +183,47 @@ struct core_handoff *core_handoff_find(const struct core *core, const char *id)
             return &core->state.handoffs[i];
     }
     return NULL;
+}
+
+struct core_instance *core_handoff_instance(const struct core *core,
+                                            const struct core_handoff *handoff, const char *id)
+{
+    int row = (int)(handoff - core->state.handoffs);
+    BERTH_ASSERT(row >= 0 && row < LIMIT_HANDOFFS, "handoff %s is not in the table", handoff->id);
+    int *hint = &core->indexes.hints[row].sides[id == handoff->to];
+    if (id[0] == 0)
+        return NULL;
+    if (*hint < core->state.instance_count) {
+        struct core_instance *instance = &core->state.instances[*hint];
+        if (str_equal(instance->id, id) && str_equal(instance->handoff, handoff->id))
+            return instance;
+    }
+    struct core_instance *instance = core_instance_find(core, id, NULL);
+    if (instance == NULL || !str_equal(instance->handoff, handoff->id))
+        return NULL;
+    *hint = (int)(instance - core->state.instances);
+    return instance;
+}
+
+bool core_handoff_place(const struct core *core, const struct core_handoff *handoff,
+                        struct core_place *ret_place)
+{
+    struct core_hint *hint = &core->indexes.hints[handoff - core->state.handoffs];
+    if (hint->app < core->state.app_count) {
+        struct core_app *app = &core->state.apps[hint->app];
+        if (hint->workload < app->app.workload_count &&
+            str_equal(app->app.workloads[hint->workload].name, handoff->workload) &&
+            str_equal(app->app.name, handoff->app) &&
+            str_equal(app->app.namespace_, handoff->namespace_)) {
+            *ret_place = place_of(app, hint->workload);
+            return true;
+        }
+    }
+    if (!core_place_find(core, handoff->namespace_, handoff->app, handoff->workload, ret_place))
+        return false;
+    hint->app = (int)(ret_place->app - core->state.apps);
+    hint->workload = (int)(ret_place->state - ret_place->app->workloads);
+    return true;
 }
 
 struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,

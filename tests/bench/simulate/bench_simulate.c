@@ -1,7 +1,8 @@
 /*
  * bench_simulate: a year of the production scheduler in a virtual world, hour by hour.
  *
- *     bench_simulate [--apps N] [--hours N] [--bound] [--ledger] [--tiers] [--policy NAME]
+ *     bench_simulate [--apps N] [--hours N] [--bound] [--ledger] [--tiers] [--plain]
+ *                    [--policy NAME]
  *
  * --apps (1,000) apps of two workloads each, at 10 sites of two edge providers and three clouds
  * with one egress price each (--tiers: two, that all apps of an account fill up together, which
@@ -13,7 +14,8 @@
  * Inputs are quiet for 5 minutes before a solve, and what has moved dwells for 50: a decision an
  * hour, by which all of it may move again.
  * --bound asks the solver for the lower bound of every hour as well; --ledger writes the ledger's
- * rows. Exit code 1 when a run fails or a request is lost.
+ * rows; --plain runs a day more in which nothing is spared (plant.h), as the baseline.
+ * Exit code 1 when a run fails or a request is lost.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,7 +28,8 @@
 #include "simulator/world/run.h"
 #include "simulator/world/scenario.h"
 
-#define YEAR_HOURS 8760
+#define YEAR_HOURS  8760
+#define PLAIN_HOURS 24
 
 struct given {
     int64_t apps;
@@ -34,11 +37,23 @@ struct given {
     bool bound;
     bool ledger;
     bool tiers;
+    bool plain;
     const char *policy;
 };
 
+/* What a run took. Of the solver's process it is known when it has ended: for all of the run. */
+struct measured {
+    struct run_result result;
+    double first_s;   /* the first placement, 2,000 starts and all */
+    double hours_s;   /* all later hours */
+    double own_cpu_s; /* of this process, for those hours */
+    double solver_cpu_s;
+    double mb;
+};
+
 static char folder[] = "bench-simulate-XXXXXX";
-static int64_t first_us; /* when the first step was over */
+static int64_t first_us;     /* when the first step was over */
+static int64_t first_cpu_us; /* of this process until then */
 
 static bool read_options(int argc, char **argv, struct given *given);
 static void write_world(const struct given *given);
@@ -47,7 +62,9 @@ static void write_scenario(const struct given *given);
 static FILE *begin_file(const char *name);
 static void end_file(FILE *file);
 static void clean(const struct given *given);
-static int64_t cpu_us(void);
+static int64_t cpu_us(int whose);
+static int simulate(bool plain, struct measured *ret_measured);
+static void print(const struct given *given, const struct measured *measured);
 static void on_progress(void *context, int64_t done, int64_t steps);
 static int run(const struct given *given);
 
@@ -79,6 +96,8 @@ static bool read_options(int argc, char **argv, struct given *given)
             given->ledger = true;
         else if (str_equal(argv[i], "--tiers"))
             given->tiers = true;
+        else if (str_equal(argv[i], "--plain"))
+            given->plain = true;
         else if (str_equal(argv[i], "--policy") && more)
             given->policy = argv[++i];
         else if (str_equal(argv[i], "--apps") && more && str_to_i64(argv[i + 1], &given->apps) == 0)
@@ -102,76 +121,117 @@ static bool read_options(int argc, char **argv, struct given *given)
 
 static int run(const struct given *given)
 {
+    struct measured measured;
+    struct measured plain;
+    struct given day = *given;
+    int rc = simulate(false, &measured);
+    if (rc == 0)
+        print(given, &measured);
+    if (rc < 0 || !given->plain)
+        return rc < 0 || measured.result.lost > 0 ? 1 : 0;
+    day.hours = given->hours < PLAIN_HOURS ? given->hours : PLAIN_HOURS;
+    write_scenario(&day);
+    rc = simulate(true, &plain);
+    if (rc < 0)
+        return 1;
+    double hour = (measured.own_cpu_s + measured.solver_cpu_s) / (double)(given->hours - 1);
+    double plain_hour = (plain.own_cpu_s + plain.solver_cpu_s) / (double)(day.hours - 1);
+    (void)printf("  plain, %" PRId64
+                 " hours: everything told and solved anew, %.1f CPU ms an hour: "
+                 "%.2f times as many\n",
+                 day.hours, plain_hour * 1e3, plain_hour / hour);
+    return measured.result.lost > 0 ? 1 : 0;
+}
+
+static int simulate(bool plain, struct measured *ret_measured)
+{
     char path[LIMIT_PATH_BYTES];
     struct arena arena;
     struct scenario scenario;
     struct solver *solver = NULL;
     struct run_result result;
     struct error err = {0};
-    struct scenario_cell cell = {.trace = -1, .seed = 1};
+    struct scenario_cell cell = {.trace = -1, .seed = 1, .plain = plain};
     struct run_sink sink = {.progress = on_progress};
     arena_init(&arena, (size_t)256 << 20);
     str_format(path, sizeof(path), "%s/scenario.yaml", folder);
     int64_t begun_us = clock_mono_now().us;
-    int64_t begun_cpu_us = cpu_us();
+    int64_t solver_us = cpu_us(RUSAGE_CHILDREN);
     int rc = scenario_read(path, &arena, &scenario, &err);
     if (rc == 0)
         rc = solver_open(&(struct solver_options){.program = BERTH_BINARY_DIR "/bin/berth-solve"},
                          &solver, &err);
     if (rc == 0)
         rc = run_simulate(&scenario, &cell, solver, &sink, &result, &err);
+    int64_t end_us = clock_mono_now().us;
+    int64_t own_us = cpu_us(RUSAGE_SELF);
     solver_close(solver);
     arena_done(&arena);
     if (rc < 0) {
         (void)fprintf(stderr, "bench_simulate: %s\n", err.text);
-        return 1;
+        return rc;
     }
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    *ret_measured =
+        (struct measured){.result = result,
+                          .first_s = (double)(first_us - begun_us) / 1e6,
+                          .hours_s = (double)(end_us - first_us) / 1e6,
+                          .own_cpu_s = (double)(own_us - first_cpu_us) / 1e6,
+                          .solver_cpu_s = (double)(cpu_us(RUSAGE_CHILDREN) - solver_us) / 1e6,
+                          .mb = (double)usage.ru_maxrss / 1024};
+    return 0;
+}
+
+static void print(const struct given *given, const struct measured *measured)
+{
+    const struct run_result *result = &measured->result;
     double hours = (double)(given->hours - 1);
-    double wall = (double)(clock_mono_now().us - first_us) / 1e6 / hours;
-    /* The solver's process is counted when it has ended, for all of the run. */
-    double cpu = (double)(cpu_us() - begun_cpu_us) / 1e6;
+    double cpu = measured->own_cpu_s + measured->solver_cpu_s;
+    double wall = measured->hours_s / hours;
     (void)printf("%" PRId64 " apps, %" PRId64 " workloads, %" PRId64 " hours, policy %s%s%s\n",
                  given->apps, 2 * given->apps, given->hours, given->policy,
                  given->bound ? ", with the bound" : "", given->ledger ? ", with the ledger" : "");
-    (void)printf("  the first placement        %10.1f s\n", (double)(first_us - begun_us) / 1e6);
-    (void)printf("  an hour                    %10.1f ms of wall time\n", wall * 1e3);
-    (void)printf("  all of it                  %10.1f CPU seconds (%.1f ms an hour)\n", cpu,
-                 cpu * 1e3 / (double)given->hours);
+    (void)printf("  the first placement        %10.1f s\n", measured->first_s);
+    (void)printf("  an hour                    %10.1f ms of wall time, %.1f CPU ms (the solver's "
+                 "%.1f)\n",
+                 wall * 1e3, cpu * 1e3 / hours, measured->solver_cpu_s * 1e3 / hours);
+    (void)printf("  the later hours            %10.1f s, %.1f CPU s; %.0f MB at most\n",
+                 measured->hours_s, cpu, measured->mb);
+    (void)printf("  decisions                  %10.1f a second (solves %" PRId64 ", %" PRId64
+                 " more not needed)\n",
+                 hours / measured->hours_s, result->counts.solves - result->counts.reused,
+                 result->counts.reused);
     (void)printf("  a year at that pace        %10.1f min of wall time (at most 10, moonshot 1)\n",
-                 wall * YEAR_HOURS / 60);
-    (void)printf("  solves %" PRId64 " (%" PRId64 " not needed), moves %" PRId64 ", events %" PRId64
-                 ", lost %" PRId64 "\n",
-                 result.counts.solves, result.counts.reused, result.moves, result.counts.events,
-                 result.lost);
-    (void)printf("  bill %.2f, score %.2f, bound %.2f\n", (double)result.bill / 1e9,
-                 (double)result.score / 1e9, (double)result.bound / 1e9);
+                 (wall * YEAR_HOURS + measured->first_s) / 60);
+    (void)printf("  moves %" PRId64 ", events %" PRId64 ", lost %" PRId64
+                 "; bill %.2f, score %.2f, bound %.2f\n",
+                 result->moves, result->counts.events, result->lost, (double)result->bill / 1e9,
+                 (double)result->score / 1e9, (double)result->bound / 1e9);
     (void)printf("{\"bench\":\"simulate\",\"apps\":%" PRId64 ",\"hours\":%" PRId64
-                 ",\"hour_wall_ms\":%.3f,\"cpu_s\":%.1f,\"year_wall_min\":%.2f,\"moves\":%" PRId64
-                 ",\"solves\":%" PRId64 "}\n",
-                 given->apps, given->hours, wall * 1e3, cpu, wall * YEAR_HOURS / 60, result.moves,
-                 result.counts.solves);
-    return result.lost > 0 ? 1 : 0;
+                 ",\"hour_wall_ms\":%.3f,\"hour_cpu_ms\":%.3f,\"year_wall_min\":%.2f,\"mb\":%.0f,"
+                 "\"moves\":%" PRId64 ",\"solves\":%" PRId64 "}\n",
+                 given->apps, given->hours, wall * 1e3, cpu * 1e3 / hours,
+                 (wall * YEAR_HOURS + measured->first_s) / 60, measured->mb, result->moves,
+                 result->counts.solves);
 }
 
 static void on_progress(void *context, int64_t done, int64_t steps)
 {
     (void)context;
     (void)steps;
-    if (done == 1)
+    if (done == 1) {
         first_us = clock_mono_now().us;
+        first_cpu_us = cpu_us(RUSAGE_SELF);
+    }
 }
 
-static int64_t cpu_us(void)
+static int64_t cpu_us(int whose)
 {
-    int64_t sum = 0;
-    static const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
-    for (int i = 0; i < 2; i++) {
-        struct rusage usage;
-        (void)getrusage(whose[i], &usage);
-        sum += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * US_PER_S + usage.ru_utime.tv_usec +
-               usage.ru_stime.tv_usec;
-    }
-    return sum;
+    struct rusage usage;
+    (void)getrusage(whose, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * US_PER_S + usage.ru_utime.tv_usec +
+           usage.ru_stime.tv_usec;
 }
 
 /* ---- documents ---- */
