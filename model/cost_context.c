@@ -216,9 +216,11 @@ static int build_rtts(struct cost_context *context, struct arena *arena)
     int count = context->site_count;
     size_t cells = (size_t)count * (size_t)count;
     const struct estimate **best = arena_array(arena, cells + 1, sizeof(*best));
+    int64_t *far_us = arena_array(arena, cells + 1, sizeof(*far_us));
     context->rtt_us = arena_array(arena, cells + 1, sizeof(int64_t));
     context->rtt_measured = arena_array(arena, cells + 1, sizeof(bool));
-    if (best == NULL || context->rtt_us == NULL || context->rtt_measured == NULL) {
+    if (best == NULL || far_us == NULL || context->rtt_us == NULL ||
+        context->rtt_measured == NULL) {
         return ERR_NO_MEMORY;
     }
     if (world->latency_measured) {
@@ -229,11 +231,12 @@ static int build_rtts(struct cost_context *context, struct arena *arena)
             int cell = from * count + to;
             context->rtt_measured[cell] = from != to && best[cell] != NULL;
             context->rtt_us[cell] =
-                from == to           ? 0
-                : best[cell] != NULL ? best[cell]->value
-                : world->rtt_us[cell] >= 0
-                    ? world->rtt_us[cell]
-                    : cost_distance_rtt_us(&world->sites[from], &world->sites[to]);
+                from == to                 ? 0
+                : best[cell] != NULL       ? best[cell]->value
+                : world->rtt_us[cell] >= 0 ? world->rtt_us[cell]
+                : to < from && far_us[to * count + from] > 0
+                    ? far_us[to * count + from] /* it is as far both ways */
+                    : (far_us[cell] = cost_distance_rtt_us(&world->sites[from], &world->sites[to]));
         }
     }
     return 0;
