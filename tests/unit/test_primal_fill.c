@@ -140,8 +140,8 @@ static int watch(struct rig *rig, uint64_t seed)
     struct primal_core core;
     struct primal_board *board;
     struct primal_fill *fill;
-    int choice[PARTS];
-    int64_t load[SITES * 2];
+    int choice[PARTS + 1] = {0};
+    int64_t load[SITES * 2 + 1] = {0};
     assert_int_equal(primal_prepare(&primal), 0);
     assert_int_equal(primal_prepare_columns(&primal), 0);
     assert_true(primal.columns.apps > 0);
