@@ -21,6 +21,7 @@ static int same_variant(const struct workload *before, const struct workload *af
 static void place(struct core *core, const struct core_event *event, struct core_app *made);
 static void world_swap(struct core *core, struct arena *arena, const struct world *world);
 static void remap(struct core *core, struct core_app *app, const struct world *world);
+static void carry_along(struct core *core, int row, const struct estimate *fresh);
 
 void core_on_world(struct core *core, const struct core_event *event)
 {
@@ -383,8 +384,6 @@ void core_app_free(struct core_app *app)
     free(storage);
     app->storage = NULL;
 }
-
-static void carry_along(struct core *core, int row, const struct estimate *fresh);
 
 void core_on_estimates(struct core *core, const struct core_event *event)
 {

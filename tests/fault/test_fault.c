@@ -74,6 +74,8 @@ static const struct {
      "started anew, was freezing it once more"},
     {1124, "an agent that died while it forgot an instance had no tombstone of it, and took a late "
            "START"},
+    {1176, "an agent that was started again took a route of before, as 1168 did when the end of a "
+           "move still asked for a plan"},
     {2108,
      "a hello of an earlier boot came after the new boot's, was taken for a reboot, and an owner "
      "that had just been granted for ended"},
@@ -234,6 +236,8 @@ static void test_finds_the_planted_fault(void **state)
     sim_free(&sim);
     for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]) && !found; i++)
         found = !run_one(pinned[i].seed, true);
+    for (size_t i = 0; i < sizeof(pinned_full) / sizeof(pinned_full[0]) && !found; i++)
+        found = !run_one(pinned_full[i].seed, false);
     for (uint64_t seed = 1; seed <= 400 && !found; seed++)
         found = !run_one(seed, false);
     assert_true(found);
