@@ -213,8 +213,8 @@ static void write_slot(const struct ingress *ingress, int index, struct strbuf *
         for (int i = 0; i < slot->want_count; i++) {
             char at[LIMIT_NAME_BYTES];
             ingress_address_format(&slot->want[i].at, at);
-            strbuf_printf(out, "    server %s %s weight %d\n", slot->want[i].instance, at,
-                          slot->want[i].weight);
+            strbuf_printf(out, "    server %s %s weight %d " SERVER_POOL "\n",
+                          slot->want[i].instance, at, slot->want[i].weight);
         }
     }
 }

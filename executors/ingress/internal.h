@@ -109,6 +109,10 @@ struct ticket {
     char text[LIMIT_TEXT_BYTES];
 };
 
+/* Of a server's idle connections. All three are said, as HAProxy 2.6 keeps none to a server that is
+ * added at run time without them. */
+#define SERVER_POOL "pool-low-conn 64 pool-max-conn 1000 pool-purge-delay 5s"
+
 enum change_kind {
     CHANGE_NONE,
     CHANGE_ADD,

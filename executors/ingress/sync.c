@@ -131,7 +131,8 @@ void sync_write(const struct change *change, struct strbuf *out)
         BERTH_ASSERT(false, "a change of nothing");
     case CHANGE_ADD:
         ingress_address_format(&change->at, at);
-        strbuf_printf(out, "add server %s %s weight %d\n", server, at, change->weight);
+        strbuf_printf(out, "add server %s %s weight %d " SERVER_POOL "\n", server, at,
+                      change->weight);
         return;
     case CHANGE_ADDRESS:
         strbuf_printf(out, "set server %s addr %s port %d\n", server, change->at.host,
