@@ -196,8 +196,8 @@ static void write_frontend(const struct ingress *ingress, struct strbuf *out)
  *
  * The kept ones are the server's (http-reuse safe) and are closed with it. Those of a client's
  * connection (http-reuse never) would outlive it: HAProxy 2.6 finds them again by the address of
- * the server's record, and where a later server's record took its place it sent one of some
- * thousand requests to the former owner, after its weight was 0 and it was taken out.
+ * the server's record, and where a later server's record took its place it sent requests to the
+ * former owner, after its weight was 0 and it was taken out.
  */
 static void write_slot(const struct ingress *ingress, int index, struct strbuf *out)
 {
