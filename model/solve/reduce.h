@@ -150,6 +150,8 @@ int64_t reduce_residual(const struct reduced *reduced, const struct active_meter
  * second is for a slope of the caller's choice. */
 nusd reduce_line(const struct problem_meter *meter, int64_t min, int64_t max, int64_t *ret_slope);
 nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t min, int64_t max);
+/* What the tables hold of a cell's bytes for a line of that slope: rounded down. */
+int64_t reduce_line_cost(const struct problem_meter *meter, int64_t slope, int64_t bytes);
 /* Bytes that a cell of a part, or of an edge, puts on a meter. */
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice);
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,

@@ -113,6 +113,11 @@ nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t 
     return least - 2;
 }
 
+int64_t reduce_line_cost(const struct problem_meter *meter, int64_t slope, int64_t bytes)
+{
+    return floor_div((nusd)bytes * slope, meter->per_bytes);
+}
+
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice)
 {
     const struct problem_part *source = &reduced->problem->parts[part];
@@ -343,8 +348,8 @@ static int64_t uses_cost(const struct folding *folding)
     int64_t sum = 0;
     for (int i = 0; i < folding->uses.count; i++) {
         const struct problem_use *use = &folding->uses.list[i];
-        sum += floor_div((nusd)use->bytes * folding->folds[use->meter].slope,
-                         folding->reduced->problem->meters[use->meter].per_bytes);
+        sum += reduce_line_cost(&folding->reduced->problem->meters[use->meter],
+                                folding->folds[use->meter].slope, use->bytes);
     }
     return sum;
 }

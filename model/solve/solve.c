@@ -11,6 +11,7 @@
 #include "model/solve/reduce.h"
 #include "model/solve/search.h"
 #include "model/solve/shape.h"
+#include "model/solve/tiers.h"
 
 /* Additions that finding the prices between components may take: some seconds at most. */
 #define COUPLE_WORK (INT64_C(1) << 31)
@@ -48,8 +49,10 @@ static int fall_apart(struct attempt *attempt, struct solution *out, bool *ret_d
 static int large(struct attempt *attempt, struct solution *out, struct error *err);
 static void take_answer(struct attempt *attempt, const struct shape *shape,
                         const struct engine_result *answer);
-static int keep_prices(struct attempt *attempt, const struct shape *shape,
-                       const struct engine_result *answer, struct error *err);
+static int keep_prices(struct attempt *attempt, const struct shape *shape, const double *row_price,
+                       struct error *err);
+static int divide_volumes(struct attempt *attempt, const struct shape *shape, const double *price,
+                          struct error *err);
 static bool on_progress(void *context, double bound, double best);
 static int prove(struct attempt *attempt, const struct solve_options *budget, struct solution *out,
                  struct error *err);
@@ -290,7 +293,8 @@ static int large(struct attempt *attempt, struct solution *out, struct error *er
             return rc;
         }
         take_answer(attempt, &shape, &answer);
-        rc = keep_prices(attempt, &shape, &answer, err);
+        rc = keep_prices(attempt, &shape, answer.price, err);
+        rc = rc == 0 ? divide_volumes(attempt, &shape, answer.price, err) : rc;
         if (rc < 0) {
             return rc;
         }
@@ -336,10 +340,10 @@ static void take_answer(struct attempt *attempt, const struct shape *shape,
 }
 
 /* The prices of the grid's rows are those of the certificate: they need not be found again. */
-static int keep_prices(struct attempt *attempt, const struct shape *shape,
-                       const struct engine_result *answer, struct error *err)
+static int keep_prices(struct attempt *attempt, const struct shape *shape, const double *row_price,
+                       struct error *err)
 {
-    if (answer->price == NULL) {
+    if (row_price == NULL) {
         return 0;
     }
     size_t rules = (size_t)attempt->problem->rule_count + 1;
@@ -347,8 +351,31 @@ static int keep_prices(struct attempt *attempt, const struct shape *shape,
     if (attempt->price == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of %zu rules", rules);
     }
-    solve_prices_of(shape, answer->price, attempt->price);
+    solve_prices_of(shape, row_price, attempt->price);
     return 0;
+}
+
+/* What tiers charge above the lines that the grid knows. */
+static int divide_volumes(struct attempt *attempt, const struct shape *shape, const double *price,
+                          struct error *err)
+{
+    struct reduced *reduced = &attempt->reduced;
+    struct tiers_options options = {
+        .gap = attempt->options->gap, .price = price, .watch = attempt->options->watch};
+    struct tiers_result result;
+    if (reduced->meter_count == 0 || !attempt->found || price == NULL || is_near(attempt)) {
+        return 0;
+    }
+    int rc = tiers_solve(reduced, shape, &options, attempt->arena, attempt->choice, &result, err);
+    if (rc < 0) {
+        return rc;
+    }
+    reduced->cutoff = result.cost;
+    if (result.bound <= attempt->bound) {
+        return 0;
+    }
+    attempt->bound = result.bound;
+    return keep_prices(attempt, shape, result.price, err);
 }
 
 /* What the engine tells of its grid, as news of the problem. The best is NAN while prices are

@@ -42,7 +42,7 @@ refuse() {
                 bench_dual | bench_primal | bench_public | bench_whatif | bench_openb) ;;
                 bench_graphs | bench_solver | fuzz_engine | test_follow* | test_peer) ;;
                 test_dual* | test_primal* | test_engine*) ;;
-                test_conflict* | test_classes* | test_subsets* | test_openb) ;;
+                test_conflict* | test_classes* | test_tiers* | test_subsets* | test_openb) ;;
                 *) refuse "$program" "berth-solve alone links GLPK (GPL-3)" libglpk ;;
             esac
             case "$program" in
