@@ -11,9 +11,12 @@
 
 static const char *key_of(struct book *book, const char *site, enum feed_kind kind,
                           enum feed_term term, const char *to);
+static bool is_whole(const struct figure *figure);
 static bool same_steps(const struct book_version *version, const struct figure *figure);
 static bool implausible(const struct book_figure *entry, const struct figure *figure,
                         const struct book_policy *policy, char why[LIMIT_TEXT_BYTES * 2]);
+static bool becomes_free(const struct book_version *now, const struct figure *figure,
+                         char why[LIMIT_TEXT_BYTES * 2]);
 static bool moves_too_far(struct decimal last, struct decimal next,
                           const struct book_policy *policy, const char *whose,
                           char why[LIMIT_TEXT_BYTES * 2]);
@@ -108,10 +111,11 @@ int book_take(struct book *book, const struct figure *figure, const struct book_
     const struct book_version *now = book_now(entry);
     entry->taken = true;
     entry->gone_at.us = 0;
+    if (now == NULL)
+        entry->per_bytes = figure->per_bytes; /* also of what is held back from the first */
     why[0] = 0;
-    bool whole = figure->step_count > 0 && !decimal_is_negative(figure->steps[0].price);
-    bool accepted =
-        policy->accept != NULL && whole && policy->accept(policy->context, book_name(entry, name));
+    bool accepted = policy->accept != NULL && is_whole(figure) &&
+                    policy->accept(policy->context, book_name(entry, name));
     if (figure->problem[0] != 0 && !accepted) {
         str_format(why, LIMIT_TEXT_BYTES * 2, "%s", figure->problem);
     } else if (now != NULL && now->step_count > 0 && entry->per_bytes == figure->per_bytes &&
@@ -272,6 +276,18 @@ static const char *key_of(struct book *book, const char *site, enum feed_kind ki
     return arena_printf(&book->arena, "%s|%d|%d|%s", site, (int)kind, (int)term, to);
 }
 
+/* A price from 0 on for every unit of the month: what has less a person cannot accept, and no book
+ * is read back with it. */
+static bool is_whole(const struct figure *figure)
+{
+    for (int i = 0; i < figure->step_count; i++)
+        if (decimal_is_negative(figure->steps[i].price) ||
+            (i == 0 ? figure->steps[i].from != 0
+                    : figure->steps[i].from <= figure->steps[i - 1].from))
+            return false;
+    return figure->step_count > 0;
+}
+
 static bool same_steps(const struct book_version *version, const struct figure *figure)
 {
     if (version->step_count != figure->step_count)
@@ -283,8 +299,8 @@ static bool same_steps(const struct book_version *version, const struct figure *
     return true;
 }
 
-/* A free allowance is a first step of 0; a price of 0 throughout, or after one above it, is none.
- */
+/* A free allowance is a first step of 0; a price of 0 throughout, after one above it, or of what
+ * did cost something, is none. */
 static bool implausible(const struct book_figure *entry, const struct figure *figure,
                         const struct book_policy *policy, char why[LIMIT_TEXT_BYTES * 2])
 {
@@ -309,6 +325,8 @@ static bool implausible(const struct book_figure *entry, const struct figure *fi
     if (now == NULL)
         return reference_of(policy, figure, &last) &&
                moves_too_far(last, top, policy, "the built-in catalogue's", why);
+    if (becomes_free(now, figure, why))
+        return true;
     /* Step by step where they begin alike, and the dearest of all in any case. */
     for (int i = 0; i < figure->step_count; i++)
         for (int k = 0; k < now->step_count; k++)
@@ -318,6 +336,27 @@ static bool implausible(const struct book_figure *entry, const struct figure *fi
                 return true;
     return moves_too_far(dearest(now->steps, now->step_count), top, policy, "the last good one",
                          why);
+}
+
+/* What begins at a step that cost something would cost nothing: an allowance that is new, or
+ * reaches further. */
+static bool becomes_free(const struct book_version *now, const struct figure *figure,
+                         char why[LIMIT_TEXT_BYTES * 2])
+{
+    char before[BOOK_PRICE_BYTES];
+    for (int i = 0; i < now->step_count; i++) {
+        int at = 0;
+        while (at + 1 < figure->step_count && figure->steps[at + 1].from <= now->steps[i].from)
+            at++;
+        if (now->steps[i].price.coefficient == 0 || figure->steps[at].price.coefficient != 0)
+            continue;
+        str_format(why, LIMIT_TEXT_BYTES * 2,
+                   "from %" PRId64 " on it would cost nothing; it was "
+                   "%.200s",
+                   now->steps[i].from, book_price(now->steps, now->step_count, before));
+        return true;
+    }
+    return false;
 }
 
 static bool moves_too_far(struct decimal last, struct decimal next,

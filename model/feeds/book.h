@@ -3,11 +3,11 @@
  * back.
  *
  * A figure of a new list enters the book when it can be believed: it has no problem of its own
- * (figures.h), is not 0 where it was something, and is within a factor of the last good value, or,
- * the first time, of what the built-in catalogue says. Otherwise it is held back: told, kept beside
- * the figure, and the last good value stays, with its age. `accept` lets a person overrule that.
- * Nothing is ever removed: what a new list no longer has keeps its value, marked as gone since
- * then.
+ * (figures.h), is not 0 where it was something, at any step, and is within a factor of the last
+ * good value, or, the first time, of what the built-in catalogue says. Otherwise it is held back:
+ * told, kept beside the figure, and the last good value stays, with its age. `accept` lets a person
+ * overrule that, but for what has no price, or one below 0, for a part of the month. Nothing is
+ * ever removed: what a new list no longer has keeps its value, marked as gone since then.
  *
  * Its text is one JSON document, read back with json_scan, so that its size is bounded by
  * LIMIT_FEED_FIGURES and LIMIT_FEED_VERSIONS alone; a day's import of three clouds adds what

@@ -159,6 +159,37 @@ static void test_held(void **state)
     assert_int_equal(take_figure(&figure, NULL), BOOK_HELD);
 }
 
+static char *text_of(void);
+
+/* Whatever a person accepts, the book can be read again. */
+static void test_accepted_is_whole(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    static const struct price_step wrong[][2] = {
+        {{100, {9, 2}}, {10240, {8, 2}}},
+        {{0, {9, 2}}, {10240, {-8, 2}}},
+        {{0, {9, 2}}, {0, {8, 2}}},
+    };
+    accepted = "aws";
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct figure figure = {.site = "aws/x",
+                                .kind = FEED_EGRESS,
+                                .to = "internet",
+                                .per_bytes = INT64_C(1) << 30,
+                                .steps = {wrong[i][0], wrong[i][1]},
+                                .step_count = 2,
+                                .problem = "its steps do not meet"};
+        assert_int_equal(take_figure(&figure, NULL), BOOK_HELD);
+        assert_string_equal(why, "its steps do not meet");
+    }
+    char *text = text_of();
+    book_destroy(TAKE(book));
+    if (book_read("book", text, strlen(text), &book, &err) < 0)
+        fail_msg("%s", err.text);
+    free(text);
+}
+
 /* A free allowance is a first step of 0; all free is held back. */
 static void test_allowance(void **state)
 {
@@ -170,6 +201,20 @@ static void test_allowance(void **state)
     /* Each step is judged, not the dearest alone. */
     assert_int_equal(take_egress("aws/x", "zone", "0.09", "0.01"), BOOK_NEW);
     assert_int_equal(take_egress("aws/x", "zone", "0.09", "0.05"), BOOK_HELD);
+    /* Ten tebibytes that were paid for are no allowance, nor are they when another step begins. */
+    assert_int_equal(take_egress("aws/x", "aws/w", "0.09", "0.085"), BOOK_NEW);
+    assert_int_equal(take_egress("aws/x", "aws/w", "0", "0.085"), BOOK_HELD);
+    assert_string_equal(why, "from 0 on it would cost nothing; it was $0.09, $0.085 from 10240");
+    struct figure figure = {.site = "aws/x",
+                            .kind = FEED_EGRESS,
+                            .to = "internet",
+                            .per_bytes = INT64_C(1) << 30,
+                            .steps = {{0, {0, 0}}, {20480, {9, 2}}},
+                            .step_count = 2};
+    assert_int_equal(take_figure(&figure, NULL), BOOK_HELD);
+    assert_string_equal(why, "from 10240 on it would cost nothing; it was $0, $0.09 from 10240");
+    figure.steps[1].from = 5120; /* less of it is dearer, and plausible */
+    assert_int_equal(take_figure(&figure, NULL), BOOK_CHANGED);
 }
 
 static void test_reference(void **state)
@@ -547,9 +592,12 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_changes),     CASE(test_held),    CASE(test_allowance), CASE(test_reference),
-        CASE(test_text),        CASE(test_world),   CASE(test_update),    CASE(test_versions),
-        CASE(test_spot_of_one), CASE(test_regions), CASE(test_gone),
+        CASE(test_changes),   CASE(test_held),
+        CASE(test_allowance), CASE(test_accepted_is_whole),
+        CASE(test_reference), CASE(test_text),
+        CASE(test_world),     CASE(test_update),
+        CASE(test_versions),  CASE(test_spot_of_one),
+        CASE(test_regions),   CASE(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
