@@ -6,7 +6,8 @@
  *   PATH=VALUE    sets           PATH=xN     multiplies        PATH=+P%, PATH=-P%   adds a part
  *
  *   price.cpu|memory|storage.SITE   price.compute.SITE (cpu and memory; only relative)
- *   price.egress.RULE (by its name or its `from`; the first tier's price, the others in proportion)
+ *   price.egress.RULE (by its name or its `from`; the price of the first tier that costs anything,
+ *   the others in proportion; what is free before it stays free)
  *   price.*.SITE-OR-RULE            overhead.SITE   speed.SITE   capacity.cpu|memory.SITE
  *   latency.SITE:SITE               weights.WEIGHT[.APP]         policy.FIELD
  *   calls.WORKLOAD   cache.hit.WORKLOAD   cpu.WORKLOAD   bytes.request|response.WORKLOAD
@@ -17,7 +18,8 @@
  *
  * SITE, RULE, WORKLOAD are names with `*` and `?`, which match slashes too; left out: all. A
  * WORKLOAD is APP, APP/WORKLOAD, NAMESPACE/APP/WORKLOAD, or where no app is called so a workload's
- * name; the name of a split workload means all its parts.
+ * name; the name of a split workload means all its parts, and calls that are set are theirs
+ * together.
  *
  * A value that is measured changes along with its prior, so that the change is one of what the
  * model uses. Prices and factors are exact decimals (18 digits; beyond, rounded half to even);

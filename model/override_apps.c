@@ -19,6 +19,7 @@ struct turn {
 static int change_workload(struct override_work *work, int app, int workload, bool *ret_suits);
 static int find_turn(struct override_work *work, struct turn *turn, bool *ret_suits);
 static int number_of(struct override_work *work, int64_t *ret_value);
+static void share_calls(const struct override_work *work, int app, struct turn *turns, int count);
 static int change_calls(struct override_work *work, int app, const struct turn *turns, int count);
 static int64_t turned(struct override_work *work, const struct turn *turn, int64_t amount);
 static void change_estimates(struct override_work *work, const struct turn *turn,
@@ -55,6 +56,7 @@ int override_measure_change(struct override_work *work)
             }
             matched += suits;
         }
+        share_calls(work, i, turns, count);
         int rc = count == 0 ? 0 : change_calls(work, i, turns, count);
         if (rc < 0) {
             return rc;
@@ -224,6 +226,35 @@ static int number_of(struct override_work *work, int64_t *ret_value)
         return units_byte_rate(text, ret_value, work->err);
     default:
         return units_bytes(text, ret_value, work->err);
+    }
+}
+
+/* Calls that are set of a split workload are those of all its parts that are meant: divided as they
+ * stand, evenly where there are none yet. */
+static void share_calls(const struct override_work *work, int app, struct turn *turns, int count)
+{
+    const struct workload *workloads = work->input.apps[app].app->workloads;
+    for (int i = 0; i < count && !work->now->relative; i++) {
+        const char *family = workloads[turns[i].workload].family;
+        __int128 all = 0;
+        int parts = 0;
+        bool first = family[0] != '\0';
+        for (int k = 0; k < count && family[0] != '\0'; k++) {
+            if (str_equal(workloads[turns[k].workload].family, family)) {
+                first = first && k >= i;
+                all += turns[k].present > 0 ? turns[k].present : 0;
+                parts++;
+            }
+        }
+        for (int k = i; k < count && first; k++) {
+            if (!str_equal(workloads[turns[k].workload].family, family)) {
+                continue;
+            }
+            turns[k].present = all > INT64_MAX ? INT64_MAX : (int64_t)all;
+            if (all == 0) {
+                turns[k].value /= parts;
+            }
+        }
     }
 }
 

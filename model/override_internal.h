@@ -65,6 +65,8 @@ int override_no_site(struct override_work *work);
 int override_no_memory(struct override_work *work);
 int override_no_price(struct override_work *work);
 bool override_is_rule(const struct egress_rule *rule, const char *glob);
+/* The first tier that costs anything, whose price stands for the rule's; 0 when none does. */
+int override_paid_tier(const struct egress_rule *rule);
 /* What a workload's measure is now: what stands for all that changes with it; -1, 0: none. */
 int64_t override_measure(struct override_work *work, int app, int workload);
 

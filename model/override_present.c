@@ -65,7 +65,7 @@ static int of_price(struct override_work *work, struct override_present *present
     for (int i = 0; i < work->world->egress_count && (now->prices >> PRICE_EGRESS & 1) != 0; i++) {
         const struct egress_rule *rule = &work->world->egress[i];
         if (override_is_rule(rule, now->glob)) {
-            struct decimal price = decimal_normal(rule->tiers[0].price);
+            struct decimal price = decimal_normal(rule->tiers[override_paid_tier(rule)].price);
             put(present, price.coefficient, price.scale,
                 rule->per_bytes == INT64_C(1) << 30 ? "USD per GiB" : "USD per GB", rule->name);
         }

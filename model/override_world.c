@@ -9,6 +9,7 @@
 
 static void change_site_prices(struct override_work *work, int *matched);
 static void change_egress(struct override_work *work, int *matched);
+static void change_tiers(const struct override *now, struct egress_rule *rule);
 static struct decimal in_proportion(struct decimal price, struct decimal wanted,
                                     struct decimal first);
 static struct decimal new_price(const struct override *now, struct decimal present);
@@ -47,29 +48,43 @@ static void change_site_prices(struct override_work *work, int *matched)
     }
 }
 
-/* All tiers in proportion; a price that is set is the first tier's. */
 static void change_egress(struct override_work *work, int *matched)
 {
-    const struct override *now = work->now;
     for (int i = 0; i < work->world->egress_count; i++) {
-        struct egress_rule *rule = &work->world->egress[i];
-        if (!override_is_rule(rule, now->glob)) {
-            continue;
-        }
-        struct decimal first = rule->tiers[0].price;
-        struct decimal wanted = new_price(now, first);
-        ++*matched;
-        for (int k = 0; k < rule->tier_count; k++) {
-            struct decimal *price = &rule->tiers[k].price;
-            if (now->relative) {
-                *price = new_price(now, *price);
-            } else if (first.coefficient == 0 || decimal_compare(*price, first) == 0) {
-                *price = wanted;
-            } else {
-                *price = in_proportion(*price, wanted, first);
-            }
+        if (override_is_rule(&work->world->egress[i], work->now->glob)) {
+            change_tiers(work->now, &work->world->egress[i]);
+            ++*matched;
         }
     }
+}
+
+/* All tiers in proportion; a price that is set is that of the first tier which costs anything. What
+ * is free before it stays free: an allowance is no price. */
+static void change_tiers(const struct override *now, struct egress_rule *rule)
+{
+    int paid = override_paid_tier(rule);
+    struct decimal first = rule->tiers[paid].price;
+    struct decimal wanted = new_price(now, first);
+    for (int i = paid; i < rule->tier_count; i++) {
+        struct decimal *price = &rule->tiers[i].price;
+        if (now->relative) {
+            *price = new_price(now, *price);
+        } else if (first.coefficient == 0 || decimal_compare(*price, first) == 0) {
+            *price = wanted;
+        } else {
+            *price = in_proportion(*price, wanted, first);
+        }
+    }
+}
+
+int override_paid_tier(const struct egress_rule *rule)
+{
+    for (int i = 0; i < rule->tier_count; i++) {
+        if (rule->tiers[i].price.coefficient != 0) {
+            return i;
+        }
+    }
+    return 0;
 }
 
 /* price x wanted / first, rounded to a billionth of a millionth of a dollar. */
@@ -333,10 +348,8 @@ int override_policy_change(struct override_work *work)
     } else {
         memcpy(at, &value, sizeof(value));
     }
-    if (work->world->policy.hit_floor_ppm == 0 || work->world->policy.horizon_us == 0) {
-        return error_set(work->err, ERR_INVALID, 0, "it must be more than 0");
-    }
-    return 0;
+    const char *rule = world_policy_rule(&work->world->policy);
+    return rule == NULL ? 0 : error_set(work->err, ERR_INVALID, 0, "%s", rule);
 }
 
 int override_no_price(struct override_work *work)

@@ -21,6 +21,8 @@ int world_parse(const char *file, const char *text, size_t bytes, struct arena *
                 struct world *ret_world, struct error *err) WARN_UNUSED;
 void world_write(const struct world *world, struct strbuf *out);
 uint64_t world_hash(const struct world *world);
+/* The rule that a policy's numbers break, as a sentence; NULL: they keep all. */
+const char *world_policy_rule(const struct policy *policy);
 
 int world_site(const struct world *world, const char *name); /* index, or -1 */
 /* True when the site carries the tag, own or implied. */

@@ -14,6 +14,12 @@ static bool quiet_parse(const char *text, struct quiet_hours *out);
 static bool minute_parse(const char *text, int *out);
 
 #define MOVES_PER_DAY_MAX 100000
+#define HORIZON_RULE      "a horizon is longer than nothing: a saving needs time to pay a move"
+#define HIT_FLOOR_RULE    "a hit ratio's floor is above 0% and at most 100%"
+#define CONFIDENCE_RULE                                                                        \
+    "a confidence is from 50% to below 100%: below, chance decides; 100% is never reached by " \
+    "what "                                                                                    \
+    "is measured"
 #define MINUTES_PER_DAY   (24 * 60)
 #define SOLVE_TIME_US_MAX (24 * US_PER_HOUR)
 
@@ -40,16 +46,14 @@ void world_read_policy(struct reader *reader, const struct doc_node *root, struc
     const struct doc_node *node = doc_map(doc, root, "policy", 0);
     if (node != NULL) {
         if (doc_duration(doc, node, "horizon", 0, &policy->horizon_us) && policy->horizon_us <= 0) {
-            doc_problem(doc, doc_get(doc, node, "horizon", 0),
-                        "a horizon is longer than nothing: a saving needs time to pay a move");
+            doc_problem(doc, doc_get(doc, node, "horizon", 0), "%s", HORIZON_RULE);
         }
         doc_duration(doc, node, "dwell", 0, &policy->dwell_us);
         doc_int(doc, node, "moves", 0, 1, LIMIT_HANDOFFS, &moves);
         doc_duration(doc, node, "settle", 0, &policy->settle_us);
         if (doc_ratio(doc, node, "hit_floor", 0, &policy->hit_floor_ppm) &&
             (policy->hit_floor_ppm <= 0 || policy->hit_floor_ppm > PPM)) {
-            doc_problem(doc, doc_get(doc, node, "hit_floor", 0),
-                        "a hit ratio's floor is above 0%% and at most 100%%");
+            doc_problem(doc, doc_get(doc, node, "hit_floor", 0), "%s", HIT_FLOOR_RULE);
         }
         doc_duration(doc, node, "healthy_min", 0, &policy->healthy_min_us);
         doc_duration(doc, node, "node_timeout", 0, &policy->node_timeout_us);
@@ -64,6 +68,25 @@ void world_read_policy(struct reader *reader, const struct doc_node *root, struc
     }
     policy->moves_max = (int)moves;
     policy->moves_per_day = (int)moves_per_day;
+}
+
+const char *world_policy_rule(const struct policy *policy)
+{
+    if (policy->horizon_us <= 0) {
+        return HORIZON_RULE;
+    }
+    if (policy->hit_floor_ppm <= 0 || policy->hit_floor_ppm > PPM) {
+        return HIT_FLOOR_RULE;
+    }
+    if (policy->confidence_ppm < PPM / 2 || policy->confidence_ppm >= PPM) {
+        return CONFIDENCE_RULE;
+    }
+    if (policy->moves_max < 1 || policy->moves_max > LIMIT_HANDOFFS) {
+        return "moves at once are from 1 on, at most 1024 (LIMIT_HANDOFFS)";
+    }
+    return policy->moves_per_day < 0 || policy->moves_per_day > MOVES_PER_DAY_MAX
+               ? "moves of a day are from 0 (any number) to 100000"
+               : NULL;
 }
 
 static void read_saving(struct reader *reader, const struct doc_node *node, struct policy *policy)
@@ -88,10 +111,7 @@ static void read_certainty(struct reader *reader, const struct doc_node *node,
     struct doc *doc = reader->doc;
     if (doc_ratio(doc, node, "confidence", 0, &policy->confidence_ppm) &&
         (policy->confidence_ppm < PPM / 2 || policy->confidence_ppm >= PPM)) {
-        doc_problem(
-            doc, doc_get(doc, node, "confidence", 0),
-            "a confidence is from 50%% to below 100%%: below, chance decides; 100%% is never "
-            "reached by what is measured");
+        doc_problem(doc, doc_get(doc, node, "confidence", 0), "%s", CONFIDENCE_RULE);
     }
     doc_ratio(doc, node, "prior_error", 0, &policy->prior_error_ppm);
     doc_duration(doc, node, "prior_weight", 0, &policy->prior_weight_us);

@@ -111,6 +111,17 @@ static void test_prices(void **state)
     is_price(input.world->egress[1].tiers[0].price, "0.24");
     is_price(input.world->egress[0].tiers[0].price, "0.09");
     str_format(fixture.world.egress[1].name, LIMIT_NAME_BYTES, "gcp-out");
+    /* An allowance is no price: it stays, and the first step that costs something is what is set.
+     */
+    fixture.world.egress[0].tiers[0].price = (struct decimal){0, 0};
+    input = with("price.egress.aws-out=0.03");
+    is_price(input.world->egress[0].tiers[0].price, "0");
+    is_price(input.world->egress[0].tiers[1].price, "0.03");
+    struct override_present present;
+    assert_int_equal(
+        override_present("price.egress.aws-out", &fixture.input, &present, &fixture.err), 0);
+    is_price(present.value, "0.045");
+    fixture.world.egress[0].tiers[0].price = (struct decimal){9, 2};
     input = with("price.compute=+10%");
     is_price(input.world->sites[AWS].cpu_price, "0.044");
     is_price(input.world->sites[GCP].memory_price, "0.0044");
@@ -216,6 +227,38 @@ static void test_measures_change_with_their_estimates(void **state)
     refused("cpu.source=x2", "to change");
 }
 
+static const char split_app[] =
+    "app: shop\n"
+    "users: [{name: web, site: client/web}, {name: phone, site: client/web}]\n"
+    "workloads:\n"
+    "  - {name: front, split: true, run: {driver: process, artifact: 'file:/x'},\n"
+    "     resources: {cpu: 1, memory: 1GiB}}\n"
+    "links:\n"
+    "  - {from: web, to: front, calls: 30/s, request: 1KB, response: 20KB}\n"
+    "  - {from: phone, to: front, calls: 10/s, request: 1KB, response: 20KB}\n";
+
+/* The calls of a split workload are its parts' together; one part's are its own. */
+static void test_parts_share_what_is_set(void **state)
+{
+    (void)state;
+    fixture_end(&fixture);
+    fixture_begin(&fixture, world, split_app);
+    struct cost_input input = with("calls.shop/front=80/s");
+    const struct link *links = input.apps[0].app->links;
+    assert_int_equal(links[0].calls_mhz, 60000);
+    assert_int_equal(links[1].calls_mhz, 20000);
+    links = with("calls=x2").apps[0].app->links;
+    assert_int_equal(links[0].calls_mhz, 60000);
+    assert_int_equal(links[1].calls_mhz, 20000);
+    links = with("calls.shop/front--phone=80/s").apps[0].app->links;
+    assert_int_equal(links[0].calls_mhz, 30000);
+    assert_int_equal(links[1].calls_mhz, 80000);
+    fixture.app.links[0].calls_mhz = fixture.app.links[1].calls_mhz = 0;
+    links = with("calls.front=80/s").apps[0].app->links;
+    assert_int_equal(links[0].calls_mhz, 40000);
+    assert_int_equal(links[1].calls_mhz, 40000);
+}
+
 static void test_weights_and_policy(void **state)
 {
     (void)state;
@@ -228,6 +271,14 @@ static void test_weights_and_policy(void **state)
     assert_int_equal(with("policy.moves=7").world->policy.moves_max, 7);
     assert_true(with("policy.saving_min.per_month=x2").world->policy.saving_min == NUSD_PER_USD);
     refused("policy.horzon=1h", "policy.horizon");
+    /* As in a document. */
+    refused("policy.horizon=0s", "longer than nothing");
+    refused("policy.hit_floor=0", "above 0%");
+    refused("policy.hit_floor=5", "at most 100%");
+    refused("policy.confidence=x2", "below 100%");
+    refused("policy.confidence=0.4", "from 50%");
+    refused("policy.moves=0", "from 1 on");
+    refused("policy.moves_per_day=100001", "from 0");
     refused("weights.egres=1", "egress");
     refused("weights.egress.shp=1", "shop");
 }
@@ -369,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_factors_are_exact, begin, end),
         cmocka_unit_test_setup_teardown(test_latency_and_sites, begin, end),
         cmocka_unit_test_setup_teardown(test_measures_change_with_their_estimates, begin, end),
+        cmocka_unit_test_setup_teardown(test_parts_share_what_is_set, begin, end),
         cmocka_unit_test_setup_teardown(test_weights_and_policy, begin, end),
         cmocka_unit_test_setup_teardown(test_sites_come_and_go, begin, end),
         cmocka_unit_test_setup_teardown(test_tags_and_moves, begin, end),
