@@ -13,6 +13,8 @@
 
 #define CHUNK_BYTES (256 << 10)
 #define STAMP_BYTES 40
+/* What stands last in a conversion that ended early: no trace is read over it. */
+#define CUT_LINE    "cut: the rest could not be converted\n"
 #define VALUE_BYTES 48
 
 struct trace_command {
@@ -39,8 +41,8 @@ static int check(struct cli *cli, struct trace *trace, int64_t gap_us, int files
 static int write_text(const struct summary *summary, int files, const char *const *paths,
                       bool color, struct strbuf *out, struct error *err);
 static void write_gaps(const struct summary *summary, struct strbuf *out);
-static void write_json(const struct summary *summary, int files, const char *const *paths,
-                       struct strbuf *out);
+static int write_json(const struct summary *summary, int files, const char *const *paths,
+                      struct strbuf *out, struct error *err);
 static int convert(struct trace *trace, struct error *err);
 static int convert_row(const struct trace_row *row, const char ***names, int *room,
                        struct strbuf *out, struct error *err);
@@ -192,7 +194,7 @@ static int check(struct cli *cli, struct trace *trace, int64_t gap_us, int files
         return rc;
     strbuf_init(&out, CLI_TEXT_BYTES);
     if (cli->common.json)
-        write_json(&summary, files, paths, &out);
+        rc = write_json(&summary, files, paths, &out, err);
     else
         rc = write_text(&summary, files, paths, cli->color, &out, err);
     if (rc == 0)
@@ -271,23 +273,25 @@ static void write_gaps(const struct summary *summary, struct strbuf *out)
                       show_time(counts->apart_max_at_us, at));
 }
 
-static void write_json(const struct summary *summary, int files, const char *const *paths,
-                       struct strbuf *out)
+static int write_json(const struct summary *summary, int files, const char *const *paths,
+                      struct strbuf *out, struct error *err)
 {
     const struct trace_counts *counts = trace_counts(summary->trace);
     json_t *names = json_array();
     json_t *list = json_array();
+    bool whole = true;
     for (int i = 0; i < files; i++)
-        json_array_append_new(names, json_string(paths[i]));
+        whole &= json_array_append_new(names, json_string(paths[i])) == 0;
     for (int i = 0; i < summary->count; i++) {
         const struct summary_line *line = &summary->lines[i];
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:f, s:I, s:I}", "workload", line->workload,
-                      "peer", line->peer, "kind", trace_kind_words[line->kind], "quantile_ppm",
-                      (json_int_t)line->quantile_ppm, "unit", trace_unit_words[line->kind], "rows",
-                      (json_int_t)line->rows, "mean", line->mean, "least", (json_int_t)line->least,
-                      "most", (json_int_t)line->most));
+        whole &= json_array_append_new(
+                     list,
+                     json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:f, s:I, s:I}", "workload",
+                               line->workload, "peer", line->peer, "kind",
+                               trace_kind_words[line->kind], "quantile_ppm",
+                               (json_int_t)line->quantile_ppm, "unit", trace_unit_words[line->kind],
+                               "rows", (json_int_t)line->rows, "mean", line->mean, "least",
+                               (json_int_t)line->least, "most", (json_int_t)line->most)) == 0;
     }
     json_t *root =
         json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "files",
@@ -298,10 +302,17 @@ static void write_json(const struct summary *summary, int files, const char *con
                   (json_int_t)summary->usual_us, "gap_us", (json_int_t)summary->gap_us, "gaps",
                   (json_int_t)summary->gaps, "longest_us", (json_int_t)counts->apart_max_us,
                   "longest_at_us", (json_int_t)counts->apart_max_at_us, "workloads", list);
-    char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
-    strbuf_printf(out, "%s\n", text == NULL ? "null" : text);
-    free(text);
+    char *text = root == NULL || !whole ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
+    if (text == NULL)
+        return error_set(
+            err, ERR_INVALID, 0,
+            "%s: a name in it is no UTF-8, and JSON has no other; leave --json out, or "
+            "convert the file with iconv",
+            paths[0]);
+    strbuf_printf(out, "%s\n", text);
+    free(text);
+    return 0;
 }
 
 /* ---- convert ---- */
@@ -313,6 +324,7 @@ static int convert(struct trace *trace, struct error *err)
     const char **names = NULL;
     int room = 0;
     int64_t others = 0;
+    bool begun = false;
     int rc;
     strbuf_init(&out, CLI_TEXT_BYTES);
     strbuf_puts(&out, "time,workload,calls\n");
@@ -322,12 +334,15 @@ static int convert(struct trace *trace, struct error *err)
         if (rc == 0 && out.bytes > CHUNK_BYTES) {
             rc = cli_print(&out, err);
             strbuf_reset(&out);
+            begun = true;
         }
         if (rc < 0)
             break;
     }
     if (rc == 0)
         rc = cli_print(&out, err);
+    else if (begun)
+        (void)fputs(CUT_LINE, stdout);
     if (rc == 0 && others > 0)
         (void)fprintf(stderr, "%" PRId64 " rows tell of no calls and are left out\n", others);
     free(names);

@@ -105,6 +105,7 @@ static int check_order(struct trace *trace, struct trace_raw *raw, struct error 
             wall_format((struct wall){raw->at_us}, now));
     }
     int rc = check_gap(trace, raw, err);
+    bool first = trace->last_us == INT64_MIN;
     count_distance(trace, raw->at_us);
     trace->last_us = raw->at_us;
     trace->last_line = raw->line;
@@ -113,7 +114,7 @@ static int check_order(struct trace *trace, struct trace_raw *raw, struct error 
         trace->anchored = true;
     }
     trace->counts.last_us = lay(trace, raw->at_us);
-    if (trace->counts.rows == 1)
+    if (first)
         trace->counts.first_us = trace->counts.last_us;
     return rc;
 }

@@ -147,7 +147,7 @@ int trace_number(const char *text, int digits, int64_t *ret_value)
         if (__builtin_mul_overflow(value, 10, &value))
             return ERR_OVERFLOW;
     int64_t last = 0;
-    for (; shift < 0 && value > 0; shift++) {
+    for (; shift < 0 && (value > 0 || last > 0); shift++) {
         last = value % 10;
         value /= 10;
     }

@@ -147,6 +147,12 @@ static void dates_and_numbers_are_exact(void **state)
     assert_int_equal(us, 1000 * US_PER_S);
     assert_int_equal(trace_seconds("0.177777777777777761234", &us), 0);
     assert_int_equal(us, 177778);
+    assert_int_equal(trace_seconds("0.00000005", &us), 0); /* below a half of a microsecond */
+    assert_int_equal(us, 0);
+    assert_int_equal(trace_seconds("5e-7", &us), 0);
+    assert_int_equal(us, 1);
+    assert_int_equal(trace_seconds("9e-9999", &us), 0);
+    assert_int_equal(us, 0);
     assert_int_equal(trace_seconds("1e", &us), ERR_INVALID);
     assert_int_equal(trace_seconds("", &us), ERR_INVALID);
     assert_int_equal(trace_seconds("9e18", &us), ERR_OVERFLOW);
@@ -261,6 +267,8 @@ static void a_day_of_functions_is_told_by_minute(void **state)
     want(trace, early_s, "timer", 200);
     want(trace, early_s + 60, "timer", 0);
     want(trace, early_s + 120, "http", 1100);
+    assert_int_equal(trace_counts(trace)->first_us, options.origin_us);
+    assert_int_equal(trace_counts(trace)->rows, 3);
     want_end(trace);
     static const struct trace_map map[] = {{"f3", "shop/web"}, {"a1", "shop/source"}};
     options.map = map;
