@@ -18,6 +18,7 @@
 #define NOTES_BYTES (NOTES_MAX * 2 * LIMIT_TEXT_BYTES)
 #define CALLS_MAX   (INT64_MAX / (4 * PPM)) /* so that a scaled rate stays a number */
 #define YEAR_US     (INT64_C(365) * 24 * US_PER_HOUR)
+#define WEEK_US     (INT64_C(7) * 24 * US_PER_HOUR)
 #define GAP_STEPS   24
 
 /* What one load of the scenario means, and where its chances stand. */
@@ -398,7 +399,8 @@ static int64_t shape_ppm(const struct scenario_load *what, int64_t at_us, int64_
 {
     __int128 area = 0;
     for (int64_t us = 0; us < length_us;) {
-        int64_t local_us = at_us + us + what->shift_us;
+        /* A week later is the same hour, and after 1970 wherever the users' clock is. */
+        int64_t local_us = at_us + us + what->shift_us + WEEK_US;
         int64_t hour = local_us / US_PER_HOUR;
         int64_t left_us = (hour + 1) * US_PER_HOUR - local_us;
         left_us = left_us > length_us - us ? length_us - us : left_us;
@@ -415,24 +417,23 @@ static int64_t burst_share_ppm(struct load *load, struct source *source, int ind
                                int64_t length_us)
 {
     const struct scenario_load *what = source->what;
+    int64_t until_us = at_us + length_us;
     int64_t within_us = 0;
     for (;;) {
-        if (source->burst_index == 0 || source->burst_from_us + what->burst_for_us <= at_us) {
-            double unit = ((double)chance_ppm(load->seed, CHANCE_BURST + 16 * (uint64_t)index,
-                                              (uint64_t)source->burst_index) +
-                           0.5) /
-                          (double)PPM;
-            int64_t rest_us = source->burst_index == 0 ? 0 : what->burst_for_us;
-            source->burst_from_us += rest_us + (int64_t)(-log(unit) * (double)what->burst_every_us);
-            source->burst_index++;
-            continue;
-        }
-        int64_t from = source->burst_from_us > at_us ? source->burst_from_us : at_us;
-        int64_t to = source->burst_from_us + what->burst_for_us;
-        to = to < at_us + length_us ? to : at_us + length_us;
-        if (to > from)
-            within_us = to - from;
-        break;
+        int64_t end_us = source->burst_from_us + what->burst_for_us;
+        int64_t from_us = source->burst_from_us > at_us ? source->burst_from_us : at_us;
+        int64_t to_us = end_us < until_us ? end_us : until_us;
+        bool known = source->burst_index > 0;
+        within_us += known && to_us > from_us ? to_us - from_us : 0;
+        if (known && end_us > until_us)
+            break; /* it goes on, or has not begun */
+        double unit = ((double)chance_ppm(load->seed, CHANCE_BURST + 16 * (uint64_t)index,
+                                          (uint64_t)source->burst_index) +
+                       0.5) /
+                      (double)PPM;
+        source->burst_from_us = (known ? end_us : source->burst_from_us) +
+                                (int64_t)(-log(unit) * (double)what->burst_every_us);
+        source->burst_index++;
     }
     return (int64_t)((__int128)within_us * PPM / length_us);
 }

@@ -120,6 +120,8 @@ static void read_time(struct reader *reader, const struct doc_node *root, struct
         doc_problem(doc, doc_get(doc, root, "for", 0),
                     "a run has from 1 to %lld steps; with this step it would have %lld",
                     (long long)SCENARIO_STEPS, (long long)(out->for_us / out->step_us));
+    else if (out->for_us > SCENARIO_US)
+        doc_problem(doc, doc_get(doc, root, "for", 0), "a run is of at most a hundred years");
     out->warmup_us = US_PER_HOUR;
     if (doc_duration(doc, root, "warmup", 0, &out->warmup_us) &&
         (out->warmup_us < 60 * US_PER_S || out->warmup_us > 31 * 24 * US_PER_HOUR))

@@ -24,6 +24,7 @@ struct doc;
 #define SCENARIO_FILES  64   /* worlds, apps of one set, traces */
 #define SCENARIO_LOADS  1024 /* load entries */
 #define SCENARIO_EVENTS 256
+#define SCENARIO_US     (INT64_C(100) * 366 * 24 * US_PER_HOUR)
 #define SCENARIO_STEPS  (INT64_C(10) * 366 * 24 * 60) /* of one run: ten years of minutes */
 #define SCENARIO_SPANS  16                            /* of single requests */
 #define SCENARIO_SEEDS  1000

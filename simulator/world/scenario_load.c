@@ -129,8 +129,12 @@ static void read_bursts(struct reader *reader, const struct doc_node *node,
     doc_duration(doc, node, "burst_every", 0, &out->burst_every_us);
     doc_duration(doc, node, "burst_for", 0, &out->burst_for_us);
     doc_ratio(doc, node, "burst", 0, &out->burst_ppm);
-    if (out->burst_every_us < US_PER_S || out->burst_for_us < 0)
-        doc_problem(doc, doc_get(doc, node, "burst_every", 0), "bursts are at least 1s apart");
+    if (out->burst_every_us < US_PER_S || out->burst_every_us > SCENARIO_US)
+        doc_problem(doc, doc_get(doc, node, "burst_every", 0),
+                    "bursts are from 1s to a hundred years apart");
+    if (out->burst_for_us > SCENARIO_US)
+        doc_problem(doc, doc_get(doc, node, "burst_for", 0),
+                    "a burst is of at most a hundred years");
     if (out->burst_ppm > 1000 * PPM)
         doc_problem(doc, doc_get(doc, node, "burst", 0), "a burst is at most 1000 times the mean");
 }
@@ -157,6 +161,8 @@ static void read_event(struct reader *reader, const struct doc_node *node,
     if (out->at_us >= scenario->for_us)
         doc_problem(doc, doc_get(doc, node, "at", 0), "the run is over by then");
     bool timed = doc_duration(doc, node, "for", 0, &out->for_us);
+    if (out->for_us > scenario->for_us)
+        out->for_us = scenario->for_us; /* it outlasts the run */
     const struct doc_node *set = doc_get(doc, node, "set", 0);
     bool down = doc_string(doc, node, "down", 0, out->what, sizeof(out->what));
     bool reclaim = doc_string(doc, node, "reclaim", 0, out->what, sizeof(out->what));

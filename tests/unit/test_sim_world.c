@@ -92,6 +92,11 @@ static void a_scenario_says_what_is_wrong_and_where(void **state)
     refuse(HEAD "events:\n  - {at: 1h, metrics: late}\n", "needs lag");
     refuse(HEAD "precision: 5%\n", "seeds: 3");
     refuse(HEAD "from: yesterday\n", "s.yaml:5: from");
+    refuse("scenario: s\nworld: w\napps: [a]\nfor: 36601d\nstep: 100d\n", "a hundred years");
+    refuse(HEAD "load:\n  - {of: shop, shape: bursts, burst_every: 99999d}\n",
+           "hundred years apart");
+    refuse(HEAD "load:\n  - {of: shop, shape: bursts, burst_for: 99999d}\n",
+           "a burst is of at most");
     refuse(HEAD "experiment:\n  policies: [stay, stay]\n", "there twice");
 }
 
@@ -175,6 +180,58 @@ static void a_day_and_a_week_have_their_mean(void **state)
         load_step(load, scenario.from_us + (5 * 24 + 12) * US_PER_HOUR, US_PER_HOUR, &err), 0);
     assert_in_range(load_calls(load)[0], monday / 2 - 1, monday / 2 + 1);
     load_close(load);
+}
+
+/* West of Greenwich 1970 begins on the last Wednesday of 1969. */
+static void hours_before_1970_are_hours_too(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct error err;
+    parse(HEAD
+          "load:\n  - {of: shop, shape: diurnal, utc_offset: -14,\n"
+          "     day: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],\n"
+          "     week: [1, 1, 2, 1, 1, 1, 1]}\nfrom: 1970-01-01\n",
+          &scenario);
+    struct load *load = open_load(&scenario, 1);
+    int64_t calls[3];
+    for (int hour = 0; hour < 3; hour++) {
+        assert_int_equal(load_step(load, hour * US_PER_HOUR, US_PER_HOUR, &err), 0);
+        calls[hour] = load_calls(load)[0];
+    }
+    assert_in_range(calls[0], 4 * calls[1] - 4, 4 * calls[1] + 4);
+    assert_int_equal(calls[1], calls[2]);
+    assert_int_equal(load_step(load, 15 * US_PER_HOUR, US_PER_HOUR, &err), 0);
+    assert_in_range(calls[1], 2 * load_calls(load)[0] - 2, 2 * load_calls(load)[0] + 2);
+    load_close(load);
+}
+
+/* A step in which several come and go has all of them: a day by itself is the mean of its hours. */
+static void a_step_has_all_its_bursts(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct error err;
+    parse(HEAD
+          "load:\n  - {of: shop, shape: bursts, burst: 3, burst_for: 7min, burst_every: 20min}\n",
+          &scenario);
+    struct load *hours = open_load(&scenario, 5);
+    struct load *days = open_load(&scenario, 5);
+    for (int day = 0; day < 2; day++) {
+        int64_t at_us = scenario.from_us + day * 24 * US_PER_HOUR;
+        int64_t sum = 0;
+        for (int minute = 0; minute < 24 * 60; minute++) {
+            assert_int_equal(load_step(hours, at_us + minute * 60 * US_PER_S, 60 * US_PER_S, &err),
+                             0);
+            sum += load_calls(hours)[0];
+        }
+        assert_int_equal(load_step(days, at_us, 24 * US_PER_HOUR, &err), 0);
+        assert_in_range(load_calls(days)[0], sum / (24 * 60) - 2, sum / (24 * 60) + 2);
+        /* A third of the time or so, twice as much more. */
+        assert_in_range(load_calls(days)[0], 130000, 180000);
+    }
+    load_close(hours);
+    load_close(days);
 }
 
 static void noise_is_the_seeds_and_nobody_elses(void **state)
@@ -379,6 +436,8 @@ int main(void)
         TEST(a_scenario_says_what_is_wrong_and_where),
         TEST(events_are_in_the_order_of_time),
         TEST(a_day_and_a_week_have_their_mean),
+        TEST(hours_before_1970_are_hours_too),
+        TEST(a_step_has_all_its_bursts),
         TEST(noise_is_the_seeds_and_nobody_elses),
         TEST(a_trace_is_followed_and_its_gaps_are_told),
         TEST(a_gap_is_what_the_load_says),
