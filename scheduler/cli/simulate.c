@@ -45,13 +45,15 @@ static int prepare(const struct simulate_options *given, const struct option_wor
                    struct replay *replay, struct error *err);
 static int simulate(struct cli *cli, const struct simulate_options *given, const char *file,
                     struct error *err);
+static int add_policy(struct scenario *scenario, const char *name, struct arena *arena,
+                      struct error *err);
 static int check(const struct cli *cli, const struct simulate_options *given, struct error *err);
 static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
                          struct error *err);
 static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
 static void remove_store(const char *path);
-static int print(struct cli *cli, const struct simulate_options *given, int64_t precision_ppm,
-                 const char *path, struct error *err);
+static int print(struct cli *cli, const struct simulate_options *given,
+                 const struct scenario *scenario, const char *path, struct error *err);
 static int print_focus(void *context, const struct strbuf *text, struct error *err);
 static void on_news(void *context, const struct experiment_news *news);
 
@@ -168,24 +170,11 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
 {
     struct arena arena;
     struct scenario scenario;
-    struct scenario_policy other = {.name = ""};
     char path[LIMIT_PATH_BYTES];
     arena_init(&arena, SCENARIO_BYTES);
     int rc = read_scenario(file, &arena, &scenario, err);
-    bool listed = false;
-    for (int i = 0; rc == 0 && given->policy != NULL && i < scenario.policy_count; i++)
-        listed |= str_equal(scenario.policies[i].name, given->policy);
-    if (rc == 0 && given->policy != NULL && !listed) {
-        char words_text[LIMIT_TEXT_BYTES];
-        int kind = policy_kind(given->policy);
-        if (kind < 0 || kind == POLICY_PROGRAM)
-            rc = error_set(err, ERR_INVALID, 0,
-                           "--policy %.60s: the scenario has none of that name, and Berth has %s",
-                           given->policy, policy_list(words_text));
-        str_format(other.name, sizeof(other.name), "%s", rc < 0 ? "" : given->policy);
-        scenario.policies = &other;
-        scenario.policy_count = 1;
-    }
+    if (rc == 0 && given->policy != NULL)
+        rc = add_policy(&scenario, given->policy, &arena, err);
     if (rc == 0 && given->out == NULL)
         rc = temporary(path, err);
     else if (rc == 0 && str_copy(path, sizeof(path), given->out) < 0)
@@ -208,7 +197,7 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
     struct experiment_outcome outcome;
     rc = experiment_run(&scenario, &run, &outcome, err);
     if (rc == 0 && outcome.failed < outcome.runs)
-        rc = print(cli, given, scenario.precision_ppm, path, err);
+        rc = print(cli, given, &scenario, path, err);
     if (rc == 0 && outcome.failed > 0)
         rc = outcome.runs == 1
                  ? error_set(err, outcome.first.code, 0, "%s", outcome.first.text)
@@ -218,6 +207,30 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
         remove_store(path);
     arena_done(&arena);
     return rc;
+}
+
+/* One of Berth's own that the scenario does not list comes behind those that it does. */
+static int add_policy(struct scenario *scenario, const char *name, struct arena *arena,
+                      struct error *err)
+{
+    size_t count = (size_t)scenario->policy_count;
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(scenario->policies[i].name, name))
+            return 0;
+    char words[LIMIT_TEXT_BYTES];
+    int kind = policy_kind(name);
+    if (kind < 0 || kind == POLICY_PROGRAM)
+        return error_set(err, ERR_INVALID, 0,
+                         "--policy %.60s: the scenario has none of that name, and Berth has %s",
+                         name, policy_list(words));
+    struct scenario_policy *policies = arena_array(arena, count + 1, sizeof(*policies));
+    if (policies == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a policy more");
+    memcpy(policies, scenario->policies, count * sizeof(*policies));
+    str_format(policies[count].name, sizeof(policies[count].name), "%s", name);
+    scenario->policies = policies;
+    scenario->policy_count++;
+    return 0;
 }
 
 static int check(const struct cli *cli, const struct simulate_options *given, struct error *err)
@@ -268,13 +281,15 @@ static void remove_store(const char *path)
     }
 }
 
-static int print(struct cli *cli, const struct simulate_options *given, int64_t precision_ppm,
-                 const char *path, struct error *err)
+static int print(struct cli *cli, const struct simulate_options *given,
+                 const struct scenario *scenario, const char *path, struct error *err)
 {
     struct store *store = NULL;
     struct strbuf out;
     strbuf_init(&out, CLI_TEXT_BYTES);
     int rc = store_open(path, true, &store, err);
+    if (rc == 0)
+        rc = experiment_choose(scenario, store, err);
     if (rc == 0 && given->focus)
         rc = store_focus(store, print_focus, NULL, err);
     else if (rc == 0 && given->requests)
@@ -284,7 +299,7 @@ static int print(struct cli *cli, const struct simulate_options *given, int64_t 
     else if (rc == 0 && cli->common.json)
         rc = simulate_write_json(store, &out, err);
     else if (rc == 0)
-        rc = simulate_write_text(store, precision_ppm, cli->color, &out, err);
+        rc = simulate_write_text(store, scenario->precision_ppm, cli->color, &out, err);
     bool text = !given->focus && !given->csv && !given->requests && !cli->common.json;
     if (rc == 0 && text)
         rc = simulate_write_moves(store, cli->color, &out, err);

@@ -57,6 +57,8 @@ struct experiment {
     struct experiment_outcome *outcome;
 };
 
+static int64_t cell_count(const struct scenario *scenario);
+static struct scenario_cell cell_at(const struct scenario *scenario, int64_t index);
 static int begin(struct experiment *experiment, struct error *err);
 static int run_round(struct experiment *experiment, int round, struct error *err);
 static int start(struct experiment *experiment, int cell, struct error *err);
@@ -83,6 +85,8 @@ int experiment_run(const struct scenario *scenario, const struct experiment_opti
     arena_init(&experiment.arena, (size_t)256 << 20);
     int rc = store_open(options->out, options->resume, &experiment.store, err);
     if (rc == 0)
+        rc = store_lock(experiment.store, err);
+    if (rc == 0)
         rc = begin(&experiment, err);
     int first = scenario->precision_ppm > 0 ? FIRST_ROUND : scenario->seed_count;
     for (int round = 0; rc == 0 && round <= scenario->seed_count - first; round++) {
@@ -104,13 +108,48 @@ int experiment_run(const struct scenario *scenario, const struct experiment_opti
     return rc;
 }
 
+int experiment_choose(const struct scenario *scenario, struct store *store, struct error *err)
+{
+    int64_t count = cell_count(scenario);
+    int rc = 0;
+    for (int64_t i = 0; i < count && rc == 0; i++) {
+        struct scenario_cell cell = cell_at(scenario, i);
+        char key[STORE_KEY_BYTES];
+        rc = experiment_key(scenario, &cell, key, err);
+        if (rc == ERR_NOT_FOUND)
+            rc = 0; /* of another policy, whose program is gone: it cannot have been run */
+        else if (rc == 0)
+            rc = store_choose(store, key, err);
+    }
+    return rc;
+}
+
+static int64_t cell_count(const struct scenario *scenario)
+{
+    int traces = scenario->trace_count > 0 ? scenario->trace_count : 1;
+    return (int64_t)scenario->world_count * scenario->apps_count * traces * scenario->policy_count *
+           scenario->seed_count;
+}
+
 /* Seeds outermost, so that what is compared is done together. */
+static struct scenario_cell cell_at(const struct scenario *scenario, int64_t index)
+{
+    int traces = scenario->trace_count > 0 ? scenario->trace_count : 1;
+    struct scenario_cell cell = {.policy = (int)(index % scenario->policy_count)};
+    index /= scenario->policy_count;
+    cell.trace = scenario->trace_count > 0 ? (int)(index % traces) : -1;
+    index /= traces;
+    cell.apps = (int)(index % scenario->apps_count);
+    index /= scenario->apps_count;
+    cell.world = (int)(index % scenario->world_count);
+    cell.seed = scenario->seed + index / scenario->world_count;
+    return cell;
+}
+
 static int begin(struct experiment *experiment, struct error *err)
 {
     const struct scenario *scenario = experiment->scenario;
-    int traces = scenario->trace_count > 0 ? scenario->trace_count : 1;
-    int64_t count = (int64_t)scenario->world_count * scenario->apps_count * traces *
-                    scenario->policy_count * scenario->seed_count;
+    int64_t count = cell_count(scenario);
     if (count > 1000000)
         return error_set(err, ERR_LIMIT, 0, "%" PRId64 " runs; an experiment has at most 1000000",
                          count);
@@ -118,21 +157,13 @@ static int begin(struct experiment *experiment, struct error *err)
         arena_array(&experiment->arena, (size_t)count + 1, sizeof(*experiment->cells));
     if (experiment->cells == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %" PRId64 " runs", count);
+    int64_t groups = count / scenario->policy_count / scenario->seed_count;
     int rc = 0;
     for (int64_t i = 0; i < count && rc == 0; i++) {
-        int64_t left = i;
         struct cell_state *state = &experiment->cells[experiment->cell_count];
-        state->cell.policy = (int)(left % scenario->policy_count);
-        left /= scenario->policy_count;
-        state->group =
-            (int)(left % ((int64_t)traces * scenario->apps_count * scenario->world_count));
-        state->cell.trace = scenario->trace_count > 0 ? (int)(left % traces) : -1;
-        left /= traces;
-        state->cell.apps = (int)(left % scenario->apps_count);
-        left /= scenario->apps_count;
-        state->cell.world = (int)(left % scenario->world_count);
-        int64_t seed = left / scenario->world_count;
-        state->cell.seed = scenario->seed + seed;
+        state->cell = cell_at(scenario, i);
+        state->group = (int)(i / scenario->policy_count % groups);
+        int64_t seed = state->cell.seed - scenario->seed;
         state->round =
             scenario->precision_ppm == 0 || seed < FIRST_ROUND ? 0 : (int)(seed - FIRST_ROUND + 1);
         const char *name = scenario->policies[state->cell.policy].name;

@@ -47,6 +47,11 @@ struct experiment_outcome {
 int experiment_run(const struct scenario *scenario, const struct experiment_options *options,
                    struct experiment_outcome *ret_outcome, struct error *err) WARN_UNUSED;
 
+/* Chooses the store's runs that are of this scenario: those that it would keep. What else is in the
+ * file was run under another time, load or document, and belongs into no mean with them. */
+int experiment_choose(const struct scenario *scenario, struct store *store,
+                      struct error *err) WARN_UNUSED;
+
 int experiment_key(const struct scenario *scenario, const struct scenario_cell *cell,
                    char out[STORE_KEY_BYTES], struct error *err) WARN_UNUSED;
 

@@ -1,10 +1,12 @@
 #include "simulator/world/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -14,6 +16,8 @@
 struct store {
     sqlite3 *db;
     char path[LIMIT_PATH_BYTES];
+    int lock_fd; /* -1: not locked */
+    bool chosen; /* only the runs of temp.chosen are read */
     sqlite3_stmt *term;
     sqlite3_stmt *hour;
     sqlite3_stmt *move;
@@ -95,8 +99,21 @@ static const char schema[] =
     " CASE WHEN tier < 0 THEN '' ELSE tier END AS x_PriceTier,"
     " predicted_nusd / 1e9 AS x_PredictedCost FROM ledger JOIN runs ON runs.id = ledger.run;";
 
+/* The runs that are read: all, or those of store_choose. */
+#define CHOSEN " WHERE runs.key IN temp.chosen"
+#define RUNS_SQL(which)                                                                            \
+    "SELECT key, scenario, world, apps, policy, trace, seed, from_us, to_us, step_us, bill_nusd,"  \
+    " score_nusd, bound_nusd, bound_score_nusd, bound_ppm, ledger_nusd, moves, moves_back,"        \
+    " moves_nusd, calls, slow, lost, down_us, rtt_us, steps, solves, wall_us, cpu_us, hash, notes" \
+    " FROM runs" which " ORDER BY world, apps, trace, policy, seed, id"
+#define FOCUS_SQL(which)                                                                           \
+    "SELECT hour_us, namespace, app, workload, term, item, account, provider, region, site, peer," \
+    " tags, unit, price, per, quantity, tier, amount_nusd, predicted_nusd, runs.key, policy, seed" \
+    " FROM ledger JOIN runs ON runs.id = ledger.run" which " ORDER BY run, ledger.rowid"
+
 static int open_db(const char *path, struct store **ret_store, struct error *err);
 static int check_schema(struct store *store, bool resume, struct error *err);
+static int check_owner(struct store *store, struct error *err);
 static int run_sql(struct store *store, const char *sql, struct error *err);
 static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret_statement,
                    struct error *err);
@@ -139,7 +156,41 @@ void store_close(struct store *store)
     (void)sqlite3_finalize(store->requests);
     (void)sqlite3_finalize(store->station);
     (void)sqlite3_close(store->db);
+    /* Last: SQLite's own locks on the file would go with any other descriptor of it. */
+    cleanup_close(&store->lock_fd);
     free(store);
+}
+
+/* It is flock's on the file itself: it ends with the processes, however they end, and SQLite, which
+ * locks by fcntl, does not see it. */
+int store_lock(struct store *store, struct error *err)
+{
+    store->lock_fd = open(store->path, O_RDONLY | O_CLOEXEC);
+    if (store->lock_fd >= 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    int why = errno;
+    return why == EWOULDBLOCK
+               ? error_set(err, ERR_LOCKED, 0,
+                           "another simulation writes to %s: wait for it, or choose another name "
+                           "for the results",
+                           store->path)
+               : error_set(err, ERR_IO, why, "lock %s", store->path);
+}
+
+int store_choose(struct store *store, const char *key, struct error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int column = 0;
+    int rc = store->chosen ? 0 : run_sql(store, "CREATE TEMP TABLE chosen (key TEXT)", err);
+    store->chosen = rc == 0;
+    if (rc == 0)
+        rc = prepare(store, "INSERT INTO temp.chosen VALUES (?)", &statement, err);
+    if (rc < 0)
+        return rc;
+    bind_text(statement, &column, key);
+    rc = done(store, statement, err);
+    (void)sqlite3_finalize(statement);
+    return rc;
 }
 
 static int open_db(const char *path, struct store **ret_store, struct error *err)
@@ -147,6 +198,7 @@ static int open_db(const char *path, struct store **ret_store, struct error *err
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a store");
+    store->lock_fd = -1;
     *ret_store = store;
     if (strlen(path) + 64 > sizeof(store->path))
         return error_set(err, ERR_LIMIT, 0, "the path of the results is too long");
@@ -161,53 +213,70 @@ static int open_db(const char *path, struct store **ret_store, struct error *err
 static int check_schema(struct store *store, bool resume, struct error *err)
 {
     sqlite3_stmt *statement = NULL;
-    int rc = prepare(store,
-                     "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table'),"
-                     " (SELECT count(*) FROM sqlite_schema WHERE name = 'meta')",
-                     &statement, err);
-    if (rc < 0)
-        return error_set(err, ERR_CORRUPT, 0,
-                         "%s is no SQLite file; choose another name for the results", store->path);
-    int tables = 0;
-    bool ours = false;
-    if (sqlite3_step(statement) == SQLITE_ROW) {
-        tables = sqlite3_column_int(statement, 0);
-        ours = sqlite3_column_int(statement, 1) == 1;
-    } else {
-        rc = ERR_CORRUPT;
-    }
-    (void)sqlite3_finalize(statement);
-    if (rc < 0 || (tables > 0 && !ours))
-        return error_set(err, ERR_CORRUPT, 0,
-                         "%s holds something else than simulations; choose another name for the "
-                         "results",
-                         store->path);
-    rc = run_sql(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
+    int64_t runs = 0;
+    int rc = check_owner(store, err);
     if (rc == 0)
+        rc = run_sql(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
+    if (rc == 0)
+        rc = run_sql(store, "BEGIN IMMEDIATE", err);
+    if (rc == 0) {
         rc = run_sql(store, schema, err);
+        if (rc == 0)
+            rc = run_sql(store, "COMMIT", err);
+        if (rc < 0)
+            (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    }
     if (rc == 0)
-        rc = prepare(store,
-                     "SELECT value, (SELECT count(*) FROM runs) FROM meta"
-                     " WHERE key = 'berth-simulation'",
-                     &statement, err);
+        rc = prepare(store, "SELECT count(*) FROM runs", &statement, err);
     if (rc < 0)
         return rc;
-    int version = 0;
-    int64_t runs = 0;
-    if (sqlite3_step(statement) == SQLITE_ROW) {
-        version = sqlite3_column_int(statement, 0);
-        runs = sqlite3_column_int64(statement, 1);
-    }
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        runs = sqlite3_column_int64(statement, 0);
     (void)sqlite3_finalize(statement);
-    if (version != STORE_SCHEMA)
-        return error_set(err, ERR_UNSUPPORTED, 0, "%s has schema %d; this version writes %d",
-                         store->path, version, STORE_SCHEMA);
     if (!resume && runs > 0)
         return error_set(err, ERR_EXISTS, 0,
                          "%s holds %" PRId64 " runs already; --resume keeps them and adds what is "
                          "missing, or choose another name",
                          store->path, runs);
     return 0;
+}
+
+/* Before a byte of it is changed: what another program keeps there, or a later version, is left as
+ * it is. */
+static int check_owner(struct store *store, struct error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int tables = 0;
+    int rc =
+        prepare(store, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'", &statement, err);
+    if (rc == 0 && sqlite3_step(statement) == SQLITE_ROW)
+        tables = sqlite3_column_int(statement, 0);
+    else
+        rc = ERR_CORRUPT;
+    (void)sqlite3_finalize(statement);
+    if (rc < 0)
+        return error_set(err, ERR_CORRUPT, 0,
+                         "%s is no SQLite file; choose another name for the results", store->path);
+    if (tables == 0)
+        return 0;
+    int version = -1;
+    if (prepare(store, "SELECT value FROM meta WHERE key = 'berth-simulation'", &statement, err) ==
+        0) {
+        if (sqlite3_step(statement) == SQLITE_ROW)
+            version = sqlite3_column_int(statement, 0);
+        (void)sqlite3_finalize(statement);
+    }
+    if (version < 0)
+        return error_set(err, ERR_CORRUPT, 0,
+                         "%s holds something else than simulations; choose another name for the "
+                         "results",
+                         store->path);
+    return version == STORE_SCHEMA
+               ? 0
+               : error_set(err, ERR_UNSUPPORTED, 0,
+                           "%s has schema %d; this version writes %d: choose another name for the "
+                           "results",
+                           store->path, version, STORE_SCHEMA);
 }
 
 int store_has(struct store *store, const char *key, bool *ret_has, struct error *err)
@@ -520,14 +589,7 @@ int store_runs(struct store *store, store_visitor *visitor, void *context, struc
     struct store_run *run = calloc(1, sizeof(*run));
     int rc = run == NULL
                  ? error_set(err, ERR_NO_MEMORY, 0, "no memory for a run's results")
-                 : prepare(store,
-                           "SELECT key, scenario, world, apps, policy, trace, seed, from_us,"
-                           " to_us, step_us, bill_nusd, score_nusd, bound_nusd,"
-                           " bound_score_nusd, bound_ppm, ledger_nusd, moves, moves_back,"
-                           " moves_nusd, calls, slow, lost, down_us, rtt_us, steps, solves,"
-                           " wall_us, cpu_us, hash, notes, id FROM runs"
-                           " ORDER BY world, apps, trace, policy, seed, id",
-                           &from, err);
+                 : prepare(store, store->chosen ? RUNS_SQL(CHOSEN) : RUNS_SQL(""), &from, err);
     int step = SQLITE_DONE;
     while (rc == 0 && (step = sqlite3_step(from)) == SQLITE_ROW) {
         int64_t sums[TERM_COUNT] = {0};
@@ -696,12 +758,7 @@ int store_focus(struct store *store,
 {
     sqlite3_stmt *from = NULL;
     struct strbuf out;
-    int rc = prepare(store,
-                     "SELECT hour_us, namespace, app, workload, term, item, account, provider,"
-                     " region, site, peer, tags, unit, price, per, quantity, tier, amount_nusd,"
-                     " predicted_nusd, runs.key, policy, seed FROM ledger"
-                     " JOIN runs ON runs.id = ledger.run ORDER BY run, ledger.rowid",
-                     &from, err);
+    int rc = prepare(store, store->chosen ? FOCUS_SQL(CHOSEN) : FOCUS_SQL(""), &from, err);
     strbuf_init(&out, (size_t)1 << 20);
     strbuf_puts(&out, "x_Run,x_Policy,x_Seed,");
     ledger_focus_header(&out);

@@ -2,9 +2,10 @@
  * store: the results of runs in one SQLite file. docs/simulator.md documents the schema.
  *
  * A run is written to a file of its own beside the store (STORE.run-KEY) while it goes on, and put
- * into the store in one transaction when it is over: what is in the store is whole. Several
- * processes may do that at once. A run is known by its key (experiment.h); one that is there
- * already is kept. Amounts are nano-dollars in 64 bits. One thread.
+ * into the store in one transaction when it is over: what is in the store is whole. One experiment
+ * at a time writes to a store (store_lock), as two of one run would have one file for it. A run is
+ * known by its key (experiment.h); one that is there already is kept. Amounts are nano-dollars in
+ * 64 bits. One thread.
  */
 #pragma once
 
@@ -38,6 +39,11 @@ struct store_run {
 int store_open(const char *path, bool resume, struct store **ret_store,
                struct error *err) WARN_UNUSED;
 void store_close(struct store *store); /* NULL is accepted */
+/* Until it is closed no other may lock it: ERR_LOCKED. Who only reads needs none. */
+int store_lock(struct store *store, struct error *err) WARN_UNUSED;
+/* From the first one on only runs that were chosen are read by what follows; one that is not there
+ * is none. */
+int store_choose(struct store *store, const char *key, struct error *err) WARN_UNUSED;
 int store_has(struct store *store, const char *key, bool *ret_has, struct error *err) WARN_UNUSED;
 
 /* The file of one run: a sink for it, then store_add puts it in and removes it. */

@@ -293,6 +293,53 @@ static void a_stopped_experiment_goes_on(void **state)
     assert_int_equal(simulate(&scenario, "again.db", 1, true, &again, &outcome, &err), ERR_CORRUPT);
 }
 
+/* What was run for another time stays in the file, and out of the means. */
+static void means_are_of_one_experiment(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct experiment_outcome outcome;
+    struct experiment_mean *means = NULL;
+    struct store *store = NULL;
+    struct error err = {0};
+    char path[LIMIT_PATH_BYTES];
+    int count = 0;
+    run_all("for: 1d\npolicy: stay\nbound: false\n", "out.db", 1, &found);
+    read_scenario("for: 2d\npolicy: stay\nbound: false\n", &scenario);
+    assert_int_equal(simulate(&scenario, "out.db", 1, true, &again, &outcome, &err), 0);
+    assert_int_equal(again.count, 2);
+    str_format(path, sizeof(path), "%s/out.db", folder);
+    assert_int_equal(store_open(path, true, &store, &err), 0);
+    assert_int_equal(experiment_choose(&scenario, store, &err), 0);
+    assert_int_equal(experiment_means(store, &arena, &means, &count, &err), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(means[0].seeds, 1);
+    assert_true(means[0].of.to_us - means[0].of.from_us == 48 * US_PER_HOUR);
+    assert_true(means[0].bill > 1.9 * (double)found.runs[0].result.bill / 1e9);
+    store_close(store);
+}
+
+/* Two of one run would have one file for it, and each would take the other's for its own. */
+static void one_experiment_at_a_time_writes(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct experiment_outcome outcome;
+    struct store *store = NULL;
+    struct error err = {0};
+    char path[LIMIT_PATH_BYTES];
+    remove_file("out.db");
+    str_format(path, sizeof(path), "%s/out.db", folder);
+    read_scenario("for: 1h\npolicy: stay\n", &scenario);
+    assert_int_equal(store_open(path, true, &store, &err), 0);
+    assert_int_equal(store_lock(store, &err), 0);
+    assert_int_equal(simulate(&scenario, "out.db", 1, true, &found, &outcome, &err), ERR_LOCKED);
+    assert_non_null(strstr(err.text, "another simulation writes to"));
+    store_close(store);
+    assert_int_equal(simulate(&scenario, "out.db", 1, true, &found, &outcome, &err), 0);
+    assert_int_equal(found.count, 1);
+}
+
 static void write_program(const char *text)
 {
     char path[LIMIT_PATH_BYTES];
@@ -599,6 +646,8 @@ int main(void)
         cmocka_unit_test(what_stands_still_is_billed_as_the_model_says),
         cmocka_unit_test(a_site_that_is_gone_is_left_and_loses_requests),
         cmocka_unit_test(a_stopped_experiment_goes_on),
+        cmocka_unit_test(means_are_of_one_experiment),
+        cmocka_unit_test(one_experiment_at_a_time_writes),
         cmocka_unit_test(a_program_decides_and_its_failures_are_named),
         cmocka_unit_test(seeds_are_added_until_the_mean_is_known),
         cmocka_unit_test(what_nothing_can_satisfy_is_said),

@@ -255,6 +255,49 @@ static void every_format_becomes_ours(void **state)
     }
 }
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What was written before a wrong line came does not pass for the whole. */
+static void half_a_conversion_is_no_trace(void **state)
+{
+    (void)state;
+    char path[512];
+    struct strbuf text;
+    str_format(path, sizeof(path), "%s", in_folder("ours.csv"));
+    strbuf_init(&text, OUTPUT_BYTES);
+    strbuf_puts(&text, "time,workload,calls\n");
+    for (int i = 0; i < 20000; i++)
+        strbuf_printf(&text, "%d,shop/front,%d\n", i, i % 7);
+    strbuf_puts(&text, "20000,shop/front,many\n");
+    write_text(path, strbuf_text(&text));
+    strbuf_done(&text);
+    assert_int_equal(berth("trace", "convert", path, NULL), 1);
+    says("ours.csv:20002: calls \"many\"");
+    char *cut = strstr(output, "\ncut: ");
+    assert_non_null(cut);
+    cut[strcspn(cut + 1, "\n") + 2] = '\0';
+    write_text(path, output);
+    assert_int_equal(berth("trace", "check", path, NULL), 1);
+    says("1 cells where the head line has 3 columns");
+}
+
+static void names_that_are_no_text_are_told(void **state)
+{
+    (void)state;
+    char path[512];
+    str_format(path, sizeof(path), "%s", in_folder("ours.csv"));
+    write_text(path, "time,workload,calls\n0,caf\xe9,1\n60,caf\xe9,2\n");
+    assert_int_equal(berth("trace", "check", path, NULL), 0);
+    assert_int_equal(berth("trace", "check", path, "--json", NULL), 1);
+    says("ours.csv: a name in it is no UTF-8");
+}
+
 /* Each format's file drives a day of the shop: as many calls as the file says. */
 static void a_simulation_follows_each_format(void **state)
 {
@@ -367,6 +410,32 @@ static void a_price_can_be_another(void **state)
     assert_true(bills[1] > 1.2 * bills[0]);
 }
 
+/* A scheduler's journal is SQLite too, and has a table of that name: no byte of it changes. */
+static void a_journal_is_no_place_for_results(void **state)
+{
+    (void)state;
+    static char before[1 << 20];
+    static char after[1 << 20];
+    char *const texts[] = {before, after};
+    size_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        if (i == 1) {
+            assert_int_equal(berth("simulate", BERTH_SOURCE_DIR "/examples/scenarios/shop.yaml",
+                                   "--out", in_folder("state/journal.db"), "--resume", "--quiet",
+                                   "--solver", SOLVER, NULL),
+                             1);
+            says("holds something else than simulations");
+        }
+        FILE *file = fopen(in_folder("state/journal.db"), "r");
+        assert_non_null(file);
+        bytes[i] = fread(texts[i], 1, sizeof(before), file);
+        assert_int_equal(fclose(file), 0);
+    }
+    assert_true(bytes[0] > 0 && bytes[0] < sizeof(before));
+    assert_int_equal(bytes[0], bytes[1]);
+    assert_memory_equal(before, after, bytes[0]);
+}
+
 static void what_cannot_be_replayed_is_told(void **state)
 {
     (void)state;
@@ -390,6 +459,9 @@ int main(void)
         cmocka_unit_test(a_simulation_follows_each_format),
         cmocka_unit_test(a_record_is_run_again),
         cmocka_unit_test(a_price_can_be_another),
+        cmocka_unit_test(half_a_conversion_is_no_trace),
+        cmocka_unit_test(names_that_are_no_text_are_told),
+        cmocka_unit_test(a_journal_is_no_place_for_results),
         cmocka_unit_test(what_cannot_be_replayed_is_told),
     };
     return cmocka_run_group_tests(tests, begin, end);
