@@ -135,13 +135,13 @@ void test_folder_remove(const char *path)
 }
 
 /* Below the range from which the kernel takes the ports of outgoing connections, so that none of
- * those takes the port between this look and the server's own bind; from the pid on, so that tests
- * that run at one time look at different ones. */
+ * those takes the port between this look and the server's own bind; far apart for neighbouring
+ * pids, so that tests that run at one time look at different ones. */
 int test_port_free(void)
 {
     static int next;
     for (int tries = 0; tries < PORT_COUNT; tries++) {
-        int port = PORT_FIRST + (getpid() * 37 + next++) % PORT_COUNT;
+        int port = PORT_FIRST + (getpid() % PORT_COUNT * 1009 + next++) % PORT_COUNT;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)port),
