@@ -22,12 +22,13 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/str.h"
 #include "tests/live/server.h"
 
 #define REQUEST_BYTES 8192
 #define PAGE_BYTES    4096
-#define BOMB_BYTES    (1 << 30)
+#define BOMB_BYTES    (4 * LIMIT_PAGE_BYTES)
 
 static _Atomic int pages; /* good ones served */
 static char *bomb;
