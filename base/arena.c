@@ -27,7 +27,12 @@ static void chunks_free(struct arena_chunk *chunk);
 
 void arena_init(struct arena *arena, size_t bytes_max)
 {
-    *arena = (struct arena){.bytes_max = bytes_max, .fail_after = -1};
+    *arena = (struct arena){.bytes_max = bytes_max, .bytes_kept = KEEP_BYTES, .fail_after = -1};
+}
+
+void arena_keep(struct arena *arena, size_t bytes)
+{
+    arena->bytes_kept = bytes;
 }
 
 void arena_reset(struct arena *arena)
@@ -37,12 +42,13 @@ void arena_reset(struct arena *arena)
     while (*at != NULL) {
         struct arena_chunk *chunk = *at;
         /* The first always, whatever its size. */
-        if (kept > 0 && chunk->capacity > KEEP_BYTES - kept) {
+        if (kept > 0 && chunk->capacity > arena->bytes_kept - kept) {
             *at = chunk->next;
             free(chunk);
             continue;
         }
-        kept += chunk->capacity < KEEP_BYTES - kept ? chunk->capacity : KEEP_BYTES - kept;
+        kept +=
+            chunk->capacity < arena->bytes_kept - kept ? chunk->capacity : arena->bytes_kept - kept;
         chunk->dirty = chunk->used > chunk->dirty ? chunk->used : chunk->dirty;
         chunk->used = 0;
         at = &chunk->next;

@@ -19,12 +19,15 @@ struct arena {
     struct arena_chunk *last;
     size_t bytes_used;
     size_t bytes_max;
+    size_t bytes_kept;  /* of chunks, over a reset */
     int64_t fail_after; /* allocations until one fails; < 0: never. For tests. */
 };
 
 void arena_init(struct arena *arena, size_t bytes_max);
-void arena_reset(struct arena *arena); /* keeps a MiB of chunks for reuse */
-void arena_done(struct arena *arena);  /* NULL and zeroed arenas are accepted */
+void arena_reset(struct arena *arena); /* keeps a MiB of chunks for reuse, or as arena_keep says */
+/* For large work done again and again: memory that is kept is not fetched from the system anew. */
+void arena_keep(struct arena *arena, size_t bytes);
+void arena_done(struct arena *arena); /* NULL and zeroed arenas are accepted */
 
 void *arena_alloc(struct arena *arena, size_t bytes);
 /* Not zeroed: for a caller that writes all of it at once. */

@@ -1,11 +1,20 @@
 #include "model/problem.h"
 
 #include <stddef.h>
+#include <string.h>
+
+/* What an assignment takes of every site; gathered when the first capacity is asked about. */
+struct loads {
+    bool known;
+    nusd load[LIMIT_SITES][RESOURCE_COUNT];
+};
 
 static void volumes_add(const struct problem_use *use, int use_count, size_t cell, int first,
                         nusd *volumes);
 static bool rule_holds(const struct problem *problem, const struct problem_rule *rule,
-                       const int *choice);
+                       const int *choice, struct loads *loads);
+static nusd load_of(const struct problem *problem, const struct problem_rule *rule,
+                    const int *choice, struct loads *loads);
 static nusd charge(const struct problem_meter *meter, nusd bytes);
 
 const char *const solve_status_words[] = {"optimal", "feasible", "infeasible", "none"};
@@ -49,8 +58,10 @@ nusd problem_cost(const struct problem *problem, const int *choice)
 
 int problem_broken_rule(const struct problem *problem, const int *choice)
 {
+    struct loads loads;
+    loads.known = false;
     for (int i = 0; i < problem->rule_count; i++) {
-        if (!rule_holds(problem, &problem->rules[i], choice)) {
+        if (!rule_holds(problem, &problem->rules[i], choice, &loads)) {
             return i;
         }
     }
@@ -111,9 +122,8 @@ static void volumes_add(const struct problem_use *use, int use_count, size_t cel
 }
 
 static bool rule_holds(const struct problem *problem, const struct problem_rule *rule,
-                       const int *choice)
+                       const int *choice, struct loads *loads)
 {
-    nusd used = 0;
     switch (rule->kind) {
     case RULE_CHOICES:
         return rule->allowed[choice[rule->a]];
@@ -132,14 +142,28 @@ static bool rule_holds(const struct problem *problem, const struct problem_rule 
         }
         return true;
     case RULE_CAPACITY:
-        for (int part = 0; part < problem->part_count; part++) {
-            const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
-            if (taken->site == rule->site) {
-                used += taken->demand[rule->resource];
-            }
-        }
-        return used <= rule->capacity;
+        return load_of(problem, rule, choice, loads) <= rule->capacity;
     }
     BERTH_ASSERT(false, "rule kind %d", (int)rule->kind);
     return false;
+}
+
+/* Of a capacity rule's site and resource. All are added up at once: there are as many rules as
+ * rows. */
+static nusd load_of(const struct problem *problem, const struct problem_rule *rule,
+                    const int *choice, struct loads *loads)
+{
+    BERTH_ASSERT(rule->site < LIMIT_SITES, "a rule of site %d", rule->site);
+    if (!loads->known) {
+        memset(loads, 0, sizeof(*loads));
+        loads->known = true;
+        for (int part = 0; part < problem->part_count; part++) {
+            const struct problem_choice *taken = &problem->parts[part].choices[choice[part]];
+            BERTH_ASSERT(taken->site < LIMIT_SITES, "a choice at site %d", taken->site);
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                loads->load[taken->site][r] += taken->demand[r];
+            }
+        }
+    }
+    return loads->load[rule->site][rule->resource];
 }

@@ -4,7 +4,7 @@
 
 #include "model/problem_frame.h"
 
-#define DELTA_MAGIC UINT32_C(0x31445242) /* "BRD1" */
+#define DELTA_MAGIC UINT32_C(0x32445242) /* "BRD2" */
 
 /* Of an entry at least: a meter of one tier, a part of one choice, a pair of one cell, a capacity.
  */
@@ -17,8 +17,10 @@ static bool is_alike(const struct problem *base, const struct problem *other);
 static bool rule_is_alike(const struct problem *base, const struct problem_rule *a,
                           const struct problem_rule *b);
 static void put_meters(const struct problem *base, const struct problem *other, struct strbuf *out);
-static void put_parts(const struct problem *base, const struct problem *other, struct strbuf *out);
-static void put_pairs(const struct problem *base, const struct problem *other, struct strbuf *out);
+static void put_parts(const struct problem *base, const struct problem *other, size_t from,
+                      struct strbuf *out);
+static void put_pairs(const struct problem *base, const struct problem *other, size_t from,
+                      struct strbuf *out);
 static void put_rules(const struct problem *base, const struct problem *other, struct strbuf *out);
 static bool same(const void *a, const void *b, size_t bytes);
 static bool same_meter(const struct problem_meter *a, const struct problem_meter *b);
@@ -27,8 +29,8 @@ static bool same_uses(const struct problem_use *a, int a_count, const struct pro
 static size_t count_begin(struct strbuf *out);
 static void count_end(struct strbuf *out, size_t at, uint32_t count);
 static void get_meters(struct frame_reader *in, struct problem *problem);
-static void get_parts(struct frame_reader *in, struct problem *problem);
-static void get_pairs(struct frame_reader *in, struct problem *problem);
+static void get_parts(struct frame_reader *in, const void *from, struct problem *problem);
+static void get_pairs(struct frame_reader *in, const void *from, struct problem *problem);
 static void get_rules(struct frame_reader *in, struct problem *problem);
 static void *own(struct frame_reader *in, const void *of_base, int changed, int count,
                  size_t bytes_each);
@@ -39,10 +41,11 @@ bool problem_delta_encode(const struct problem *base, const struct problem *othe
     if (!is_alike(base, other)) {
         return false;
     }
+    size_t from = out->bytes;
     frame_put(out, DELTA_MAGIC, 4);
     put_meters(base, other, out);
-    put_parts(base, other, out);
-    put_pairs(base, other, out);
+    put_parts(base, other, from, out);
+    put_pairs(base, other, from, out);
     put_rules(base, other, out);
     return true;
 }
@@ -55,11 +58,11 @@ int problem_delta_decode(const void *bytes, size_t count, const struct problem *
         .at = bytes, .left = count, .arena = arena, .err = err != NULL ? err : &own_err};
     struct problem problem = *base;
     if (frame_get(&in, 4) != DELTA_MAGIC && !in.failed) {
-        return error_set(err, ERR_INVALID, 0, "delta frame: it does not start with \"BRD1\"");
+        return error_set(err, ERR_INVALID, 0, "delta frame: it does not start with \"BRD2\"");
     }
     get_meters(&in, &problem);
-    get_parts(&in, &problem);
-    get_pairs(&in, &problem);
+    get_parts(&in, bytes, &problem);
+    get_pairs(&in, bytes, &problem);
     get_rules(&in, &problem);
     if (!in.failed && in.left > 0) {
         return frame_fail(&in, ERR_INVALID, "bytes after the end", (long long)in.left);
@@ -89,8 +92,11 @@ static bool is_alike(const struct problem *base, const struct problem *other)
         for (int c = 0; c < a->choice_count && a->choices != b->choices; c++) {
             const struct problem_choice *x = &a->choices[c];
             const struct problem_choice *y = &b->choices[c];
-            if (x->site != y->site || x->variant != y->variant || x->lead != y->lead ||
-                memcmp(x->demand, y->demand, sizeof(x->demand)) != 0) {
+            int64_t differs = (x->site ^ y->site) | (x->variant ^ y->variant) | (x->lead ^ y->lead);
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                differs |= x->demand[r] ^ y->demand[r];
+            }
+            if (differs != 0) {
                 return false;
             }
         }
@@ -176,7 +182,8 @@ static void put_meters(const struct problem *base, const struct problem *other, 
     count_end(out, at, count);
 }
 
-static void put_parts(const struct problem *base, const struct problem *other, struct strbuf *out)
+static void put_parts(const struct problem *base, const struct problem *other, size_t from,
+                      struct strbuf *out)
 {
     size_t at = count_begin(out);
     uint32_t count = 0;
@@ -190,6 +197,7 @@ static void put_parts(const struct problem *base, const struct problem *other, s
         }
         frame_put(out, (uint64_t)i, 4);
         frame_put(out, (uint64_t)(int64_t)b->current, 4);
+        frame_put_align(out, from);
         frame_put_costs(out, b->cost, cells);
         frame_put(out, !uses, 4);
         if (!uses) {
@@ -200,7 +208,8 @@ static void put_parts(const struct problem *base, const struct problem *other, s
     count_end(out, at, count);
 }
 
-static void put_pairs(const struct problem *base, const struct problem *other, struct strbuf *out)
+static void put_pairs(const struct problem *base, const struct problem *other, size_t from,
+                      struct strbuf *out)
 {
     size_t at = count_begin(out);
     uint32_t count = 0;
@@ -213,6 +222,7 @@ static void put_pairs(const struct problem *base, const struct problem *other, s
             continue;
         }
         frame_put(out, (uint64_t)i, 4);
+        frame_put_align(out, from);
         frame_put_costs(out, b->cost, cells);
         frame_put(out, !uses, 4);
         if (!uses) {
@@ -262,10 +272,12 @@ static void *own(struct frame_reader *in, const void *of_base, int changed, int 
     if (changed == 0 || in->failed) {
         return NULL;
     }
-    void *copy = frame_get_memory(in, (size_t)count, bytes_each);
-    if (copy != NULL) {
-        memcpy(copy, of_base, (size_t)count * bytes_each);
+    void *copy = arena_alloc_raw(in->arena, (size_t)count * bytes_each);
+    if (copy == NULL) {
+        (void)frame_fail(in, ERR_NO_MEMORY, "no memory for things of the base", count);
+        return NULL;
     }
+    memcpy(copy, of_base, (size_t)count * bytes_each);
     return copy;
 }
 
@@ -285,7 +297,7 @@ static void get_meters(struct frame_reader *in, struct problem *problem)
     problem->meters = meters != NULL ? meters : problem->meters;
 }
 
-static void get_parts(struct frame_reader *in, struct problem *problem)
+static void get_parts(struct frame_reader *in, const void *from, struct problem *problem)
 {
     int changed = frame_get_count(in, "parts", problem->part_count, PART_BYTES_MIN);
     struct problem_part *parts =
@@ -299,7 +311,8 @@ static void get_parts(struct frame_reader *in, struct problem *problem)
         struct problem_part *part = &parts[i];
         size_t cells = (size_t)part->choice_count;
         part->current = (int)frame_get_range(in, 4, "current choice", -1, part->choice_count - 1);
-        part->cost = frame_get_costs(in, cells);
+        frame_get_align(in, from);
+        part->cost = frame_get_table(in, cells);
         if (frame_get_range(in, 4, "with uses", 0, 1) == 1) {
             part->use_count = 0;
             part->use = frame_get_uses(in, cells, problem->meter_count, &part->use_count);
@@ -309,7 +322,7 @@ static void get_parts(struct frame_reader *in, struct problem *problem)
     problem->parts = parts != NULL ? parts : problem->parts;
 }
 
-static void get_pairs(struct frame_reader *in, struct problem *problem)
+static void get_pairs(struct frame_reader *in, const void *from, struct problem *problem)
 {
     int changed = frame_get_count(in, "pairs", problem->pair_count, PAIR_BYTES_MIN);
     struct problem_pair *pairs =
@@ -322,7 +335,8 @@ static void get_pairs(struct frame_reader *in, struct problem *problem)
         }
         struct problem_pair *pair = &pairs[i];
         size_t cells = frame_cells(problem, pair->a, pair->b);
-        pair->cost = frame_get_costs(in, cells);
+        frame_get_align(in, from);
+        pair->cost = frame_get_table(in, cells);
         if (frame_get_range(in, 4, "with uses", 0, 1) == 1) {
             pair->use_count = 0;
             pair->use = frame_get_uses(in, cells, problem->meter_count, &pair->use_count);

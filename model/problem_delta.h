@@ -8,8 +8,10 @@
  * problems.
  *
  * A frame as those of problem.h: magic, then meters, parts, pairs and capacities that differ, each
- * list with its count and ascending indices, and each table whole. Applied, it gives a problem
- * that has its own arrays for these and the base's for all else; both have the base's names.
+ * list with its count and ascending indices, and each table whole, at a multiple of 8 bytes from
+ * the frame's start. Applied, it gives a problem that has its own arrays for these, the frame's
+ * for costs where it is aligned so in memory too, and the base's for all else; both have the
+ * base's names.
  *
  * Memory from the arena; any thread.
  */
@@ -23,7 +25,7 @@ struct strbuf;
 /* False: the structures differ, and nothing is written. */
 bool problem_delta_encode(const struct problem *base, const struct problem *other,
                           struct strbuf *out) WARN_UNUSED;
-/* The problem lives as long as the base and the arena. */
+/* The problem lives as long as the base, the arena and the bytes. */
 int problem_delta_decode(const void *bytes, size_t count, const struct problem *base,
                          struct arena *arena, struct problem *ret_problem,
                          struct error *err) WARN_UNUSED;

@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Values that are written at a time. */
-#define BATCH 256
+#define BATCH  256
+#define LITTLE (BYTE_ORDER == LITTLE_ENDIAN) /* numbers here are as in a frame */
 
 static void store(char *out, uint64_t value, size_t bytes);
 static int64_t load_long(const unsigned char *at);
@@ -26,6 +27,10 @@ void frame_put_costs(struct strbuf *out, const int64_t *costs, size_t count)
 {
     char text[BATCH * 8];
     size_t used = 0;
+    if (LITTLE) {
+        strbuf_append(out, (const char *)costs, count * sizeof(*costs));
+        return;
+    }
     for (size_t i = 0; i < count; i++, used += 8) {
         if (used == sizeof(text)) {
             strbuf_append(out, text, used);
@@ -34,6 +39,12 @@ void frame_put_costs(struct strbuf *out, const int64_t *costs, size_t count)
         store(text + used, (uint64_t)costs[i], 8);
     }
     strbuf_append(out, text, used);
+}
+
+void frame_put_align(struct strbuf *out, size_t from)
+{
+    static const char none[8] = {0};
+    strbuf_append(out, none, (8 - (out->bytes - from) % 8) % 8);
 }
 
 void frame_put_uses(struct strbuf *out, const struct problem_use *use, int use_count, size_t cells)
@@ -140,6 +151,27 @@ int64_t *frame_get_costs(struct frame_reader *in, size_t count)
     for (size_t i = 0; i < count; i++) {
         costs[i] = load_long(in->at + 8 * i);
     }
+    in->at += 8 * count;
+    in->left -= 8 * count;
+    return costs;
+}
+
+void frame_get_align(struct frame_reader *in, const void *from)
+{
+    size_t read = (size_t)(in->at - (const unsigned char *)from);
+    size_t bytes = (8 - read % 8) % 8;
+    if (bytes > 0 && frame_get(in, bytes) != 0) {
+        (void)frame_fail(in, ERR_INVALID, "not 0 between two things, after bytes", (long long)read);
+    }
+}
+
+int64_t *frame_get_table(struct frame_reader *in, size_t count)
+{
+    bool aligned = (uintptr_t)in->at % _Alignof(int64_t) == 0;
+    if (!LITTLE || !aligned || in->failed || in->left / 8 < count) {
+        return frame_get_costs(in, count);
+    }
+    int64_t *costs = (int64_t *)(uintptr_t)in->at;
     in->at += 8 * count;
     in->left -= 8 * count;
     return costs;

@@ -347,15 +347,25 @@ struct job *solver_job_create(struct solver *solver, uint64_t id, const struct s
     if (job == NULL) {
         return NULL;
     }
-    job->id = id;
-    job->handler = handler;
-    job->context = context;
-    job->limits = limits != NULL ? *limits : (struct solve_limits){0};
+    arena_init(&job->arena, (size_t)4 << 30);
+    strbuf_init(&job->request, SOLVE_REQUEST_BYTES_MAX);
+    return solver_job_again(solver, job, id, limits, handler, context);
+}
+
+struct job *solver_job_again(struct solver *solver, struct job *job, uint64_t id,
+                             const struct solve_limits *limits, solver_handler *handler,
+                             void *context)
+{
+    *job = (struct job){.id = id,
+                        .request = job->request,
+                        .limits = limits != NULL ? *limits : (struct solve_limits){0},
+                        .handler = handler,
+                        .context = context,
+                        .arena = job->arena};
     if (job->limits.nodes_max == 0) {
         job->limits.nodes_max = solver->options.nodes_max;
     }
-    arena_init(&job->arena, (size_t)4 << 30);
-    strbuf_init(&job->request, SOLVE_REQUEST_BYTES_MAX);
+    strbuf_reset(&job->request);
     char head[HEAD_BYTES] = {0};
     solve_limits_encode(&job->limits, head + 4);
     strbuf_append(&job->request, head, sizeof(head));
@@ -400,7 +410,15 @@ void solver_job_done(struct solver *solver, struct job *job)
 
 void solver_job_destroy(struct job *job)
 {
-    solver_session_unref(job->session);
+    struct solver_session *session = job->session;
+    if (session == NULL || !solver_session_keep(session, job)) {
+        solver_job_free(job);
+    }
+    solver_session_unref(session);
+}
+
+void solver_job_free(struct job *job)
+{
     strbuf_done(&job->request);
     arena_done(&job->arena);
     free(job);

@@ -71,6 +71,12 @@ struct solver {
 /* A job whose request has its limits; the rest is to be appended. NULL: no memory. */
 struct job *solver_job_create(struct solver *solver, uint64_t id, const struct solve_limits *limits,
                               solver_handler *handler, void *context);
+/* The same in the memory of an earlier one. */
+struct job *solver_job_again(struct solver *solver, struct job *job, uint64_t id,
+                             const struct solve_limits *limits, solver_handler *handler,
+                             void *context);
+/* Ends it for good, whatever its session. */
+void solver_job_free(struct job *job);
 /* Writes the request's length and queues it; destroys it when the request is too long. */
 int solver_job_submit(struct solver *solver, struct job *job, struct error *err) WARN_UNUSED;
 void solver_job_none(struct solver *solver, struct job *job, const char *why);
@@ -112,6 +118,8 @@ void solver_worker_forget(struct worker *worker);
 /* ---- solver_session.c ---- */
 
 void solver_session_unref(struct solver_session *session); /* NULL is accepted */
+/* Takes an answered job's memory for the next one; false: it has enough. */
+bool solver_session_keep(struct solver_session *session, struct job *job);
 const struct strbuf *solver_session_opening(const struct solver_session *session);
 uint64_t solver_session_id(const struct solver_session *session);
 const struct problem *solver_session_base(const struct solver_session *session);

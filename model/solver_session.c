@@ -9,6 +9,9 @@
 #define BYTES_MAX ((size_t)2 << 30)
 /* Scenarios that wait or are under way for each worker: one is made while another is solved. */
 #define AHEAD 2
+/* Of a scenario's memory, for the next one; and of how many for each worker. */
+#define KEPT_BYTES ((size_t)64 << 20)
+#define KEPT_JOBS  AHEAD
 
 struct solver_session {
     struct solver *solver;
@@ -17,8 +20,11 @@ struct solver_session {
     struct solve_limits limits;
     struct strbuf opening; /* the request that opens it */
     struct arena arena;
-    struct problem base; /* as it was sent */
+    struct problem base;         /* as it was sent */
+    const struct problem *given; /* what scenarios are compared with: the caller's, or that one */
     struct solver_session_counts counts;
+    struct job *spare; /* memory of answered ones */
+    int spares;
 };
 
 /* A run over many scenarios. */
@@ -70,6 +76,7 @@ int solver_session_open(struct solver *solver, const struct problem *base,
         solver_session_unref(session);
         return rc;
     }
+    session->given = options->base_lives ? base : &session->base;
     *ret_session = session;
     return 0;
 }
@@ -112,9 +119,42 @@ void solver_session_unref(struct solver_session *session)
             solver_worker_forget(worker);
         }
     }
+    while (session->spare != NULL) {
+        struct job *job = session->spare;
+        session->spare = job->next;
+        solver_job_free(job);
+    }
     strbuf_done(&session->opening);
     arena_done(&session->arena);
     free(session);
+}
+
+bool solver_session_keep(struct solver_session *session, struct job *job)
+{
+    if (session->spares == KEPT_JOBS * session->solver->worker_count ||
+        job->request.capacity > KEPT_BYTES) {
+        return false;
+    }
+    arena_keep(&job->arena, KEPT_BYTES);
+    arena_reset(&job->arena);
+    job->next = session->spare;
+    session->spare = job;
+    session->spares++;
+    return true;
+}
+
+/* In the memory of an answered one, if there is one. */
+static struct job *job_for(struct solver_session *session, uint64_t id, solver_handler *handler,
+                           void *context)
+{
+    struct solver *solver = session->solver;
+    struct job *job = session->spare;
+    if (job == NULL) {
+        return solver_job_create(solver, id, &session->limits, handler, context);
+    }
+    session->spare = job->next;
+    session->spares--;
+    return solver_job_again(solver, job, id, &session->limits, handler, context);
 }
 
 const struct strbuf *solver_session_opening(const struct solver_session *session)
@@ -145,7 +185,7 @@ int solver_session_submit(struct solver_session *session, uint64_t id,
     if (rc < 0) {
         return rc;
     }
-    struct job *job = solver_job_create(session->solver, id, &session->limits, handler, context);
+    struct job *job = job_for(session, id, handler, context);
     if (job == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a scenario");
     }
@@ -155,7 +195,7 @@ int solver_session_submit(struct solver_session *session, uint64_t id,
     session->refs++;
     size_t at = job->request.bytes;
     strbuf_append(&job->request, (const char[SOLVE_SESSION_BYTES]){0}, SOLVE_SESSION_BYTES);
-    job->is_delta = problem_delta_encode(&session->base, scenario, &job->request);
+    job->is_delta = problem_delta_encode(session->given, scenario, &job->request);
     if (!job->is_delta) {
         problem_encode(scenario, &job->request);
     }
@@ -193,6 +233,7 @@ int solver_session_run(struct solver_session *session, const struct solver_scena
     int ahead = AHEAD * session->solver->worker_count;
     int rc = 0;
     arena_init(&arena, BYTES_MAX);
+    arena_keep(&arena, KEPT_BYTES);
     for (int i = 0; i < scenarios->count && !run.over && rc == 0; i++) {
         struct problem problem;
         arena_reset(&arena);

@@ -39,6 +39,10 @@ struct solver_session_options {
     uint64_t seed;       /* 0: 1 */
     int64_t time_max_us; /* of a scenario, and again of the base; 0: none */
     int64_t nodes_max;   /* as struct solve_limits has it */
+    /* The base lives as long as the session and does not change: what a scenario shares with it,
+     * by pointer, is not compared. Of scenarios that share its choices, and most of its rules,
+     * that is a good part of what sending one takes. */
+    bool base_lives;
 };
 
 /* Fails for a base that no solver takes (no site, too large to send), and for lack of memory.

@@ -250,9 +250,16 @@ DUAL_WIDE DUAL_INLINE __m256d four_pairs(const uint32_t *at)
     return _mm256_blendv_pd(value, _mm256_set1_pd(INFINITY), _mm256_castsi256_pd(closed));
 }
 
+/* The same of small ones. */
+DUAL_WIDE DUAL_INLINE __m256d four_small(const uint32_t *at)
+{
+    return _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)at));
+}
+
 /* By fours; the last four overlap those before, which changes no least value. */
-DUAL_WIDE static void least_cells_wide(double *out, const double *value,
-                                       const struct grid_table *table, double times, bool across)
+DUAL_WIDE DUAL_INLINE void least_cells_fours(double *out, const double *value,
+                                             const struct grid_table *table, double times,
+                                             bool across, bool small)
 {
     size_t rows = (size_t)table->rows;
     size_t columns = (size_t)table->columns;
@@ -261,7 +268,8 @@ DUAL_WIDE static void least_cells_wide(double *out, const double *value,
         size_t at = b + 4 <= columns ? b : columns - 4;
         __m256d least = _mm256_set1_pd(INFINITY);
         for (size_t c = 0; c < rows; c++) {
-            __m256d pair = four_pairs(table->value + c * columns + at);
+            const uint32_t *from = table->value + c * columns + at;
+            __m256d pair = small ? four_small(from) : four_pairs(from);
             __m256d all = _mm256_add_pd(_mm256_set1_pd(value[c]), _mm256_mul_pd(scale, pair));
             least = _mm256_min_pd(all, least);
         }
@@ -272,7 +280,8 @@ DUAL_WIDE static void least_cells_wide(double *out, const double *value,
         __m256d least = _mm256_set1_pd(INFINITY);
         for (size_t c = 0; c < columns;) {
             size_t at = c + 4 <= columns ? c : columns - 4;
-            __m256d pair = four_pairs(table->value + b * columns + at);
+            const uint32_t *from = table->value + b * columns + at;
+            __m256d pair = small ? four_small(from) : four_pairs(from);
             __m256d all = _mm256_add_pd(_mm256_loadu_pd(value + at), _mm256_mul_pd(scale, pair));
             least = _mm256_min_pd(all, least);
             c = at + 4;
@@ -282,6 +291,16 @@ DUAL_WIDE static void least_cells_wide(double *out, const double *value,
         four[0] = four[2] < four[0] ? four[2] : four[0];
         four[1] = four[3] < four[1] ? four[3] : four[1];
         out[b] = four[1] < four[0] ? four[1] : four[0];
+    }
+}
+
+DUAL_WIDE static void least_cells_wide(double *out, const double *value,
+                                       const struct grid_table *table, double times, bool across)
+{
+    if (table->small) {
+        least_cells_fours(out, value, table, times, across, true);
+    } else {
+        least_cells_fours(out, value, table, times, across, false);
     }
 }
 #endif

@@ -30,6 +30,7 @@
 /* Costs of pairs of cells, shared by any number of links. */
 struct grid_table {
     bool by_site; /* row and column are sites; else the cells of the two parts, from 0 */
+    bool small;   /* said of none but those whose values are all below 2^31, none closed */
     int rows;
     int columns;
     const uint32_t *value; /* [row * columns + column] */

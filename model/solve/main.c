@@ -29,6 +29,11 @@
 #include "model/solve/watch.h"
 
 #define WORK_BYTES_MAX ((size_t)4 << 30)
+/* Of the memory of one problem, for the next of its session. */
+#define KEPT_BYTES ((size_t)256 << 20)
+/* A request begins so far behind a multiple of 8: its length stands before it, where that is sent,
+ * and what is aligned there is so here. */
+#define LENGTH_BYTES 4
 
 /* The session that is open; docs/solver.md. */
 struct session {
@@ -43,6 +48,7 @@ struct server {
     int output;
     int64_t began_us; /* monotonic: when the request at hand began to come */
     struct session session;
+    struct arena arena; /* of the request at hand */
 };
 
 static int serve(int output);
@@ -122,6 +128,8 @@ static int serve(int output)
 {
     struct server server = {.output = output};
     int rc = 0;
+    arena_init(&server.arena, WORK_BYTES_MAX);
+    arena_keep(&server.arena, KEPT_BYTES);
     for (bool more = true; more && rc == 0;) {
         char *request CLEANUP(cleanup_free) = NULL;
         size_t bytes = 0;
@@ -134,25 +142,26 @@ static int serve(int output)
         if (rc < 0 || bytes == 0) {
             continue; /* the end, or the work that it was to end has ended */
         }
-        rc = answer(&server, request, bytes);
+        rc = answer(&server, request + LENGTH_BYTES, bytes);
         if (rc < 0) {
             fprintf(stderr, "berth-solve: the answer cannot be written\n");
         }
     }
     session_done(&server.session);
+    arena_done(&server.arena);
     return rc;
 }
 
 /* What cannot be read is answered too, with SOLVE_NONE: the stream's frames stay in step. */
 static int answer(struct server *server, const char *request, size_t bytes)
 {
-    struct arena arena;
+    struct arena *arena = &server->arena;
     struct problem problem = {0};
     struct solution solution = {.status = SOLVE_NONE};
     struct error err = {0};
     bool is_silent = false;
-    arena_init(&arena, WORK_BYTES_MAX);
-    if (solve(server, request, bytes, &arena, &problem, &solution, &is_silent, &err) < 0) {
+    arena_reset(arena);
+    if (solve(server, request, bytes, arena, &problem, &solution, &is_silent, &err) < 0) {
         err.text[LIMIT_TEXT_BYTES - 1] = '\0';
         str_format(solution.text, sizeof(solution.text), "%s", err.text);
     }
@@ -168,7 +177,9 @@ static int answer(struct server *server, const char *request, size_t bytes)
         rc = write_exactly(server->output, out.text, out.bytes);
     }
     strbuf_done(&out);
-    arena_done(&arena);
+    if (server->session.id == 0) {
+        arena_done(arena);
+    }
     return rc;
 }
 
@@ -189,6 +200,9 @@ static int solve(struct server *server, const char *request, size_t bytes, struc
     watch.wanted = is_wanted;
     watch.tell = tell;
     watch.context = &server->output;
+    if (limits.memory_max_bytes > 0) {
+        arena_done(arena); /* what is kept of earlier work counts too */
+    }
     limit_memory(limits.memory_max_bytes);
     if (limits.memory_max_bytes > 0 && (size_t)limits.memory_max_bytes < arena->bytes_max) {
         arena->bytes_max = (size_t)limits.memory_max_bytes;
@@ -332,11 +346,11 @@ static int export_mps(const char *path)
         rc = error_set(&err, ERR_INVALID, 0, "standard input: no request");
     }
     if (rc == 0) {
-        rc = solve_limits_decode(request, bytes, &limits, &err);
+        rc = solve_limits_decode(request + LENGTH_BYTES, bytes, &limits, &err);
     }
     if (rc == 0) {
-        rc = problem_decode(request + SOLVE_LIMITS_BYTES, bytes - SOLVE_LIMITS_BYTES, &arena,
-                            &problem, &err);
+        rc = problem_decode(request + LENGTH_BYTES + SOLVE_LIMITS_BYTES, bytes - SOLVE_LIMITS_BYTES,
+                            &arena, &problem, &err);
     }
     if (rc == 0) {
         rc = reduce_build(&problem, &arena, &reduced, &err);
@@ -356,7 +370,7 @@ static int export_mps(const char *path)
     return rc < 0;
 }
 
-/* NULL and 0 at the end of the input. */
+/* LENGTH_BYTES before it are nobody's. NULL and 0 at the end of the input. */
 static int read_request(char **ret_request, size_t *ret_bytes, int64_t *ret_began_us,
                         struct error *err)
 {
@@ -375,11 +389,11 @@ static int read_request(char **ret_request, size_t *ret_bytes, int64_t *ret_bega
         return error_set(err, ERR_LIMIT, 0, "a request of %zu bytes; the limit is %zu", bytes,
                          SOLVE_REQUEST_BYTES_MAX);
     }
-    char *request = malloc(bytes + 1);
+    char *request = malloc(LENGTH_BYTES + bytes + 1);
     if (request == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a request of %zu bytes", bytes);
     }
-    rc = read_exactly(request, bytes, &done);
+    rc = read_exactly(request + LENGTH_BYTES, bytes, &done);
     if (rc < 0 || done < bytes) {
         free(request);
         return error_set(err, ERR_IO, rc < 0 ? errno : 0, "standard input ends within a request");

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/solve/tables.h"
 #include "model/solve/watch.h"
 
 /* Sums of costs and of bytes stay below this: reduce_check_range refuses the rest. */
@@ -393,13 +394,12 @@ static void add_range(const int64_t *cost, const struct problem_use *use, int us
                       size_t cells, nusd *sum, nusd *bytes)
 {
     size_t slots = use == NULL ? 0 : (size_t)use_count;
-    int64_t low = 0;
-    int64_t high = 0;
+    int64_t low;
+    int64_t high;
     nusd most_bytes = 0;
-    for (size_t at = 0; at < cells; at++) {
-        low = cost[at] < low ? cost[at] : low;
-        high = cost[at] > high ? cost[at] : high;
-    }
+    tables_range(cost, cells, &low, &high);
+    low = low < 0 ? low : 0;
+    high = high > 0 ? high : 0;
     for (size_t at = 0; at < cells && slots > 0; at++) {
         nusd in_cell = 0;
         for (size_t k = 0; k < slots; k++) {

@@ -98,8 +98,9 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
 
 /* Of a problem that differs from a known one's in costs, meters' prices and capacities alone
  * (problem_delta.h): its cells are the same ones, so that the tables alone are made anew, and of
- * these only what is other. `like` was made without capacities, of a problem that lives as long,
- * and nothing was done to it since. */
+ * these only what is other. A table that is one pair's alone is the problem's own, with its least
+ * cost in it: such a reduced problem is for shape_build_like, and is not changed. `like` was made
+ * without capacities, of a problem that lives as long, and nothing was done to it since. */
 int reduce_build_like(const struct problem *problem, const struct reduced *like,
                       struct watch *watch, struct arena *arena, struct reduced *ret_reduced,
                       struct error *err) WARN_UNUSED;

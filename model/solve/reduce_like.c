@@ -3,9 +3,18 @@
 
 #include "model/solve/reduce.h"
 
+/* Where the table of an edge comes from. */
+enum origin {
+    OF_LIKE,  /* it is the known problem's */
+    OF_PAIR,  /* the problem's own pair, as it is: nothing is taken out of it */
+    ADDED_UP, /* made of pairs and meters */
+};
+
 static int nodes_make(struct reduced *reduced, struct arena *arena, struct error *err);
-static int edges_copy(struct reduced *reduced, const struct reduced *like, bool *changed,
+static int edges_make(struct reduced *reduced, const struct reduced *like, enum origin *origin,
                       struct arena *arena, struct error *err);
+static int origins_find(const struct problem *problem, const struct reduced *like,
+                        enum origin *origin, struct arena *arena);
 static void edge_add(const struct reduced *reduced, struct edge *edge,
                      const struct problem_pair *pair, bool first);
 
@@ -18,19 +27,19 @@ int reduce_build_like(const struct problem *problem, const struct reduced *like,
     reduced.watch = watch;
     reduced.constant = 0;
     reduced.meter_count = 0;
-    bool *changed = arena_array(arena, (size_t)like->edge_count + 1, sizeof(bool));
-    if (changed == NULL) {
+    enum origin *origin = arena_array(arena, (size_t)like->edge_count + 1, sizeof(*origin));
+    if (origin == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d pairs", like->edge_count);
     }
     int rc = reduce_check_range(problem, err);
     rc = rc == 0 ? nodes_make(&reduced, arena, err) : rc;
-    rc = rc == 0 ? edges_copy(&reduced, like, changed, arena, err) : rc;
+    rc = rc == 0 ? edges_make(&reduced, like, origin, arena, err) : rc;
     rc = rc == 0 ? reduce_meters(&reduced, arena, err) : rc;
     if (rc < 0) {
         return rc;
     }
     for (int i = 0; i < reduced.edge_count; i++) {
-        if (changed[i]) {
+        if (origin[i] == ADDED_UP) {
             reduce_normalise_edge(&reduced, &reduced.edges[i]);
         } else {
             reduced.constant += reduced.edges[i].least;
@@ -57,19 +66,16 @@ static int nodes_make(struct reduced *reduced, struct arena *arena, struct error
     return 0;
 }
 
-/* Tables of pairs that are the known problem's own stay, where no meter adds to them. */
-static int edges_copy(struct reduced *reduced, const struct reduced *like, bool *changed,
+/* Tables of pairs that are the known problem's own stay, where no meter adds to them; one of a
+ * single pair is that pair's own. */
+static int edges_make(struct reduced *reduced, const struct reduced *like, enum origin *origin,
                       struct arena *arena, struct error *err)
 {
     const struct problem *problem = reduced->problem;
     size_t cells = 0;
     reduced->edges = arena_array(arena, (size_t)like->edge_count + 1, sizeof(*reduced->edges));
-    if (reduced->edges == NULL) {
+    if (reduced->edges == NULL || origins_find(problem, like, origin, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d pairs", like->edge_count);
-    }
-    for (int i = 0; i < problem->pair_count; i++) {
-        changed[like->pair_edge[i]] =
-            changed[like->pair_edge[i]] || problem->pairs[i].cost != like->problem->pairs[i].cost;
     }
     for (int i = 0; i < like->edge_count; i++) {
         struct edge *edge = &reduced->edges[i];
@@ -77,11 +83,10 @@ static int edges_copy(struct reduced *reduced, const struct reduced *like, bool 
         edge->pairs = NULL;
         edge->swapped = NULL;
         edge->pair_count = 0;
-        changed[i] = changed[i] || problem->meter_count > 0;
-        if (changed[i]) {
+        if (origin[i] != OF_LIKE) {
             edge->cost = NULL;
             edge->least = 0;
-            cells += reduce_cells(reduced, edge);
+            cells += origin[i] == ADDED_UP ? reduce_cells(reduced, edge) : 0;
         }
     }
     int64_t *cost = arena_alloc_raw(arena, (cells + 1) * sizeof(*cost));
@@ -89,20 +94,44 @@ static int edges_copy(struct reduced *reduced, const struct reduced *like, bool 
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the tables of pairs");
     }
     for (int i = 0; i < problem->pair_count; i++) {
-        struct edge *edge = &reduced->edges[like->pair_edge[i]];
-        if (changed[like->pair_edge[i]]) {
+        int index = like->pair_edge[i];
+        struct edge *edge = &reduced->edges[index];
+        if (origin[index] == OF_PAIR) {
+            edge->cost = problem->pairs[i].cost;
+        } else if (origin[index] == ADDED_UP) {
             bool first = edge->cost == NULL;
             edge->cost = first ? cost : edge->cost;
             cost += first ? reduce_cells(reduced, edge) : 0;
             edge_add(reduced, edge, &problem->pairs[i], first);
         }
     }
-    for (int i = 0; i < like->edge_count; i++) { /* those of rules alone */
-        struct edge *edge = &reduced->edges[i];
-        if (edge->cost == NULL) {
-            edge->cost = cost;
-            memset(cost, 0, reduce_cells(reduced, edge) * sizeof(*cost));
-            cost += reduce_cells(reduced, edge);
+    return 0;
+}
+
+/* An edge of rules alone has no pair, and stays. */
+static int origins_find(const struct problem *problem, const struct reduced *like,
+                        enum origin *origin, struct arena *arena)
+{
+    size_t edges = (size_t)like->edge_count + 1;
+    int *pairs = arena_array(arena, edges, sizeof(int));
+    bool *added = arena_array(arena, edges, sizeof(bool)); /* by a meter, or turned over */
+    if (pairs == NULL || added == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (int i = 0; i < problem->pair_count; i++) {
+        const struct problem_pair *pair = &problem->pairs[i];
+        const struct problem_pair *was = &like->problem->pairs[i];
+        int edge = like->pair_edge[i];
+        bool metered = pair->use != NULL || was->use != NULL;
+        pairs[edge]++;
+        added[edge] = added[edge] || metered || pair->a != like->edges[edge].a;
+        if (metered || pair->cost != was->cost) {
+            origin[edge] = OF_PAIR;
+        }
+    }
+    for (int i = 0; i < like->edge_count; i++) {
+        if (origin[i] == OF_PAIR && (pairs[i] > 1 || added[i])) {
+            origin[i] = ADDED_UP;
         }
     }
     return 0;

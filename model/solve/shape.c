@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/solve/tables.h"
+
 struct shaper {
     const struct reduced *reduced;
     struct arena *arena;
@@ -12,7 +14,8 @@ struct shaper {
     const struct shape *like; /* its links; NULL: those that this problem needs */
     struct shape_pair *pairs;
     size_t pair_count;
-    bool varies; /* demands differ between the cells of a part */
+    int64_t *picked; /* [cells of the largest link] */
+    bool varies;     /* demands differ between the cells of a part */
 };
 
 static int no_memory(struct error *err);
@@ -26,12 +29,15 @@ static int shape_demand(struct shaper *shaper, bool up, const int32_t **ret_part
 static int collect_pairs(struct shaper *shaper, struct error *err);
 static int take_pairs(struct shaper *shaper, struct error *err);
 static int shape_links(struct shaper *shaper, struct error *err);
+static bool is_open(const struct shaper *shaper, const struct shape_pair *pair);
+static int make_links(struct shaper *shaper, struct grid_link *link, struct grid_table *table,
+                      struct error *err);
 static int shape_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
                       struct grid_table *table, struct error *err);
-static bool whole_link(const struct reduced *reduced, const struct edge *edge, size_t cells,
-                       uint32_t *value, struct grid_link *link);
+static void open_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
+                      struct grid_table *table, uint32_t *value);
 static int64_t pair_cost(const struct reduced *reduced, const struct shape_pair *pair, int choice_a,
-                         int choice_b);
+                         int choice_b, bool *ret_open);
 /* Units are powers of two: dividing by one takes no time. */
 static int shift_of(int64_t range)
 {
@@ -400,8 +406,32 @@ static int collect_pairs(struct shaper *shaper, struct error *err)
             pairs[shaper->pair_count++] = pairs[i];
         }
     }
+    for (size_t i = 0; i < shaper->pair_count; i++) {
+        pairs[i].open = is_open(shaper, &pairs[i]);
+    }
     shaper->pairs = pairs;
     return 0;
+}
+
+static bool is_open(const struct shaper *shaper, const struct shape_pair *pair)
+{
+    const struct reduced *reduced = shaper->reduced;
+    if (pair->edge < 0 || pair->apart) {
+        return false;
+    }
+    const struct edge *edge = &reduced->edges[pair->edge];
+    const int *choice = shaper->shape.choice;
+    if (memchr(edge->open, false, reduce_cells(reduced, edge)) == NULL) {
+        return true;
+    }
+    for (size_t a = shaper->first[pair->a]; a < shaper->first[pair->a + 1]; a++) {
+        for (size_t b = shaper->first[pair->b]; b < shaper->first[pair->b + 1]; b++) {
+            if (!edge->open[reduce_cell(reduced, edge, choice[a], choice[b])]) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 /* Those of a problem that differs in costs and capacities: its edges are the same, in the same
@@ -448,11 +478,36 @@ static int shape_links(struct shaper *shaper, struct error *err)
     if (link == NULL || table == NULL) {
         return no_memory(err);
     }
+    int rc = make_links(shaper, link, table, err);
+    if (rc < 0) {
+        return rc;
+    }
+    grid->links = (int)count;
+    grid->link = link;
+    grid->tables = (int)count;
+    grid->table = table;
+    return 0;
+}
+
+static int make_links(struct shaper *shaper, struct grid_link *link, struct grid_table *table,
+                      struct error *err)
+{
+    const struct reduced *reduced = shaper->reduced;
     const struct shape *like = shaper->like;
-    for (size_t i = 0; i < count; i++) {
+    size_t most = 0;
+    for (size_t i = 0; i < shaper->pair_count; i++) {
+        const struct shape_pair *pair = &shaper->pairs[i];
+        size_t cells = (size_t)reduced->open_count[pair->a] * (size_t)reduced->open_count[pair->b];
+        most = cells > most ? cells : most;
+    }
+    shaper->picked = arena_alloc_raw(shaper->arena, (most + 1) * sizeof(int64_t));
+    if (shaper->picked == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < shaper->pair_count; i++) {
         int edge = shaper->pairs[i].edge;
-        bool same = like != NULL && (edge < 0 || shaper->reduced->edges[edge].cost ==
-                                                     like->reduced->edges[edge].cost);
+        bool same = like != NULL &&
+                    (edge < 0 || reduced->edges[edge].cost == like->reduced->edges[edge].cost);
         if (same) {
             link[i] = like->grid.link[i];
             table[i] = like->grid.table[i];
@@ -464,10 +519,6 @@ static int shape_links(struct shaper *shaper, struct error *err)
         }
         link[i].table = (int)i;
     }
-    grid->links = (int)count;
-    grid->link = link;
-    grid->tables = (int)count;
-    grid->table = table;
     return 0;
 }
 
@@ -484,70 +535,71 @@ static int shape_link(struct shaper *shaper, const struct shape_pair *pair, stru
     if (value == NULL) {
         return no_memory(err);
     }
-    if (pair->edge >= 0 && !pair->apart &&
-        whole_link(reduced, &reduced->edges[pair->edge], cells, value, link)) {
-        *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
+    *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
+    if (pair->open && cells > 0) {
+        open_link(shaper, pair, link, table, value);
         return 0;
     }
     int64_t least = INT64_MAX;
     int64_t most = INT64_MIN;
     for (int a = 0; a < rows; a++) {
         for (int b = 0; b < columns; b++) {
-            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b]);
-            if (cost >= 0) {
-                least = cost < least ? cost : least;
-                most = cost > most ? cost : most;
-            }
+            bool open;
+            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b], &open);
+            least = open && cost < least ? cost : least;
+            most = open && cost > most ? cost : most;
         }
     }
     bool none = most < least;
     int shift = none ? 0 : shift_of(most - least);
     for (int a = 0; a < rows; a++) {
         for (int b = 0; b < columns; b++) {
-            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b]);
-            value[a * columns + b] = cost < 0 ? GRID_CLOSED : (uint32_t)((cost - least) >> shift);
+            bool open;
+            int64_t cost = pair_cost(reduced, pair, choice_a[a], choice_b[b], &open);
+            value[a * columns + b] = open ? (uint32_t)((cost - least) >> shift) : GRID_CLOSED;
         }
     }
     *link = (struct grid_link){
         .a = pair->a, .b = pair->b, .base = none ? 0 : least, .scale = INT64_C(1) << shift};
-    *table = (struct grid_table){.rows = rows, .columns = columns, .value = value};
     return 0;
 }
 
-/* Of an edge whose cells are all open. */
-static bool whole_link(const struct reduced *reduced, const struct edge *edge, size_t cells,
-                       uint32_t *value, struct grid_link *link)
+/* Of a pair of which nothing is closed. Where others are made like it, values are small. */
+static void open_link(struct shaper *shaper, const struct shape_pair *pair, struct grid_link *link,
+                      struct grid_table *table, uint32_t *value)
 {
-    if (cells != reduce_cells(reduced, edge) || memchr(edge->open, false, cells) != NULL) {
-        return false;
+    const struct reduced *reduced = shaper->reduced;
+    const struct edge *edge = &reduced->edges[pair->edge];
+    const int64_t *cost = edge->cost;
+    size_t rows = (size_t)table->rows;
+    size_t columns = (size_t)table->columns;
+    if (rows * columns != reduce_cells(reduced, edge)) {
+        tables_pick(cost, (size_t)reduced->count[pair->b],
+                    shaper->shape.choice + shaper->first[pair->a], rows,
+                    shaper->shape.choice + shaper->first[pair->b], columns, shaper->picked);
+        cost = shaper->picked;
     }
-    int64_t least = INT64_MAX;
-    int64_t most = 0;
-    for (size_t at = 0; at < cells; at++) {
-        least = edge->cost[at] < least ? edge->cost[at] : least;
-        most = edge->cost[at] > most ? edge->cost[at] : most;
-    }
-    int shift = shift_of(most - least);
-    for (size_t at = 0; at < cells; at++) {
-        value[at] = (uint32_t)((edge->cost[at] - least) >> shift);
-    }
+    int64_t least;
+    int64_t most;
+    tables_range(cost, rows * columns, &least, &most);
+    table->small = reduced->without_capacities;
+    int shift = shift_of(table->small ? (most - least) * 2 : most - least);
+    tables_narrow(cost, rows * columns, least, shift, value);
     *link =
-        (struct grid_link){.a = edge->a, .b = edge->b, .base = least, .scale = INT64_C(1) << shift};
-    return true;
+        (struct grid_link){.a = pair->a, .b = pair->b, .base = least, .scale = INT64_C(1) << shift};
 }
 
-/* -1: forbidden. */
+/* Of two cells that may be together; meaningless otherwise. */
 static int64_t pair_cost(const struct reduced *reduced, const struct shape_pair *pair, int choice_a,
-                         int choice_b)
+                         int choice_b, bool *ret_open)
 {
-    if (pair->apart && reduce_choice(reduced, pair->a, choice_a)->site ==
-                           reduce_choice(reduced, pair->b, choice_b)->site) {
-        return -1;
-    }
+    *ret_open = !pair->apart || reduce_choice(reduced, pair->a, choice_a)->site !=
+                                    reduce_choice(reduced, pair->b, choice_b)->site;
     if (pair->edge < 0) {
         return 0;
     }
     const struct edge *edge = &reduced->edges[pair->edge];
     size_t cell = reduce_cell(reduced, edge, choice_a, choice_b);
-    return edge->open[cell] ? edge->cost[cell] : -1;
+    *ret_open = *ret_open && edge->open[cell];
+    return edge->cost[cell];
 }

@@ -26,6 +26,7 @@ struct shape_pair {
     int b;
     int edge; /* of the reduced problem; -1: only apart */
     bool apart;
+    bool open; /* nothing of it is closed, at open choices */
 };
 
 struct shape {

@@ -309,9 +309,9 @@ static const int *cheapest(const struct warm *warm, const struct problem *proble
     const int *others[] = {warm->choice, is_somewhere ? now : NULL};
     nusd least = problem_cost(problem, found);
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (others[i] != NULL && problem_broken_rule(problem, others[i]) < 0 &&
-            problem_cost(problem, others[i]) <= least) {
-            least = problem_cost(problem, others[i]);
+        nusd cost = others[i] != NULL ? problem_cost(problem, others[i]) : 0;
+        if (others[i] != NULL && cost <= least && problem_broken_rule(problem, others[i]) < 0) {
+            least = cost;
             found = others[i];
         }
     }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static int64_t *factors(struct gen_random *random, int count, int percent, struct arena *arena);
-static int64_t scale(int64_t amount, int64_t percent);
+static inline int64_t scale(int64_t amount, int64_t percent);
 static void *own(struct arena *arena, const void *from, int count, size_t bytes);
 
 void gen_prices(const struct problem *base, const struct gen_price_shape *shape,
@@ -31,10 +31,11 @@ void gen_prices(const struct problem *base, const struct gen_price_shape *shape,
         const struct problem_part *a = &base->parts[pair->a];
         const struct problem_part *b = &base->parts[pair->b];
         pair->cost = own(arena, pair->cost, a->choice_count * b->choice_count, sizeof(*pair->cost));
-        for (int c = 0; c < a->choice_count * b->choice_count; c++) {
-            int64_t both = site[a->choices[c / b->choice_count].site] +
-                           site[b->choices[c % b->choice_count].site];
-            pair->cost[c] = scale(pair->cost[c], both / 2);
+        int64_t *cost = pair->cost;
+        for (int x = 0; x < a->choice_count; x++) {
+            for (int y = 0; y < b->choice_count; y++, cost++) {
+                *cost = scale(*cost, (site[a->choices[x].site] + site[b->choices[y].site]) / 2);
+            }
         }
     }
     for (int i = 0; i < out->rule_count; i++) {
@@ -59,14 +60,18 @@ static int64_t *factors(struct gen_random *random, int count, int percent, struc
     return factor;
 }
 
-static int64_t scale(int64_t amount, int64_t percent)
+/* Rounded towards 0. */
+static inline int64_t scale(int64_t amount, int64_t percent)
 {
-    return (int64_t)((nusd)amount * percent / 100);
+    int64_t scaled;
+    return __builtin_mul_overflow(amount, percent, &scaled)
+               ? (int64_t)((nusd)amount * percent / 100)
+               : scaled / 100;
 }
 
 static void *own(struct arena *arena, const void *from, int count, size_t bytes)
 {
-    void *copy = arena_array(arena, (size_t)count + 1, bytes);
+    void *copy = arena_alloc_raw(arena, ((size_t)count + 1) * bytes);
     BERTH_ASSERT(copy != NULL, "no memory for %d things", count);
     if (count > 0) {
         memcpy(copy, from, (size_t)count * bytes);

@@ -217,8 +217,23 @@ static void test_deltas(void **state)
         }
         assert_int_equal(whole[0].bytes, whole[1].bytes);
         assert_memory_equal(whole[0].text, whole[1].text, whole[0].bytes);
+        size_t encoded = whole[0].bytes;
+        uint64_t hash = hash_bytes(HASH_SEED, whole[0].text, encoded);
         strbuf_done(&whole[0]);
         strbuf_done(&whole[1]);
+        /* Wherever it lies in memory. */
+        char *moved = arena_alloc(&arena, frame.bytes + 8);
+        assert_non_null(moved);
+        for (size_t off = 1; off < 8; off += 3) {
+            memcpy(moved + off, frame.text, frame.bytes);
+            assert_int_equal(
+                problem_delta_decode(moved + off, frame.bytes, &base, &arena, &again, &err), 0);
+            strbuf_init(&whole[0], (size_t)1 << 24);
+            problem_encode(&again, &whole[0]);
+            assert_int_equal(whole[0].bytes, encoded);
+            assert_int_equal(hash_bytes(HASH_SEED, whole[0].text, whole[0].bytes), hash);
+            strbuf_done(&whole[0]);
+        }
         strbuf_done(&frame);
         arena_reset(&arena);
     }

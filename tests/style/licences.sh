@@ -41,7 +41,7 @@ refuse() {
                 # Built where they are run and given to nobody: tests and benchmarks of the engine.
                 bench_dual | bench_primal | bench_public | bench_whatif | bench_openb) ;;
                 bench_graphs | bench_solver | fuzz_engine | test_follow* | test_peer) ;;
-                test_dual* | test_primal* | test_engine*) ;;
+                test_dual* | test_primal* | test_engine* | test_warm*) ;;
                 test_conflict* | test_classes* | test_tiers* | test_subsets* | test_openb) ;;
                 *) refuse "$program" "berth-solve alone links GLPK (GPL-3)" libglpk ;;
             esac

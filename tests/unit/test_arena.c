@@ -93,6 +93,30 @@ static void rounds_reuse_chunks_and_see_zeroes(void **state)
     arena_done(&arena);
 }
 
+/* More than a MiB, where that is said; it is given back where less is. */
+static void large_rounds_can_be_kept(void **state)
+{
+    (void)state;
+    struct arena arena;
+    void *seen[3][8];
+    arena_init(&arena, 64 << 20);
+    arena_keep(&arena, 32 << 20);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 8; i++) {
+            assert_non_null(seen[round][i] = arena_alloc_raw(&arena, 3 << 20));
+            memset(seen[round][i], 0xee, 3 << 20);
+        }
+        arena_reset(&arena);
+    }
+    assert_memory_equal(seen[0], seen[1], sizeof seen[0]);
+    assert_memory_equal(seen[0], seen[2], sizeof seen[0]);
+    const unsigned char *zeroes = arena_alloc(&arena, 3 << 20);
+    for (size_t i = 0; i < 3 << 20; i++) {
+        assert_int_equal(zeroes[i], 0);
+    }
+    arena_done(&arena);
+}
+
 /* A kept chunk that is too small is passed over; what is too large to be kept is given back. */
 static void a_large_allocation_after_a_reset(void **state)
 {
@@ -185,6 +209,7 @@ int main(void)
         cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
         cmocka_unit_test(a_reset_arena_hands_out_zeroes_again),
         cmocka_unit_test(rounds_reuse_chunks_and_see_zeroes),
+        cmocka_unit_test(large_rounds_can_be_kept),
         cmocka_unit_test(a_large_allocation_after_a_reset),
         cmocka_unit_test(the_ceiling_refuses_and_the_arena_stays_usable),
         cmocka_unit_test(zeroed_and_missing_arenas_are_accepted),

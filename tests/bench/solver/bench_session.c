@@ -135,7 +135,7 @@ static int warm(struct bench *bench, double *ret_ms, struct error *err)
 {
     const struct given *given = &bench->given;
     int count = (int)given->scenarios;
-    struct solver_session_options options = {.gap = (double)given->gap * 1e-6};
+    struct solver_session_options options = {.gap = (double)given->gap * 1e-6, .base_lives = true};
     struct solver_scenarios scenarios = {
         .count = count, .make = make, .take = take, .context = bench};
     struct solver_session *session = NULL;
