@@ -104,6 +104,16 @@ struct cost_report {
         stay; /* the preference to stay of the parts that move: problem_cost = total.score + stay */
 };
 
+/* The apps and estimates of an input by name, for functions that are asked often. It holds for
+ * every input that has the same apps and estimates by name and order, whatever their values. Lives
+ * in the arena, beside the input. */
+struct cost_lookup;
+int cost_lookup_make(const struct cost_input *input, struct arena *arena,
+                     const struct cost_lookup **ret_lookup, struct error *err) WARN_UNUSED;
+/* The latest of that kind that is above 0, at whatever site; NULL: there is none. */
+const struct estimate *cost_lookup_latest(const struct cost_lookup *lookup, int app, int workload,
+                                          enum estimate_kind kind);
+
 /* Part index of (app, workload) in the problem of `input`. */
 int cost_part(const struct cost_input *input, int app, int workload);
 

@@ -9,10 +9,7 @@
     INT64_C(1000000000000000) /* 1e12 calls/s: a thousand such links still add up \
                                */
 
-static int build_index(struct cost_context *context, struct arena *arena);
-static bool is_of(const struct estimate *estimate, const struct cost_part_info *part);
-static int find_slot(const struct cost_context *context, const int *slots, size_t slot_count,
-                     const char *ns, const char *app, const char *workload, uint64_t *ret_slot);
+static int list_parts(struct cost_context *context, struct arena *arena);
 static int build_parts(struct cost_context *context, struct arena *arena);
 static int build_part(struct cost_context *context, struct arena *arena,
                       struct cost_part_info *part);
@@ -33,9 +30,8 @@ int cost_context_build(const struct cost_input *input, struct arena *arena,
 {
     struct cost_context context = {
         .input = input, .world = input->world, .site_count = input->world->site_count};
-    context.lookup.input = input;
-    if (build_index(&context, arena) < 0 || build_parts(&context, arena) < 0 ||
-        build_rtts(&context, arena) < 0) {
+    if (cost_lookup_build(input, arena, &context.lookup) < 0 || list_parts(&context, arena) < 0 ||
+        build_parts(&context, arena) < 0 || build_rtts(&context, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
     }
     int rc = build_links(&context, arena, err);
@@ -59,89 +55,27 @@ int cost_context_build(const struct cost_input *input, struct arena *arena,
     return 0;
 }
 
-/* Chains every estimate of a workload to its part, through a hash table of names that is needed no
- * longer than this. */
-static int build_index(struct cost_context *context, struct arena *arena)
+/* Who each part is. */
+static int list_parts(struct cost_context *context, struct arena *arena)
 {
     const struct cost_input *input = context->input;
-    size_t slot_count = 16;
-    int *base = arena_array(arena, (size_t)input->app_count + 1, sizeof(int));
-    if (base == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int i = 0; i < input->app_count; i++) {
-        base[i] = context->part_count;
-        context->part_count += input->apps[i].app->workload_count;
-        context->link_count += input->apps[i].app->link_count;
-    }
-    while (slot_count < 2 * (size_t)context->part_count) {
-        slot_count *= 2;
-    }
-    int *first = arena_array(arena, (size_t)context->part_count + 1, sizeof(int));
-    int *next = arena_array(arena, (size_t)input->estimates.count + 1, sizeof(int));
-    int *slots = arena_array(arena, slot_count, sizeof(int)); /* part + 1; 0: free */
+    context->part_count = context->lookup.base[input->app_count];
     context->parts =
         arena_array(arena, (size_t)context->part_count + 1, sizeof(struct cost_part_info));
-    if (first == NULL || next == NULL || slots == NULL || context->parts == NULL) {
+    if (context->parts == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int i = 0, part = 0; i < input->app_count; i++) {
         const struct app *app = input->apps[i].app;
+        context->link_count += app->link_count;
         for (int k = 0; k < app->workload_count; k++, part++) {
-            uint64_t slot;
             context->parts[part].owner = app;
             context->parts[part].app = i;
             context->parts[part].workload = k;
             context->parts[part].what = &app->workloads[k];
-            (void)find_slot(context, slots, slot_count, app->namespace_, app->name,
-                            app->workloads[k].name, &slot);
-            slots[slot] = part + 1;
-            first[part] = -1;
         }
     }
-    /* Those of one workload follow each other as a rule. */
-    for (int i = input->estimates.count - 1, part = -1; i >= 0; i--) {
-        const struct estimate *estimate = &input->estimates.list[i];
-        uint64_t slot;
-        if (estimate->workload[0] == '\0') {
-            part = -1;
-        } else if (part < 0 || !is_of(estimate, &context->parts[part])) {
-            part = find_slot(context, slots, slot_count, estimate->namespace_, estimate->app,
-                             estimate->workload, &slot);
-        }
-        if (part >= 0) {
-            next[i] = first[part];
-            first[part] = i;
-        }
-    }
-    context->lookup = (struct cost_lookup){input, first, next, base};
     return 0;
-}
-
-static bool is_of(const struct estimate *estimate, const struct cost_part_info *part)
-{
-    return str_equal(part->what->name, estimate->workload) &&
-           str_equal(part->owner->name, estimate->app) &&
-           str_equal(part->owner->namespace_, estimate->namespace_);
-}
-
-/* The part of that name, or -1 and the slot where it would be. */
-static int find_slot(const struct cost_context *context, const int *slots, size_t slot_count,
-                     const char *ns, const char *app, const char *workload, uint64_t *ret_slot)
-{
-    uint64_t hash = hash_str(hash_str(hash_str(HASH_SEED, ns), app), workload);
-    uint64_t slot = hash & (slot_count - 1);
-    while (slots[slot] != 0) {
-        const struct cost_part_info *part = &context->parts[slots[slot] - 1];
-        if (str_equal(part->what->name, workload) && str_equal(part->owner->name, app) &&
-            str_equal(part->owner->namespace_, ns)) {
-            *ret_slot = slot;
-            return slots[slot] - 1;
-        }
-        slot = (slot + 1) & (slot_count - 1);
-    }
-    *ret_slot = slot;
-    return -1;
 }
 
 static int build_parts(struct cost_context *context, struct arena *arena)

@@ -6,11 +6,13 @@
  * that it may choose. The term functions put ledger lines into a sink; the problem adds up their
  * scores, the explanation keeps the lines, so that both always agree.
  *
+ *   cost_lookup.c    apps and estimates by name
  *   cost_values.c    what was measured, else the prior
  *   cost_family.c    families: their calls, and hits by who shares
  *   cost_context.c   building a context;  cost_meters.c  its egress matches and meters
  *   cost_choices.c   spots: what a part may choose;  cost_lines.c  writing lines
  *   cost_compute.c, cost_links.c, cost_move.c, cost_storage.c, cost_custom.c   the terms
+ *   cost_cells.c     the terms of a link between all choices of its ends
  *   cost_problem.c, cost_rules.c, cost_holds.c   the solver's problem
  *   cost_explain.c, cost_candidates.c            the ledger
  */
@@ -29,15 +31,29 @@
 #define GIB             (INT64_C(1) << 30)
 #define PART_NAME_BYTES (LIMIT_REF_BYTES + LIMIT_NAME_BYTES)
 
-/* ---- cost_values.c ---- */
+/* ---- cost_lookup.c ---- */
 
-/* How to find an estimate: through an index by part, or, without one, through the whole list. */
+/* How to find an estimate: through lists by part, or, without them, through all. What it was built
+ * from may get other values: names and their order are all that the lists know. */
 struct cost_lookup {
     const struct cost_input *input;
-    const int *first; /* [part]: its first estimate, -1; NULL: there is no index */
+    const int *first; /* [part]: its first estimate, -1; NULL: there are no lists */
     const int *next;  /* [estimate] */
-    const int *base;  /* [app]: its first part */
+    const int *base;  /* [app]: its first part; one more than there are apps */
+    const int *slots; /* app + 1 by the hash of its name; 0: free */
+    size_t slot_count;
 };
+int cost_lookup_build(const struct cost_input *input, struct arena *arena,
+                      struct cost_lookup *ret_lookup) WARN_UNUSED;
+/* As cost_calls_mhz and cost_hit_ppm, by the lists. */
+int64_t cost_lookup_calls_mhz(const struct cost_lookup *lookup, int app, int workload,
+                              bool *ret_measured);
+int64_t cost_lookup_hit_ppm(const struct cost_lookup *lookup, int app, int workload, int site,
+                            bool *ret_measured);
+/* The app of that name, or -1. */
+int cost_lookup_app(const struct cost_lookup *lookup, const char *namespace_, const char *name);
+
+/* ---- cost_values.c ---- */
 
 /* The latest of that kind at a site (NULL: anywhere); NULL when there is none. */
 const struct estimate *cost_estimate(const struct cost_lookup *lookup, int app, int workload,
@@ -86,6 +102,10 @@ int64_t cost_call_bytes(const struct cost_lookup *lookup, const struct cost_fami
                         int member, const struct link *link, int variant, bool response);
 
 /* ---- the context ---- */
+
+/* Requests and responses travel opposite ways, and each way may be billed by its sender and by its
+ * receiver. */
+#define COST_LINK_USES 4
 
 /* What a part may choose: a site, a variant, and who of its family it shares both with. */
 struct cost_spot {
@@ -150,7 +170,14 @@ struct cost_context {
     int64_t *rtt_us; /* [from * site_count + to]; -1 unknown */
     bool *rtt_measured;
     struct egress_match *matches; /* [from * site_count + to] */
-    int link_uses;                /* meters that the calls between two sites meet at most */
+    struct cost_way {
+        int count;
+        struct {
+            int slot;     /* account * egress_count + rule */
+            int response; /* 0: the request's bytes, 1: the response's */
+        } use[COST_LINK_USES];
+    } * ways;      /* [from * site_count + to]: what a call there and its answer meet */
+    int link_uses; /* meters that the calls between two sites meet at most */
     /* A meter is an account, a rule and the weight that its apps give to egress. */
     int meter_count;
     struct problem_meter *meters;
@@ -236,27 +263,49 @@ void cost_terms_reached(const struct cost_context *context, int link, const stru
 /* The instances that serve a spot begin there only with this move. */
 bool cost_is_fresh(const struct cost_context *context, const struct cost_spot *spot);
 
-/* Requests and responses travel opposite ways, and each way may be billed by its sender and by its
- * receiver. */
-#define COST_LINK_USES 4
 /* Bytes per month of a link on meters: request to its sender and receiver, then the response. */
 int cost_link_uses(const struct cost_context *context, int link, const struct cost_spot *from,
                    const struct cost_spot *to, struct problem_use uses[COST_LINK_USES],
                    struct error *err) WARN_UNUSED;
-/* The cells of one link between two parts: what they have in common is computed once, so that a
- * cell takes a multiplication and a division of 64 bits wherever those are exact. What they say is
- * the sum of cost_terms_link's scores and the uses of cost_link_uses, to the bit. */
+/* Bytes per month of the link's requests and responses when travel_ppm of its calls travel it. */
+int cost_link_monthly(const struct cost_context *context, int link, int64_t travel_ppm, int variant,
+                      int64_t ret_bytes[2], struct error *err) WARN_UNUSED;
+/* The lines of which cost_terms_link is made, beside cost_terms_reached; both between two sites. */
+void cost_terms_latency(const struct cost_context *context, int link, const struct cost_spot *from,
+                        const struct cost_spot *to, struct cost_sink *sink);
+void cost_terms_cold(const struct cost_context *context, int link, const struct cost_spot *from,
+                     const struct cost_spot *to, struct cost_sink *sink);
+/* The misses that fill the caller's cache there; 0: it is warm. ERR_OVERFLOW. */
+int cost_cold_misses(const struct cost_context *context, int link, const struct cost_spot *from,
+                     int64_t *ret_misses) WARN_UNUSED;
+
+/* ---- cost_cells.c ---- */
+
+/* The cells of one link: what they have in common is computed once, so that a cell takes a
+ * multiplication and a division wherever those are exact. What they say is the sum of
+ * cost_terms_link's scores and the uses of cost_link_uses, to the bit. */
 struct cost_link_cells {
     const struct cost_context *context;
+    const struct cost_link_info *info;
     int link;
+    const int *meters;            /* [account * egress_count + rule], of the app's class */
+    const struct cost_spot *from; /* of the last cell: what follows is of it */
+    int64_t travel_ppm;
     uint64_t time_factor; /* a call's time x this / that is the latency's score; 0: the long way */
     uint64_t time_divisor;
-    int variant;        /* of the callee, whose bytes are at hand; -1: none */
+    int64_t time_max; /* of a time for which nothing on the long way overflows */
+    bool cold;        /* its cache begins anew */
+    struct cost_reached {
+        nusd score;
+        bool failed;
+    } * reached; /* [spot of the callee]: its share of compute there; NULL: all calls reach it */
+    int variant; /* of the callee, whose bytes are at hand; -1: none */
     int64_t monthly[2]; /* request, response */
 };
-void cost_link_cells_begin(const struct cost_context *context, int link,
-                           struct cost_link_cells *ret_cells);
-/* ret_failed: the score does not fit. */
+int cost_link_cells_begin(const struct cost_context *context, int link, struct arena *arena,
+                          struct cost_link_cells *ret_cells) WARN_UNUSED;
+/* `from` is a spot of the caller (of users: their site), `to` one of the callee's spots. Uses come
+ * first of the slots, then none. ret_failed: the score does not fit. */
 int cost_link_cell(struct cost_link_cells *cells, const struct cost_spot *from,
                    const struct cost_spot *to, nusd *ret_score, bool *ret_failed,
                    struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;

@@ -7,12 +7,6 @@
 #include "base/units.h"
 #include "model/cost_internal.h"
 
-static void add_latency(const struct cost_context *context, int link, const struct cost_spot *from,
-                        int from_site, const struct cost_spot *to, struct cost_sink *sink);
-static void add_cold(const struct cost_context *context, int link, const struct cost_spot *from,
-                     const struct cost_spot *to, struct cost_sink *sink);
-static int cold_misses(const struct cost_context *context, int link, const struct cost_spot *from,
-                       int64_t *ret_misses);
 static void add_cold_waiting(const struct cost_context *context, struct cost_line line, int link,
                              const struct cost_spot *to, int64_t misses, struct cost_sink *sink);
 static void add_cold_egress(const struct cost_context *context, struct cost_line line, int link,
@@ -20,12 +14,8 @@ static void add_cold_egress(const struct cost_context *context, struct cost_line
                             struct cost_sink *sink);
 static int monthly_bytes(const struct cost_link_info *link, int64_t travel_ppm, int64_t each,
                          int64_t *ret_bytes);
-static int monthly_both(const struct cost_context *context, int link, int64_t travel_ppm,
-                        int variant, int64_t ret_bytes[2], struct error *err);
 static void put_link_uses(const struct cost_context *context, int link, int from_site, int to_site,
                           const int64_t monthly[2], struct problem_use uses[COST_LINK_USES]);
-static bool latency_of(const struct cost_link_cells *cells, int from_site,
-                       const struct cost_spot *to, nusd *ret_score);
 static struct problem_use use_of(const struct cost_context *context, int app, int payer_site,
                                  int rule, int64_t bytes);
 
@@ -38,10 +28,10 @@ void cost_terms_link(const struct cost_context *context, int link, const struct 
         cost_terms_reached(context, link, from, to, sink);
     }
     if (from_site != to->site) {
-        add_latency(context, link, from, from_site, to, sink);
+        cost_terms_latency(context, link, from, to, sink);
     }
     if (info->what->on_miss && from_site != to->site) {
-        add_cold(context, link, from, to, sink);
+        cost_terms_cold(context, link, from, to, sink);
     }
 }
 
@@ -69,106 +59,16 @@ int cost_link_uses(const struct cost_context *context, int link, const struct co
     const struct cost_link_info *info = &context->links[link];
     int from_site = from == NULL ? info->from_site : from->site;
     int64_t monthly[2];
-    int rc = monthly_both(context, link, cost_travel_ppm(info, from), to->variant, monthly, err);
+    int rc =
+        cost_link_monthly(context, link, cost_travel_ppm(info, from), to->variant, monthly, err);
     if (rc == 0) {
         put_link_uses(context, link, from_site, to->site, monthly, uses);
     }
     return rc;
 }
 
-/* k x time / d in lowest terms, where d = 10^6 x 10^6 x 2^20 is of the primes 2 and 5 only. */
-void cost_link_cells_begin(const struct cost_context *context, int link,
-                           struct cost_link_cells *ret_cells)
-{
-    const struct cost_link_info *info = &context->links[link];
-    struct decimal weight = context->parts[info->to_part].weights->latency_usd_per_second;
-    struct cost_link_cells cells = {.context = context, .link = link, .variant = -1};
-    uint64_t divisor = (uint64_t)(US_PER_S * PPM * MIB);
-    unsigned __int128 factor = 0;
-    *ret_cells = cells;
-    if (info->what->on_miss || weight.coefficient <= 0 || weight.scale > 9 ||
-        info->calls_mhz <= 0 || info->calls_mhz > INT64_MAX / MHZ_TO_MONTHLY ||
-        __builtin_mul_overflow((unsigned __int128)(info->calls_mhz * MHZ_TO_MONTHLY) *
-                                   (unsigned __int128)weight.coefficient,
-                               (unsigned)PPM, &factor)) {
-        return;
-    }
-    for (int scale = weight.scale; scale < 9; scale++) {
-        if (__builtin_mul_overflow(factor, 10U, &factor)) {
-            return;
-        }
-    }
-    while (factor % 2 == 0 && divisor % 2 == 0) {
-        factor /= 2;
-        divisor /= 2;
-    }
-    while (factor % 5 == 0 && divisor % 5 == 0) {
-        factor /= 5;
-        divisor /= 5;
-    }
-    if (factor <= UINT64_MAX) {
-        ret_cells->time_factor = (uint64_t)factor;
-        ret_cells->time_divisor = divisor;
-    }
-}
-
-int cost_link_cell(struct cost_link_cells *cells, const struct cost_spot *from,
-                   const struct cost_spot *to, nusd *ret_score, bool *ret_failed,
-                   struct problem_use uses[COST_LINK_USES], struct error *err)
-{
-    const struct cost_context *context = cells->context;
-    const struct cost_link_info *info = &context->links[cells->link];
-    bool same_site = from->site == to->site && !info->what->on_miss;
-    *ret_failed = false;
-    *ret_score = 0; /* within a site nobody waits */
-    if (!same_site && !latency_of(cells, from->site, to, ret_score)) {
-        struct cost_sink sink = {0};
-        cost_terms_link(context, cells->link, from, to, &sink);
-        *ret_score = sink.total.score;
-        *ret_failed = sink.failed;
-    }
-    if (info->what->on_miss) {
-        return cost_link_uses(context, cells->link, from, to, uses, err);
-    }
-    if (cells->variant != to->variant) {
-        int rc = monthly_both(context, cells->link, PPM, to->variant, cells->monthly, err);
-        if (rc < 0) {
-            return rc;
-        }
-        cells->variant = to->variant;
-    }
-    put_link_uses(context, cells->link, from->site, to->site, cells->monthly, uses);
-    return 0;
-}
-
-/* What add_latency scores, in 64 bits: while factor x time is below 2^64, all that add_latency
- * multiplies is below 2^64 x 10^12 x 2^20 and does not overflow either. False: the long way. */
-static bool latency_of(const struct cost_link_cells *cells, int from_site,
-                       const struct cost_spot *to, nusd *ret_score)
-{
-    const char *note = "";
-    uint64_t product;
-    if (cells->time_factor == 0) {
-        return false;
-    }
-    __int128 time =
-        cost_call_time(cells->context, cells->link, from_site, to->site, to->variant, &note);
-    if (time < 0) {
-        *ret_score = 0;
-        return true;
-    }
-    if (time > INT64_MAX || __builtin_mul_overflow(cells->time_factor, (uint64_t)time, &product)) {
-        return false;
-    }
-    uint64_t quotient = product / cells->time_divisor;
-    uint64_t remainder = product % cells->time_divisor;
-    uint64_t rest = cells->time_divisor - remainder;
-    *ret_score = (nusd)quotient + (remainder > rest || (remainder == rest && quotient % 2 != 0));
-    return true;
-}
-
-static int monthly_both(const struct cost_context *context, int link, int64_t travel_ppm,
-                        int variant, int64_t ret_bytes[2], struct error *err)
+int cost_link_monthly(const struct cost_context *context, int link, int64_t travel_ppm, int variant,
+                      int64_t ret_bytes[2], struct error *err)
 {
     const struct cost_link_info *info = &context->links[link];
     const int64_t *bytes = info->bytes[variant];
@@ -195,10 +95,11 @@ static void put_link_uses(const struct cost_context *context, int link, int from
     uses[3] = use_of(context, app, from_site, back.receiver_rule, monthly[1]);
 }
 
-static void add_latency(const struct cost_context *context, int link, const struct cost_spot *from,
-                        int from_site, const struct cost_spot *to, struct cost_sink *sink)
+void cost_terms_latency(const struct cost_context *context, int link, const struct cost_spot *from,
+                        const struct cost_spot *to, struct cost_sink *sink)
 {
     const struct cost_link_info *info = &context->links[link];
+    int from_site = from == NULL ? info->from_site : from->site;
     struct decimal weight = context->parts[info->to_part].weights->latency_usd_per_second;
     const char *note = "";
     __int128 time = cost_call_time(context, link, from_site, to->site, to->variant, &note);
@@ -238,12 +139,12 @@ static void add_latency(const struct cost_context *context, int link, const stru
 }
 
 /* A cache that begins anew misses what it would have answered, until it is filled. */
-static void add_cold(const struct cost_context *context, int link, const struct cost_spot *from,
+void cost_terms_cold(const struct cost_context *context, int link, const struct cost_spot *from,
                      const struct cost_spot *to, struct cost_sink *sink)
 {
     const struct cost_link_info *info = &context->links[link];
     int64_t misses = 0;
-    int rc = cold_misses(context, link, from, &misses);
+    int rc = cost_cold_misses(context, link, from, &misses);
     if (rc < 0 || misses == 0) {
         sink->failed = sink->failed || rc < 0;
         return;
@@ -263,8 +164,8 @@ static void add_cold(const struct cost_context *context, int link, const struct 
 
 /* Of the calls that fill the cache, those that a warm one would have answered; of them, what this
  * link carries. */
-static int cold_misses(const struct cost_context *context, int link, const struct cost_spot *from,
-                       int64_t *ret_misses)
+int cost_cold_misses(const struct cost_context *context, int link, const struct cost_spot *from,
+                     int64_t *ret_misses)
 {
     const struct cost_link_info *info = &context->links[link];
     const struct cost_part_info *caller = &context->parts[info->from_part];

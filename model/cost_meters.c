@@ -6,6 +6,7 @@
 #include "model/cost_internal.h"
 
 static int build_matches(struct cost_context *context, struct arena *arena);
+static struct cost_way way_of(const struct cost_context *context, int from, int to);
 static int build_classes(struct cost_context *context, struct arena *arena);
 static int build_keys(struct cost_context *context, struct arena *arena);
 static int build_meter(const struct cost_context *context, const struct cost_meter_key *key,
@@ -56,7 +57,8 @@ static int build_matches(struct cost_context *context, struct arena *arena)
     int count = context->site_count;
     context->matches =
         arena_array(arena, (size_t)count * (size_t)count, sizeof(struct egress_match));
-    if (context->matches == NULL) {
+    context->ways = arena_array(arena, (size_t)count * (size_t)count, sizeof(struct cost_way));
+    if (context->matches == NULL || context->ways == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int from = 0; from < count; from++) {
@@ -64,14 +66,34 @@ static int build_matches(struct cost_context *context, struct arena *arena)
             context->matches[from * count + to] = world_egress(context->world, from, to);
         }
     }
-    for (int cell = 0; cell < count * count; cell++) {
-        const struct egress_match *there = &context->matches[cell];
-        const struct egress_match *back = &context->matches[cell % count * count + cell / count];
-        int uses = (there->sender_rule >= 0) + (there->receiver_rule >= 0) +
-                   (back->sender_rule >= 0) + (back->receiver_rule >= 0);
-        context->link_uses = uses > context->link_uses ? uses : context->link_uses;
+    for (int from = 0; from < count; from++) {
+        for (int to = 0; to < count; to++) {
+            struct cost_way *way = &context->ways[from * count + to];
+            *way = way_of(context, from, to);
+            context->link_uses = way->count > context->link_uses ? way->count : context->link_uses;
+        }
     }
     return 0;
+}
+
+/* A request to its sender and receiver, then the response. */
+static struct cost_way way_of(const struct cost_context *context, int from, int to)
+{
+    const struct world *world = context->world;
+    struct egress_match there = context->matches[from * context->site_count + to];
+    struct egress_match back = context->matches[to * context->site_count + from];
+    int rules[COST_LINK_USES] = {there.sender_rule, there.receiver_rule, back.sender_rule,
+                                 back.receiver_rule};
+    int payers[COST_LINK_USES] = {from, to, to, from};
+    struct cost_way way = {0};
+    for (int i = 0; i < COST_LINK_USES; i++) {
+        if (rules[i] >= 0) {
+            way.use[way.count].slot =
+                world->sites[payers[i]].account * world->egress_count + rules[i];
+            way.use[way.count++].response = i >= COST_LINK_USES / 2;
+        }
+    }
+    return way;
 }
 
 /* Apps that weigh egress alike share their meters. */

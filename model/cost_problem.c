@@ -18,7 +18,6 @@ static int build_pair(const struct cost_context *context, int link, struct arena
                       struct problem *problem, struct error *err);
 static int build_replica(const struct cost_context *context, int index, struct arena *arena,
                          struct problem *problem, struct error *err);
-static void put_uses(const struct problem_use *uses, struct problem_use *slots, int slot_count);
 static int merge_uses(const struct cost_context *context, int part, const struct problem_use *add,
                       struct problem_use *uses, int use_count, struct error *err);
 static int add_score(const struct cost_context *context, int part, nusd score, int64_t *cost,
@@ -208,15 +207,19 @@ static int build_user_link(const struct cost_context *context, int link, struct 
             part->use[i].meter = -1;
         }
     }
+    struct cost_spot users = {.site = info->from_site, .hit_ppm = -1};
+    struct cost_link_cells cells;
+    if (cost_link_cells_begin(context, link, arena, &cells) < 0) {
+        return no_memory(err);
+    }
     for (int i = 0; i < callee->spot_count; i++) {
         struct problem_use uses[COST_LINK_USES];
-        struct cost_sink sink = {0};
-        cost_terms_link(context, link, NULL, &callee->spots[i], &sink);
-        nusd score = sink.failed ? SCORE_TOO_LARGE : sink.total.score;
-        int rc = add_score(context, info->to_part, score, &part->cost[i], err);
-        if (rc == 0) {
-            rc = cost_link_uses(context, link, NULL, &callee->spots[i], uses, err);
-        }
+        bool failed = false;
+        nusd score = 0;
+        int uses_rc = cost_link_cell(&cells, &users, &callee->spots[i], &score, &failed, uses, err);
+        int rc = add_score(context, info->to_part, failed ? SCORE_TOO_LARGE : score, &part->cost[i],
+                           err);
+        rc = rc < 0 ? rc : uses_rc;
         if (rc == 0) {
             rc = merge_uses(context, info->to_part, uses, &part->use[i * part->use_count],
                             part->use_count, err);
@@ -239,17 +242,18 @@ static int build_pair(const struct cost_context *context, int link, struct arena
     *pair = (struct problem_pair){
         .a = info->from_part,
         .b = info->to_part,
-        .cost = arena_array(arena, cells, sizeof(int64_t)),
+        .cost = arena_alloc_raw(arena, cells * sizeof(int64_t)),
         .use_count = context->link_uses,
-        .use =
-            arena_array(arena, cells * (size_t)context->link_uses + 1, sizeof(struct problem_use)),
+        .use = arena_alloc_raw(arena, (cells * (size_t)context->link_uses + 1) *
+                                          sizeof(struct problem_use)),
     };
-    if (pair->cost == NULL || pair->use == NULL) {
+    struct cost_link_cells common;
+    if (pair->cost == NULL || pair->use == NULL ||
+        cost_link_cells_begin(context, link, arena, &common) < 0) {
         return no_memory(err);
     }
     size_t cell = 0;
-    struct cost_link_cells common;
-    cost_link_cells_begin(context, link, &common);
+    int most = 0;
     for (int from = 0; from < caller->spot_count; from++) {
         for (int to = 0; to < callee->spot_count; to++, cell++) {
             struct problem_use uses[COST_LINK_USES];
@@ -257,31 +261,23 @@ static int build_pair(const struct cost_context *context, int link, struct arena
             nusd score = 0;
             int uses_rc = cost_link_cell(&common, &caller->spots[from], &callee->spots[to], &score,
                                          &failed, uses, err);
+            pair->cost[cell] = 0;
             int rc = add_score(context, info->to_part, failed ? SCORE_TOO_LARGE : score,
                                &pair->cost[cell], err);
             if (rc < 0 || uses_rc < 0) {
                 return rc < 0 ? rc : uses_rc;
             }
-            put_uses(uses, &pair->use[cell * (size_t)pair->use_count], pair->use_count);
+            struct problem_use *slots = &pair->use[cell * (size_t)pair->use_count];
+            for (int k = 0; k < pair->use_count; k++) {
+                slots[k] = uses[k];
+                most = uses[k].meter >= 0 && k >= most ? k + 1 : most;
+            }
         }
     }
-    (void)pack_uses(cells, &pair->use_count, &pair->use);
+    if (most < pair->use_count) {
+        (void)pack_uses(cells, &pair->use_count, &pair->use);
+    }
     return 0;
-}
-
-/* Those that there are, then none. */
-static void put_uses(const struct problem_use *uses, struct problem_use *slots, int slot_count)
-{
-    int used = 0;
-    for (int k = 0; k < COST_LINK_USES; k++) {
-        if (uses[k].meter >= 0) {
-            BERTH_ASSERT(used < slot_count, "%d slots", slot_count);
-            slots[used++] = uses[k];
-        }
-    }
-    for (; used < slot_count; used++) {
-        slots[used] = (struct problem_use){.meter = -1};
-    }
 }
 
 /* What a data set's first part sends to another one. */

@@ -24,18 +24,30 @@ int64_t cost_hit_ppm(const struct cost_input *input, int app, int workload, int 
                      bool *ret_measured)
 {
     struct cost_lookup lookup = {.input = input};
-    struct cost_family family = cost_family_of(&lookup, app, workload);
+    return cost_lookup_hit_ppm(&lookup, app, workload, site, ret_measured);
+}
+
+int64_t cost_lookup_hit_ppm(const struct cost_lookup *lookup, int app, int workload, int site,
+                            bool *ret_measured)
+{
+    struct cost_family family = cost_family_of(lookup, app, workload);
     int member = cost_family_member(&family, workload);
     const struct placement *now = &family.now[member];
     unsigned alone = 1U << member;
-    return cost_family_hit_ppm(&lookup, &family, site, now->site < 0 ? 0 : now->variant,
+    return cost_family_hit_ppm(lookup, &family, site, now->site < 0 ? 0 : now->variant,
                                now->site < 0 ? alone : family.sharers[member], ret_measured);
 }
 
 int64_t cost_calls_mhz(const struct cost_input *input, int app, int workload, bool *ret_measured)
 {
     struct cost_lookup lookup = {.input = input};
-    struct cost_family family = cost_family_of(&lookup, app, workload);
+    return cost_lookup_calls_mhz(&lookup, app, workload, ret_measured);
+}
+
+int64_t cost_lookup_calls_mhz(const struct cost_lookup *lookup, int app, int workload,
+                              bool *ret_measured)
+{
+    struct cost_family family = cost_family_of(lookup, app, workload);
     *ret_measured = family.calls_measured;
     return family.calls_mhz[cost_family_member(&family, workload)];
 }

@@ -132,6 +132,12 @@ int override_times(const char *path, struct decimal factor, struct override *ret
     return override_of(path, text, ret_override, err);
 }
 
+void override_turn(struct override *override, struct decimal factor)
+{
+    BERTH_ASSERT(override->relative && !decimal_is_negative(factor), "%s", override->path);
+    override->factor = decimal_normal(factor);
+}
+
 bool override_matches(const char *glob, const char *name)
 {
     const char *star = NULL; /* the last one, and where what it stands for ends */

@@ -87,12 +87,18 @@ int override_of(const char *path, const char *value, struct override *ret_overri
 /* PATH times an exact factor. */
 int override_times(const char *path, struct decimal factor, struct override *ret_override,
                    struct error *err) WARN_UNUSED;
+/* The same path times another factor, without reading it again. */
+void override_turn(struct override *override, struct decimal factor);
 
 /* `input` with the changes made in their order. Sites keep their indices; new ones come last, and
  * removed ones stay, closed: what is there may only leave. ERR_NOT_FOUND: one matches nothing. */
 int override_apply(const struct override *list, int count, const struct cost_input *input,
                    struct arena *arena, struct cost_input *ret_input,
                    struct error *err) WARN_UNUSED;
+/* The same, for many changes of one input: `lookup` is of it (cost_lookup_make). */
+int override_apply_to(const struct cost_lookup *lookup, const struct override *list, int count,
+                      struct arena *arena, struct cost_input *ret_input,
+                      struct error *err) WARN_UNUSED;
 
 /* The present value of what a path is about: the first thing that it matches. For prices USD per
  * the unit that the text names; ERR_NOT_FOUND as above, ERR_UNSUPPORTED for what has no number. */
@@ -104,6 +110,9 @@ struct override_present {
 };
 int override_present(const char *path, const struct cost_input *input,
                      struct override_present *ret_present, struct error *err) WARN_UNUSED;
+/* The same, for many paths. */
+int override_present_in(const struct cost_lookup *lookup, const char *path,
+                        struct override_present *ret_present, struct error *err) WARN_UNUSED;
 
 /* `*` is any run of characters, `?` any one. */
 bool override_matches(const char *glob, const char *name);

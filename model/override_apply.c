@@ -16,7 +16,16 @@ static int collect(struct override_work *work, const char **names);
 int override_apply(const struct override *list, int count, const struct cost_input *input,
                    struct arena *arena, struct cost_input *ret_input, struct error *err)
 {
-    struct override_work work = {.whole = input, .arena = arena, .err = err};
+    const struct cost_lookup *lookup;
+    int rc = cost_lookup_make(input, arena, &lookup, err);
+    return rc < 0 ? rc : override_apply_to(lookup, list, count, arena, ret_input, err);
+}
+
+int override_apply_to(const struct cost_lookup *lookup, const struct override *list, int count,
+                      struct arena *arena, struct cost_input *ret_input, struct error *err)
+{
+    struct override_work work = {
+        .whole = lookup->input, .lookup = *lookup, .arena = arena, .err = err};
     int rc = begin(&work);
     for (int i = 0; i < count && rc == 0; i++) {
         work.now = &list[i];
@@ -46,9 +55,10 @@ static int begin(struct override_work *work)
     work->input.estimates.list =
         copy_of(arena, whole->estimates.list, whole->estimates.count, sizeof(struct estimate));
     if (world == NULL || work->own_app == NULL || work->input.apps == NULL ||
-        work->input.estimates.list == NULL || override_list_estimates(work) < 0) {
+        work->input.estimates.list == NULL) {
         return ERR_NO_MEMORY;
     }
+    work->lookup.input = &work->input;
     *world = *from;
     world->sites = copy_of(arena, from->sites, from->site_count, sizeof(struct site));
     world->egress = copy_of(arena, from->egress, from->egress_count, sizeof(struct egress_rule));
@@ -66,52 +76,6 @@ static int begin(struct override_work *work)
     work->world = world;
     work->input.world = world;
     return 0;
-}
-
-/* Estimates by their apps, found through a table of hashes: a change of many workloads would look
- * through all of them for each. */
-int override_list_estimates(struct override_work *work)
-{
-    const struct cost_input *input = work->whole;
-    size_t slots = 16;
-    while (slots < (size_t)input->app_count * 2) {
-        slots *= 2;
-    }
-    int *table = arena_array(work->arena, slots, sizeof(int)); /* app + 1; 0: free */
-    work->estimate_first = arena_array(work->arena, (size_t)input->app_count + 1, sizeof(int));
-    work->estimate_next = arena_array(work->arena, (size_t)input->estimates.count + 1, sizeof(int));
-    if (table == NULL || work->estimate_first == NULL || work->estimate_next == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int app = 0; app < input->app_count; app++) {
-        const struct app *what = input->apps[app].app;
-        uint64_t slot = hash_str(hash_str(HASH_SEED, what->namespace_), what->name);
-        while (table[slot % slots] != 0) {
-            slot++;
-        }
-        table[slot % slots] = app + 1;
-        work->estimate_first[app] = -1;
-    }
-    for (int i = input->estimates.count - 1; i >= 0; i--) {
-        const struct estimate *estimate = &input->estimates.list[i];
-        uint64_t slot = hash_str(hash_str(HASH_SEED, estimate->namespace_), estimate->app);
-        for (; table[slot % slots] != 0; slot++) {
-            int app = table[slot % slots] - 1;
-            const struct app *what = input->apps[app].app;
-            if (str_equal(what->name, estimate->app) &&
-                str_equal(what->namespace_, estimate->namespace_)) {
-                work->estimate_next[i] = work->estimate_first[app];
-                work->estimate_first[app] = i;
-                break;
-            }
-        }
-    }
-    return 0;
-}
-
-int override_first_estimate(struct override_work *work, int app)
-{
-    return work->estimate_first[app];
 }
 
 static int change(struct override_work *work)
@@ -214,21 +178,105 @@ struct app *override_app(struct override_work *work, int app)
 {
     struct cost_app *where = &work->input.apps[app];
     if (!work->own_app[app]) {
-        struct app *copy = arena_alloc(work->arena, sizeof(*copy));
-        if (copy == NULL || app_copy(where->app, work->arena, copy) < 0) {
-            return NULL;
-        }
-        where->app = copy;
-        work->own_app[app] = true;
+        where->app = arena_copy(work->arena, where->app, sizeof(*where->app));
+        work->own_app[app] = where->app != NULL;
     }
     return (struct app *)where->app;
 }
 
-struct override_who override_who(const struct cost_input *input, const char *glob)
+int override_own_workloads(struct override_work *work, int app)
 {
-    struct override_who who = {.by_app = false};
+    struct app *own = (struct app *)work->input.apps[app].app;
+    const struct app *whole = work->whole->apps[app].app;
+    if (own->workloads == whole->workloads) {
+        own->workloads =
+            copy_of(work->arena, whole->workloads, whole->workload_count, sizeof(struct workload));
+    }
+    return own->workloads == NULL ? ERR_NO_MEMORY : 0;
+}
+
+int override_own_variants(struct override_work *work, int app, int workload)
+{
+    if (override_own_workloads(work, app) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    struct workload *own = &work->input.apps[app].app->workloads[workload];
+    const struct workload *whole = &work->whole->apps[app].app->workloads[workload];
+    if (own->variants == whole->variants) {
+        own->variants =
+            copy_of(work->arena, whole->variants, whole->variant_count, sizeof(struct variant));
+    }
+    return own->variants == NULL ? ERR_NO_MEMORY : 0;
+}
+
+int override_own_curve(struct override_work *work, int app, int workload)
+{
+    if (override_own_workloads(work, app) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    struct workload *own = &work->input.apps[app].app->workloads[workload];
+    const struct workload *whole = &work->whole->apps[app].app->workloads[workload];
+    if (own->curve == whole->curve) {
+        own->curve =
+            copy_of(work->arena, whole->curve, whole->curve_count, sizeof(struct hit_point));
+    }
+    return own->curve == NULL ? ERR_NO_MEMORY : 0;
+}
+
+int override_own_links(struct override_work *work, int app)
+{
+    struct app *own = (struct app *)work->input.apps[app].app;
+    const struct app *whole = work->whole->apps[app].app;
+    if (own->links == whole->links) {
+        own->links = copy_of(work->arena, whole->links, whole->link_count, sizeof(struct link));
+    }
+    return own->links == NULL ? ERR_NO_MEMORY : 0;
+}
+
+int override_own_all(struct override_work *work, int app)
+{
+    struct app *own = (struct app *)work->input.apps[app].app;
+    struct app whole = *own;
+    return app_copy(&whole, work->arena, own) < 0 ? ERR_NO_MEMORY : 0;
+}
+
+/* The app of "namespace/app/..." where both are written out; *ret_rest is what follows. */
+static bool names_app(const struct override_work *work, const char *glob, int *ret_app,
+                      const char **ret_rest)
+{
+    char namespace_[LIMIT_NAME_BYTES];
+    char name[LIMIT_NAME_BYTES];
+    size_t first = strcspn(glob, "/*?");
+    if (glob[first] != '/' || first >= sizeof(namespace_)) {
+        return false;
+    }
+    const char *second = glob + first + 1;
+    size_t bytes = strcspn(second, "/*?");
+    if (second[bytes] != '/' || bytes >= sizeof(name)) {
+        return false;
+    }
+    memcpy(namespace_, glob, first);
+    namespace_[first] = '\0';
+    memcpy(name, second, bytes);
+    name[bytes] = '\0';
+    *ret_app = cost_lookup_app(&work->lookup, namespace_, name);
+    *ret_rest = second + bytes + 1;
+    return true;
+}
+
+/* What is written out to the app means one app at most: a draw has thousands of such changes. */
+struct override_who override_who(const struct override_work *work)
+{
+    const struct cost_input *input = &work->input;
+    struct override_who who = {.end = input->app_count};
+    int app = -1;
+    if (names_app(work, work->now->glob, &app, &who.rest)) {
+        who.first = app < 0 ? 0 : app;
+        who.end = app < 0 ? 0 : app + 1;
+        return who;
+    }
     for (int i = 0; i < input->app_count && !who.by_app; i++) {
-        who.by_app = override_means_app(input->apps[i].app, glob);
+        who.by_app = override_means_app(input->apps[i].app, work->now->glob);
     }
     return who;
 }
@@ -266,6 +314,10 @@ bool override_means(const struct override_who *who, const struct app *app, int w
                     const char *glob)
 {
     const struct workload *what = &app->workloads[workload];
+    if (who->rest != NULL) {
+        return override_matches(who->rest, what->name) ||
+               (what->family[0] != '\0' && override_matches(who->rest, what->family));
+    }
     if (who->by_app && override_means_app(app, glob)) {
         return true;
     }
@@ -329,6 +381,9 @@ static int collect(struct override_work *work, const char **names)
 
 int override_no_workload(struct override_work *work, const char *which)
 {
+    if (work->err == NULL) {
+        return ERR_NOT_FOUND; /* looking for the nearest name takes long */
+    }
     const char **names = arena_array(work->arena, OVERRIDE_NAMES_MAX, sizeof(*names));
     if (names == NULL) {
         return override_no_memory(work);
@@ -358,7 +413,7 @@ int override_no_memory(struct override_work *work)
 
 static void *copy_of(struct arena *arena, const void *from, int count, size_t each)
 {
-    void *to = arena_array(arena, (size_t)count + 1, each);
+    void *to = arena_alloc_raw(arena, ((size_t)count + 1) * each);
     if (to != NULL && count > 0) {
         memcpy(to, from, (size_t)count * each);
     }

@@ -24,16 +24,16 @@ static int change_calls(struct override_work *work, int app, const struct turn *
 static int64_t turned(struct override_work *work, const struct turn *turn, int64_t amount);
 static void change_estimates(struct override_work *work, const struct turn *turn,
                              enum estimate_kind kind, int64_t most);
-static void change_hits(struct override_work *work, struct workload *what, const struct turn *turn);
-static void change_bytes(struct override_work *work, struct app *app, const struct turn *turn);
-static bool same_workload(const struct estimate *estimate, const struct app *app, int workload);
+static int change_hits(struct override_work *work, const struct turn *turn);
+static int change_cpu(struct override_work *work, const struct turn *turn);
+static int change_bytes(struct override_work *work, const struct turn *turn);
 
 int override_measure_change(struct override_work *work)
 {
-    struct override_who who = override_who(&work->input, work->now->glob);
+    struct override_who who = override_who(work);
     int meant = 0;
     int matched = 0;
-    for (int i = 0; i < work->input.app_count; i++) {
+    for (int i = who.first; i < who.end; i++) {
         const struct app *app = work->input.apps[i].app;
         struct turn turns[LIMIT_APP_WORKLOADS];
         int count = 0;
@@ -86,31 +86,29 @@ static int change_workload(struct override_work *work, int app, int workload, bo
     if (rc < 0 || !*ret_suits) {
         return rc;
     }
-    struct app *owner = override_app(work, app);
-    if (owner == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    struct workload *what = &owner->workloads[workload];
     switch (work->now->kind) {
     case OVERRIDE_HIT:
-        change_hits(work, what, &turn);
         change_estimates(work, &turn, ESTIMATE_HIT_PPM, PPM);
-        break;
+        return change_hits(work, &turn);
     case OVERRIDE_CPU:
-        for (int i = 0; i < what->variant_count; i++) {
-            what->variants[i].cpu_ns_per_call =
-                turned(work, &turn, what->variants[i].cpu_ns_per_call);
-        }
         change_estimates(work, &turn, ESTIMATE_CPU_NS, INT64_MAX);
-        break;
+        return change_cpu(work, &turn);
     case OVERRIDE_REQUEST:
     case OVERRIDE_RESPONSE:
-        change_bytes(work, owner, &turn);
         change_estimates(work, &turn,
                          work->now->kind == OVERRIDE_RESPONSE ? ESTIMATE_RESPONSE_BYTES
                                                               : ESTIMATE_REQUEST_BYTES,
                          INT64_MAX);
+        return change_bytes(work, &turn);
+    default:
         break;
+    }
+    struct app *owner = override_app(work, app);
+    if (owner == NULL || override_own_workloads(work, app) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    struct workload *what = &owner->workloads[workload];
+    switch (work->now->kind) {
     case OVERRIDE_REPLICAS:
         if (turn.value < 1 || turn.value > LIMIT_REPLICAS) {
             return error_set(work->err, ERR_INVALID, 0, "a workload has 1 to %d replicas",
@@ -171,10 +169,10 @@ int64_t override_measure(struct override_work *work, int app, int workload)
     int64_t most = 0;
     switch (work->now->kind) {
     case OVERRIDE_CALLS:
-        return cost_calls_mhz(&work->input, app, workload, &measured);
+        return cost_lookup_calls_mhz(&work->lookup, app, workload, &measured);
     case OVERRIDE_HIT: {
         int site = work->input.apps[app].states[workload].now.site;
-        return cost_hit_ppm(&work->input, app, workload, site < 0 ? 0 : site, &measured);
+        return cost_lookup_hit_ppm(&work->lookup, app, workload, site < 0 ? 0 : site, &measured);
     }
     case OVERRIDE_REPLICAS:
         return what->replicas;
@@ -197,10 +195,10 @@ int64_t override_measure(struct override_work *work, int app, int workload)
         int64_t own = response ? link->response_bytes : link->request_bytes;
         most = link->to == workload && own > most ? own : most;
     }
-    for (int i = override_first_estimate(work, app); i >= 0; i = work->estimate_next[i]) {
+    const struct cost_lookup *lookup = &work->lookup;
+    for (int i = lookup->first[lookup->base[app] + workload]; i >= 0; i = lookup->next[i]) {
         const struct estimate *estimate = &work->input.estimates.list[i];
-        if (estimate->kind == kind && estimate->value > most &&
-            same_workload(estimate, owner, workload)) {
+        if (estimate->kind == kind && estimate->value > most) {
             most = estimate->value;
         }
     }
@@ -263,18 +261,21 @@ static void share_calls(const struct override_work *work, int app, struct turn *
 static int change_calls(struct override_work *work, int app, const struct turn *turns, int count)
 {
     struct app *owner = override_app(work, app);
-    if (owner == NULL) {
+    if (owner == NULL || override_own_links(work, app) < 0) {
         return ERR_NO_MEMORY;
     }
     for (int i = 0; i < count; i++) {
-        struct workload *what = &owner->workloads[turns[i].workload];
+        int64_t calls_mhz = owner->workloads[turns[i].workload].calls_mhz;
         bool links = false;
         for (int k = 0; k < owner->link_count; k++) {
             links = links || owner->links[k].to == turns[i].workload;
         }
         /* What only its links tell stays told by them. */
-        if (what->calls_mhz > 0 || !links) {
-            what->calls_mhz = turned(work, &turns[i], what->calls_mhz);
+        if (calls_mhz > 0 || !links) {
+            if (override_own_workloads(work, app) < 0) {
+                return ERR_NO_MEMORY;
+            }
+            owner->workloads[turns[i].workload].calls_mhz = turned(work, &turns[i], calls_mhz);
         }
         change_estimates(work, &turns[i], ESTIMATE_CALLS_MHZ, INT64_MAX);
     }
@@ -309,12 +310,11 @@ static int64_t turned(struct override_work *work, const struct turn *turn, int64
 static void change_estimates(struct override_work *work, const struct turn *turn,
                              enum estimate_kind kind, int64_t most)
 {
-    const struct app *app = work->input.apps[turn->app].app;
-    int i = override_first_estimate(work, turn->app);
-    for (; i >= 0; i = work->estimate_next[i]) {
+    const struct cost_lookup *lookup = &work->lookup;
+    int i = lookup->first[lookup->base[turn->app] + turn->workload];
+    for (; i >= 0; i = lookup->next[i]) {
         struct estimate *estimate = (struct estimate *)&work->input.estimates.list[i];
-        if (estimate->kind == kind && estimate->value >= 0 &&
-            same_workload(estimate, app, turn->workload)) {
+        if (estimate->kind == kind && estimate->value >= 0) {
             int64_t value = turned(work, turn, estimate->value);
             estimate->value = value > most ? most : value;
         }
@@ -322,12 +322,17 @@ static void change_estimates(struct override_work *work, const struct turn *turn
 }
 
 /* A ratio that is set holds at every rate: there is no curve any more. */
-static void change_hits(struct override_work *work, struct workload *what, const struct turn *turn)
+static int change_hits(struct override_work *work, const struct turn *turn)
 {
+    struct app *owner = override_app(work, turn->app);
+    if (owner == NULL || override_own_curve(work, turn->app, turn->workload) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    struct workload *what = &owner->workloads[turn->workload];
     if (!work->now->relative) {
         what->hit_ppm = turn->value;
         what->curve_count = 0;
-        return;
+        return 0;
     }
     if (what->hit_ppm >= 0) {
         int64_t hit = turned(work, turn, what->hit_ppm);
@@ -337,28 +342,47 @@ static void change_hits(struct override_work *work, struct workload *what, const
         int64_t hit = turned(work, turn, what->curve[i].hit_ppm);
         what->curve[i].hit_ppm = hit > PPM ? PPM : hit;
     }
+    return 0;
 }
 
-static void change_bytes(struct override_work *work, struct app *app, const struct turn *turn)
+static int change_cpu(struct override_work *work, const struct turn *turn)
 {
-    struct workload *what = &app->workloads[turn->workload];
-    bool response = work->now->kind == OVERRIDE_RESPONSE;
-    for (int i = 0; i < what->variant_count; i++) {
-        int64_t *own =
-            response ? &what->variants[i].response_bytes : &what->variants[i].request_bytes;
-        *own = *own < 0 ? *own : turned(work, turn, *own);
+    struct app *owner = override_app(work, turn->app);
+    if (owner == NULL || override_own_variants(work, turn->app, turn->workload) < 0) {
+        return ERR_NO_MEMORY;
     }
-    for (int i = 0; i < app->link_count; i++) {
-        struct link *link = &app->links[i];
+    struct workload *what = &owner->workloads[turn->workload];
+    for (int i = 0; i < what->variant_count; i++) {
+        what->variants[i].cpu_ns_per_call = turned(work, turn, what->variants[i].cpu_ns_per_call);
+    }
+    return 0;
+}
+
+static int change_bytes(struct override_work *work, const struct turn *turn)
+{
+    struct app *owner = override_app(work, turn->app);
+    bool response = work->now->kind == OVERRIDE_RESPONSE;
+    if (owner == NULL || override_own_links(work, turn->app) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    for (int i = 0; i < owner->workloads[turn->workload].variant_count; i++) {
+        const struct variant *variant = &owner->workloads[turn->workload].variants[i];
+        int64_t bytes = response ? variant->response_bytes : variant->request_bytes;
+        if (bytes < 0) {
+            continue; /* the link's */
+        }
+        if (override_own_variants(work, turn->app, turn->workload) < 0) {
+            return ERR_NO_MEMORY;
+        }
+        struct variant *own = &owner->workloads[turn->workload].variants[i];
+        *(response ? &own->response_bytes : &own->request_bytes) = turned(work, turn, bytes);
+    }
+    for (int i = 0; i < owner->link_count; i++) {
+        struct link *link = &owner->links[i];
         int64_t *own = response ? &link->response_bytes : &link->request_bytes;
         if (link->to == turn->workload) {
             *own = turned(work, turn, *own);
         }
     }
-}
-
-static bool same_workload(const struct estimate *estimate, const struct app *app, int workload)
-{
-    return str_equal(estimate->workload, app->workloads[workload].name) &&
-           str_equal(estimate->app, app->name) && str_equal(estimate->namespace_, app->namespace_);
+    return 0;
 }

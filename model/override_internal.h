@@ -8,17 +8,17 @@
 
 #include <stddef.h>
 
+#include "model/cost_internal.h"
 #include "model/override.h"
 #include "model/world.h"
 
 /* One cost_input on its way from the original to the changed one. */
 struct override_work {
     const struct cost_input *whole;
-    struct cost_input input; /* the copy */
-    struct world *world;     /* its world */
-    bool *own_app;           /* [app]: its app is a copy already */
-    int *estimate_first;     /* [app]: its first estimate, or -1; NULL: not listed yet */
-    int *estimate_next;      /* [estimate]: the next one of the same app, or -1 */
+    struct cost_input input;   /* the copy */
+    struct world *world;       /* its world */
+    bool *own_app;             /* [app]: its struct is a copy already, its arrays perhaps not */
+    struct cost_lookup lookup; /* of the copy */
     const struct override *now;
     struct arena *arena;
     struct error *err;
@@ -44,16 +44,22 @@ int override_number(struct override_work *work, enum override_unit unit, int64_t
 /* A scaled or set ratio, at most 1. */
 int override_ratio(struct override_work *work, int64_t present_ppm, int64_t *ret_ppm);
 
-/* The app, a copy of the work's own from now on; NULL: no memory. */
+/* The app, from now on a copy whose own fields may be changed; NULL: no memory. Its arrays are
+ * shared with the original until override_own_* has made them its own. */
 struct app *override_app(struct override_work *work, int app);
-int override_list_estimates(struct override_work *work) WARN_UNUSED;
-/* The first estimate of an app, for a walk through estimate_next; -1: it has none. */
-int override_first_estimate(struct override_work *work, int app);
-/* Whether the override means the workload. */
+int override_own_workloads(struct override_work *work, int app) WARN_UNUSED;
+int override_own_variants(struct override_work *work, int app, int workload) WARN_UNUSED;
+int override_own_curve(struct override_work *work, int app, int workload) WARN_UNUSED;
+int override_own_links(struct override_work *work, int app) WARN_UNUSED;
+int override_own_all(struct override_work *work, int app) WARN_UNUSED;
+/* Who the override may mean: apps from `first` to before `end`. */
 struct override_who {
     bool by_app; /* some app is called so: workloads' own names do not count */
+    int first;
+    int end;
+    const char *rest; /* what is left of "namespace/app/..." for a workload's name; NULL: all */
 };
-struct override_who override_who(const struct cost_input *input, const char *glob);
+struct override_who override_who(const struct override_work *work);
 bool override_means(const struct override_who *who, const struct app *app, int workload,
                     const char *glob);
 bool override_means_app(const struct app *app, const char *glob);

@@ -6,6 +6,8 @@
 #include "model/override_internal.h"
 #include "model/weights.h"
 
+#define LOOKUP_BYTES ((size_t)64 << 20)
+
 static int of_price(struct override_work *work, struct override_present *present);
 static int of_site(struct override_work *work, struct override_present *present);
 static int of_latency(struct override_work *work, struct override_present *present);
@@ -18,6 +20,19 @@ static void put(struct override_present *present, int64_t value, int scale, cons
 int override_present(const char *path, const struct cost_input *input,
                      struct override_present *ret_present, struct error *err)
 {
+    const struct cost_lookup *lookup;
+    struct arena arena;
+    arena_init(&arena, LOOKUP_BYTES);
+    int rc = cost_lookup_make(input, &arena, &lookup, err);
+    rc = rc < 0 ? rc : override_present_in(lookup, path, ret_present, err);
+    arena_done(&arena);
+    return rc;
+}
+
+int override_present_in(const struct cost_lookup *lookup, const char *path,
+                        struct override_present *ret_present, struct error *err)
+{
+    const struct cost_input *input = lookup->input;
     struct override override;
     struct override_present present = {.matched = 0};
     struct arena arena;
@@ -28,17 +43,15 @@ int override_present(const char *path, const struct cost_input *input,
                          "capacities, weights and the policy's are",
                          path);
     }
-    arena_init(&arena, (size_t)64 << 20);
+    arena_init(&arena, LOOKUP_BYTES);
     struct override_work work = {.whole = input,
                                  .input = *input,
                                  .world = (struct world *)input->world,
+                                 .lookup = *lookup,
                                  .now = &override,
                                  .arena = &arena,
                                  .err = err};
-    rc = override_list_estimates(&work);
-    if (rc < 0) {
-        rc = override_no_memory(&work);
-    } else if (override.kind == OVERRIDE_PRICE) {
+    if (override.kind == OVERRIDE_PRICE) {
         rc = of_price(&work, &present);
     } else if (override.kind <= OVERRIDE_CAPACITY) {
         rc = of_site(&work, &present);
@@ -194,8 +207,8 @@ static int of_measure(struct override_work *work, struct override_present *prese
         [OVERRIDE_DATA_SIZE] = {"bytes", 0}, [OVERRIDE_DATA_UPDATE] = {"bytes/s", 0},
     };
     const struct override *now = work->now;
-    struct override_who who = override_who(&work->input, now->glob);
-    for (int i = 0; i < work->input.app_count; i++) {
+    struct override_who who = override_who(work);
+    for (int i = who.first; i < who.end; i++) {
         const struct app *app = work->input.apps[i].app;
         for (int k = 0; k < app->workload_count; k++) {
             char name[LIMIT_TEXT_BYTES * 2];

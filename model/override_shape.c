@@ -305,9 +305,9 @@ static int extend(struct override_work *work, int before)
 static int retag(struct override_work *work)
 {
     const struct override *now = work->now;
-    struct override_who who = override_who(&work->input, now->glob);
+    struct override_who who = override_who(work);
     int matched = 0;
-    for (int i = 0; i < work->input.app_count; i++) {
+    for (int i = who.first; i < who.end; i++) {
         for (int k = 0; k < work->input.apps[i].app->workload_count; k++) {
             struct app *app = (struct app *)work->input.apps[i].app;
             if (!override_means(&who, app, k, now->glob)) {
@@ -333,7 +333,7 @@ static int retag(struct override_work *work)
 static int move(struct override_work *work)
 {
     const struct override *now = work->now;
-    struct override_who who = override_who(&work->input, now->glob);
+    struct override_who who = override_who(work);
     bool site = false;
     int meant = 0;
     int matched = 0;
@@ -343,7 +343,7 @@ static int move(struct override_work *work)
     if (!is_place(work->world, now->to, &site)) {
         return no_place(work, now->to);
     }
-    for (int i = 0; i < work->input.app_count; i++) {
+    for (int i = who.first; i < who.end; i++) {
         for (int k = 0; k < work->input.apps[i].app->workload_count; k++) {
             if (!override_means(&who, work->input.apps[i].app, k, now->glob)) {
                 continue;
@@ -371,7 +371,7 @@ static int move_one(struct override_work *work, int app, int workload)
 {
     bool site = false;
     struct app *owner = override_app(work, app);
-    if (owner == NULL) {
+    if (owner == NULL || override_own_all(work, app) < 0) {
         return ERR_NO_MEMORY;
     }
     (void)is_place(work->world, work->now->to, &site);
@@ -435,12 +435,12 @@ static int no_place(struct override_work *work, const char *name)
 static int set_objective(struct override_work *work)
 {
     const struct override *now = work->now;
-    struct override_who who = override_who(&work->input, now->glob);
+    struct override_who who = override_who(work);
     int64_t limit_us = 0;
     int meant = 0;
     int matched = 0;
     int rc = units_duration(now->value, &limit_us, work->err);
-    for (int i = 0; i < work->input.app_count && rc == 0; i++) {
+    for (int i = who.first; i < who.end && rc == 0; i++) {
         for (int k = 0; k < work->input.apps[i].app->link_count; k++) {
             const struct app *app = work->input.apps[i].app;
             if (!override_means(&who, app, app->links[k].to, now->glob)) {
@@ -451,7 +451,7 @@ static int set_objective(struct override_work *work)
                 continue;
             }
             struct app *owner = override_app(work, i);
-            if (owner == NULL) {
+            if (owner == NULL || override_own_links(work, i) < 0) {
                 return ERR_NO_MEMORY;
             }
             struct link *link = &owner->links[k];

@@ -16,6 +16,8 @@ const int64_t spread_quantile_ppm[SPREAD_QUANTILES] = {50000, 250000, 500000, 75
 struct spreading {
     const struct sweep_base *base;
     const struct cost_input *input; /* with the overrides of the base */
+    const struct cost_lookup *lookup;
+    struct override *turns; /* parallel to inputs: each draw gives them its factors */
     const struct spread_options *options;
     struct spread_input *inputs;
     int input_count;
@@ -33,6 +35,7 @@ struct spreading {
 
 static int find_inputs(struct spreading *spreading, struct error *err);
 static void add_input(struct spreading *spreading, int app, int workload, bool whole);
+static int read_inputs(struct spreading *spreading, struct error *err);
 static double error_of(const struct spreading *spreading, int app, int workload, int kind);
 static int make_draw(void *context, int index, struct arena *arena, struct cost_input *ret_input,
                      struct error *err);
@@ -108,7 +111,11 @@ int spread_run(struct whatif *whatif, const struct sweep_base *base,
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d draws", options->draws);
     for (int part = 0; part < parts; part++)
         spreading.first[part] = -1;
-    rc = find_inputs(&spreading, err);
+    rc = cost_lookup_make(&input, arena, &spreading.lookup, err);
+    if (rc == 0)
+        rc = find_inputs(&spreading, err);
+    if (rc == 0)
+        rc = read_inputs(&spreading, err);
     if (rc == 0)
         rc = whatif_batch(whatif, base->at, options->draws, make_draw, take_draw, &spreading, err);
     if (rc < 0)
@@ -148,12 +155,11 @@ static void add_input(struct spreading *spreading, int app, int workload, bool w
     for (int kind = 0; kind < MEASURES; kind++) {
         struct spread_input *input = &spreading->inputs[spreading->input_count];
         struct override_present present;
-        struct error err;
         int bytes =
             snprintf(input->path, sizeof(input->path), "%s.%s/%s/%s", measures[kind].path,
                      owner->namespace_, owner->name, whole ? "*" : owner->workloads[workload].name);
         if (bytes < 0 || (size_t)bytes >= sizeof(input->path) ||
-            override_present(input->path, spreading->input, &present, &err) < 0 ||
+            override_present_in(spreading->lookup, input->path, &present, NULL) < 0 ||
             present.value.coefficient == 0)
             continue;
         input->part = error_of(spreading, app, workload, kind);
@@ -161,27 +167,31 @@ static void add_input(struct spreading *spreading, int app, int workload, bool w
     }
 }
 
+static int read_inputs(struct spreading *spreading, struct error *err)
+{
+    struct decimal once = {.coefficient = 1};
+    spreading->turns = arena_array(spreading->arena, (size_t)spreading->input_count + 1,
+                                   sizeof(*spreading->turns));
+    if (spreading->turns == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the uncertain inputs");
+    for (int i = 0; i < spreading->input_count; i++) {
+        int rc = override_times(spreading->inputs[i].path, once, &spreading->turns[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* Of the latest estimate: its own error, or the prior's while it was observed too shortly to tell
  * one; without an estimate, the prior's. */
 static double error_of(const struct spreading *spreading, int app, int workload, int kind)
 {
-    const struct cost_input *input = spreading->input;
-    const struct policy *policy = &input->world->policy;
-    const struct app *owner = input->apps[app].app;
-    const struct estimate *latest = NULL;
-    double prior = (double)policy->prior_error_ppm / PPM;
-    for (int i = 0; i < input->estimates.count; i++) {
-        const struct estimate *estimate = &input->estimates.list[i];
-        if (estimate->kind == measures[kind].kind && estimate->value > 0 &&
-            (latest == NULL || estimate->at_us > latest->at_us) &&
-            str_equal(estimate->workload, owner->workloads[workload].name) &&
-            str_equal(estimate->app, owner->name) &&
-            str_equal(estimate->namespace_, owner->namespace_))
-            latest = estimate;
-    }
+    const struct policy *policy = &spreading->input->world->policy;
+    const struct estimate *latest =
+        cost_lookup_latest(spreading->lookup, app, workload, measures[kind].kind);
     if (latest == NULL || (latest->spread == 0 && latest->observed_us > 0 &&
                            latest->observed_us < policy->prior_weight_us))
-        return prior;
+        return (double)policy->prior_error_ppm / PPM;
     return (double)latest->spread / (double)latest->value;
 }
 
@@ -189,24 +199,18 @@ static int make_draw(void *context, int index, struct arena *arena, struct cost_
                      struct error *err)
 {
     struct spreading *spreading = context;
-    struct override *list =
-        arena_array(arena, (size_t)spreading->input_count, sizeof(struct override));
     /* Each draw has a stream of its own: its index and the seed are all that it depends on. */
     uint64_t state =
         spreading->options->seed ^ (uint64_t)(index + 1) * UINT64_C(0xd1342543de82ef95);
-    if (list == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a draw");
     for (int i = 0; i < spreading->input_count; i++) {
         const struct spread_input *input = &spreading->inputs[i];
         double variance = log1p(input->part * input->part);
         double factor = exp(sqrt(variance) * normal(&state) - variance / 2);
         int64_t billionths = llround(fmin(factor, 1e6) * 1e9);
-        int rc =
-            override_times(input->path, (struct decimal){billionths, FACTOR_SCALE}, &list[i], err);
-        if (rc < 0)
-            return rc;
+        override_turn(&spreading->turns[i], (struct decimal){billionths, FACTOR_SCALE});
     }
-    return override_apply(list, spreading->input_count, spreading->input, arena, ret_input, err);
+    return override_apply_to(spreading->lookup, spreading->turns, spreading->input_count, arena,
+                             ret_input, err);
 }
 
 static int take_draw(void *context, int index, const struct whatif_answer *answer,

@@ -10,6 +10,7 @@
 /* What a batch of points is made of. */
 struct points {
     const struct sweep_base *base;
+    const struct cost_lookup *lookup;
     const struct sweep_axis *axes;
     int axis_count;
     struct arena *arena;
@@ -78,7 +79,7 @@ int sweep_run(struct whatif *whatif, const struct sweep_base *base, const struct
               int axis_count, struct arena *arena, struct sweep_point **ret_points,
               struct error *err)
 {
-    struct points points = {base, axes, axis_count, arena, NULL};
+    struct points points = {base, NULL, axes, axis_count, arena, NULL};
     int64_t count = axes[0].count * (int64_t)(axis_count > 1 ? axes[1].count : 1);
     if (count > SWEEP_POINTS_MAX)
         return error_set(err, ERR_LIMIT, 0, "%lld points are more than %d; take larger steps",
@@ -86,7 +87,9 @@ int sweep_run(struct whatif *whatif, const struct sweep_base *base, const struct
     points.list = arena_array(arena, (size_t)count, sizeof(struct sweep_point));
     if (points.list == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a sweep");
-    int rc = whatif_batch(whatif, base->at, (int)count, make_point, take_point, &points, err);
+    int rc = cost_lookup_make(base->input, arena, &points.lookup, err);
+    if (rc == 0)
+        rc = whatif_batch(whatif, base->at, (int)count, make_point, take_point, &points, err);
     if (rc == 0)
         *ret_points = points.list;
     return rc;
@@ -166,8 +169,8 @@ static int make_point(void *context, int index, struct arena *arena, struct cost
         if (rc < 0)
             return rc;
     }
-    return override_apply(list, base->count + points->axis_count, base->input, arena, ret_input,
-                          err);
+    return override_apply_to(points->lookup, list, base->count + points->axis_count, arena,
+                             ret_input, err);
 }
 
 static int take_point(void *context, int index, const struct whatif_answer *answer,

@@ -23,6 +23,7 @@ struct sample {
 
 struct evening {
     const struct sweep_base *base;
+    const struct cost_lookup *lookup;
     const char *path;
     struct arena *arena;
     struct sample **wanted; /* of the batch under way */
@@ -57,6 +58,8 @@ int sweep_even(struct whatif *whatif, const struct sweep_base *base, const char 
         rc = override_apply(base->list, base->count, base->input, arena, &input, err);
     if (rc == 0)
         rc = override_present(path, &input, &even.present, err);
+    if (rc == 0)
+        rc = cost_lookup_make(base->input, arena, &evening.lookup, err);
     struct sample *grid = arena_array(arena, GRID_MAX, sizeof(*grid));
     struct sample(*pairs)[2] = arena_array(arena, GRID_MAX, sizeof(*pairs));
     evening.wanted = arena_array(arena, GRID_MAX, sizeof(*evening.wanted));
@@ -164,7 +167,9 @@ static int make_sample(void *context, int index, struct arena *arena, struct cos
         memcpy(list, base->list, (size_t)base->count * sizeof(*list));
     struct decimal factor = {evening->wanted[index]->factor, FACTOR_SCALE};
     int rc = override_times(evening->path, factor, &list[base->count], err);
-    return rc < 0 ? rc : override_apply(list, base->count + 1, base->input, arena, ret_input, err);
+    return rc < 0
+               ? rc
+               : override_apply_to(evening->lookup, list, base->count + 1, arena, ret_input, err);
 }
 
 static int take_sample(void *context, int index, const struct whatif_answer *answer,

@@ -16,6 +16,7 @@
 struct tornado {
     const struct sweep_base *base;
     const struct cost_input *input; /* with the overrides of the base */
+    const struct cost_lookup *lookup;
     int64_t part_ppm;
     struct sweep_bar *bars;
     int count;
@@ -52,6 +53,8 @@ int sweep_tornado(struct whatif *whatif, const struct sweep_base *base, int64_t 
     int rc = override_apply(base->list, base->count, base->input, arena, &input, err);
     if (rc == 0)
         rc = cost_view(&input, base->at, arena, &view, err);
+    if (rc == 0)
+        rc = cost_lookup_make(&input, arena, &tornado.lookup, err);
     if (rc < 0)
         return rc;
     add_prices(&tornado, &view);
@@ -85,7 +88,7 @@ static void add(struct tornado *tornado, const char *format, ...)
     int bytes = vsnprintf(bar->path, sizeof(bar->path), format, arguments);
     va_end(arguments);
     if (bytes > 0 && (size_t)bytes < sizeof(bar->path) &&
-        override_present(bar->path, tornado->input, &bar->present, &err) == 0 &&
+        override_present_in(tornado->lookup, bar->path, &bar->present, &err) == 0 &&
         bar->present.value.coefficient > 0)
         tornado->count++;
 }
@@ -175,7 +178,7 @@ static int make_bar(void *context, int index, struct arena *arena, struct cost_i
     int64_t factor = index % 2 == 1 ? PPM - tornado->part_ppm : PPM + tornado->part_ppm;
     int rc = override_times(tornado->bars[(index - 1) / 2].path, (struct decimal){factor, 6}, &turn,
                             err);
-    return rc < 0 ? rc : override_apply(&turn, 1, tornado->input, arena, ret_input, err);
+    return rc < 0 ? rc : override_apply_to(tornado->lookup, &turn, 1, arena, ret_input, err);
 }
 
 static int take_bar(void *context, int index, const struct whatif_answer *answer, struct error *err)
