@@ -146,6 +146,19 @@ int cost_totals(const struct cost_input *input, const struct placement *at, stru
                 struct cost_total *ret_total, struct cost_total *ret_apps,
                 struct error *err) WARN_UNUSED;
 
+/* Every value of an input, looked up once: for several questions about it. Lives in the arena,
+ * beside the input. `lookup` may be NULL. What follows is as above. */
+struct cost_context;
+int cost_context_make(const struct cost_input *input, const struct cost_lookup *lookup,
+                      struct arena *arena, const struct cost_context **ret_context,
+                      struct error *err) WARN_UNUSED;
+const struct cost_input *cost_context_input(const struct cost_context *context);
+int cost_problem_from(const struct cost_context *context, struct arena *arena,
+                      struct problem *ret_problem, struct error *err) WARN_UNUSED;
+int cost_totals_from(const struct cost_context *context, const struct placement *at,
+                     struct arena *arena, struct cost_total *ret_total, struct cost_total *ret_apps,
+                     struct error *err) WARN_UNUSED;
+
 /* For every site and variant: what the whole plan would score with this part there and all else as
  * in at[] (the considered-resources table), the rule that forbids it if any, and what would change
  * the mind: how much cheaper it would have to be per month to be chosen. Parts that are nowhere

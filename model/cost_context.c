@@ -24,15 +24,48 @@ static int64_t calls_of_miss(const struct cost_context *context, int app, int li
 static int64_t share_weight(const struct cost_context *context, int app, int link);
 static void build_weights(struct cost_context *context);
 static int build_replicas(struct cost_context *context, struct arena *arena, struct error *err);
+static int no_memory(struct error *err);
+
+int cost_context_make(const struct cost_input *input, const struct cost_lookup *lookup,
+                      struct arena *arena, const struct cost_context **ret_context,
+                      struct error *err)
+{
+    struct cost_context *context = arena_alloc(arena, sizeof(*context));
+    if (context == NULL) {
+        return no_memory(err);
+    }
+    *ret_context = context;
+    return lookup == NULL ? cost_context_build(input, arena, context, err)
+                          : cost_context_build_with(input, lookup, arena, context, err);
+}
+
+const struct cost_input *cost_context_input(const struct cost_context *context)
+{
+    return context->input;
+}
 
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err)
 {
-    struct cost_context context = {
-        .input = input, .world = input->world, .site_count = input->world->site_count};
-    if (cost_lookup_build(input, arena, &context.lookup) < 0 || list_parts(&context, arena) < 0 ||
-        build_parts(&context, arena) < 0 || build_rtts(&context, arena) < 0) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
+    struct cost_lookup lookup;
+    if (cost_lookup_build(input, arena, &lookup) < 0) {
+        return no_memory(err);
+    }
+    return cost_context_build_with(input, &lookup, arena, ret_context, err);
+}
+
+int cost_context_build_with(const struct cost_input *input, const struct cost_lookup *lookup,
+                            struct arena *arena, struct cost_context *ret_context,
+                            struct error *err)
+{
+    struct cost_context context = {.input = input,
+                                   .world = input->world,
+                                   .lookup = *lookup,
+                                   .site_count = input->world->site_count};
+    context.lookup.input = input;
+    if (list_parts(&context, arena) < 0 || build_parts(&context, arena) < 0 ||
+        build_rtts(&context, arena) < 0) {
+        return no_memory(err);
     }
     int rc = build_links(&context, arena, err);
     if (rc == 0) {
@@ -206,7 +239,7 @@ static int build_links(struct cost_context *context, struct arena *arena, struct
         arena_array(arena, (size_t)context->link_count + 1, sizeof(struct cost_link_info));
     context->link_base = arena_array(arena, (size_t)input->app_count + 1, sizeof(int));
     if (context->links == NULL || context->link_base == NULL) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
+        return no_memory(err);
     }
     for (int a = 0; a < input->app_count; a++) {
         context->link_base[a] = index;
@@ -221,7 +254,7 @@ static int build_links(struct cost_context *context, struct arena *arena, struct
             const struct link *link = &app->links[i];
             struct cost_link_info *info = &context->links[index++];
             if (build_link(context, arena, a, i, info) < 0) {
-                return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
+                return no_memory(err);
             }
             if (link->from_kind == LINK_SEGMENT && info->from_site < 0) {
                 const struct segment *segment = &app->segments[link->from];
@@ -379,7 +412,7 @@ static int build_replicas(struct cost_context *context, struct arena *arena, str
     context->replicas =
         arena_array(arena, (size_t)context->part_count + 1, sizeof(struct cost_replica));
     if (context->replicas == NULL) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
+        return no_memory(err);
     }
     for (int part = 0; part < context->part_count; part++) {
         const struct cost_part_info *info = &context->parts[part];
@@ -398,4 +431,9 @@ static int build_replicas(struct cost_context *context, struct arena *arena, str
             (struct cost_replica){info->parts[0], part, monthly};
     }
     return 0;
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "no memory for the cost model's tables");
 }

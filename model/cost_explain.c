@@ -73,13 +73,17 @@ int cost_totals(const struct cost_input *input, const struct placement *at, stru
 {
     struct cost_context context;
     int rc = cost_context_build(input, arena, &context, err);
-    if (rc < 0) {
-        return rc;
-    }
+    return rc < 0 ? rc : cost_totals_from(&context, at, arena, ret_total, ret_apps, err);
+}
+
+int cost_totals_from(const struct cost_context *context, const struct placement *at,
+                     struct arena *arena, struct cost_total *ret_total, struct cost_total *ret_apps,
+                     struct error *err)
+{
     struct ledger ledger = {
-        .context = &context,
+        .context = context,
         .at = at,
-        .volume = arena_array(arena, (size_t)context.meter_count + 1, sizeof(int64_t)),
+        .volume = arena_array(arena, (size_t)context->meter_count + 1, sizeof(int64_t)),
         .only = -1,
         .sink = {.apps = ret_apps},
     };
@@ -87,9 +91,9 @@ int cost_totals(const struct cost_input *input, const struct placement *at, stru
         return no_memory(err);
     }
     if (ret_apps != NULL) {
-        memset(ret_apps, 0, (size_t)input->app_count * sizeof(*ret_apps));
+        memset(ret_apps, 0, (size_t)context->input->app_count * sizeof(*ret_apps));
     }
-    rc = ledger_run(&ledger, err);
+    int rc = ledger_run(&ledger, err);
     if (rc == 0) {
         *ret_total = ledger.sink.total;
     }

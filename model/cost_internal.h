@@ -200,6 +200,10 @@ struct cost_context {
 
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err) WARN_UNUSED;
+/* The same with a lookup of an input that has the same names. */
+int cost_context_build_with(const struct cost_input *input, const struct cost_lookup *lookup,
+                            struct arena *arena, struct cost_context *ret_context,
+                            struct error *err) WARN_UNUSED;
 int cost_meters_build(struct cost_context *context, struct arena *arena,
                       struct error *err) WARN_UNUSED;
 int cost_formulas_build(struct cost_context *context, struct arena *arena,
@@ -253,6 +257,13 @@ void cost_terms_custom(const struct cost_context *context, int part, const struc
 /* The one-off move from where the part is; nothing if it is there or nowhere. */
 void cost_terms_migration(const struct cost_context *context, int part,
                           const struct cost_spot *spot, struct cost_sink *sink);
+/* Of what it is made: whether there is a move, what is carried, and the time in which both copies
+ * run, which scores the same wherever it goes. */
+bool cost_is_move(const struct cost_context *context, int part, const struct cost_spot *spot);
+void cost_terms_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        struct cost_sink *sink);
+void cost_terms_overlap(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        struct cost_sink *sink);
 /* Latency, the callee's share of data-centre compute, and the misses of a cache that is cold after
  * a move, of a link between two spots; `from` is NULL for users. */
 void cost_terms_link(const struct cost_context *context, int link, const struct cost_spot *from,
@@ -368,5 +379,3 @@ void cost_holds_add(struct cost_rules *rules);
 /* Its parts, choices and rules alone: without costs, pairs and meters, whose tables are large. */
 int cost_problem_rules(const struct cost_context *context, struct arena *arena,
                        struct problem *ret_problem, struct error *err) WARN_UNUSED;
-int cost_problem_from(const struct cost_context *context, struct arena *arena,
-                      struct problem *ret_problem, struct error *err) WARN_UNUSED;

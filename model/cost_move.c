@@ -20,19 +20,39 @@ static const int64_t resource_per[] = {1000, GIB};
 void cost_terms_migration(const struct cost_context *context, int part,
                           const struct cost_spot *spot, struct cost_sink *sink)
 {
+    if (cost_is_move(context, part, spot)) {
+        cost_terms_carried(context, part, spot, sink);
+        cost_terms_overlap(context, part, spot, sink);
+    }
+}
+
+bool cost_is_move(const struct cost_context *context, int part, const struct cost_spot *spot)
+{
+    const struct cost_spot *now = &context->parts[part].now;
+    return now->site >= 0 && !(cost_is_there(now, spot) && now->lead == spot->lead);
+}
+
+void cost_terms_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        struct cost_sink *sink)
+{
     const struct cost_part_info *info = &context->parts[part];
     const struct cost_spot *now = &info->now;
-    if (now->site < 0 || (cost_is_there(now, spot) && now->lead == spot->lead)) {
-        return;
-    }
-    struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
-    line.peer_site = now->site;
     if (spot->lead == part && spot->site != now->site && !runs_at(context, info, spot->site)) {
+        struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
         struct egress_match match = context->matches[now->site * context->site_count + spot->site];
+        line.peer_site = now->site;
         add_bytes(context, line, part, now->site, match.sender_rule, sink);
         add_bytes(context, line, part, spot->site, match.receiver_rule, sink);
     }
+}
+
+void cost_terms_overlap(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        struct cost_sink *sink)
+{
+    const struct cost_spot *now = &context->parts[part].now;
     if (now->lead == part) {
+        struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
+        line.peer_site = now->site;
         add_overlap(context, line, part, sink);
     }
 }

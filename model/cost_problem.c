@@ -6,8 +6,9 @@
 
 static int build_tables(const struct cost_context *context, struct arena *arena,
                         struct problem *problem);
-static int build_unary(const struct cost_context *context, int part, struct problem *problem,
-                       struct error *err);
+static nusd stay_of(const struct cost_context *context, int part, nusd own);
+static int build_unary(const struct cost_context *context, int part, nusd stay,
+                       struct problem *problem, struct error *err);
 static int make_choices(const struct cost_context *context, int part, struct arena *arena,
                         struct problem_part *out);
 static int user_slots(const struct cost_context *context, int part);
@@ -23,6 +24,8 @@ static int merge_uses(const struct cost_context *context, int part, const struct
 static int add_score(const struct cost_context *context, int part, nusd score, int64_t *cost,
                      struct error *err);
 static nusd own_score(const struct cost_context *context, int part);
+static nusd *own_scores(const struct cost_context *context, struct arena *arena);
+static nusd link_score(const struct cost_context *context, int index);
 static nusd uses_score(const struct cost_context *context, const struct problem_use *uses);
 static int no_memory(struct error *err);
 
@@ -44,8 +47,12 @@ int cost_problem_from(const struct cost_context *context, struct arena *arena,
     if (build_tables(context, arena, &problem) < 0) {
         return no_memory(err);
     }
+    nusd *own = own_scores(context, arena);
+    if (own == NULL) {
+        return no_memory(err);
+    }
     for (int part = 0; part < context->part_count; part++) {
-        int rc = build_unary(context, part, &problem, err);
+        int rc = build_unary(context, part, stay_of(context, part, own[part]), &problem, err);
         if (rc < 0) {
             return rc;
         }
@@ -97,12 +104,17 @@ int cost_problem_rules(const struct cost_context *context, struct arena *arena,
 
 nusd cost_stay(const struct cost_context *context, int part)
 {
+    return context->parts[part].now.site < 0 ? 0 : stay_of(context, part, own_score(context, part));
+}
+
+static nusd stay_of(const struct cost_context *context, int part, nusd own)
+{
     const struct policy *policy = &context->world->policy;
     nusd ratio = 0;
     if (context->parts[part].now.site < 0) {
         return 0;
     }
-    if (money_scale(own_score(context, part), policy->saving_min_ppm, PPM, &ratio) < 0) {
+    if (money_scale(own, policy->saving_min_ppm, PPM, &ratio) < 0) {
         ratio = 0;
     }
     return ratio > policy->saving_min ? ratio : policy->saving_min;
@@ -165,21 +177,32 @@ static int make_choices(const struct cost_context *context, int part, struct are
     return 0;
 }
 
-static int build_unary(const struct cost_context *context, int part, struct problem *problem,
-                       struct error *err)
+static int build_unary(const struct cost_context *context, int part, nusd stay,
+                       struct problem *problem, struct error *err)
 {
     const struct cost_part_info *info = &context->parts[part];
-    nusd stay = cost_stay(context, part);
+    struct cost_sink overlap = {0};
+    bool known = false;
     for (int i = 0; i < info->spot_count; i++) {
         const struct cost_spot *spot = &info->spots[i];
         struct cost_sink sink = {.err = err};
         cost_terms_unary(context, part, spot, &sink);
-        cost_terms_migration(context, part, spot, &sink);
         if (sink.rc < 0) {
             return sink.rc;
         }
+        nusd score = sink.total.score;
+        if (cost_is_move(context, part, spot)) {
+            sink = (struct cost_sink){.failed = sink.failed};
+            cost_terms_carried(context, part, spot, &sink);
+            if (!known) {
+                cost_terms_overlap(context, part, spot, &overlap);
+                known = true;
+            }
+            score += sink.total.score + overlap.total.score;
+            sink.failed = sink.failed || overlap.failed;
+        }
         bool moves = info->now.site >= 0 && !cost_is_there(&info->now, spot);
-        nusd score = sink.total.score + (moves ? stay : 0);
+        score += moves ? stay : 0;
         int rc = add_score(context, part, sink.failed ? SCORE_TOO_LARGE : score,
                            &problem->parts[part].cost[i], err);
         if (rc < 0) {
@@ -397,25 +420,55 @@ static int add_score(const struct cost_context *context, int part, nusd score, i
 static nusd own_score(const struct cost_context *context, int part)
 {
     struct cost_sink sink = {0};
-    nusd egress = 0;
+    nusd score = 0;
     int base = context->link_base[context->parts[part].app];
     cost_terms_unary(context, part, &context->parts[part].now, &sink);
     for (int i = 0; i < context->parts[part].owner->link_count; i++) {
         const struct cost_link_info *link = &context->links[base + i];
-        const struct cost_spot *to = &context->parts[link->to_part].now;
-        const struct cost_spot *from =
-            link->from_part < 0 ? NULL : &context->parts[link->from_part].now;
-        struct problem_use uses[COST_LINK_USES];
-        if ((link->to_part != part && link->from_part != part) || to->site < 0 ||
-            (from != NULL && from->site < 0)) {
-            continue;
-        }
-        cost_terms_link(context, base + i, from, to, &sink);
-        if (cost_link_uses(context, base + i, from, to, uses, NULL) == 0) {
-            egress += uses_score(context, uses);
+        if (link->to_part == part || link->from_part == part) {
+            score += link_score(context, base + i);
         }
     }
-    return sink.total.score + egress;
+    return sink.total.score + score;
+}
+
+/* The same of all parts ([part]), each link once; NULL: no memory. */
+static nusd *own_scores(const struct cost_context *context, struct arena *arena)
+{
+    nusd *own = arena_array(arena, (size_t)context->part_count + 1, sizeof(nusd));
+    for (int part = 0; own != NULL && part < context->part_count; part++) {
+        struct cost_sink sink = {0};
+        if (context->parts[part].now.site >= 0) {
+            cost_terms_unary(context, part, &context->parts[part].now, &sink);
+            own[part] = sink.total.score;
+        }
+    }
+    for (int i = 0; own != NULL && i < context->link_count; i++) {
+        const struct cost_link_info *link = &context->links[i];
+        nusd score = link_score(context, i);
+        own[link->to_part] += score;
+        if (link->from_part >= 0 && link->from_part != link->to_part) {
+            own[link->from_part] += score;
+        }
+    }
+    return own;
+}
+
+/* Of a link between where its ends are now; 0 where one is nowhere. */
+static nusd link_score(const struct cost_context *context, int index)
+{
+    const struct cost_link_info *link = &context->links[index];
+    const struct cost_spot *to = &context->parts[link->to_part].now;
+    const struct cost_spot *from =
+        link->from_part < 0 ? NULL : &context->parts[link->from_part].now;
+    struct problem_use uses[COST_LINK_USES];
+    struct cost_sink sink = {0};
+    if (to->site < 0 || (from != NULL && from->site < 0)) {
+        return 0;
+    }
+    cost_terms_link(context, index, from, to, &sink);
+    bool counted = cost_link_uses(context, index, from, to, uses, NULL) == 0;
+    return sink.total.score + (counted ? uses_score(context, uses) : 0);
 }
 
 static nusd uses_score(const struct cost_context *context, const struct problem_use *uses)

@@ -28,40 +28,45 @@ static bool is_of(const struct cost_wait *wait, int app);
 int cost_view(const struct cost_input *input, const struct placement *at, struct arena *arena,
               struct cost_view *ret_view, struct error *err)
 {
-    const struct world *world = input->world;
-    size_t cells = (size_t)world->account_count * (size_t)world->egress_count;
     struct cost_context context;
     struct arena scratch;
     arena_init(&scratch, CONTEXT_BYTES);
-    struct counting counting = {.context = &context, .at = at};
     int rc = cost_context_build(input, &scratch, &context, err);
     if (rc == 0) {
-        size_t volumes = (size_t)(context.link_count + context.replica_count) * COST_LINK_USES;
-        counting.view.waits =
-            arena_array(arena, (size_t)context.link_count + 1, sizeof(struct cost_wait));
-        counting.view.volumes = arena_array(arena, volumes + 1, sizeof(struct cost_volume));
-        counting.view.base_bytes = arena_array(arena, cells + 1, sizeof(int64_t));
-        counting.bytes = arena_array(&scratch, cells + 1, sizeof(int64_t));
-        if (counting.view.waits == NULL || counting.view.volumes == NULL ||
-            counting.view.base_bytes == NULL || counting.bytes == NULL) {
-            rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for the views of a placement");
-        }
-    }
-    for (int i = 0; rc == 0 && i < context.meter_count; i++) {
-        struct cost_meter_key key = context.meter_keys[i];
-        counting.view.base_bytes[key.account * world->egress_count + key.rule] =
-            context.meters[i].base_bytes;
-    }
-    for (int app = 0; rc == 0 && app < input->app_count; app++) {
-        rc = count_links(&counting, app, err);
-        if (rc == 0) {
-            count_replicas(&counting, app);
-            keep_volumes(&counting, app);
-        }
+        rc = cost_view_from(&context, at, arena, ret_view, err);
     }
     arena_done(&scratch);
-    if (rc < 0) {
-        return rc;
+    return rc;
+}
+
+int cost_view_from(const struct cost_context *context, const struct placement *at,
+                   struct arena *arena, struct cost_view *ret_view, struct error *err)
+{
+    const struct world *world = context->world;
+    size_t cells = (size_t)world->account_count * (size_t)world->egress_count;
+    size_t volumes = (size_t)(context->link_count + context->replica_count) * COST_LINK_USES;
+    struct counting counting = {.context = context, .at = at};
+    counting.view.waits =
+        arena_array(arena, (size_t)context->link_count + 1, sizeof(struct cost_wait));
+    counting.view.volumes = arena_array(arena, volumes + 1, sizeof(struct cost_volume));
+    counting.view.base_bytes = arena_array(arena, cells + 1, sizeof(int64_t));
+    counting.bytes = arena_array(arena, cells + 1, sizeof(int64_t));
+    if (counting.view.waits == NULL || counting.view.volumes == NULL ||
+        counting.view.base_bytes == NULL || counting.bytes == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the views of a placement");
+    }
+    for (int i = 0; i < context->meter_count; i++) {
+        struct cost_meter_key key = context->meter_keys[i];
+        counting.view.base_bytes[key.account * world->egress_count + key.rule] =
+            context->meters[i].base_bytes;
+    }
+    for (int app = 0; app < context->input->app_count; app++) {
+        int rc = count_links(&counting, app, err);
+        if (rc < 0) {
+            return rc;
+        }
+        count_replicas(&counting, app);
+        keep_volumes(&counting, app);
     }
     qsort(counting.view.volumes, (size_t)counting.view.volume_count, sizeof(struct cost_volume),
           by_meter);

@@ -39,6 +39,8 @@ struct cost_view {
 
 int cost_view(const struct cost_input *input, const struct placement *at, struct arena *arena,
               struct cost_view *ret_view, struct error *err) WARN_UNUSED;
+int cost_view_from(const struct cost_context *context, const struct placement *at,
+                   struct arena *arena, struct cost_view *ret_view, struct error *err) WARN_UNUSED;
 
 /* Of the calls of users, weighted by their rates: the mean and the quantile in ppm (PPM: the
  * longest). `app` -1: of all apps; -1 when there are none. */

@@ -1,31 +1,51 @@
 #include "simulator/whatif/report.h"
 
+#define SCRATCH_BYTES ((size_t)4 << 30)
+
 /* What look_at_today works on. */
 struct sides {
     const struct cost_state *state;
-    const struct cost_input *input; /* changed */
+    const struct cost_context *changed;
     struct arena *arena;
+    struct arena *scratch;
     struct whatif_report *report;
 };
 
+static int ask(struct whatif *whatif, struct sides *sides, const struct cost_input *input,
+               struct error *err);
 static int look_at_today(void *context, struct error *err);
-static int look(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                struct report_view *view, struct error *err);
+static int look(const struct sides *sides, const struct cost_context *context,
+                const struct placement *at, enum report_side side, struct error *err);
 
 int report_begin(struct whatif *whatif, const struct cost_state *state, const struct override *list,
                  int count, struct arena *arena, struct whatif_report *report, struct error *err)
 {
-    struct cost_input input = state->input;
-    struct sides sides = {state, &input, arena, report};
+    struct cost_input *input = arena_copy(arena, &state->input, sizeof(*input));
+    struct arena scratch;
+    struct sides sides = {state, NULL, arena, &scratch, report};
     report->state = state;
-    int rc = override_apply(list, count, &state->input, arena, &input, err);
+    if (input == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a report");
+    arena_init(&scratch, SCRATCH_BYTES);
+    int rc = override_apply(list, count, &state->input, arena, input, err);
     if (rc == 0)
-        rc = whatif_one_while(whatif, &input, state->at, look_at_today, &sides, arena,
-                              &report->answer, err);
-    report->answer.input = input;
-    if (rc == 0 && whatif_is_placed(&report->answer))
-        rc = look(&input, report->answer.best, arena, &report->sides[SIDE_BEST], err);
+        rc = ask(whatif, &sides, input, err);
+    report->answer.input = *input;
+    arena_done(&scratch);
     return rc;
+}
+
+static int ask(struct whatif *whatif, struct sides *sides, const struct cost_input *input,
+               struct error *err)
+{
+    struct whatif_answer *answer = &sides->report->answer;
+    int rc = cost_context_make(input, NULL, sides->scratch, &sides->changed, err);
+    if (rc == 0)
+        rc = whatif_one_while(whatif, sides->changed, sides->state->at, look_at_today, sides,
+                              sides->arena, answer, err);
+    return rc == 0 && whatif_is_placed(answer)
+               ? look(sides, sides->changed, answer->best, SIDE_BEST, err)
+               : rc;
 }
 
 /* What needs no answer. */
@@ -33,10 +53,11 @@ static int look_at_today(void *context, struct error *err)
 {
     struct sides *sides = context;
     const struct cost_state *state = sides->state;
-    int rc = look(&state->input, state->at, sides->arena, &sides->report->sides[SIDE_TODAY], err);
-    return rc < 0
-               ? rc
-               : look(sides->input, state->at, sides->arena, &sides->report->sides[SIDE_SAME], err);
+    const struct cost_context *today;
+    int rc = cost_context_make(&state->input, NULL, sides->scratch, &today, err);
+    if (rc == 0)
+        rc = look(sides, today, state->at, SIDE_TODAY, err);
+    return rc < 0 ? rc : look(sides, sides->changed, state->at, SIDE_SAME, err);
 }
 
 void report_part_name(const struct cost_input *input, int app, int workload,
@@ -52,24 +73,23 @@ const char *report_site(const struct whatif_report *report, int site)
     return site < 0 ? "nowhere" : report->answer.input.world->sites[site].name;
 }
 
-static int look(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                struct report_view *view, struct error *err)
+static int look(const struct sides *sides, const struct cost_context *context,
+                const struct placement *at, enum report_side side, struct error *err)
 {
-    struct arena scratch;
+    struct report_view *view = &sides->report->sides[side];
+    size_t apps = (size_t)cost_context_input(context)->app_count + 1;
     view->at = at;
-    view->apps = arena_array(arena, (size_t)input->app_count + 1, sizeof(struct cost_total));
+    view->apps = arena_array(sides->arena, apps, sizeof(struct cost_total));
     if (view->apps == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a report");
-    arena_init(&scratch, (size_t)2 << 30);
-    int rc = cost_totals(input, at, &scratch, &view->total, view->apps, err);
+    int rc = cost_totals_from(context, at, sides->scratch, &view->total, view->apps, err);
     if (rc == 0)
-        rc = cost_view(input, at, arena, &view->view, err);
+        rc = cost_view_from(context, at, sides->arena, &view->view, err);
     if (rc == 0) {
         view->known = true;
         view->mean_us = cost_view_mean_us(&view->view, -1);
-        view->p95_us = cost_view_quantile_us(&view->view, -1, 950000, &scratch);
+        view->p95_us = cost_view_quantile_us(&view->view, -1, 950000, sides->scratch);
         view->whole_us = cost_view_whole_us(&view->view, -1);
     }
-    arena_done(&scratch);
     return rc;
 }

@@ -116,8 +116,14 @@ int spread_run(struct whatif *whatif, const struct sweep_base *base,
         rc = find_inputs(&spreading, err);
     if (rc == 0)
         rc = read_inputs(&spreading, err);
+    struct whatif_batch batch = {.at = base->at,
+                                 .lookup = spreading.lookup,
+                                 .count = options->draws,
+                                 .make = make_draw,
+                                 .take = take_draw,
+                                 .context = &spreading};
     if (rc == 0)
-        rc = whatif_batch(whatif, base->at, options->draws, make_draw, take_draw, &spreading, err);
+        rc = whatif_batch(whatif, &batch, err);
     if (rc < 0)
         return rc;
     summarise(&spreading, ret_result);

@@ -88,8 +88,14 @@ int sweep_run(struct whatif *whatif, const struct sweep_base *base, const struct
     if (points.list == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a sweep");
     int rc = cost_lookup_make(base->input, arena, &points.lookup, err);
+    struct whatif_batch batch = {.at = base->at,
+                                 .lookup = points.lookup,
+                                 .count = (int)count,
+                                 .make = make_point,
+                                 .take = take_point,
+                                 .context = &points};
     if (rc == 0)
-        rc = whatif_batch(whatif, base->at, (int)count, make_point, take_point, &points, err);
+        rc = whatif_batch(whatif, &batch, err);
     if (rc == 0)
         *ret_points = points.list;
     return rc;

@@ -145,8 +145,13 @@ static int fill_grid(const int64_t range[2], struct sample *grid)
 static int solve_wanted(struct whatif *whatif, struct evening *evening, struct sweep_even *even,
                         struct error *err)
 {
-    int rc = whatif_batch(whatif, evening->base->at, evening->wanted_count, make_sample,
-                          take_sample, evening, err);
+    struct whatif_batch batch = {.at = evening->base->at,
+                                 .lookup = evening->lookup,
+                                 .count = evening->wanted_count,
+                                 .make = make_sample,
+                                 .take = take_sample,
+                                 .context = evening};
+    int rc = whatif_batch(whatif, &batch, err);
     even->solves += evening->wanted_count;
     for (int i = 0; i < evening->wanted_count && rc == 0; i++)
         even->proven = even->proven && (evening->wanted[i]->point.status == SOLVE_OPTIMAL ||

@@ -62,7 +62,13 @@ int sweep_tornado(struct whatif *whatif, const struct sweep_base *base, int64_t 
     add_latencies(&tornado, &view);
     add(&tornado, "weights.latency");
     add(&tornado, "weights.device_cpu");
-    rc = whatif_batch(whatif, base->at, tornado.count * 2 + 1, make_bar, take_bar, &tornado, err);
+    struct whatif_batch batch = {.at = base->at,
+                                 .lookup = tornado.lookup,
+                                 .count = tornado.count * 2 + 1,
+                                 .make = make_bar,
+                                 .take = take_bar,
+                                 .context = &tornado};
+    rc = whatif_batch(whatif, &batch, err);
     if (rc < 0)
         return rc;
     qsort(tornado.bars, (size_t)tornado.count, sizeof(*tornado.bars), by_width);

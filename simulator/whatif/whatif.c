@@ -16,12 +16,13 @@
 
 /* A scenario under way. */
 struct slot {
-    struct batch *batch;
+    struct asked *asked;
     bool busy;
     bool done;
     int index;
     struct arena arena;
     struct cost_input input;
+    const struct cost_context *context;
     struct problem problem;
     struct whatif_answer answer;
     int rc;
@@ -40,16 +41,15 @@ struct whatif {
     void *meanwhile_context;
 };
 
-struct batch {
+/* A batch under way. */
+struct asked {
     struct whatif *whatif;
-    const struct placement *at;
-    int count;
-    whatif_make *make;
-    whatif_take *take;
-    void *context;
-    struct solver_session *session; /* on the first scenario; NULL: each is solved by itself */
+    const struct whatif_batch *batch;
+    const struct cost_context *given; /* of its only scenario; NULL: each is made */
+    struct solver_session *session;   /* on the first; NULL: each is solved by itself */
 };
 
+static int run(struct asked *asked, struct error *err);
 static int begin(struct slot *slot, struct error *err);
 static int submit(struct slot *slot, struct error *err);
 static int judge_same(struct slot *slot, struct error *err);
@@ -108,43 +108,51 @@ void whatif_on_tick(struct whatif *whatif, whatif_tick *tick, void *context)
     whatif->tick_context = context;
 }
 
-int whatif_batch(struct whatif *whatif, const struct placement *at, int count, whatif_make *make,
-                 whatif_take *take, void *context, struct error *err)
+int whatif_batch(struct whatif *whatif, const struct whatif_batch *batch, struct error *err)
 {
-    struct batch batch = {whatif, at, count, make, take, context, NULL};
+    struct asked asked = {.whatif = whatif, .batch = batch};
+    return run(&asked, err);
+}
+
+static int run(struct asked *asked, struct error *err)
+{
+    struct whatif *whatif = asked->whatif;
+    const struct whatif_batch *batch = asked->batch;
     int begun = 0;
     int taken = 0;
     int rc = 0;
-    while (rc == 0 && taken < count) {
+    while (rc == 0 && taken < batch->count) {
         bool worked = false;
         for (int i = 0; i < whatif->slot_count && rc == 0; i++) {
             struct slot *slot = &whatif->slots[i];
             if (slot->busy && slot->done) {
-                rc = slot->rc < 0 ? slot->rc : take(context, slot->index, &slot->answer, err);
+                rc = slot->rc < 0 ? slot->rc
+                                  : batch->take(batch->context, slot->index, &slot->answer, err);
                 if (slot->rc < 0 && err != NULL)
                     *err = slot->err;
                 slot->busy = false;
                 taken++;
                 worked = true;
             }
-            if (rc == 0 && !slot->busy && begun < count) {
-                slot->batch = &batch;
+            if (rc == 0 && !slot->busy && begun < batch->count) {
+                slot->asked = asked;
                 slot->index = begun++;
                 rc = begin(slot, err);
                 worked = true;
             }
         }
-        if (rc == 0 && whatif->tick != NULL && whatif->tick(whatif->tick_context, taken, count))
-            rc =
-                error_set(err, ERR_STALE, 0, "it was ended after %d of %d scenarios", taken, count);
+        if (rc == 0 && whatif->tick != NULL &&
+            whatif->tick(whatif->tick_context, taken, batch->count))
+            rc = error_set(err, ERR_STALE, 0, "it was ended after %d of %d scenarios", taken,
+                           batch->count);
         if (rc == 0 && whatif->meanwhile != NULL)
             rc = work_meanwhile(whatif, err);
-        else if (rc == 0 && !worked && taken < count)
+        else if (rc == 0 && !worked && taken < batch->count)
             wait_for_news(whatif);
     }
     if (rc < 0)
         abandon(whatif);
-    solver_session_close(batch.session);
+    solver_session_close(asked->session);
     return rc;
 }
 
@@ -190,16 +198,22 @@ int whatif_one(struct whatif *whatif, const struct cost_input *input, const stru
                struct arena *arena, struct whatif_answer *ret_answer, struct error *err)
 {
     struct single single = {input, arena, ret_answer};
-    return whatif_batch(whatif, at, 1, make_single, take_single, &single, err);
+    struct whatif_batch batch = {
+        .at = at, .count = 1, .make = make_single, .take = take_single, .context = &single};
+    return whatif_batch(whatif, &batch, err);
 }
 
-int whatif_one_while(struct whatif *whatif, const struct cost_input *input,
+int whatif_one_while(struct whatif *whatif, const struct cost_context *changed,
                      const struct placement *at, whatif_work *meanwhile, void *context,
                      struct arena *arena, struct whatif_answer *ret_answer, struct error *err)
 {
+    struct single single = {cost_context_input(changed), arena, ret_answer};
+    struct whatif_batch batch = {
+        .at = at, .count = 1, .make = make_single, .take = take_single, .context = &single};
+    struct asked asked = {.whatif = whatif, .batch = &batch, .given = changed};
     whatif->meanwhile = meanwhile;
     whatif->meanwhile_context = context;
-    int rc = whatif_one(whatif, input, at, arena, ret_answer, err);
+    int rc = run(&asked, err);
     /* A solver that was quicker left no time for it. */
     if (rc == 0)
         rc = work_meanwhile(whatif, err);
@@ -279,21 +293,25 @@ int64_t whatif_gap_ppm(const struct whatif_answer *answer)
 /* The scenario is made and judged where things are; then it is the pool's. */
 static int begin(struct slot *slot, struct error *err)
 {
-    struct batch *batch = slot->batch;
+    const struct asked *asked = slot->asked;
+    const struct whatif_batch *batch = asked->batch;
     arena_reset(&slot->arena);
     slot->done = false;
     slot->rc = 0;
+    slot->context = asked->given;
     memset(&slot->answer, 0, sizeof(slot->answer));
     int rc = batch->make(batch->context, slot->index, &slot->arena, &slot->input, err);
+    if (rc == 0 && slot->context == NULL)
+        rc = cost_context_make(&slot->input, batch->lookup, &slot->arena, &slot->context, err);
     if (rc == 0)
-        rc = cost_problem(&slot->input, &slot->arena, &slot->problem, err);
+        rc = cost_problem_from(slot->context, &slot->arena, &slot->problem, err);
     slot->answer.input = slot->input;
     if (rc == 0)
         rc = submit(slot, err);
     if (rc < 0)
         return rc;
     slot->busy = true;
-    (void)solver_dispatch(batch->whatif->solver);
+    (void)solver_dispatch(asked->whatif->solver);
     return judge_same(slot, err); /* while a worker is at it */
 }
 
@@ -301,20 +319,20 @@ static int begin(struct slot *slot, struct error *err)
  * a session does not promise. */
 static int submit(struct slot *slot, struct error *err)
 {
-    struct batch *batch = slot->batch;
-    struct whatif *whatif = batch->whatif;
-    if (batch->session == NULL && slot->index == 0 && batch->count >= SESSION_MIN &&
+    struct asked *asked = slot->asked;
+    struct whatif *whatif = asked->whatif;
+    if (asked->session == NULL && slot->index == 0 && asked->batch->count >= SESSION_MIN &&
         whatif->limits.gap > 0) {
         struct solver_session_options options = {.gap = whatif->limits.gap,
                                                  .time_max_us = whatif->limits.time_max_us};
         int rc =
-            solver_session_open(whatif->solver, &slot->problem, &options, &batch->session, err);
+            solver_session_open(whatif->solver, &slot->problem, &options, &asked->session, err);
         if (rc < 0)
             return rc;
     }
     whatif->last++;
-    return batch->session != NULL
-               ? solver_session_submit(batch->session, whatif->last, &slot->problem, on_solved,
+    return asked->session != NULL
+               ? solver_session_submit(asked->session, whatif->last, &slot->problem, on_solved,
                                        slot, err)
                : solver_submit_within(whatif->solver, whatif->last, &slot->problem, &whatif->limits,
                                       on_solved, NULL, slot, err);
@@ -322,12 +340,12 @@ static int submit(struct slot *slot, struct error *err)
 
 static int judge_same(struct slot *slot, struct error *err)
 {
-    const struct placement *at = slot->batch->at;
+    const struct placement *at = slot->asked->batch->at;
     int parts = slot->problem.part_count;
     int *choice = arena_array(&slot->arena, (size_t)parts + 1, sizeof(int));
     if (choice == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the choices of a placement");
-    int rc = cost_totals(&slot->input, at, &slot->arena, &slot->answer.same, NULL, err);
+    int rc = cost_totals_from(slot->context, at, &slot->arena, &slot->answer.same, NULL, err);
     if (rc < 0)
         return rc;
     if (!cost_choices(&slot->input, &slot->problem, at, choice)) {
@@ -379,7 +397,7 @@ static int keep(struct slot *slot, const struct solution *solution, struct error
             cost_placement(&slot->input, &slot->problem, part, solution->choice[part]);
     answer->score = solution->cost_nusd;
     answer->bound = solution->bound_nusd;
-    return cost_totals(&slot->input, answer->best, &slot->arena, &answer->total, NULL, err);
+    return cost_totals_from(slot->context, answer->best, &slot->arena, &answer->total, NULL, err);
 }
 
 static int work_meanwhile(struct whatif *whatif, struct error *err)

@@ -59,17 +59,26 @@ typedef int whatif_make(void *context, int index, struct arena *arena, struct co
 typedef int whatif_take(void *context, int index, const struct whatif_answer *answer,
                         struct error *err);
 
-/* All of them. `at` ([part]) is today's placement. The first error ends it. */
-int whatif_batch(struct whatif *whatif, const struct placement *at, int count, whatif_make *make,
-                 whatif_take *take, void *context, struct error *err) WARN_UNUSED;
+struct whatif_batch {
+    const struct placement *at;       /* [part]: today's */
+    const struct cost_lookup *lookup; /* of an input with the same names as all; NULL: none */
+    int count;
+    whatif_make *make;
+    whatif_take *take;
+    void *context;
+};
+/* All of them. The first error ends it. */
+int whatif_batch(struct whatif *whatif, const struct whatif_batch *batch,
+                 struct error *err) WARN_UNUSED;
 
 /* One of them, kept in the arena. */
 int whatif_one(struct whatif *whatif, const struct cost_input *input, const struct placement *at,
                struct arena *arena, struct whatif_answer *ret_answer,
                struct error *err) WARN_UNUSED;
-/* The same; `meanwhile` is called once, while the solver is at it. */
+/* The same of an input whose values are looked up already; `meanwhile` is called once, while the
+ * solver is at it. */
 typedef int whatif_work(void *context, struct error *err);
-int whatif_one_while(struct whatif *whatif, const struct cost_input *input,
+int whatif_one_while(struct whatif *whatif, const struct cost_context *changed,
                      const struct placement *at, whatif_work *meanwhile, void *context,
                      struct arena *arena, struct whatif_answer *ret_answer,
                      struct error *err) WARN_UNUSED;
