@@ -155,6 +155,8 @@ int cost_context_make(const struct cost_input *input, const struct cost_lookup *
 const struct cost_input *cost_context_input(const struct cost_context *context);
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;
+struct placement cost_placement_from(const struct cost_context *context,
+                                     const struct problem *problem, int part, int choice);
 int cost_totals_from(const struct cost_context *context, const struct placement *at,
                      struct arena *arena, struct cost_total *ret_total, struct cost_total *ret_apps,
                      struct error *err) WARN_UNUSED;

@@ -9,6 +9,8 @@ static unsigned open_mask(const struct cost_context *context, const struct cost_
                           int site, int variant);
 static unsigned spread(unsigned rank, unsigned mask);
 static unsigned gather(unsigned value, unsigned mask);
+static int choice_of(const struct cost_input *input, const struct problem *problem,
+                     const struct placement *at, int app, int workload, int part);
 static int too_many(const struct cost_context *context, int part, int count, struct error *err);
 static int workload_of(const struct cost_input *input, int part, int *ret_app);
 static int members_of(const struct app *app, int workload, int members[LIMIT_FAMILY]);
@@ -98,13 +100,26 @@ struct placement cost_placement(const struct cost_input *input, const struct pro
                               workload_of(input, chosen->lead, &app)};
 }
 
+struct placement cost_placement_from(const struct cost_context *context,
+                                     const struct problem *problem, int part, int choice)
+{
+    const struct problem_choice *chosen = &problem->parts[part].choices[choice];
+    return (struct placement){chosen->site, chosen->variant, context->parts[chosen->lead].workload};
+}
+
 int cost_choice(const struct cost_input *input, const struct problem *problem,
                 const struct placement *at, int part)
 {
-    const struct problem_part *choices = &problem->parts[part];
-    int members[LIMIT_FAMILY];
     int app;
     int workload = workload_of(input, part, &app);
+    return choice_of(input, problem, at, app, workload, part);
+}
+
+static int choice_of(const struct cost_input *input, const struct problem *problem,
+                     const struct placement *at, int app, int workload, int part)
+{
+    const struct problem_part *choices = &problem->parts[part];
+    int members[LIMIT_FAMILY];
     const struct app *owner = input->apps[app].app;
     int count = members_of(owner, workload, members);
     int site = at[part].site;
@@ -141,9 +156,11 @@ bool cost_choices(const struct cost_input *input, const struct problem *problem,
                   const struct placement *at, int *ret_choice)
 {
     bool all = true;
-    for (int part = 0; part < problem->part_count; part++) {
-        ret_choice[part] = cost_choice(input, problem, at, part);
-        all = all && ret_choice[part] >= 0;
+    for (int app = 0, part = 0; app < input->app_count; app++) {
+        for (int i = 0; i < input->apps[app].app->workload_count; i++, part++) {
+            ret_choice[part] = choice_of(input, problem, at, app, i, part);
+            all = all && ret_choice[part] >= 0;
+        }
     }
     return all;
 }

@@ -11,6 +11,7 @@
 
 #define WORKERS_MAX 64
 #define ARENA_BYTES ((size_t)4 << 30)
+#define KEEP_BYTES  ((size_t)128 << 20) /* of a thousand apps; not touched by fewer */
 #define TICK_MS     100
 #define SESSION_MIN 4 /* scenarios of a batch that are worth a warm base */
 
@@ -79,8 +80,15 @@ int whatif_open(const struct whatif_options *options, struct whatif **ret_whatif
         whatif_close(whatif);
         return rc;
     }
-    for (int i = 0; i < whatif->slot_count; i++)
-        arena_init(&whatif->slots[i].arena, ARENA_BYTES);
+    for (int i = 0; i < whatif->slot_count; i++) {
+        struct arena *arena = &whatif->slots[i].arena;
+        arena_init(arena, ARENA_BYTES);
+        /* A reset keeps the first chunk whatever its size: the next scenario takes as much. */
+        if (arena_alloc_raw(arena, KEEP_BYTES) == NULL) {
+            whatif_close(whatif);
+            return error_set(err, ERR_NO_MEMORY, 0, "no memory for a what-if");
+        }
+    }
     *ret_whatif = whatif;
     return 0;
 }
@@ -394,7 +402,7 @@ static int keep(struct slot *slot, const struct solution *solution, struct error
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a placement");
     for (int part = 0; part < parts; part++)
         answer->best[part] =
-            cost_placement(&slot->input, &slot->problem, part, solution->choice[part]);
+            cost_placement_from(slot->context, &slot->problem, part, solution->choice[part]);
     answer->score = solution->cost_nusd;
     answer->bound = solution->bound_nusd;
     return cost_totals_from(slot->context, answer->best, &slot->arena, &answer->total, NULL, err);
