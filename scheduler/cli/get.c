@@ -359,8 +359,9 @@ static void app_row(const json_t *item, bool wide, struct table *table)
         table_cell(table, STYLE_PLAIN, "%s", strbuf_text(&tags));
         strbuf_done(&tags);
         if (wide)
-            table_cell(table, STYLE_DIM, "%s%s%s", json_text(item, "moves"),
-                       json_text(each, "kept")[0] != 0 ? "; kept: " : "", json_text(each, "kept"));
+            table_cell(table, STYLE_DIM, "%s%s%s%s%s", json_text(item, "moves"),
+                       json_text(each, "kept")[0] != 0 ? "; kept: " : "", json_text(each, "kept"),
+                       json_text(each, "late")[0] != 0 ? "; " : "", json_text(each, "late"));
     }
 }
 

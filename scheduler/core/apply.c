@@ -294,6 +294,7 @@ static void inherit(const struct core_app *before, struct core_app *after)
         after->workloads[i] = before->workloads[old];
         after->workloads[i].site_blocked = site_blocked;
         after->workloads[i].failures = 0;
+        after->workloads[i].ship_late = 0;
         after->workloads[i].retry = (struct instant){0};
         after->workloads[i].variant =
             same_variant(&before->app.workloads[old], workload, before->workloads[old].variant);

@@ -173,6 +173,29 @@ void core_checkpoint_heard(struct core *core, const struct core_instance *instan
     }
 }
 
+int64_t core_checkpoint_bytes(const struct core *core, const struct core_place *place, int replica)
+{
+    const struct app *app = &place->app->app;
+    const struct core_checkpoint *checkpoint =
+        core_checkpoint_find(core, app->namespace_, app->name, place->workload->name, replica);
+    int64_t stated = place->workload->state_bytes;
+    int64_t saved = checkpoint == NULL ? 0 : checkpoint->saved[0].object.bytes;
+    return saved > stated ? saved : stated;
+}
+
+int64_t core_checkpoint_export_us(const struct core *core, const struct core_command *command)
+{
+    const struct core_instance *instance =
+        core_instance_find(core, command->instance, command->node);
+    struct core_place place;
+    if (instance == NULL ||
+        !core_place_find(core, instance->namespace_, instance->app, instance->workload, &place))
+        return 0;
+    int64_t bytes = core_checkpoint_bytes(core, &place, instance->replica);
+    __int128 us = (__int128)bytes * CORE_SHIP_MIB_US >> 20;
+    return us < CORE_SHIP_MAX_US ? (int64_t)us : CORE_SHIP_MAX_US;
+}
+
 /* ---- when the owner is gone ---- */
 
 void core_owner_alone(struct handoff_step *step)
@@ -200,7 +223,9 @@ void core_owner_alone(struct handoff_step *step)
     }
     handoff->round = 0;
     handoff->shipped_bytes = 0;
-    core_handoff_enter(step->core, handoff, HANDOFF_STATE_SHIPPING, CORE_SHIP_US);
+    handoff->round_at = step->core->state.now;
+    core_handoff_enter(step->core, handoff, HANDOFF_STATE_SHIPPING,
+                       core_ship_allowed_us(step, checkpoint->saved[0].object.bytes));
 }
 
 bool core_checkpoint_restore(struct handoff_step *step)
@@ -217,8 +242,9 @@ bool core_checkpoint_restore(struct handoff_step *step)
     char text[LIMIT_TEXT_BYTES];
     const struct core_saved *saved = &checkpoint->saved[0];
     if (core_step_due(step)) {
-        CORE_TEXT(text, "checkpoint %llu was not restored in time",
-                  (unsigned long long)saved->number);
+        CORE_TEXT(text, "checkpoint %llu (%lld KiB) was not restored",
+                  (unsigned long long)saved->number, (long long)(saved->object.bytes >> 10));
+        core_ship_late(step, text);
         core_checkpoint_failed(step->core, handoff);
         return core_step_fail(step, text);
     }

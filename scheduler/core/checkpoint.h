@@ -20,6 +20,8 @@
 
 #include "scheduler/core/core.h"
 
+struct core_command;
+struct core_place;
 struct handoff_step;
 
 /* Which checkpoints there have to be: after an apply, a delete, a restore. */
@@ -34,6 +36,11 @@ struct core_checkpoint *core_checkpoint_find(const struct core *core, const char
 /* What its node says of it: one was made, or could not be. */
 void core_checkpoint_heard(struct core *core, const struct core_instance *instance,
                            const struct message_instance *said);
+
+/* What its document says or its last checkpoint took, whatever is more. */
+int64_t core_checkpoint_bytes(const struct core *core, const struct core_place *place, int replica);
+/* How long one that was asked for by `command` may take to be exported, by its bytes. */
+int64_t core_checkpoint_export_us(const struct core *core, const struct core_command *command);
 
 /* Nobody can ship its state to the new copy: from the last checkpoint, or as it is. */
 void core_owner_alone(struct handoff_step *step);

@@ -383,12 +383,12 @@ static bool is_grant(const struct core *core, const struct core_command *command
 
 /* Then its effect is looked for once more. What ships state is not repeated: its state of a handoff
  * has a time of its own. */
-int64_t core_command_keep_us(const struct core_command *command)
+int64_t core_command_keep_us(const struct core *core, const struct core_command *command)
 {
     if (command->verb == NODE_PROBE)
         return CORE_PROBE_GAP_US;
     bool ships = command->verb == NODE_SNAPSHOT || command->verb == NODE_RESTORE;
-    return ships && command->taken ? CORE_SHIP_US : CORE_RECHECK_US;
+    return ships && command->taken ? core_ship_keep_us(core, command) : CORE_RECHECK_US;
 }
 
 void core_commands_due(struct core *core, bool tick)
@@ -402,7 +402,7 @@ void core_commands_due(struct core *core, bool tick)
         if (command->id[0] == 0)
             continue;
         if (command->answered) {
-            if (age_us < core_command_keep_us(command))
+            if (age_us < core_command_keep_us(core, command))
                 continue;
             core_instance_changed(core, core_instance_find(core, command->instance, command->node));
             core_command_drop(core, command);

@@ -397,7 +397,7 @@ struct instant core_deadline(const struct core *core)
         sooner(core, &first, state->handoffs[i].deadline.us);
     for (int i = 0; i < state->command_count; i++) {
         const struct core_command *command = &state->commands[i];
-        int64_t gap = command->answered ? core_command_keep_us(command) : CORE_RESEND_US;
+        int64_t gap = command->answered ? core_command_keep_us(core, command) : CORE_RESEND_US;
         sooner(core, &first, command->sent.us + gap);
     }
     sooner(core, &first, core->clock_next.us);

@@ -601,11 +601,13 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
         if (state == HANDOFF_STATE_BACK && !handoff->cancelled) {
             int doublings = workload->failures < 16 ? workload->failures : 16;
             int64_t wait_us = CORE_RETRY_US << doublings;
+            int64_t ship_us = core_ship_wait_us(core, handoff, workload);
+            wait_us = wait_us < CORE_RETRY_MAX_US ? wait_us : CORE_RETRY_MAX_US;
             workload->failures++;
-            workload->retry.us =
-                core->state.now.us + (wait_us < CORE_RETRY_MAX_US ? wait_us : CORE_RETRY_MAX_US);
+            workload->retry.us = core->state.now.us + (wait_us > ship_us ? wait_us : ship_us);
         } else if (state == HANDOFF_STATE_DONE && handoff->to[0] != 0) {
             workload->failures = 0;
+            workload->ship_late = 0;
             workload->retry.us = 0;
             /* A first start too: its cache is cold, and what is measured now will not last. */
             if (handoff->reason != REASON_LEASE &&

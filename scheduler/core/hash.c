@@ -87,6 +87,8 @@ static uint64_t hash_app(uint64_t hash, const struct core_app *app, int site_cou
         hash = hash_i64(hash, workload->moved.us);
         hash = hash_i64(hash, workload->failures);
         hash = hash_i64(hash, workload->retry.us);
+        hash = hash_i64(hash, workload->ship_late);
+        hash = hash_i64(hash, workload->ship_us);
         hash = mix(hash, (uint64_t)workload->reason);
         hash = mix(hash, workload->canary_good);
         hash = mix(hash, workload->canary_bad);
@@ -187,6 +189,7 @@ static uint64_t hash_handoff(uint64_t hash, const struct core_handoff *handoff)
     hash = mix(hash, (uint64_t)handoff->class_ * 2 + handoff->fenced);
     hash = hash_epoch(hash, handoff->owner);
     hash = hash_i64(hash, handoff->round);
+    hash = hash_i64(hash, handoff->round_at.us);
     hash = hash_i64(hash, handoff->shipped_bytes);
     hash = hash_i64(hash, handoff->first_bytes);
     hash = mix_text(hash, handoff->handed);

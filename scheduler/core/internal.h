@@ -28,9 +28,12 @@
 #define CORE_HEARD_US         (2 * US_PER_S)   /* past node_timeout: by then every node was heard */
 #define CORE_GRACE_US         (10 * US_PER_S)  /* beyond a deadline that the node itself keeps */
 #define CORE_FENCE_US         (1 * US_PER_S)   /* a CORE_FENCE without an answer is sent again */
-#define CORE_SHIP_US          (120 * US_PER_S) /* one round of state, exported or imported */
-#define CORE_SHIP_ROUNDS      4                /* while the old copy serves; then it is frozen */
-#define CORE_SHIP_SMALL_BYTES (2 << 20)        /* a round of no more than that is the last one */
+#define CORE_SHIP_US          (120 * US_PER_S) /* one round of state, exported and imported ... */
+#define CORE_SHIP_MIB_US      (125 * US_PER_MS)      /* ... and so long for each MiB, each way */
+#define CORE_SHIP_MAX_US      (24 * 3600 * US_PER_S) /* however often less was too short */
+#define CORE_SHIP_WAIT_MAX_US (6 * 3600 * US_PER_S)  /* between two tries that were */
+#define CORE_SHIP_ROUNDS      4         /* while the old copy serves; then it is frozen */
+#define CORE_SHIP_SMALL_BYTES (2 << 20) /* a round of no more than that is the last one */
 #define CORE_LENT_BYTES       ((size_t)64 << 20)
 #define CORE_LINGER_MIN_US    (20 * US_PER_MS)
 #define CORE_LINGER_BLIND_US  (100 * US_PER_MS) /* the least when nothing could be measured */
@@ -276,7 +279,7 @@ void core_commands_drop_instance(struct core *core, const char *instance, const 
 void core_commands_drop_node(struct core *core, const char *node);
 void core_commands_renew(struct core *core, const char *node); /* NULL: of every node */
 /* For how long one that was answered stays. */
-int64_t core_command_keep_us(const struct core_command *command);
+int64_t core_command_keep_us(const struct core *core, const struct core_command *command);
 void core_commands_due(struct core *core, bool tick);
 void core_on_answer(struct core *core, const struct core_event *event);
 
@@ -441,6 +444,7 @@ bool core_owner_freezing(struct handoff_step *step);
 bool core_owner_fencing(struct handoff_step *step);
 bool core_owner_granting(struct handoff_step *step);
 bool core_owner_returning(struct handoff_step *step);
+int64_t core_owner_patience_us(const struct handoff_step *step); /* with a freeze, or a grant */
 void core_owner_freeze(struct handoff_step *step);
 /* FENCING: the next owner's epoch, and the CORE_FENCE that writes it where resources look. */
 void core_owner_fence(struct handoff_step *step);
@@ -457,6 +461,16 @@ bool core_owner_reclaim(struct core *core, struct core_instance *instance);
 
 /* ---- ship.c: state that moves with its owner ---- */
 void core_ship_begin(struct handoff_step *step);
+/* How long a round of so many bytes may take: by the way as the world declares it (`per_mib`), and
+ * at least as long as what has been learnt of this workload's. */
+int64_t core_ship_allowed_us(const struct handoff_step *step, int64_t bytes);
+/* It did not come in time: the next try is given twice as long. *why is told, with that. */
+void core_ship_late(struct handoff_step *step, char why[LIMIT_TEXT_BYTES]);
+/* After a try that went back: for as long as it has shipped, doubling with each that was late. */
+int64_t core_ship_wait_us(const struct core *core, const struct core_handoff *handoff,
+                          const struct core_workload *workload);
+/* For how long a taken SNAPSHOT or RESTORE stays. */
+int64_t core_ship_keep_us(const struct core *core, const struct core_command *command);
 bool core_ship(struct handoff_step *step); /* the visit of SHIPPING */
 /* A hello: a round that was asked of the instance and is neither under way nor done there is lost
  * with the agent that had it. One that was to be imported is asked for again, one that was to be

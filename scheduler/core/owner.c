@@ -24,7 +24,6 @@ static void outdated(struct core *core, struct core_handoff *handoff);
 static bool goes_forward(const struct handoff_step *step);
 static void take_back(struct handoff_step *step);
 static bool owns_again(struct handoff_step *step);
-static int64_t patience_us(const struct handoff_step *step);
 
 bool core_is_owned(const struct core_handoff *handoff)
 {
@@ -77,7 +76,8 @@ void core_owner_freeze(struct handoff_step *step)
     core_commands_drop_handoff(step->core, step->handoff->id);
     step->from->want = WANT_HELD;
     step->handoff->quiet.us = 0;
-    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_FREEZING, patience_us(step));
+    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_FREEZING,
+                       core_owner_patience_us(step));
 }
 
 bool core_owner_freezing(struct handoff_step *step)
@@ -123,8 +123,8 @@ static enum core_route_word quiet(struct handoff_step *step)
     }
     if (core->state.now.us < handoff->quiet.us)
         return ROUTE_WAITING;
-    if (handoff->deadline.us < handoff->quiet.us + patience_us(step))
-        handoff->deadline.us = handoff->quiet.us + patience_us(step);
+    if (handoff->deadline.us < handoff->quiet.us + core_owner_patience_us(step))
+        handoff->deadline.us = handoff->quiet.us + core_owner_patience_us(step);
     return ROUTE_TAKEN;
 }
 
@@ -172,7 +172,8 @@ bool core_owner_fencing(struct handoff_step *step)
     if (!fence_wait(step, step->to))
         return false;
     grant(step, step->to);
-    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_GRANTING, patience_us(step));
+    core_handoff_enter(step->core, step->handoff, HANDOFF_STATE_GRANTING,
+                       core_owner_patience_us(step));
     return true;
 }
 
@@ -270,7 +271,7 @@ static bool owns_again(struct handoff_step *step)
         if (!fence_wait(step, from))
             return false;
         grant(step, from);
-        handoff->deadline.us = step->core->state.now.us + patience_us(step);
+        handoff->deadline.us = step->core->state.now.us + core_owner_patience_us(step);
     }
     /* Past the deadline it is what its node says it is; one that is held is told again, later. */
     return granted(step, from) || core_step_due(step);
@@ -454,7 +455,7 @@ bool core_owner_reclaim(struct core *core, struct core_instance *instance)
     return true;
 }
 
-static int64_t patience_us(const struct handoff_step *step)
+int64_t core_owner_patience_us(const struct handoff_step *step)
 {
     return CORE_GRACE_US + (step->placed ? step->place.workload->drain_timeout_us : 0);
 }

@@ -147,6 +147,7 @@ struct core_handoff {
     struct epoch owner;                  /* FENCING on: the epoch of the new owner */
     bool fenced;                         /* ... is where the resources look */
     int round;                           /* SHIPPING: the round under way */
+    struct instant round_at;             /* ... which began then */
     int64_t shipped_bytes;               /* in all rounds */
     int64_t first_bytes;                 /* in the first */
     char handed[LIMIT_HANDED_BYTES + 1]; /* the frozen owner's own words */
@@ -208,6 +209,8 @@ struct core_workload {
     bool *site_blocked;   /* [site]: no node of it could take a replica; cleared by changes */
     int failures;         /* handoffs that went back, since the last success; back-off of retries */
     struct instant retry; /* not tried again before */
+    int ship_late;        /* tries in a row whose state was not shipped in time */
+    int64_t ship_us;      /* a round is given so long at least: twice what was too short; 0 */
     enum handoff_reason reason; /* of the last change of `site` */
     uint64_t canary_good;       /* the spec that was judged good: its other replicas just follow */
     uint64_t canary_bad; /* ... and that was taken back: not rolled out before the next apply */

@@ -32,6 +32,8 @@ static void write_here(const struct explained *explained, struct json_out *json)
 static void write_now(struct service *service, const struct message_request *request,
                       const struct explained *explained, struct json_out *json);
 static const char *hold_of(const struct core_state *state, const struct message_request *request);
+static bool late_of(const struct core_state *state, const struct message_request *request,
+                    char out[LIMIT_TEXT_BYTES]);
 static void write_candidates(const struct explained *explained, struct json_out *json);
 static void write_changes(const struct explained *explained, struct json_out *json);
 static void write_flips(const struct explained *explained, struct json_out *json);
@@ -226,12 +228,27 @@ static void write_now(struct service *service, const struct message_request *req
 {
     const struct core_state *state = core_state(service->core);
     const struct core_decision *decision = last_decision(state, request);
-    char text[3 * LIMIT_TEXT_BYTES];
-    str_format(text, sizeof(text), "%s%s%s",
+    char text[4 * LIMIT_TEXT_BYTES];
+    char late[LIMIT_TEXT_BYTES];
+    bool is_late = late_of(state, request, late);
+    str_format(text, sizeof(text), "%s%s%s%s%s",
                decision != NULL ? decision->text : "no decision has been taken about it yet",
-               explained->held ? hold_of(state, request) : "",
-               state->solving ? "; a plan is being made" : "");
+               explained->held ? hold_of(state, request) : "", is_late ? "; " : "",
+               is_late ? late : "", state->solving ? "; a plan is being made" : "");
     json_string(json, "now", text);
+}
+
+static bool late_of(const struct core_state *state, const struct message_request *request,
+                    char out[LIMIT_TEXT_BYTES])
+{
+    for (int i = 0; i < state->app_count; i++) {
+        const struct app *app = &state->apps[i].app;
+        int index = app_workload(app, request->workload);
+        if (index >= 0 && str_equal(app->name, request->app) &&
+            str_equal(app->namespace_, request->namespace_))
+            return service_late_text(&state->apps[i].workloads[index], out);
+    }
+    return false;
 }
 
 /* Why it may not move now; the order is that of the core (scheduler/core/input.c). */

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/units.h"
 #include "model/app.h"
 #include "model/world.h"
 #include "scheduler/core/checkpoint.h"
@@ -427,7 +428,24 @@ static void write_workload(const struct service *service, const struct core_app 
     json_int(json, "failures", app->workloads[index].failures);
     if (workload->handoff == HANDOFF_STATEFUL)
         write_kept(service, app, workload, json);
+    char late[LIMIT_TEXT_BYTES];
+    if (service_late_text(&app->workloads[index], late))
+        json_string(json, "late", late);
     json_close(json, '}');
+}
+
+bool service_late_text(const struct core_workload *workload, char out[LIMIT_TEXT_BYTES])
+{
+    char at[WALL_TEXT_BYTES];
+    char given[UNITS_TEXT_BYTES];
+    if (workload->ship_late == 0)
+        return false;
+    str_format(out, LIMIT_TEXT_BYTES,
+               "its state was not shipped in time in %d tries; a round may take %s now, next try "
+               "not before %.19s",
+               workload->ship_late, units_format_duration(workload->ship_us, given),
+               wall_format((struct wall){workload->retry.us}, at));
+    return true;
 }
 
 /* What is left of its state when its node dies, of the replica that has the least. */

@@ -356,6 +356,8 @@ void service_event_write(struct json_out *json, const struct message_event *even
 void json_money(struct json_out *json, const char *key, nusd amount);
 void service_decision_write(struct json_out *json, const struct core_decision *decision);
 /* True when each of the request's namespace, app and workload is empty or the same. */
+/* What is told of a stateful workload whose state did not come in time; false: it did. */
+bool service_late_text(const struct core_workload *workload, char out[LIMIT_TEXT_BYTES]);
 bool service_narrowed(const struct message_request *request, const char *ns, const char *app,
                       const char *workload);
 
