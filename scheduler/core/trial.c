@@ -4,7 +4,8 @@
  * its own standard error, the group goes back once, and the sites that it tried are vetoed: not
  * chosen again to save before the world, the app or a measured input of the workload has changed.
  * The same holds, for a month, of a site that a workload has left to save: near the load at which
- * two sites cost the same, noise alone would send it to and fro.
+ * two sites cost the same, noise alone would send it to and fro. A month that begins anew on the
+ * egress meters of the site's account, whose tiers may have been why, ends either.
  */
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void learn(const struct core *core, const struct core_app *app, int index
                   struct core_veto *veto);
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
+static int64_t month_bytes(const struct core *core, const struct site *site);
 static bool has_changed(const struct core_veto_input *then, const struct estimate *now);
 static bool counts(const struct estimate *estimate);
 static struct core_place place_of(struct core_app *app, int index);
@@ -323,6 +325,14 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
     fresh->since = state->now;
     fresh->app_version = app->version;
     fresh->world_version = state->world_version;
+    const struct site *site = &state->world->sites[workload->site];
+    int64_t bytes = month_bytes(core, site);
+    if (bytes > 0) {
+        struct core_veto_input *input = &fresh->inputs[fresh->input_count++];
+        input->kind = ESTIMATE_METER_BYTES;
+        input->value = bytes;
+        CORE_SET(input->site, state->world->accounts[site->account].name);
+    }
     FOR_EACH_ESTIMATE(core, app, index, row)
     {
         const struct estimate *estimate = &state->estimates[row];
@@ -398,6 +408,10 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
         return false;
     if (!veto->regretted && state->now.us - veto->since.us >= CORE_LEFT_US)
         return false;
+    const struct core_veto_input *first = &veto->inputs[0];
+    if (veto->input_count > 0 && first->kind == ESTIMATE_METER_BYTES &&
+        month_bytes(core, &state->world->sites[veto->site]) < first->value)
+        return false;
     FOR_EACH_ESTIMATE(core, app, index, row)
     {
         const struct estimate *estimate = &state->estimates[row];
@@ -409,6 +423,25 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
         }
     }
     return true;
+}
+
+/* On the meters of its account whose next byte may have another price. They grow until a month is
+ * over. */
+static int64_t month_bytes(const struct core *core, const struct site *site)
+{
+    const struct world *world = core->state.world;
+    struct estimate meter = {.kind = ESTIMATE_METER_BYTES};
+    int64_t sum = 0;
+    for (int i = 0; i < world->egress_count && site->account >= 0; i++) {
+        if (world->egress[i].tier_count < 2)
+            continue;
+        CORE_SET(meter.site, world->accounts[site->account].name);
+        CORE_SET(meter.peer, world->egress[i].name);
+        int row = core_estimate_find(core, &meter);
+        if (row >= 0 && __builtin_add_overflow(sum, core->state.estimates[row].value, &sum))
+            return INT64_MAX;
+    }
+    return sum;
 }
 
 /* By more than 20 %, and by more than noise explains: about six standard errors of the difference.

@@ -72,6 +72,15 @@ int ledger_predict(struct ledger *ledger, const struct ledger_who *who, enum cos
 int64_t ledger_meter_bytes(struct ledger *ledger, const char *account, const char *rule,
                            int64_t at_us);
 
+/* What has changed of the meters that have several tiers since `told` (of which other kinds are
+ * passed over): those that moved by a hundredth, passed a tier's border, or begin a month anew.
+ * Then the next byte may have another price. At most `room` estimates of ESTIMATE_METER_BYTES, with
+ * at_us `now`; returns how many. */
+int ledger_meters_news(struct ledger *ledger, const struct world *world,
+                       const struct estimates *told, int64_t now_us, struct estimate *list,
+                       int room);
+#define LEDGER_NEWS_MAX 256 /* enough at a time: what found no room is news again */
+
 /* ---- reading (ledger_query.c) ---- */
 
 struct ledger_row {

@@ -339,42 +339,18 @@ static bool who_of(const struct core_state *state, const char *ns, const char *a
     return false;
 }
 
-/* The month's volume goes to the core when it has moved by a hundredth or has passed a tier's
- * border: then the next byte has another price. */
+/* The month's volume goes to the core when the next byte may have another price. */
 static void tell_meters(struct service *service, int64_t now_us)
 {
     const struct core_state *state = core_state(service->core);
-    const struct world *world = state->world;
     struct core_event event = {.kind = CORE_ESTIMATES};
-    int room = world->account_count * world->egress_count;
-    struct estimate *list = arena_array(&service->round, (size_t)room + 1, sizeof(*list));
+    struct estimate *list = arena_array(&service->round, LEDGER_NEWS_MAX, sizeof(*list));
+    struct estimates told = {state->estimates, state->estimate_count};
     if (list == NULL || service->refusing)
         return;
-    for (int i = 0; i < room; i++) {
-        const struct account *account = &world->accounts[i / world->egress_count];
-        const struct egress_rule *rule = &world->egress[i % world->egress_count];
-        int64_t bytes = ledger_meter_bytes(service->ledger, account->name, rule->name, now_us);
-        int64_t said = -1;
-        for (int k = 0; k < state->estimate_count; k++) {
-            const struct estimate *known = &state->estimates[k];
-            if (known->kind == ESTIMATE_METER_BYTES && str_equal(known->site, account->name) &&
-                str_equal(known->peer, rule->name))
-                said = known->value;
-        }
-        bool passed = false;
-        for (int k = 0; k < rule->tier_count; k++)
-            passed |= (said < rule->tiers[k].up_to_bytes) != (bytes < rule->tiers[k].up_to_bytes);
-        bool new_month = said > bytes;
-        if ((said < 0 && bytes == 0) ||
-            (!passed && !new_month && said >= 0 && bytes - said <= said / 100))
-            continue;
-        struct estimate *one = &list[event.estimates.count++];
-        *one = (struct estimate){
-            .kind = ESTIMATE_METER_BYTES, .value = bytes, .at_us = now_us, .observed_us = 0};
-        memcpy(one->site, account->name, sizeof(account->name));
-        memcpy(one->peer, rule->name, sizeof(rule->name));
-    }
     event.estimates.list = list;
+    event.estimates.count =
+        ledger_meters_news(service->ledger, state->world, &told, now_us, list, LEDGER_NEWS_MAX);
     if (event.estimates.count > 0)
         (void)service_submit(service, &event); /* without memory: told the next time */
 }

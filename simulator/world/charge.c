@@ -229,6 +229,13 @@ static int64_t bytes_of(int64_t mhz, int64_t bytes, int64_t us)
     return sum > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)sum;
 }
 
+int charge_meters(struct run *run, int64_t now_us, struct estimate *list)
+{
+    struct estimates told = truth_meters(&run->truth);
+    return ledger_meters_news(run->charge->ledger, run->truth.input.world, &told, now_us, list,
+                              LEDGER_NEWS_MAX);
+}
+
 struct visited {
     struct run *run;
     int64_t rows;

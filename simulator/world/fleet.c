@@ -36,6 +36,9 @@ struct fleet_instance {
     struct message_object object;
     struct message_object saved;
     uint64_t told; /* commands taken: a later one cancels what an earlier one leads to */
+    int doing;     /* 1 + the verb of the last, while what it leads to is still to come; 0 */
+    int doing_round;
+    int64_t doing_checkpoint;
 };
 
 /* What is due at an instant. */
@@ -97,6 +100,8 @@ static bool fill_report(struct fleet *fleet, const struct due *due, int64_t now_
                         struct core_event *event);
 static int carry_out(struct fleet *fleet, int64_t now_us, int node,
                      const struct message_command *command, struct error *err);
+static bool is_under_way(struct fleet_instance *instance, const struct message_command *command);
+static int64_t round_bytes(const struct fleet *fleet, int part, int round);
 static int64_t ship_us(const struct fleet *fleet, int part, int round);
 static struct fleet_instance *find(struct fleet *fleet, int node, const char *id);
 static struct fleet_instance *known(struct fleet *fleet, int node, const char *id);
@@ -384,6 +389,8 @@ static int carry_out(struct fleet *fleet, int64_t now_us, int node,
     if (instance == NULL)
         return no_memory(err);
     instance->epoch = command->epoch;
+    if (is_under_way(instance, command))
+        return 0;
     struct due due = {.at_us = now_us + timing->answer_us,
                       .kind = CORE_REPORT,
                       .node = node,
@@ -446,12 +453,27 @@ static int carry_out(struct fleet *fleet, int64_t now_us, int node,
     return add(fleet, due, err);
 }
 
+/* Asked again, because what it leads to takes its time: it goes on. */
+static bool is_under_way(struct fleet_instance *instance, const struct message_command *command)
+{
+    bool same = instance->doing == command->verb + 1 && instance->doing_round == command->round &&
+                instance->doing_checkpoint == command->checkpoint;
+    instance->doing = command->verb + 1;
+    instance->doing_round = command->round;
+    instance->doing_checkpoint = command->checkpoint;
+    return same;
+}
+
 /* The whole state in the first round, a hundredth of it in each later one. */
-static int64_t ship_us(const struct fleet *fleet, int part, int round)
+static int64_t round_bytes(const struct fleet *fleet, int part, int round)
 {
     int64_t bytes = part < 0 ? 0 : fleet->state_bytes[part];
-    bytes = round > 1 ? bytes / 100 : bytes;
-    return (int64_t)((__int128)bytes * US_PER_S / fleet->timing.bytes_s);
+    return round > 1 ? bytes / 100 : bytes;
+}
+
+static int64_t ship_us(const struct fleet *fleet, int part, int round)
+{
+    return (int64_t)((__int128)round_bytes(fleet, part, round) * US_PER_S / fleet->timing.bytes_s);
 }
 
 /* ---- what they say ---- */
@@ -546,9 +568,11 @@ static bool fill_report(struct fleet *fleet, const struct due *due, int64_t now_
     if (instance == NULL || instance->told != due->told)
         return false; /* it was told something else since */
     set_state(fleet, instance, due->state);
+    if (due->state != INSTANCE_STARTING)
+        instance->doing = 0;
     if (due->count > 0) {
         instance->round = due->count;
-        instance->object.bytes = instance->part < 0 ? 0 : fleet->state_bytes[instance->part];
+        instance->object.bytes = round_bytes(fleet, instance->part, due->count);
         if (instance->object.bytes > 0)
             str_format(instance->object.digest, LIMIT_DIGEST_BYTES, "sha256:%d", due->count);
     }

@@ -46,6 +46,7 @@ struct plant {
     char reply_text[LIMIT_TEXT_BYTES];
     struct plant_counts counts;
     char trouble[LIMIT_TEXT_BYTES];
+    char slow[2][2 * LIMIT_TEXT_BYTES]; /* the first, the last */
     /* The last solve, so that a problem that comes again needs none. */
     uint64_t solved_hash;
     struct solution solved;
@@ -73,6 +74,7 @@ static uint64_t hash_problem(const struct problem *problem);
 static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count);
 static uint64_t mix(uint64_t hash, uint64_t word);
 static void note_trouble(struct plant *plant, const char *text);
+static void note_slow(struct plant *plant, const struct message_event *event);
 
 int plant_create(const struct plant_options *options, int64_t now_us, struct plant **ret_plant,
                  struct error *err)
@@ -199,6 +201,21 @@ const char *plant_trouble(const struct plant *plant)
     return plant->trouble;
 }
 
+const char *plant_slow(const struct plant *plant, bool last)
+{
+    return plant->slow[last];
+}
+
+static void note_slow(struct plant *plant, const struct message_event *event)
+{
+    if (!str_equal(event->name, "state.slow"))
+        return;
+    for (int i = plant->counts.slow == 0 ? 0 : 1; i < 2; i++)
+        str_format(plant->slow[i], sizeof(plant->slow[i]), "%s/%s: %s", event->app, event->workload,
+                   event->text);
+    plant->counts.slow++;
+}
+
 static void note_trouble(struct plant *plant, const char *text)
 {
     if (plant->trouble[0] == 0)
@@ -255,6 +272,12 @@ int plant_measure(struct plant *plant, const struct plant_measured *list, struct
         for (int kind = 0; kind < PLANT_KINDS; kind++)
             measure_one(plant, part, kind, &list[part]);
     return tell(plant, err);
+}
+
+int plant_meters(struct plant *plant, struct estimate *list, int count, struct error *err)
+{
+    struct core_event event = {.kind = CORE_ESTIMATES, .estimates = {list, count}};
+    return count == 0 ? 0 : step(plant, &event, err);
 }
 
 static void measure_one(struct plant *plant, int part, int kind, const struct plant_measured *what)
@@ -403,6 +426,7 @@ static int carry_out(struct plant *plant, struct error *err)
             memcpy(plant->reply_text, effect->reply.text, sizeof(plant->reply_text));
             break;
         case CORE_PUBLISH:
+            note_slow(plant, &effect->publish);
             break;
         }
     }

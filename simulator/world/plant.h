@@ -43,6 +43,9 @@ struct plant_measured {
 /* From now on [part], as it truly is; told with the scenario's noise, quantised. */
 int plant_measure(struct plant *plant, const struct plant_measured *list,
                   struct error *err) WARN_UNUSED;
+/* How far egress meters have come this month, as the ledger counts them. */
+int plant_meters(struct plant *plant, struct estimate *list, int count,
+                 struct error *err) WARN_UNUSED;
 /* Measures come so much later, or (-1) not at all; 0: at once. */
 void plant_lag(struct plant *plant, int64_t lag_us);
 int plant_down(struct plant *plant, const char *place, bool down, struct error *err) WARN_UNUSED;
@@ -67,7 +70,10 @@ struct plant_counts {
     int64_t infeasible; /* without any placement */
     int64_t refused;    /* of a policy's answers that were none */
     int64_t events;     /* core steps */
+    int64_t slow;       /* tries whose state was not shipped in time */
 };
 struct plant_counts plant_counts(const struct plant *plant);
 /* The first reason why there was no placement; "" none. */
 const char *plant_trouble(const struct plant *plant);
+/* ... and what was said of the first state that was not shipped in time, and of the last. */
+const char *plant_slow(const struct plant *plant, bool last);

@@ -14,6 +14,7 @@ static void close_run(struct run *run);
 static int go(struct run *run, struct error *err);
 static int go_until(struct run *run, int64_t until_us, struct error *err);
 static int begin_step(struct run *run, int64_t now_us, struct error *err);
+static int tell_meters(struct run *run, int64_t now_us, struct error *err);
 static int measure(struct run *run, struct error *err);
 static int find_bound(struct run *run, struct error *err);
 static int observe(struct run *run, struct error *err);
@@ -71,10 +72,12 @@ static int open_run(struct run *run, struct error *err)
         run->down_us = arena_array(&run->arena, parts, sizeof(*run->down_us));
         run->scale_ppm = arena_array(&run->arena, parts, sizeof(*run->scale_ppm));
         run->calls_mhz = arena_array(&run->arena, parts, sizeof(*run->calls_mhz));
+        run->meters = arena_array(&run->arena, LEDGER_NEWS_MAX, sizeof(*run->meters));
         run->event_on =
             arena_array(&run->arena, (size_t)scenario->event_count + 1, sizeof(*run->event_on));
         if (run->at == NULL || run->unserved == NULL || run->down_us == NULL ||
-            run->event_on == NULL || run->scale_ppm == NULL || run->calls_mhz == NULL)
+            run->event_on == NULL || run->meters == NULL || run->scale_ppm == NULL ||
+            run->calls_mhz == NULL)
             rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for %d workloads", run->part_count);
     }
     for (int i = 0; rc == 0 && i < run->part_count; i++)
@@ -178,7 +181,9 @@ static int begin_step(struct run *run, int64_t now_us, struct error *err)
     for (int i = 0; i < run->world.site_count; i++)
         for (int r = 0; r < RESOURCE_COUNT && run->closed[i]; r++)
             run->truth.capacity[i][r] = -1;
-    int rc = plant_advance(run->plant, now_us, err);
+    int rc = tell_meters(run, now_us, err);
+    if (rc == 0)
+        rc = plant_advance(run->plant, now_us, err);
     while (rc > 0)
         rc = plant_advance(run->plant, now_us, err);
     if (rc == 0)
@@ -190,6 +195,17 @@ static int begin_step(struct run *run, int64_t now_us, struct error *err)
     if (rc == 0 && run->counting && run->scenario->bound)
         rc = find_bound(run, err);
     return rc;
+}
+
+/* As the service tells them: what the month has used decides what the next byte costs. */
+static int tell_meters(struct run *run, int64_t now_us, struct error *err)
+{
+    struct estimate *list = run->meters;
+    if (run->charge == NULL)
+        return 0;
+    int count = charge_meters(run, now_us, list);
+    truth_meter(&run->truth, list, count);
+    return plant_meters(run->plant, list, count, err);
 }
 
 /* What is seen of it; a forecast puts the coming hours in the place of the present one. */
@@ -219,6 +235,9 @@ static int find_bound(struct run *run, struct error *err)
         hash = hash_bytes(hash, truth->capacity[i], sizeof(truth->capacity[i]));
     for (int i = 0; i < run->app_count; i++)
         hash = hash_u64(hash, (uint64_t)(uintptr_t)truth->apps[i].app);
+    struct estimates meters = truth_meters(truth);
+    for (int i = 0; i < meters.count; i++)
+        hash = hash_u64(hash, (uint64_t)meters.list[i].value);
     if (hash == run->bound_hash)
         return 0;
     run->bound_hash = hash;
@@ -386,6 +405,11 @@ static int finish(struct run *run, struct error *err)
     if (plant_trouble(run->plant)[0] != 0)
         run_note(run, "%" PRId64 " of %" PRId64 " decisions found no placement, first: %s",
                  result->counts.infeasible, result->counts.solves, plant_trouble(run->plant));
+    if (result->counts.slow > 0)
+        run_note(run, "state was not shipped in time %" PRId64 " times, first %s%s%s",
+                 result->counts.slow, plant_slow(run->plant, false),
+                 result->counts.slow > 1 ? "; last " : "",
+                 result->counts.slow > 1 ? plant_slow(run->plant, true) : "");
     if (run->truth.unbounded[0] != 0 && result->bound_ppm < PPM)
         note_unbounded(run);
     run->hash = hash_u64(run->hash, core_hash(plant_core(run->plant)));

@@ -70,6 +70,7 @@ struct run {
     bool *event_on;           /* [event] */
     int64_t *scale_ppm;       /* [part]: of the load, by overrides */
     int64_t *calls_mhz;       /* [part]: of the present step */
+    struct estimate *meters;  /* [LEDGER_NEWS_MAX]: of one telling */
     bool closed[LIMIT_SITES]; /* left for good, by an override */
 };
 
@@ -99,4 +100,6 @@ int charge_instances(struct run *run, int64_t now_us, bool always, struct error 
 /* Bytes, stored bytes, custom terms and predictions of a piece. */
 int charge_piece(struct run *run, const struct cost_report *report, int64_t from_us, int64_t to_us,
                  struct error *err) WARN_UNUSED;
+/* What its meters say that the model does not know yet; at most LEDGER_NEWS_MAX. */
+int charge_meters(struct run *run, int64_t now_us, struct estimate *list);
 int charge_finish(struct run *run, struct error *err) WARN_UNUSED;

@@ -7,6 +7,7 @@
 
 #define ANSWER_BYTES ((size_t)4 << 30)
 #define TABLE_BYTES  ((size_t)1 << 30)
+#define METERS_MAX   4096 /* with tiers and bytes, in one run */
 
 static int64_t followed_mhz(const struct truth *truth, int app, int workload,
                             const struct placement *at);
@@ -27,7 +28,7 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     size_t parts = (size_t)truth->part_count + 1;
     truth->apps = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->apps));
     truth->first = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first));
-    truth->estimates = arena_array(tables, parts, sizeof(*truth->estimates));
+    truth->estimates = arena_array(tables, parts + METERS_MAX, sizeof(*truth->estimates));
     truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
     truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
     truth->base_mhz = arena_array(tables, parts, sizeof(*truth->base_mhz));
@@ -76,6 +77,27 @@ void truth_close(struct truth *truth)
 {
     arena_done(&truth->arena);
     arena_done(&truth->tables);
+}
+
+void truth_meter(struct truth *truth, const struct estimate *list, int count)
+{
+    struct estimate *meters = truth->estimates + truth->estimate_count;
+    for (int i = 0; i < count; i++) {
+        int at = 0;
+        while (at < truth->meter_count && (!str_equal(meters[at].site, list[i].site) ||
+                                           !str_equal(meters[at].peer, list[i].peer)))
+            at++;
+        if (at == METERS_MAX)
+            continue;
+        truth->meter_count += at == truth->meter_count;
+        meters[at] = list[i];
+    }
+    truth->input.estimates.count = truth->estimate_count + truth->meter_count;
+}
+
+struct estimates truth_meters(const struct truth *truth)
+{
+    return (struct estimates){truth->estimates + truth->estimate_count, truth->meter_count};
 }
 
 void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,

@@ -16,7 +16,8 @@ struct truth {
     struct cost_app *apps;
     struct estimate *estimates;
     int *estimate_part; /* [estimate]: its part */
-    int estimate_count;
+    int estimate_count; /* of rates */
+    int meter_count;    /* behind them: how far each egress meter has come this month */
     int part_count;
     int *first;         /* [app] */
     int64_t *calls_mhz; /* [part] */
@@ -31,6 +32,11 @@ struct truth {
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
                int app_count, struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
+
+/* Egress meters that have come further (ledger_meters_news): the next byte may have another price,
+ * to the model as to the scheduler. What has been told so far is truth_meters. */
+void truth_meter(struct truth *truth, const struct estimate *list, int count);
+struct estimates truth_meters(const struct truth *truth);
 
 /* The step's rates [part], as they are at the hit ratios that the documents state, and which sites
  * have machines; truth_follow comes next. */

@@ -220,6 +220,56 @@ static void test_a_month_begins_at_zero(void **state)
     assert_true(total(f, &filter, NULL) == 3 * 90000000);
 }
 
+static int news(struct fixture *f, const struct estimates *told, int64_t at_us,
+                struct estimate list[4])
+{
+    return ledger_meters_news(f->ledger, &f->world, told, at_us, list, 4);
+}
+
+/* Told is what may have changed the next byte's price; a meter of one tier never does. */
+static void test_meters_are_news_when_a_price_may_be_another(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    struct ledger_who who = at(f, "aws/one");
+    struct estimate first[4];
+    struct estimate list[4];
+    struct estimates told = {first, 0};
+    assert_int_equal(news(f, &told, NOON, first), 0);
+    ok(ledger_transfer(f->ledger, &who, world_site(&f->world, "edge/one"), 100, NOON, &err), &err);
+    assert_int_equal(news(f, &told, NOON, first), 1);
+    assert_int_equal(first[0].kind, ESTIMATE_METER_BYTES);
+    assert_string_equal(first[0].site, "aws-main");
+    assert_string_equal(first[0].peer, "aws-out");
+    assert_true(first[0].value == 10239 * GIB + 100);
+    told.count = 1;
+    assert_int_equal(news(f, &told, NOON, list), 0);
+    /* Not yet a hundredth, then a border. */
+    int web = world_site(&f->world, "client/web");
+    ok(ledger_transfer(f->ledger, &who, web, GIB - 101, NOON, &err), &err);
+    assert_int_equal(news(f, &told, NOON, list), 0);
+    ok(ledger_transfer(f->ledger, &who, web, 1, NOON, &err), &err);
+    assert_int_equal(news(f, &told, NOON, list), 1);
+    assert_true(list[0].value == 10240 * GIB);
+    first[0] = list[0];
+    ok(ledger_transfer(f->ledger, &who, web, 102 * GIB, NOON, &err), &err);
+    assert_int_equal(news(f, &told, NOON, list), 0);
+    ok(ledger_transfer(f->ledger, &who, web, GIB, NOON, &err), &err);
+    assert_int_equal(news(f, &told, NOON, list), 1);
+    first[0] = list[0];
+    /* The next month begins with nothing, which is said once. */
+    int64_t from_us;
+    int64_t next_us;
+    ledger_month(NOON, &from_us, &next_us);
+    assert_int_equal(news(f, &told, next_us, list), 1);
+    assert_true(list[0].value == 0 && list[0].at_us == next_us);
+    first[0] = list[0];
+    assert_int_equal(news(f, &told, next_us, list), 0);
+    ok(ledger_transfer(f->ledger, &who, web, 1, next_us, &err), &err);
+    assert_int_equal(news(f, &told, next_us, list), 1);
+    assert_int_equal(ledger_meters_news(f->ledger, &f->world, &told, next_us, list, 0), 0);
+}
+
 static void test_both_sides_may_be_charged(void **state)
 {
     struct fixture *f = *state;
@@ -444,6 +494,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_client_pays_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tiers_are_divided_to_the_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_month_begins_at_zero, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_meters_are_news_when_a_price_may_be_another, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_both_sides_may_be_charged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_flushed_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_price_that_changes_begins_a_row, setup, teardown),
