@@ -603,7 +603,8 @@ static int solve_problem(struct plant *plant, const struct problem *problem,
         *ret_solution = plant->solved;
         return 0;
     }
-    int rc = solver_call(plant->solver, problem, &plant->arena, ret_solution, err);
+    struct solve_limits limits = {.gap = (double)plant->world->policy.solve_gap_ppm / PPM};
+    int rc = solver_call_within(plant->solver, problem, &limits, &plant->arena, ret_solution, err);
     if (rc < 0 || ret_solution->status != SOLVE_OPTIMAL)
         return rc;
     size_t bytes = ((size_t)problem->part_count + 1) * sizeof(int);

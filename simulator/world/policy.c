@@ -7,6 +7,8 @@
 static int place_restricted(struct chooser *policy, const struct cost_input *input,
                             const bool *sites, struct arena *arena, struct placement *to,
                             struct error *err);
+static int place_best(struct chooser *policy, const struct cost_input *input, struct arena *arena,
+                      struct placement *to, struct error *err);
 static int place_tier(struct chooser *policy, const struct cost_input *input, enum tier tier,
                       struct arena *arena, struct placement *to, struct error *err);
 static int place_provider(struct chooser *policy, const struct cost_input *input,
@@ -112,7 +114,7 @@ int policy_place(struct chooser *policy, const struct cost_input *input, struct 
     case POLICY_FORECAST:
     case POLICY_OPTIMUM:
     case POLICY_COUNT:
-        rc = place_restricted(policy, input, NULL, arena, to, err);
+        rc = place_best(policy, input, arena, to, err);
         break;
     }
     /* Nothing fits, or its program failed: everything stays, and it is told. */
@@ -134,7 +136,7 @@ static int place_stay(struct chooser *policy, const struct cost_input *input, st
     if (all)
         return 0;
     struct policy_best best;
-    int rc = policy_best(policy->solver, input, NULL, arena, &best, err);
+    int rc = policy_best(policy->solver, input, NULL, 0, arena, &best, err);
     for (int part = 0; rc == 0 && part < part_count(input); part++)
         if (to[part].site < 0)
             to[part] = best.at[part];
@@ -146,10 +148,36 @@ static int place_restricted(struct chooser *policy, const struct cost_input *inp
                             struct error *err)
 {
     struct policy_best best;
-    int rc = policy_best(policy->solver, input, sites, arena, &best, err);
+    int rc = policy_best(policy->solver, input, sites, 0, arena, &best, err);
     if (rc == 0 && part_count(input) > 0)
         memcpy(to, best.at, (size_t)part_count(input) * sizeof(*to));
     return rc;
+}
+
+static int place_best(struct chooser *policy, const struct cost_input *input, struct arena *arena,
+                      struct placement *to, struct error *err)
+{
+    struct policy_best best;
+    struct policy_gaps *gaps = &policy->gaps;
+    int64_t gap_ppm = input->world->policy.solve_gap_ppm;
+    gap_ppm = gap_ppm > 0 ? gap_ppm : POLICY_GAP_PPM;
+    int rc = policy_best(policy->solver, input, NULL, (double)gap_ppm / PPM, arena, &best, err);
+    if (rc < 0)
+        return rc;
+    if (part_count(input) > 0)
+        memcpy(to, best.at, (size_t)part_count(input) * sizeof(*to));
+    gaps->placements++;
+    gaps->unproven += !best.proven;
+    __int128 apart = (__int128)best.score_nusd - best.bound_nusd;
+    __int128 size = best.score_nusd < 0 ? -(__int128)best.score_nusd : best.score_nusd;
+    int64_t ppm = best.proven || size == 0 ? 0 : (int64_t)(apart * PPM / size);
+    gaps->most_ppm = ppm > gaps->most_ppm ? ppm : gaps->most_ppm;
+    return 0;
+}
+
+struct policy_gaps policy_gaps(const struct chooser *policy)
+{
+    return policy->gaps;
 }
 
 static int place_tier(struct chooser *policy, const struct cost_input *input, enum tier tier,
@@ -181,7 +209,7 @@ static int place_provider(struct chooser *policy, const struct cost_input *input
         struct policy_best best;
         struct error why;
         mark_provider(world, provider, sites);
-        int tried = policy_best(policy->solver, input, sites, arena, &best, &why);
+        int tried = policy_best(policy->solver, input, sites, 0, arena, &best, &why);
         if (tried < 0 && rc < 0)
             rc = error_set(err, tried, 0, "%s: %.300s", provider, why.text);
         if (tried < 0 || best.score_nusd >= least)
@@ -225,18 +253,19 @@ static int keep_rules(const struct cost_input *input, const struct placement *to
 /* ---- the best placement ---- */
 
 int policy_best(struct solver *solver, const struct cost_input *input, const bool *restrict_to,
-                struct arena *arena, struct policy_best *ret_best, struct error *err)
+                double gap, struct arena *arena, struct policy_best *ret_best, struct error *err)
 {
     struct cost_input free_input;
     struct problem problem;
     struct solution solution = {.status = SOLVE_NONE};
+    struct solve_limits limits = {.gap = gap};
     int rc = policy_unplaced(input, arena, &free_input, err);
     if (rc == 0)
         rc = cost_problem(&free_input, arena, &problem, err);
     if (rc == 0 && restrict_to != NULL && restrict_problem(&problem, restrict_to, arena) < 0)
         rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for a policy's rules");
     if (rc == 0)
-        rc = solver_call(solver, &problem, arena, &solution, err);
+        rc = solver_call_within(solver, &problem, &limits, arena, &solution, err);
     if (rc < 0)
         return rc;
     if (solution.status == SOLVE_INFEASIBLE)

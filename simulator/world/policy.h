@@ -4,7 +4,8 @@
  *
  *   solver        the production scheduler: core, cost model, solver, hysteresis, checks
  *   forecast      the same, told the rates of the coming hours as they were a day (a week) ago
- *   optimum       the solver without hysteresis: the best placement of every step's measures
+ *   optimum       the solver without hysteresis: the best placement of every step's measures, to
+ *                 the world's policy.solve_gap or POLICY_GAP_PPM
  *   stay          the best placement of the beginning, never moved
  *   all-cloud     the best placement in cloud sites, where rules allow one; all-edge: in edge sites
  *   one-provider  the best placement with one provider, which stays the one that is cheapest first
@@ -51,6 +52,15 @@ void policy_close(struct chooser *policy); /* NULL is accepted */
 bool policy_is_core(const struct chooser *policy);
 enum policy_kind policy_kind_of(const struct chooser *policy);
 
+/* How near `optimum` has come: a solve of a large world takes minutes when it is to be the best. */
+#define POLICY_GAP_PPM 1000 /* unless the world says another */
+struct policy_gaps {
+    int64_t placements;
+    int64_t unproven; /* not proven to be the best ... */
+    int64_t most_ppm; /* ... and by how much of its score the bound of the worst is below it */
+};
+struct policy_gaps policy_gaps(const struct chooser *policy);
+
 /* The placement [part] that it wants for `input`, whose states say what is. 1: to[] is filled;
  * 0: it wants none, *err says why, and everything stays; or an error. */
 int policy_place(struct chooser *policy, const struct cost_input *input, struct arena *arena,
@@ -58,7 +68,8 @@ int policy_place(struct chooser *policy, const struct cost_input *input, struct 
 
 /* The cheapest placement of `input` if nothing ran yet and every move were free, and a bound that
  * no placement is below. `restrict_to`: only choices at sites with true where a part has one; NULL:
- * all. ERR_INVALID with the rules: there is none. */
+ * all. `gap`: relative, good enough to stop at; 0: as far as the budgets reach. ERR_INVALID with the
+ * rules: there is none. */
 struct policy_best {
     struct placement *at;
     int64_t score_nusd;
@@ -66,7 +77,8 @@ struct policy_best {
     bool proven;
 };
 int policy_best(struct solver *solver, const struct cost_input *input, const bool *restrict_to,
-                struct arena *arena, struct policy_best *ret_best, struct error *err) WARN_UNUSED;
+                double gap, struct arena *arena, struct policy_best *ret_best,
+                struct error *err) WARN_UNUSED;
 /* `input` as if nothing ran yet. */
 int policy_unplaced(const struct cost_input *input, struct arena *arena,
                     struct cost_input *ret_input, struct error *err) WARN_UNUSED;

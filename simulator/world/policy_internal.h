@@ -10,6 +10,7 @@ struct chooser {
     struct solver *solver;
     struct policy_program *program;
     char provider[LIMIT_NAME_BYTES]; /* POLICY_PROVIDER: chosen; "" not yet */
+    struct policy_gaps gaps;         /* POLICY_OPTIMUM */
 };
 
 /* Workload by workload (policy_greedy.c). ERR_NOT_FOUND: one has no place left. */

@@ -402,6 +402,13 @@ static int finish(struct run *run, struct error *err)
     if (load_notes(run->load)[0] != 0)
         run_note(run, "%s", load_notes(run->load));
     note_held(run);
+    struct policy_gaps gaps = policy_gaps(run->policy);
+    if (gaps.unproven > 0)
+        run_note(run,
+                 "%" PRId64 " of %" PRId64 " placements are not proven to be the best: at most "
+                 "%" PRId64 ".%03" PRId64 " %% above it (policy.solve_gap)",
+                 gaps.unproven, gaps.placements, gaps.most_ppm / 10000,
+                 gaps.most_ppm % 10000 / 10);
     if (plant_trouble(run->plant)[0] != 0)
         run_note(run, "%" PRId64 " of %" PRId64 " decisions found no placement, first: %s",
                  result->counts.infeasible, result->counts.solves, plant_trouble(run->plant));

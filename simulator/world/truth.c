@@ -205,7 +205,8 @@ int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, boo
     struct policy_best best;
     struct error why;
     arena_reset(&truth->arena);
-    int rc = policy_best(solver, &truth->input, NULL, &truth->arena, &best, &why);
+    double gap = (double)truth->input.world->policy.solve_gap_ppm / PPM;
+    int rc = policy_best(solver, &truth->input, NULL, gap, &truth->arena, &best, &why);
     *ret_known = rc == 0;
     if (rc == 0)
         *ret_bound = best.bound_nusd;
