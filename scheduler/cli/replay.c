@@ -15,7 +15,9 @@
 #include "model/app.h"
 #include "model/world.h"
 #include "scheduler/cli/find_dir.h"
+#include "scheduler/cli/replay_measured.h"
 #include "scheduler/service/past.h"
+#include "simulator/world/scenario.h"
 
 #define MINUTE_US   (60 * US_PER_S)
 #define DAY_US      (24 * US_PER_HOUR)
@@ -41,12 +43,14 @@ static int make_folder(const struct replay_request *request, struct replay *repl
 static int write_all(const struct replay_request *request, const char *state,
                      const struct span *span, const struct past *past, struct replay *replay,
                      struct error *err);
-static void write_scenario(const struct replay_request *request, const char *state,
-                           const struct span *span, const struct past *past, struct strbuf *out);
+static int write_scenario(const struct replay_request *request, const char *state,
+                          const struct span *span, const struct past *past, struct replay *replay,
+                          struct strbuf *out, struct error *err);
 static void write_nodes(const struct past *past, struct strbuf *out);
 static void write_load(const char *state, const struct past *past, struct strbuf *out);
-static void write_events(const struct replay_request *request, const struct span *span,
-                         const struct past *past, struct strbuf *out);
+static int write_events(const struct replay_request *request, const char *state,
+                        const struct span *span, const struct past *past, struct replay *replay,
+                        struct strbuf *out, struct error *err);
 static void quote(struct strbuf *out, const char *text);
 static int write_file(const struct replay *replay, const char *name, const struct strbuf *text,
                       struct error *err);
@@ -222,7 +226,9 @@ static int write_all(const struct replay_request *request, const char *state,
     }
     if (rc == 0) {
         strbuf_reset(&text);
-        write_scenario(request, state, span, past, &text);
+        rc = write_scenario(request, state, span, past, replay, &text, err);
+    }
+    if (rc == 0) {
         rc = write_file(replay, "scenario.yaml", &text, err);
     }
     strbuf_done(&text);
@@ -231,8 +237,9 @@ static int write_all(const struct replay_request *request, const char *state,
     return rc;
 }
 
-static void write_scenario(const struct replay_request *request, const char *state,
-                           const struct span *span, const struct past *past, struct strbuf *out)
+static int write_scenario(const struct replay_request *request, const char *state,
+                          const struct span *span, const struct past *past, struct replay *replay,
+                          struct strbuf *out, struct error *err)
 {
     char from[STAMP_BYTES];
     strbuf_printf(out, "# What the scheduler recorded, to be run again; written by berth simulate "
@@ -247,8 +254,8 @@ static void write_scenario(const struct replay_request *request, const char *sta
                   span->step_us / US_PER_S);
     write_nodes(past, out);
     write_load(state, past, out);
-    write_events(request, span, past, out);
     strbuf_puts(out, "experiment:\n  policies: [solver, stay, optimum]\n");
+    return write_events(request, state, span, past, replay, out, err);
 }
 
 static void write_nodes(const struct past *past, struct strbuf *out)
@@ -282,19 +289,34 @@ static void write_load(const char *state, const struct past *past, struct strbuf
     }
 }
 
-static void write_events(const struct replay_request *request, const struct span *span,
-                         const struct past *past, struct strbuf *out)
+/* What was measured, what shall be otherwise (and counts after it), and tags as people changed
+ * them.
+ */
+static int write_events(const struct replay_request *request, const char *state,
+                        const struct span *span, const struct past *past, struct replay *replay,
+                        struct strbuf *out, struct error *err)
 {
     int sets = request->sets == NULL ? 0 : request->sets->count;
-    if (sets + past->retag_count == 0)
-        return;
-    strbuf_puts(out, "events:\n");
-    for (int i = 0; i < sets; i++) {
+    int room = SCENARIO_EVENTS - sets - past->retag_count;
+    char path[LIMIT_PATH_BYTES];
+    struct replay_time time = {span->from_us, span->to_us};
+    struct strbuf measured;
+    strbuf_init(&measured, TEXT_BYTES);
+    int rc = folder_path(state, "metrics.db", path, err);
+    if (rc == 0)
+        rc = replay_measured(path, past, &time, request->sets, room > 0 ? room : 0, &measured,
+                             &replay->left, err);
+    if (rc == 0)
+        rc = strbuf_error(&measured, err);
+    if (rc == 0 && sets + past->retag_count + (int)measured.bytes > 0)
+        strbuf_printf(out, "events:\n%s", strbuf_text(&measured));
+    strbuf_done(&measured);
+    for (int i = 0; i < sets && rc == 0; i++) {
         strbuf_puts(out, "  - {at: 0s, set: ");
         quote(out, request->sets->items[i]);
         strbuf_puts(out, "}\n");
     }
-    for (int i = 0; i < past->retag_count; i++) {
+    for (int i = 0; i < past->retag_count && rc == 0; i++) {
         const struct past_retag *retag = &past->retags[i];
         char set[5 * LIMIT_NAME_BYTES];
         int64_t at_us = retag->at_us > span->from_us ? retag->at_us - span->from_us : 0;
@@ -304,6 +326,7 @@ static void write_events(const struct replay_request *request, const struct span
         quote(out, set);
         strbuf_puts(out, "}\n");
     }
+    return rc;
 }
 
 static void quote(struct strbuf *out, const char *text)
@@ -354,6 +377,12 @@ static void tell(const struct span *span, const struct past *past, struct replay
                       "%d worlds and %d apps were applied within it: their last documents hold for "
                       "all of it\n",
                       past->worlds, changed);
+    if (replay->left > 0)
+        strbuf_printf(
+            &out,
+            "hit ratios and bytes of the %d workloads that were called least are those of "
+            "the documents\n",
+            replay->left);
     if (replay->kept)
         strbuf_printf(&out, "the scenario is %s\n", replay->scenario);
     str_format(replay->told, sizeof(replay->told), "%s",

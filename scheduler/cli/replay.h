@@ -25,6 +25,7 @@ struct replay {
     char folder[LIMIT_PATH_BYTES];   /* of the scenario */
     char scenario[LIMIT_PATH_BYTES]; /* its file */
     char told[1024];                 /* sentences about what is replayed, and what was assumed */
+    int left; /* workloads of whom hit ratios and bytes found no room among the events */
     bool kept;
 };
 

@@ -22,6 +22,7 @@
 #include "model/world.h"
 #include "scheduler/cli/cli.h"
 #include "scheduler/cli/replay.h"
+#include "scheduler/cli/replay_measured.h"
 #include "scheduler/service/codec.h"
 #include "scheduler/service/journal.h"
 
@@ -131,6 +132,34 @@ static void write_journal(void)
     journal_close(journal);
 }
 
+/* Of the first hour's 6,000 calls a minute 80 % were hits, of the next hour's 18,000 half; an answer
+ * had 130 B all along, with what a few more bytes are that say nothing new. */
+static void write_measured(struct rollup *rollup, const struct metrics_key *key, int64_t minute)
+{
+    static int64_t series[4];
+    bool first = minute < 60;
+    const struct {
+        int kind;
+        int64_t sum;
+    } told[] = {{SAMPLE_HITS, first ? 4800 : 9000},
+                {SAMPLE_MISSES, first ? 1200 : 9000},
+                {SAMPLE_BYTES_IN, first ? 6000 * 90 : 18000 * 90},
+                {SAMPLE_BYTES_OUT, first ? 6000 * 130 : 18000 * 131}};
+    struct rollup_cell cells[4];
+    struct error err;
+    int64_t left_out;
+    for (int i = 0; i < 4; i++)
+        cells[i] = (struct rollup_cell){.key = key,
+                                        .kind = told[i].kind,
+                                        .series = &series[i],
+                                        .minute = BEGIN_US / MINUTE_US + minute,
+                                        .count = 60,
+                                        .sum = told[i].sum,
+                                        .min = 1,
+                                        .max = told[i].sum};
+    assert_int_equal(rollup_write(rollup, cells, 4, &left_out, &err), 0);
+}
+
 /* Two hours: 100 calls a second, and 300 in the second hour; and those of an app that is no more.
  */
 static void write_rollups(void)
@@ -160,6 +189,7 @@ static void write_rollups(void)
         }
         int64_t left_out;
         assert_int_equal(rollup_write(rollup, cells, 4, &left_out, &err), 0);
+        write_measured(rollup, &keys[1], minute);
     }
     rollup_close(rollup);
 }
@@ -390,6 +420,63 @@ static void a_record_is_run_again(void **state)
     says("is written to a new folder");
 }
 
+static void read_kept(const char *name)
+{
+    FILE *file = fopen(in_folder(name), "re");
+    assert_non_null(file);
+    output[fread(output, 1, sizeof(output) - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Hit ratios and bytes are what was measured, unless --set says something of them. */
+static void what_was_measured_is_in_it(void **state)
+{
+    (void)state;
+    read_kept("kept/scenario.yaml");
+    says("  - {at: 0s, set: ['cache.hit.default/shop/inference=0.800000', "
+         "'bytes.request.default/shop/inference=90B', "
+         "'bytes.response.default/shop/inference=130B']}\n"
+         "  - {at: 3600s, set: ['cache.hit.default/shop/inference=0.500000']}\n"
+         "  - {at: 5400s, set: 'retag.default/shop/source=cloud:aws'}\n");
+    assert_int_equal(berth("simulate", "--replay", folder, "--policy", "stay", "--keep",
+                           in_folder("other"), "--set", "cache.hit=0.6", "--set",
+                           "bytes.response=x2", "--quiet", "--solver", SOLVER, NULL),
+                     0);
+    read_kept("other/scenario.yaml");
+    says("  - {at: 0s, set: ['bytes.request.default/shop/inference=90B']}\n"
+         "  - {at: 0s, set: 'cache.hit=0.6'}\n"
+         "  - {at: 0s, set: 'bytes.response=x2'}\n");
+}
+
+/* Of few events the windows become longer, and then who is called least is left out. */
+static void events_have_their_room(void **state)
+{
+    (void)state;
+    struct past past;
+    struct strbuf text;
+    struct error err;
+    struct replay_time time = {BEGIN_US, BEGIN_US + 2 * US_PER_HOUR};
+    int left = -1;
+    assert_int_equal(past_read(in_folder("state/journal.db"), time.from_us, time.to_us, &arena,
+                               &past, &err),
+                     0);
+    strbuf_init(&text, 1 << 16);
+    assert_int_equal(replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 1, &text,
+                                     &left, &err),
+                     0);
+    assert_int_equal(left, 0);
+    /* 288,000 + 540,000 hits of 1,440,000. */
+    assert_non_null(strstr(strbuf_text(&text), "inference=0.575000"));
+    assert_null(strstr(strbuf_text(&text), "3600s"));
+    strbuf_reset(&text);
+    assert_int_equal(replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 0, &text,
+                                     &left, &err),
+                     0);
+    assert_true(left > 0);
+    assert_int_equal(text.bytes, 0);
+    strbuf_done(&text);
+}
+
 static void a_price_can_be_another(void **state)
 {
     (void)state;
@@ -462,6 +549,8 @@ int main(void)
         cmocka_unit_test(half_a_conversion_is_no_trace),
         cmocka_unit_test(names_that_are_no_text_are_told),
         cmocka_unit_test(a_journal_is_no_place_for_results),
+        cmocka_unit_test(what_was_measured_is_in_it),
+        cmocka_unit_test(events_have_their_room),
         cmocka_unit_test(what_cannot_be_replayed_is_told),
     };
     return cmocka_run_group_tests(tests, begin, end);
