@@ -68,8 +68,8 @@ int policy_place(struct chooser *policy, const struct cost_input *input, struct 
 
 /* The cheapest placement of `input` if nothing ran yet and every move were free, and a bound that
  * no placement is below. `restrict_to`: only choices at sites with true where a part has one; NULL:
- * all. `gap`: relative, good enough to stop at; 0: as far as the budgets reach. ERR_INVALID with the
- * rules: there is none. */
+ * all. `gap`: relative, good enough to stop at; 0: as far as the budgets reach. ERR_INVALID with
+ * the rules: there is none. */
 struct policy_best {
     struct placement *at;
     int64_t score_nusd;

@@ -407,8 +407,7 @@ static int finish(struct run *run, struct error *err)
         run_note(run,
                  "%" PRId64 " of %" PRId64 " placements are not proven to be the best: at most "
                  "%" PRId64 ".%03" PRId64 " %% above it (policy.solve_gap)",
-                 gaps.unproven, gaps.placements, gaps.most_ppm / 10000,
-                 gaps.most_ppm % 10000 / 10);
+                 gaps.unproven, gaps.placements, gaps.most_ppm / 10000, gaps.most_ppm % 10000 / 10);
     if (plant_trouble(run->plant)[0] != 0)
         run_note(run, "%" PRId64 " of %" PRId64 " decisions found no placement, first: %s",
                  result->counts.infeasible, result->counts.solves, plant_trouble(run->plant));

@@ -132,8 +132,8 @@ static void write_journal(void)
     journal_close(journal);
 }
 
-/* Of the first hour's 6,000 calls a minute 80 % were hits, of the next hour's 18,000 half; an answer
- * had 130 B all along, with what a few more bytes are that say nothing new. */
+/* Of the first hour's 6,000 calls a minute 80 % were hits, of the next hour's 18,000 half; an
+ * answer had 130 B all along, with what a few more bytes are that say nothing new. */
 static void write_measured(struct rollup *rollup, const struct metrics_key *key, int64_t minute)
 {
     static int64_t series[4];
@@ -457,21 +457,20 @@ static void events_have_their_room(void **state)
     struct error err;
     struct replay_time time = {BEGIN_US, BEGIN_US + 2 * US_PER_HOUR};
     int left = -1;
-    assert_int_equal(past_read(in_folder("state/journal.db"), time.from_us, time.to_us, &arena,
-                               &past, &err),
-                     0);
+    assert_int_equal(
+        past_read(in_folder("state/journal.db"), time.from_us, time.to_us, &arena, &past, &err), 0);
     strbuf_init(&text, 1 << 16);
-    assert_int_equal(replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 1, &text,
-                                     &left, &err),
-                     0);
+    assert_int_equal(
+        replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 1, &text, &left, &err),
+        0);
     assert_int_equal(left, 0);
     /* 288,000 + 540,000 hits of 1,440,000. */
     assert_non_null(strstr(strbuf_text(&text), "inference=0.575000"));
     assert_null(strstr(strbuf_text(&text), "3600s"));
     strbuf_reset(&text);
-    assert_int_equal(replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 0, &text,
-                                     &left, &err),
-                     0);
+    assert_int_equal(
+        replay_measured(in_folder("state/metrics.db"), &past, &time, NULL, 0, &text, &left, &err),
+        0);
     assert_true(left > 0);
     assert_int_equal(text.bytes, 0);
     strbuf_done(&text);
