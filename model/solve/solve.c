@@ -360,8 +360,10 @@ static int divide_volumes(struct attempt *attempt, const struct shape *shape, co
                           struct error *err)
 {
     struct reduced *reduced = &attempt->reduced;
-    struct tiers_options options = {
-        .gap = attempt->options->gap, .price = price, .watch = attempt->options->watch};
+    struct tiers_options options = {.gap = attempt->options->gap,
+                                    .price = price,
+                                    .moves_max = LARGE_MOVES,
+                                    .watch = attempt->options->watch};
     struct tiers_result result;
     if (reduced->meter_count == 0 || !attempt->found || price == NULL || is_near(attempt)) {
         return 0;

@@ -22,6 +22,7 @@ struct range {
     nusd *volume;            /* of its placement */
     double *price;           /* [row] */
     int64_t bound;
+    bool searched;
 };
 
 struct tiers {
@@ -31,10 +32,12 @@ struct tiers {
     struct arena *arena;
     struct arena work; /* of the range at hand */
     struct reduce_lines *lines;
+    struct reduced lined; /* with those of the range at hand */
     struct engine_session *session;
     int *choice; /* the best that is known */
     int *trial;
     int64_t cost;
+    nusd *volume; /* of it */
     struct range *range;
     int count;
     int most;
@@ -44,6 +47,12 @@ static int open_session(struct tiers *tiers, struct error *err);
 static int climb(struct tiers *tiers, struct tiers_result *result, struct error *err);
 static int range_add(struct tiers *tiers, const struct range *from, struct error *err);
 static int evaluate(struct tiers *tiers, struct range *range, struct error *err);
+static int range_grid(struct tiers *tiers, struct range *range, struct shape *ret_shape,
+                      struct error *err);
+static void take(struct tiers *tiers, struct range *range, const struct shape *shape,
+                 const struct engine_result *answer);
+static int search(struct tiers *tiers, struct range *range, struct error *err);
+static bool on_progress(void *context, double bound, double best);
 static void consider(struct tiers *tiers);
 static int divide(struct tiers *tiers, struct range *range, int meter, int64_t border,
                   struct error *err);
@@ -52,6 +61,7 @@ static int meter_to_divide(const struct tiers *tiers, const struct range *range,
 static const struct problem_meter *meter_of(const struct tiers *tiers, int m);
 static nusd above_line(const struct tiers *tiers, const struct range *range, int m);
 static struct range *least_range(struct tiers *tiers);
+static const struct range *range_of_best(struct tiers *tiers);
 static bool is_near(const struct tiers *tiers, int64_t bound);
 
 int tiers_solve(const struct reduced *reduced, const struct shape *shape,
@@ -85,7 +95,9 @@ static int open_session(struct tiers *tiers, struct error *err)
     int *cells = arena_array(tiers->arena, parts, sizeof(int));
     tiers->trial = arena_array(tiers->arena, parts, sizeof(int));
     tiers->range = arena_array(tiers->arena, (size_t)tiers->most + 1, sizeof(*tiers->range));
-    if (cells == NULL || tiers->trial == NULL || tiers->range == NULL) {
+    tiers->volume =
+        arena_array(tiers->arena, (size_t)tiers->reduced->meter_count + 1, sizeof(nusd));
+    if (cells == NULL || tiers->trial == NULL || tiers->range == NULL || tiers->volume == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for ranges of volumes");
     }
     int rc = reduce_lines_create(tiers->reduced, tiers->arena, &tiers->lines, err);
@@ -114,14 +126,15 @@ static int climb(struct tiers *tiers, struct tiers_result *result, struct error 
         int64_t border = 0;
         int meter = meter_to_divide(tiers, least, &border);
         result->bound = least->bound;
-        result->price = least->price;
-        if (is_near(tiers, least->bound) || meter < 0 || !follows ||
-            tiers->count + 2 > tiers->most || !watch_goes_on(tiers->options->watch)) {
+        bool done = meter < 0 || tiers->count + 2 > tiers->most;
+        if (is_near(tiers, least->bound) || (done && least->searched) || !follows ||
+            !watch_goes_on(tiers->options->watch)) {
             break;
         }
-        rc = divide(tiers, least, meter, border, err);
+        rc = done ? search(tiers, least, err) : divide(tiers, least, meter, border, err);
     }
     result->cost = tiers->cost;
+    result->price = range_of_best(tiers)->price;
     result->ranges = tiers->count;
     return rc == ERR_UNSUPPORTED ? 0 : rc; /* amounts too large for a grid: what is known stands */
 }
@@ -150,36 +163,82 @@ static int range_add(struct tiers *tiers, const struct range *from, struct error
     return 0;
 }
 
-/* The grid with the lines of the range: its bound, and its placement as a candidate. */
+/* What the session makes of a range: its bound, and its placement as a candidate. */
 static int evaluate(struct tiers *tiers, struct range *range, struct error *err)
 {
-    struct reduced reduced;
     struct shape shape;
     struct engine_result answer;
+    int rc = range_grid(tiers, range, &shape, err);
+    rc = rc == 0 ? engine_session_solve(tiers->session, &shape.grid, &tiers->work, &answer, err)
+                 : rc;
+    if (rc == 0) {
+        take(tiers, range, &shape, &answer);
+    }
+    return rc;
+}
+
+/* The grid with the lines of a range. */
+static int range_grid(struct tiers *tiers, struct range *range, struct shape *ret_shape,
+                      struct error *err)
+{
+    struct reduced *reduced = &tiers->lined;
     arena_reset(&tiers->work);
     for (int m = 0; m < tiers->reduced->meter_count; m++) {
         const struct problem_meter *meter = meter_of(tiers, m);
         range->line[m].intercept =
             reduce_line(meter, range->low[m], range->high[m], &range->line[m].slope);
     }
-    int rc = reduce_lines_set(tiers->lines, range->line, &tiers->work, &reduced, err);
-    rc = rc == 0 ? shape_build_like(&reduced, tiers->shape, &tiers->work, &shape, err) : rc;
-    rc = rc == 0 ? engine_session_solve(tiers->session, &shape.grid, &tiers->work, &answer, err)
-                 : rc;
+    int rc = reduce_lines_set(tiers->lines, range->line, &tiers->work, reduced, err);
+    return rc == 0 ? shape_build_like(reduced, tiers->shape, &tiers->work, ret_shape, err) : rc;
+}
+
+static void take(struct tiers *tiers, struct range *range, const struct shape *shape,
+                 const struct engine_result *answer)
+{
+    size_t rows = (size_t)shape->grid.sites * (size_t)shape->grid.resources;
+    double bound = floor(answer->bound);
+    if (fabs(bound) < 0x1p61) {
+        int64_t here = shape->constant + (int64_t)bound;
+        range->bound = here > range->bound ? here : range->bound;
+    }
+    if (answer->price != NULL) {
+        memcpy(range->price, answer->price, rows * sizeof(double));
+    }
+    shape_choice(shape, answer->choice, tiers->trial);
+    reduce_lines_volume(tiers->lines, tiers->trial, range->volume);
+    consider(tiers);
+}
+
+/* Goes on with a range where there is nothing more to divide. */
+static int search(struct tiers *tiers, struct range *range, struct error *err)
+{
+    struct shape shape;
+    struct engine_result answer;
+    int rc = range_grid(tiers, range, &shape, err);
     if (rc < 0) {
         return rc;
     }
-    double bound = floor(answer.bound);
-    if (fabs(bound) < 0x1p61) {
-        int64_t here = shape.constant + (int64_t)bound;
-        range->bound = here > range->bound ? here : range->bound;
+    shape_cells(&shape, tiers->choice, tiers->trial);
+    struct engine_options options = {.seed = 1,
+                                     .gap = fmax(tiers->options->gap, GAP_LEAST),
+                                     .moves_max = tiers->options->moves_max,
+                                     .price = range->price,
+                                     .start = tiers->trial,
+                                     .progress = on_progress,
+                                     .context = tiers->options->watch};
+    rc = engine_solve(&shape.grid, &options, &tiers->work, &answer, err);
+    if (rc == 0 && (answer.status == SOLVE_OPTIMAL || answer.status == SOLVE_FEASIBLE)) {
+        take(tiers, range, &shape, &answer);
     }
-    size_t rows = (size_t)shape.grid.sites * (size_t)shape.grid.resources;
-    memcpy(range->price, answer.price, rows * sizeof(double));
-    shape_choice(&shape, answer.choice, tiers->trial);
-    reduce_lines_volume(tiers->lines, tiers->trial, range->volume);
-    consider(tiers);
-    return 0;
+    range->searched = true;
+    return rc;
+}
+
+static bool on_progress(void *context, double bound, double best)
+{
+    (void)bound;
+    (void)best;
+    return watch_told(context, NAN, NAN);
 }
 
 /* Takes the trial when it keeps the rules and is cheaper. */
@@ -255,6 +314,23 @@ static struct range *least_range(struct tiers *tiers)
         least = tiers->range[i].bound < least->bound ? &tiers->range[i] : least;
     }
     return least;
+}
+
+/* The range that the best placement's volumes are in. */
+static const struct range *range_of_best(struct tiers *tiers)
+{
+    const struct range *found = &tiers->range[0];
+    nusd *volume = tiers->volume;
+    reduce_lines_volume(tiers->lines, tiers->choice, volume);
+    for (int i = 0; i < tiers->count; i++) {
+        const struct range *range = &tiers->range[i];
+        bool within = true;
+        for (int m = 0; m < tiers->reduced->meter_count && within; m++) {
+            within = volume[m] >= range->low[m] && volume[m] <= range->high[m];
+        }
+        found = within ? range : found;
+    }
+    return found;
 }
 
 static bool is_near(const struct tiers *tiers, int64_t bound)

@@ -8,7 +8,8 @@
  * from those of the whole (engine_session.h), and its placement, judged with all tiers, is a
  * candidate. The range that proves least is divided next, at the end of the tier that is nearest
  * to its placement's volume of the meter that charges most above its line; until the least bound is
- * within `gap` of the best that is known, or nothing more is to be divided.
+ * within `gap` of the best that is known. What cannot be divided any more is left to the engine,
+ * once.
  *
  * A charge whose price falls is below any of its chords beyond the chord's ends: so a range needs
  * no price for staying in it. Where prices rise the bound is true too, but may stay low.
@@ -25,14 +26,17 @@ struct tiers_options {
     double gap;          /* relative; good enough to stop at */
     const double *price; /* [row] that prove about the best of the whole grid */
     int ranges_max;      /* 0: a sensible number */
+    double moves_max;    /* tried per part, where no range is to be divided any more */
     struct watch *watch; /* NULL: nothing ends it early */
 };
 
 struct tiers_result {
     int64_t cost;  /* of choice[] */
     int64_t bound; /* no assignment that keeps the rules is cheaper; INT64_MIN: none is proven */
-    double *price; /* [row] of the range that proves least; NULL: none was looked at */
-    int ranges;    /* looked at */
+    /* [row] of the range that the best placement is in: where a bound is to be nearest to its
+     * cost. NULL: no range was looked at. */
+    const double *price;
+    int ranges; /* looked at */
 };
 
 /* `shape` is made of `reduced`, which has active meters. choice[part] of the problem keeps the
