@@ -61,9 +61,15 @@ int whatif_read(const char *path, struct strbuf *out, struct error *err)
 int whatif_write(const char *path, const struct strbuf *text, struct error *err)
 {
     char fresh[LIMIT_PATH_BYTES];
+    struct stat status;
     int rc = strbuf_error(text, err);
     if (rc < 0)
         return rc;
+    /* A device, a pipe or a link would be replaced by the file, for everybody. */
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return error_set(err, ERR_INVALID, 0,
+                         "%.400s is no plain file: name one that is, or that is not there yet",
+                         path);
     if (strlen(path) + 8 > sizeof(fresh))
         return error_set(err, ERR_INVALID, 0, "the path %.80s... is too long", path);
     str_format(fresh, sizeof(fresh), "%s.part", path);

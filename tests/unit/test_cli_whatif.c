@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -253,6 +254,15 @@ static void test_files(void **state)
                      1);
     says("none/page.html");
     assert_int_equal(whatif_write(in_folder("site.yaml"), &text, &err), 0);
+    /* What is no plain file is not replaced by one: /dev/null is everybody's. */
+    str_format(page, sizeof(page), "%s", in_folder("link.html"));
+    assert_int_equal(symlink("/dev/null", page), 0);
+    assert_int_equal(berth("whatif", "--state", kept, "--html", page, NULL), 1);
+    says("link.html is no plain file");
+    assert_int_equal(unlink(page), 0);
+    assert_int_equal(mkfifo(page, 0600), 0);
+    assert_int_equal(whatif_write(page, &text, &err), ERR_INVALID);
+    assert_int_equal(unlink(page), 0);
     strbuf_done(&text);
 }
 
