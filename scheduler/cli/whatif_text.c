@@ -458,7 +458,8 @@ static int write_bars(const struct whatif_report *report, bool color, struct str
     for (int i = 0; i < report->bar_count && i < BARS_SHOWN; i++) {
         const struct sweep_bar *bar = &report->bars[i];
         char number[DECIMAL_TEXT_BYTES];
-        nusd score = bar->high.score - bar->low.score;
+        bool both = placed(&bar->low) && placed(&bar->high);
+        nusd score = both ? bar->high.score - bar->low.score : 0;
         table_cell(&table, STYLE_PLAIN, "%s", bar->path);
         table_cell(&table, STYLE_PLAIN, "%s", decimal_format(bar->present.value, number));
         table_cell(&table, STYLE_DIM, "%s", bar->present.unit);

@@ -100,8 +100,9 @@ struct sweep_bar {
 int sweep_tornado(struct whatif *whatif, const struct sweep_base *base, int64_t part_ppm,
                   struct arena *arena, struct sweep_bar **ret_bars, int *ret_count,
                   struct sweep_point *ret_point, struct error *err) WARN_UNUSED;
-nusd sweep_bar_width(
-    const struct sweep_bar *bar); /* of the bill; by score where it does not move */
+/* Of the bill; 0 where an end has no placement: such bars come first, those of width 0 are by
+ * score. */
+nusd sweep_bar_width(const struct sweep_bar *bar);
 
 /* A point of an answer; without an arena its placement is not kept. */
 int sweep_point_of(const struct placement *at, const struct whatif_answer *answer,

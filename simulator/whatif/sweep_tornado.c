@@ -33,6 +33,7 @@ static int make_bar(void *context, int index, struct arena *arena, struct cost_i
                     struct error *err);
 static int take_bar(void *context, int index, const struct whatif_answer *answer,
                     struct error *err);
+static bool placed(const struct sweep_bar *bar);
 static int by_width(const void *a, const void *b);
 static nusd apart(nusd a, nusd b);
 
@@ -79,7 +80,16 @@ int sweep_tornado(struct whatif *whatif, const struct sweep_base *base, int64_t 
 
 nusd sweep_bar_width(const struct sweep_bar *bar)
 {
-    return apart(bar->low.bill, bar->high.bill);
+    return placed(bar) ? apart(bar->low.bill, bar->high.bill) : 0;
+}
+
+/* Both ends have a placement: there is no bill without one. */
+static bool placed(const struct sweep_bar *bar)
+{
+    enum solve_status low = bar->low.status;
+    enum solve_status high = bar->high.status;
+    return (low == SOLVE_OPTIMAL || low == SOLVE_FEASIBLE) &&
+           (high == SOLVE_OPTIMAL || high == SOLVE_FEASIBLE);
 }
 
 /* What a path has nothing to turn of is left out. */
@@ -201,6 +211,8 @@ static int by_width(const void *a, const void *b)
 {
     const struct sweep_bar *x = a;
     const struct sweep_bar *y = b;
+    if (placed(x) != placed(y))
+        return placed(x) ? 1 : -1; /* what takes every placement away comes first */
     nusd one = sweep_bar_width(x);
     nusd two = sweep_bar_width(y);
     if (one == two) {

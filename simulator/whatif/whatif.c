@@ -295,7 +295,9 @@ int64_t whatif_gap_ppm(const struct whatif_answer *answer)
 {
     nusd size = answer->score < 0 ? -answer->score : answer->score;
     nusd gap = answer->score - answer->bound;
-    return size == 0 || gap <= 0 ? 0 : (int64_t)(gap * PPM / size);
+    if (answer->status == SOLVE_OPTIMAL || gap <= 0)
+        return 0;
+    return size == 0 ? PPM : (int64_t)((gap * PPM + size - 1) / size);
 }
 
 /* The scenario is made and judged where things are; then it is the pool's. */

@@ -97,5 +97,5 @@ int whatif_moves(const struct cost_input *input, const struct placement *a,
 /* What the policy's preference to stay adds to the score of the moves, where the solver and the
  * bound count it; the cost model's total is without. */
 nusd whatif_stay(const struct whatif_answer *answer);
-/* (score - bound) / |score| in ppm; 0 when proven. */
+/* (score - bound) / |score| in ppm, rounded up; 0 when it is proven, and only then. */
 int64_t whatif_gap_ppm(const struct whatif_answer *answer);

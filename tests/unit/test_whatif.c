@@ -278,6 +278,32 @@ static void test_tornado(void **state)
     end(asked);
 }
 
+/* What is not proven is never told as if it were, however near it is; an end without a placement
+ * has no bill to be apart from. */
+static void test_what_is_told_of_ends(void **state)
+{
+    (void)state;
+    struct whatif_answer answer = {.status = SOLVE_FEASIBLE,
+                                   .score = INT64_C(240000000000000),
+                                   .bound = INT64_C(239999999999999)};
+    assert_int_equal(whatif_gap_ppm(&answer), 1);
+    answer.bound = answer.score / 2;
+    assert_int_equal(whatif_gap_ppm(&answer), PPM / 2);
+    answer.bound = answer.score;
+    assert_int_equal(whatif_gap_ppm(&answer), 0);
+    answer.score = 0;
+    answer.bound = -1;
+    assert_int_equal(whatif_gap_ppm(&answer), PPM);
+    answer.status = SOLVE_OPTIMAL; /* up to the solver's tolerance */
+    assert_int_equal(whatif_gap_ppm(&answer), 0);
+    struct sweep_bar bar = {.low = {.status = SOLVE_INFEASIBLE},
+                            .high = {.status = SOLVE_OPTIMAL, .bill = 75 * NUSD_PER_USD}};
+    assert_true(sweep_bar_width(&bar) == 0);
+    bar.low.status = SOLVE_FEASIBLE;
+    bar.low.bill = 80 * NUSD_PER_USD;
+    assert_true(sweep_bar_width(&bar) == 5 * NUSD_PER_USD);
+}
+
 static struct spread_result draw(struct asked *asked, int draws, const char *spread)
 {
     struct spread_result result;
@@ -478,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_axes),
         cmocka_unit_test(test_break_even),
         cmocka_unit_test(test_tornado),
+        cmocka_unit_test(test_what_is_told_of_ends),
         cmocka_unit_test(test_monte_carlo),
         cmocka_unit_test(test_attribution),
         cmocka_unit_test(test_reports),
