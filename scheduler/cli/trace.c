@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "model/types.h"
 #include "scheduler/cli/cli.h"
 #include "scheduler/cli/table.h"
 #include "simulator/traces/summary.h"
@@ -143,6 +144,10 @@ static int read_options(const struct trace_command *given, bool checks, struct t
     if (rc == 0 && given->stretch != NULL &&
         units_ratio(given->stretch, &out->stretch_ppm, err) < 0)
         rc = error_prefix(err, "--stretch");
+    if (rc == 0 && given->stretch != NULL &&
+        (out->stretch_ppm < 1 || out->stretch_ppm > TRACE_STRETCH_MAX * PPM))
+        rc = error_set(err, ERR_INVALID, 0, "--stretch %.40s: from 0.000001 to %d", given->stretch,
+                       TRACE_STRETCH_MAX);
     out->format = given->format;
     out->from = given->from;
     out->to = given->to;

@@ -36,9 +36,10 @@
 #include "base/error.h"
 #include "base/limits.h"
 
-#define TRACE_NAMES      65536 /* distinct names in one trace */
-#define TRACE_NAME_BYTES 160
-#define TRACE_FILES      366
+#define TRACE_NAMES       65536 /* distinct names in one trace */
+#define TRACE_NAME_BYTES  160
+#define TRACE_STRETCH_MAX 100000
+#define TRACE_FILES       366
 
 struct trace;
 

@@ -127,6 +127,9 @@ static void read_time(struct reader *reader, const struct doc_node *root, struct
         (out->warmup_us < 60 * US_PER_S || out->warmup_us > 31 * 24 * US_PER_HOUR))
         doc_problem(doc, doc_get(doc, root, "warmup", 0),
                     "from 1min, in which the first placement settles, to 31d");
+    if (out->from_us <= out->warmup_us)
+        doc_problem(doc, doc_get(doc, root, "from", 0),
+                    "a run begins in 1970, after its warmup, or later");
     out->every_us = out->step_us > US_PER_HOUR ? out->step_us : US_PER_HOUR;
     if (doc_duration(doc, root, "every", 0, &out->every_us) && out->every_us < out->step_us)
         doc_problem(doc, doc_get(doc, root, "every", 0), "figures are summed over a step at least");

@@ -39,7 +39,7 @@ void scenario_read_trace(struct reader *reader, const struct doc_node *node,
     check_instant(reader, node, "to", trace->to);
     doc_bool(doc, node, "align", 0, &options->align);
     if (doc_ratio(doc, node, "stretch", 0, &options->stretch_ppm) &&
-        (options->stretch_ppm < 1 || options->stretch_ppm > 100000 * PPM))
+        (options->stretch_ppm < 1 || options->stretch_ppm > TRACE_STRETCH_MAX * PPM))
         doc_problem(doc, doc_get(doc, node, "stretch", 0), "from 0.000001 to 100000");
     if (doc_duration(doc, node, "bucket", 0, &options->bucket_us) && options->bucket_us < 1000)
         doc_problem(doc, doc_get(doc, node, "bucket", 0), "a bucket is at least 1ms");

@@ -320,6 +320,8 @@ static void half_a_conversion_is_no_trace(void **state)
 static void names_that_are_no_text_are_told(void **state)
 {
     (void)state;
+    assert_int_equal(berth("trace", "check", TRACES "shop.csv", "--stretch", "0", NULL), 1);
+    says("--stretch 0: from 0.000001 to 100000");
     char path[512];
     str_format(path, sizeof(path), "%s", in_folder("ours.csv"));
     write_text(path, "time,workload,calls\n0,caf\xe9,1\n60,caf\xe9,2\n");

@@ -92,6 +92,8 @@ static void a_scenario_says_what_is_wrong_and_where(void **state)
     refuse(HEAD "events:\n  - {at: 1h, metrics: late}\n", "needs lag");
     refuse(HEAD "precision: 5%\n", "seeds: 3");
     refuse(HEAD "from: yesterday\n", "s.yaml:5: from");
+    refuse(HEAD "from: 1970-01-01\n", "a run begins in 1970, after its warmup");
+    refuse(HEAD "from: 1970-01-31\nwarmup: 31d\n", "after its warmup");
     refuse("scenario: s\nworld: w\napps: [a]\nfor: 36601d\nstep: 100d\n", "a hundred years");
     refuse(HEAD "load:\n  - {of: shop, shape: bursts, burst_every: 99999d}\n",
            "hundred years apart");
@@ -191,7 +193,7 @@ static void hours_before_1970_are_hours_too(void **state)
     parse(HEAD
           "load:\n  - {of: shop, shape: diurnal, utc_offset: -14,\n"
           "     day: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],\n"
-          "     week: [1, 1, 2, 1, 1, 1, 1]}\nfrom: 1970-01-01\n",
+          "     week: [1, 1, 2, 1, 1, 1, 1]}\nfrom: 1970-01-02\n",
           &scenario);
     struct load *load = open_load(&scenario, 1);
     int64_t calls[3];
