@@ -315,9 +315,10 @@ const struct message_instance *rig_await(struct rig *rig, const char *instance,
     return NULL;
 }
 
+/* One message: whoever looks after each turn sees every state, be it over at once. */
 void rig_turn(struct rig *rig)
 {
-    if (bus_dispatch(rig->bus, 64) == 0)
+    if (bus_dispatch(rig->bus, 1) == 0)
         (void)usleep(2000);
 }
 
