@@ -81,13 +81,8 @@ int whatif_open(const struct whatif_options *options, struct whatif **ret_whatif
         return rc;
     }
     for (int i = 0; i < whatif->slot_count; i++) {
-        struct arena *arena = &whatif->slots[i].arena;
-        arena_init(arena, ARENA_BYTES);
-        /* A reset keeps the first chunk whatever its size: the next scenario takes as much. */
-        if (arena_alloc_raw(arena, KEEP_BYTES) == NULL) {
-            whatif_close(whatif);
-            return error_set(err, ERR_NO_MEMORY, 0, "no memory for a what-if");
-        }
+        arena_init(&whatif->slots[i].arena, ARENA_BYTES);
+        arena_keep(&whatif->slots[i].arena, KEEP_BYTES); /* the next scenario takes as much */
     }
     *ret_whatif = whatif;
     return 0;

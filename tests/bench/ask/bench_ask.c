@@ -9,6 +9,10 @@
  * move: what is above it is the change's own work. Both are run some times; medians are printed,
  * with CPU seconds of the program and its solvers.
  *
+ * Then many questions at once, each kind once: a Monte Carlo of two sizes and a sweep of two, whose
+ * difference is what a draw and a step take, and a sensitivity, all of whose solves share what it
+ * begins with. Their baseline is the changes above, each asked by itself.
+ *
  * bench_ask [--apps N] [--runs N]
  */
 #include <errno.h>
@@ -137,8 +141,15 @@ static void make_state(const char *path, int count)
     free(arena);
 }
 
-/* The whole program once; its answer goes nowhere. */
-static struct figure run_once(const char *program, const char *state, const char *change)
+static double cpu_of(const struct rusage *usage)
+{
+    return (double)usage->ru_utime.tv_sec + (double)usage->ru_stime.tv_sec +
+           (double)usage->ru_utime.tv_usec / 1e6 + (double)usage->ru_stime.tv_usec / 1e6;
+}
+
+/* The whole program once; its answer goes to `out`. */
+static struct figure run_into(int out, const char *program, const char *state, const char *option,
+                              const char *value)
 {
     struct rusage before;
     struct rusage after;
@@ -148,21 +159,62 @@ static struct figure run_once(const char *program, const char *state, const char
     pid_t pid = fork();
     if (pid == 0) {
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        (void)dup2(null, STDOUT_FILENO);
-        execl(program, "berth", "whatif", "--state", state, change == NULL ? NULL : "--set", change,
-              NULL);
+        (void)dup2(out, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
+        execl(program, "berth", "whatif", "--state", state, option, value, NULL);
         _exit(127);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
         (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 2))
         die("berth whatif failed", NULL);
     (void)getrusage(RUSAGE_CHILDREN, &after);
-    struct figure figure = {.wall_s = (double)(clock_mono_now().us - began) / 1e6};
-    figure.cpu_s = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) +
-                   (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
-                   (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec) / 1e6 +
-                   (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
+    return (struct figure){.wall_s = (double)(clock_mono_now().us - began) / 1e6,
+                           .cpu_s = cpu_of(&after) - cpu_of(&before)};
+}
+
+static struct figure run_once(const char *program, const char *state, const char *option,
+                              const char *value)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct figure figure = run_into(null, program, state, option, value);
+    (void)close(null);
     return figure;
+}
+
+/* Less and more of each input, and the base. */
+static int count_bars(FILE *answer)
+{
+    char line[65536];
+    int count = 1;
+    rewind(answer);
+    while (fgets(line, sizeof(line), answer) != NULL)
+        for (const char *at = line; (at = strstr(at, "\"width\"")) != NULL; at++)
+            count += 2;
+    return count;
+}
+
+static void tell_many(const char *what, const char *each, int count, double cpu_s, double alone_s)
+{
+    printf("%-28s %8.1f ms CPU a %s, of %d; asked by itself %.0f ms: 1 / %.1f\n", what,
+           cpu_s / count * 1e3, each, count, alone_s * 1e3, alone_s / (cpu_s / count));
+    fflush(stdout);
+}
+
+/* What one of many takes, beside one that is asked alone. */
+static void measure_many(const char *program, const char *state, double none_s, double alone_s)
+{
+    double few = run_once(program, state, "--monte-carlo", "4").cpu_s;
+    double many = run_once(program, state, "--monte-carlo", "44").cpu_s;
+    tell_many("--monte-carlo", "draw", 40, many - few, alone_s);
+    few = run_once(program, state, "--sweep", "price.egress.aws*=x0.8:x1.1:x0.1").cpu_s;
+    many = run_once(program, state, "--sweep", "price.egress.aws*=x0.8:x1.9:x0.1").cpu_s;
+    tell_many("--sweep", "step", 8, many - few, alone_s);
+    FILE *answer = tmpfile();
+    if (answer == NULL)
+        die("a temporary file", NULL);
+    double all = run_into(fileno(answer), program, state, "--sensitivity", "--json").cpu_s;
+    tell_many("--sensitivity", "solve", count_bars(answer), all - none_s, alone_s);
+    (void)fclose(answer);
 }
 
 static int by_number(const void *a, const void *b)
@@ -177,7 +229,7 @@ static struct figure measure(const char *program, const char *state, const char 
     double walls[RUNS_MAX];
     double cpus[RUNS_MAX];
     for (int i = 0; i < runs; i++) {
-        struct figure figure = run_once(program, state, change);
+        struct figure figure = run_once(program, state, change == NULL ? NULL : "--set", change);
         walls[i] = figure.wall_s;
         cpus[i] = figure.cpu_s;
     }
@@ -225,10 +277,11 @@ int main(int argc, char **argv)
         most = figure.wall_s > most ? figure.wall_s : most;
         sum += figure.cpu_s;
     }
+    double alone_s = sum / (double)(sizeof(changes) / sizeof(changes[0]));
+    measure_many(program, state, none.cpu_s, alone_s);
     (void)unlink(state);
     printf("{\"bench\":\"ask\",\"apps\":%lld,\"regions\":%d,\"none_s\":%.3f,\"worst_s\":%.3f,"
            "\"cpu_s\":%.3f,\"must_s\":1,\"moonshot_s\":0.1}\n",
-           (long long)apps, SITES, none.wall_s, most,
-           sum / (double)(sizeof(changes) / sizeof(changes[0])));
+           (long long)apps, SITES, none.wall_s, most, alone_s);
     return 0;
 }
