@@ -47,7 +47,7 @@ fi
 shown() {
     timeout 120 "$chromium" --headless --no-sandbox --disable-gpu --user-data-dir="$work/profile" \
         --host-resolver-rules='MAP * ~NOTFOUND' --allow-file-access-from-files \
-        --virtual-time-budget=2000 --dump-dom "file://$1" 2>"$work/chromium.log" ||
+        --virtual-time-budget=20000 --dump-dom "file://$1" 2>"$work/chromium.log" ||
         fail "$chromium ended with $?: $(tail -n 3 "$work/chromium.log")"
 }
 says() { # NAME HEADING...
