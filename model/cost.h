@@ -141,6 +141,12 @@ bool cost_choices(const struct cost_input *input, const struct problem *problem,
 int cost_explain(const struct cost_input *input, const struct placement *at, struct arena *arena,
                  struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 
+/* The same lines one by one, without their words and without keeping them; what they add up to. */
+typedef void cost_visitor(void *context, const struct cost_line *line);
+int cost_visit(const struct cost_input *input, const struct placement *at, struct arena *arena,
+               cost_visitor *visit, void *context, struct cost_total *ret_total,
+               struct error *err) WARN_UNUSED;
+
 /* What those lines add up to, without writing them; ret_apps ([app]) may be NULL. */
 int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
                 struct cost_total *ret_total, struct cost_total *ret_apps,

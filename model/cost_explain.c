@@ -68,6 +68,31 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
     return 0;
 }
 
+int cost_visit(const struct cost_input *input, const struct placement *at, struct arena *arena,
+               cost_visitor *visit, void *context, struct cost_total *ret_total, struct error *err)
+{
+    const struct cost_context *built;
+    int rc = cost_context_make(input, NULL, arena, &built, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct ledger ledger = {
+        .context = built,
+        .at = at,
+        .volume = arena_array(arena, (size_t)built->meter_count + 1, sizeof(int64_t)),
+        .only = -1,
+        .sink = {.visit = visit, .visitor = context},
+    };
+    if (ledger.volume == NULL) {
+        return no_memory(err);
+    }
+    rc = ledger_run(&ledger, err);
+    if (rc == 0) {
+        *ret_total = ledger.sink.total;
+    }
+    return rc;
+}
+
 int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
                 struct cost_total *ret_total, struct cost_total *ret_apps, struct error *err)
 {

@@ -228,6 +228,8 @@ struct decimal cost_meter_price(const struct cost_context *context, int meter);
 /* Adds up lines, and keeps them when it has room for them. */
 struct cost_sink {
     struct cost_line *lines; /* NULL: only sums */
+    cost_visitor *visit;     /* or NULL: is shown each line, with what is behind `visitor` */
+    void *visitor;
     int count;
     struct cost_total total;
     struct cost_total *apps; /* [app], or NULL: the same by app */

@@ -14,6 +14,9 @@ void cost_sink_add(struct cost_sink *sink, const struct cost_line *line)
     if (sink->lines != NULL) {
         sink->lines[sink->count] = *line;
     }
+    if (sink->visit != NULL) {
+        sink->visit(sink->visitor, line);
+    }
     sink->count++;
     add(sink, &sink->total.bill, line->bill);
     add(sink, &sink->total.score, line->score);

@@ -9,17 +9,20 @@
 static int fill_totals(const struct cost_input *input, const struct problem *problem,
                        const struct placement *now, const struct placement *to, struct arena *arena,
                        int *stay, struct core_plan *plan, struct error *err);
-static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                   int64_t *ret_bill, struct error *err);
 static void find_forced(const struct problem *problem, const struct placement *now, const int *stay,
                         bool *must);
+static int bill_of(const struct cost_context *context, const struct placement *at,
+                   struct arena *arena, int64_t *ret_bill, struct error *err);
 static void mark_rule(const struct problem_rule *rule, const struct problem *problem,
                       const int *stay, bool *must);
 static int fill_choices(const struct cost_input *input, const struct placement *to,
                         const struct cost_move *moves, int count, struct arena *arena,
                         struct core_plan *plan, struct error *err);
 static void fill_saving(struct core_plan_choice *choice, const struct cost_move *move);
-static int keep_own(const struct core *core, uint64_t check, struct arena *arena,
+static void fill_realised(struct core_event *event, const struct cost_move *moves, int count);
+static bool find_own(const struct core *core, uint64_t check, bool *own);
+static bool has_tiers(const struct world *world);
+static int keep_own(const struct core *core, const bool *own, struct arena *arena,
                     struct cost_input *input);
 static bool is_stale(const struct core *core, const struct core_app *app, int index);
 static int64_t narrow(nusd value);
@@ -81,18 +84,21 @@ static int fill_totals(const struct cost_input *input, const struct problem *pro
     if (cost_choices(input, problem, now, stay) && problem_broken_rule(problem, stay) < 0 &&
         money_to_i64(problem_cost(problem, stay), &plan->score_stay_nusd) < 0)
         return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
-    int rc = bill_of(input, to, arena, &plan->bill_plan_nusd, err);
+    const struct cost_context *context;
+    int rc = cost_context_make(input, NULL, arena, &context, err);
     if (rc == 0)
-        rc = bill_of(input, now, arena, &plan->bill_stay_nusd, err);
+        rc = bill_of(context, to, arena, &plan->bill_plan_nusd, err);
+    if (rc == 0)
+        rc = bill_of(context, now, arena, &plan->bill_stay_nusd, err);
     return rc;
 }
 
 /* Per month: what a move costs once is not in it. */
-static int bill_of(const struct cost_input *input, const struct placement *at, struct arena *arena,
-                   int64_t *ret_bill, struct error *err)
+static int bill_of(const struct cost_context *context, const struct placement *at,
+                   struct arena *arena, int64_t *ret_bill, struct error *err)
 {
     struct cost_total total;
-    int rc = cost_totals(input, at, arena, &total, NULL, err);
+    int rc = cost_totals_from(context, at, arena, &total, NULL, err);
     if (rc < 0)
         return rc;
     nusd bill = total.bill - total.bill_term[TERM_MIGRATION];
@@ -194,7 +200,11 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
 {
     struct cost_input input;
     struct placement *now = NULL;
-    int rc = core_cost_present(core, arena, &input, err);
+    bool *own = arena_array(arena, (size_t)core->state.app_count + 1, sizeof(*own));
+    if (own == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a check");
+    bool alone = find_own(core, check, own);
+    int rc = core_cost_present(core, alone ? own : NULL, arena, &input, err);
     if (rc == 0)
         rc = core_placement(core, &input, arena, &now, err);
     if (rc < 0)
@@ -234,13 +244,20 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
                          (unsigned long long)check);
     struct cost_move *moves = NULL;
     int count = 0;
-    rc = keep_own(core, check, arena, &input) < 0
+    rc = keep_own(core, own, arena, &input) < 0
              ? error_set(err, ERR_NO_MEMORY, 0, "no memory for a check of %d parts", parts)
              : cost_moves(&input, before, now, must, arena, &moves, &count, err);
     if (rc < 0)
         return rc;
-    /* What moved together is one group as a rule. If it has come apart the sum counts, and so does
-     * that of the errors: they may come from one input. */
+    fill_realised(&event, moves, count);
+    *ret_event = event;
+    return 0;
+}
+
+/* What moved together is one group as a rule. If it has come apart the sum counts, and so does that
+ * of the errors: they may come from one input. */
+static void fill_realised(struct core_event *event, const struct cost_move *moves, int count)
+{
     nusd score = 0;
     nusd bill = 0;
     nusd spread = 0;
@@ -254,24 +271,57 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
         bill += moves[i].bill_saving;
         spread += moves[i].spread;
     }
-    event.checked.score_saving_nusd = narrow(score);
-    event.checked.bill_saving_nusd = narrow(bill);
-    event.checked.spread_nusd = narrow(spread);
-    *ret_event = event;
-    return 0;
+    event->checked.score_saving_nusd = narrow(score);
+    event->checked.bill_saving_nusd = narrow(bill);
+    event->checked.spread_nusd = narrow(spread);
+}
+
+/* The apps that were moved. True: no other app has a part in what they save. Others do where bytes
+ * of all of an account count up to a tier's end, and where a site's room went from hand to hand,
+ * which may make one group of several. */
+static bool find_own(const struct core *core, uint64_t check, bool *own)
+{
+    const struct core_state *state = &core->state;
+    bool left[LIMIT_SITES] = {false};
+    bool taken[LIMIT_SITES] = {false};
+    bool alone = !has_tiers(state->world);
+    for (int i = 0; i < state->app_count; i++) {
+        const struct core_app *app = &state->apps[i];
+        for (int k = 0; k < app->app.workload_count; k++) {
+            const struct core_workload *workload = &app->workloads[k];
+            const struct core_trial *trial = &workload->trial;
+            if (trial->site < 0 || trial->check != check)
+                continue;
+            own[i] = true;
+            if (workload->site < 0 || workload->site == trial->site)
+                continue;
+            left[trial->site] = true;
+            taken[workload->site] = true;
+        }
+    }
+    for (int i = 0; i < state->world->site_count; i++)
+        alone &= !(left[i] && taken[i]);
+    return alone;
+}
+
+static bool has_tiers(const struct world *world)
+{
+    for (int i = 0; i < world->egress_count; i++) {
+        if (world->egress[i].tier_count > 1)
+            return true;
+    }
+    return false;
 }
 
 /* What is measured of other apps says nothing about what the moves save, but for what they put on
  * meters whose price depends on it: without tiers only the checked apps' estimates are kept, and
  * those of no app, in their order. */
-static int keep_own(const struct core *core, uint64_t check, struct arena *arena,
+static int keep_own(const struct core *core, const bool *own, struct arena *arena,
                     struct cost_input *input)
 {
     const struct core_state *state = &core->state;
-    for (int i = 0; i < state->world->egress_count; i++) {
-        if (state->world->egress[i].tier_count > 1)
-            return 0;
-    }
+    if (has_tiers(state->world))
+        return 0;
     size_t rows = (size_t)state->estimate_count + 1;
     bool *keep = arena_array(arena, rows, sizeof(*keep));
     if (keep == NULL)
@@ -279,10 +329,7 @@ static int keep_own(const struct core *core, uint64_t check, struct arena *arena
     int kept = 0;
     for (int i = 0; i < state->app_count; i++) {
         const struct core_app *app = &state->apps[i];
-        bool checked = false;
-        for (int k = 0; k < app->app.workload_count; k++)
-            checked |= app->workloads[k].trial.site >= 0 && app->workloads[k].trial.check == check;
-        for (int k = 0; k < app->app.workload_count && checked; k++) {
+        for (int k = 0; k < app->app.workload_count && own[i]; k++) {
             FOR_EACH_ESTIMATE(core, app, k, row) keep[row] = true;
         }
     }

@@ -333,7 +333,7 @@ void core_on_delete(struct core *core, const struct core_event *event)
     core->state.version++;
     core_inputs_changed(core, true);
     core->diff = true;
-    core->removed = true;
+    core->sweep = true;
     core_publish(core, "app.deleted",
                  (struct core_subject){.namespace_ = app->app.namespace_, .app = app->app.name},
                  "its instances are drained and stopped");
@@ -343,6 +343,7 @@ void core_on_delete(struct core *core, const struct core_event *event)
 void core_apps_sweep(struct core *core)
 {
     struct core_state *state = &core->state;
+    core->sweep = false;
     for (int i = 0; i < state->app_count; i++) {
         struct core_app *app = &state->apps[i];
         if (!app->deleting)
@@ -354,6 +355,7 @@ void core_apps_sweep(struct core *core)
         for (int k = 0; k < state->handoff_count && !used; k++)
             used = str_equal(state->handoffs[k].namespace_, app->app.namespace_) &&
                    str_equal(state->handoffs[k].app, app->app.name);
+        core->sweep |= used;
         if (used)
             continue;
         for (int k = 0, kept = 0, count = state->estimate_count; k < count; k++) {
@@ -410,11 +412,18 @@ void core_on_estimates(struct core *core, const struct core_event *event)
             if (app != NULL)
                 app->input_version = state->input_version + 1;
         }
-        if (!added && fresh->kind == ESTIMATE_HIT_PPM)
-            carry_along(core, at, fresh);
-        state->estimates[at] = *fresh;
-        if (added)
+        struct estimate *kept = &state->estimates[at];
+        if (added) {
+            *kept = *fresh;
             core_estimate_index(core, state->estimate_count++);
+            continue;
+        }
+        if (fresh->kind == ESTIMATE_HIT_PPM)
+            carry_along(core, at, fresh);
+        kept->value = fresh->value;
+        kept->at_us = fresh->at_us;
+        kept->spread = fresh->spread;
+        kept->observed_us = fresh->observed_us;
     }
     core_vetoes_learn(core);
     if (paths)

@@ -35,6 +35,7 @@ static void fill_checkpoint(struct core *core, const struct core_command *comman
                             const struct core_handoff *handoff, struct message_command *message);
 static void fill_owned(struct core *core, const struct core_command *command,
                        struct message_command *message);
+static void wake(struct core *core, const struct core_command *command);
 static void command_renew(struct core *core, struct core_command *command);
 static void command_live(struct core *core, struct core_command *command);
 
@@ -299,8 +300,18 @@ static void fill_owned(struct core *core, const struct core_command *command,
 void core_command_drop(struct core *core, struct core_command *command)
 {
     core->reroute |= command->verb == NODE_ROUTE;
+    wake(core, command);
     command->id[0] = 0;
-    core->removed = true;
+    core->holes.commands = true;
+}
+
+/* The handoff that it is of, or that its instance is of. */
+static void wake(struct core *core, const struct core_command *command)
+{
+    const struct core_instance *instance = core_instance_find(core, command->instance, NULL);
+    core_handoff_wake(core, command->handoff);
+    if (instance != NULL && !str_equal(instance->handoff, command->handoff))
+        core_handoff_wake(core, instance->handoff);
 }
 
 void core_commands_drop_handoff(struct core *core, const char *handoff)
@@ -432,6 +443,7 @@ void core_on_answer(struct core *core, const struct core_event *event)
         return;
     command->answered = true;
     command->sent = state->now;
+    wake(core, command);
     if (command->handoff[0] == 0 && core->starved)
         core->tidy = true; /* the next one may be given */
     struct core_instance *instance = core_instance_find(core, command->instance, command->node);

@@ -49,7 +49,7 @@ static void compact(struct core *core);
 static void compact_handoffs(struct core *core);
 static void compact_commands(struct core *core);
 static void compact_instances(struct core *core);
-static void check(const struct core *core);
+static void check(struct core *core);
 static struct instant workloads_deadline(const struct core *core);
 static void sooner(const struct core *core, struct instant *first, int64_t us);
 
@@ -151,8 +151,9 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
         core->state.now = event->at;
     core->used_rows = 0;
     core->pace.moves_counted = false;
-    if (event->kind != CORE_ANSWER && event->kind != CORE_REPORT && event->kind != CORE_PROBED &&
-        event->kind != CORE_TICK)
+    core->pace.awake = event->kind != CORE_ANSWER && event->kind != CORE_REPORT &&
+                       event->kind != CORE_PROBED && event->kind != CORE_TICK;
+    if (core->pace.awake && event->kind != CORE_CHECKED)
         core->clock_next.us = 0; /* it may set any time of any workload */
     /* The clock of a new process may have gone far since: that is no command's age. */
     if (event->kind != CORE_STARTED)
@@ -276,8 +277,10 @@ static void settle(struct core *core)
     for (;;) {
         core_handoffs_advance(core);
         bool more = core_operations_advance(core);
-        if (more)
+        if (more) {
             core->clock_next.us = 0; /* a step of theirs clears times */
+            core->pace.awake = true;
+        }
         more |= core_look_again(core);
         if (!more)
             return;
@@ -288,13 +291,16 @@ static void settle(struct core *core)
 /* Closes the holes that removed entries left. Keeps the order: people read these tables. */
 static void compact(struct core *core)
 {
-    if (!core->removed)
-        return;
-    core->removed = false;
-    compact_handoffs(core);
-    compact_commands(core);
-    compact_instances(core);
-    core_apps_sweep(core);
+    struct core_holes holes = core->holes;
+    core->holes = (struct core_holes){false};
+    if (holes.handoffs)
+        compact_handoffs(core);
+    if (holes.commands)
+        compact_commands(core);
+    if (holes.instances)
+        compact_instances(core);
+    if (core->sweep)
+        core_apps_sweep(core);
 }
 
 static void compact_handoffs(struct core *core)
@@ -309,6 +315,7 @@ static void compact_handoffs(struct core *core)
             index_move(&core->indexes.handoffs, i, kept);
             index_move(&core->indexes.handoff_slots, i, kept);
             core->pace.handoff_node[kept] = core->pace.handoff_node[i];
+            core->pace.rests[kept] = core->pace.rests[i];
         }
         kept++;
     }
@@ -361,11 +368,14 @@ static void compact_instances(struct core *core)
     index_relink(&core->indexes.slots, kept);
 }
 
-/* The invariants of handoff.h that the tables can show. */
-static void check(const struct core *core)
+/* The invariants of handoff.h that the tables can show, of the handoffs that were visited. */
+static void check(struct core *core)
 {
     const struct core_state *state = &core->state;
     for (int i = 0; i < state->handoff_count; i++) {
+        if (!core->pace.rests[i].visited)
+            continue;
+        core->pace.rests[i].visited = false;
         const struct core_handoff *handoff = &state->handoffs[i];
         const struct core_instance *from = core_handoff_instance(core, handoff, handoff->from);
         const struct core_instance *to = core_handoff_instance(core, handoff, handoff->to);
@@ -504,6 +514,7 @@ void core_inputs_changed(struct core *core, bool room)
     state->structure_version = state->input_version;
     if (!room || state->world == NULL)
         return;
+    core->blocked = false;
     for (int i = 0; i < state->app_count; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count; k++)
             memset(state->apps[i].workloads[k].site_blocked, 0, (size_t)state->world->site_count);

@@ -11,6 +11,7 @@
  * app, of groups that it is in, and of sites that it would have left, is not looked at and waits
  * for the solve that the change has already asked for.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -19,9 +20,10 @@
 #include "scheduler/core/internal.h"
 #include "scheduler/core/operation.h"
 
-/* A choice whose names were found and which asks for something else than what is. */
+/* A choice that may be made: its names were found. */
 struct difference {
     const struct core_plan_choice *choice;
+    bool allowed; /* nothing forbids it */
     struct core_place place;
     int site;
     int variant;
@@ -31,22 +33,27 @@ struct difference {
 /* A plan while it is judged. */
 struct judged {
     const struct core_plan *plan;
-    bool stale;             /* some input has changed since it was asked for */
+    bool stale;              /* some input has changed since it was asked for */
+    struct difference *list; /* its choices that differ or have a group, in the step's memory */
+    int count;
     bool kept[LIMIT_SITES]; /* something stays there that the plan would have moved away */
 };
 
 static bool accept(struct core *core, const struct core_plan *plan);
-static void find_kept(const struct core *core, struct judged *judged);
+static int find_differences(struct core *core, struct judged *judged);
+static void find_kept(struct judged *judged);
 static bool waits(const struct judged *judged, const struct difference *difference);
 static int take_forced(struct core *core, const struct judged *judged);
 static int take_groups(struct core *core, const struct judged *judged, bool all);
-static bool next_group(const struct core_plan *plan, const struct core_plan_choice **at);
+static int by_saving(const void *a, const void *b);
 static bool find_offer(const struct core *core, const struct judged *judged,
+                       const struct difference *first, const struct difference *end,
                        struct core_offer *offer);
 static int take_group(struct core *core, const struct judged *judged,
-                      const struct core_plan_choice *group, bool all);
-static bool differs(const struct core *core, const struct core_plan *plan, int index,
-                    struct difference *ret_difference);
+                      const struct difference *first, const struct difference *end, bool all);
+static bool is_allowed(const struct core *core, const struct core_plan *plan,
+                       struct difference *difference);
+static bool differs(const struct difference *difference);
 static bool forced(const struct core *core, const struct core_place *place,
                    enum handoff_reason *ret_reason);
 static void choose(struct core *core, const struct core_plan *plan,
@@ -135,7 +142,11 @@ static bool accept(struct core *core, const struct core_plan *plan)
     struct core_state *state = &core->state;
     struct judged judged = {.plan = plan, .stale = plan->version != state->input_version};
     state->moves_due.us = 0;
-    find_kept(core, &judged);
+    if (find_differences(core, &judged) < 0) {
+        core->solve_retry.us = state->now.us + CORE_SOLVE_RETRY_US;
+        return false;
+    }
+    find_kept(&judged);
     int moves = take_forced(core, &judged);
     bool blind = moves == 0 && plan->score_stay_nusd == INT64_MAX && !judged.stale;
     moves += take_groups(core, &judged, blind);
@@ -146,18 +157,33 @@ static bool accept(struct core *core, const struct core_plan *plan)
     return moves > 0;
 }
 
-/* Where what waits for a fresh plan stays in the way: who was to come into its room waits too, and
- * so on. Groups hold all that depend on each other, so this is about choices without one. */
-static void find_kept(const struct core *core, struct judged *judged)
+/* Names are looked up once: of the thousands of choices of a plan few ask for anything new. */
+static int find_differences(struct core *core, struct judged *judged)
 {
     const struct core_plan *plan = judged->plan;
-    struct difference difference;
+    judged->list = arena_array(&core->lent, (size_t)plan->choice_count + 1, sizeof(*judged->list));
+    if (judged->list == NULL)
+        return ERR_NO_MEMORY;
+    for (int i = 0; i < plan->choice_count; i++) {
+        struct difference *difference = &judged->list[judged->count];
+        *difference = (struct difference){.choice = &plan->choices[i]};
+        difference->allowed = is_allowed(core, plan, difference);
+        judged->count += differs(difference) || plan->choices[i].group >= 0;
+    }
+    return 0;
+}
+
+/* Where what waits for a fresh plan stays in the way: who was to come into its room waits too, and
+ * so on. Groups hold all that depend on each other, so this is about choices without one. */
+static void find_kept(struct judged *judged)
+{
     for (bool again = judged->stale; again;) {
         again = false;
-        for (int i = 0; i < plan->choice_count; i++) {
-            if (!differs(core, plan, i, &difference) || !waits(judged, &difference))
+        for (int i = 0; i < judged->count; i++) {
+            const struct difference *difference = &judged->list[i];
+            if (!differs(difference) || !waits(judged, difference))
                 continue;
-            int from = difference.place.state->site;
+            int from = difference->place.state->site;
             again |= from >= 0 && !judged->kept[from];
             if (from >= 0)
                 judged->kept[from] = true;
@@ -177,26 +203,26 @@ static int take_forced(struct core *core, const struct judged *judged)
     const struct core_plan *plan = judged->plan;
     bool saves = !judged->stale && plan->score_plan_nusd < plan->score_stay_nusd;
     bool must = plan->score_stay_nusd == INT64_MAX;
-    struct difference difference;
     enum handoff_reason reason;
-    for (int i = 0; i < plan->choice_count && !must; i++)
-        must = differs(core, plan, i, &difference) && forced(core, &difference.place, &reason);
+    for (int i = 0; i < judged->count && !must; i++)
+        must = differs(&judged->list[i]) && forced(core, &judged->list[i].place, &reason);
     int moves = 0;
-    for (int i = 0; i < plan->choice_count; i++) {
-        if (!differs(core, plan, i, &difference) || waits(judged, &difference))
+    for (int i = 0; i < judged->count; i++) {
+        const struct difference *difference = &judged->list[i];
+        if (!differs(difference) || waits(judged, difference))
             continue;
-        bool is_forced = forced(core, &difference.place, &reason);
-        if (!is_forced && plan->choices[i].group >= 0)
+        bool is_forced = forced(core, &difference->place, &reason);
+        if (!is_forced && difference->choice->group >= 0)
             continue;
         if (!is_forced)
             reason = must ? REASON_RETAG : REASON_SAVING;
-        if (difference.place.workload->kind == KIND_DATA && difference.place.state->site >= 0) {
-            refuse(core, plan, &difference, VERDICT_DATA, core_data_text);
+        if (difference->place.workload->kind == KIND_DATA && difference->place.state->site >= 0) {
+            refuse(core, plan, difference, VERDICT_DATA, core_data_text);
         } else if (is_forced || must || saves) {
-            choose(core, plan, &difference, reason);
+            choose(core, plan, difference, reason);
             moves++;
         } else if (!judged->stale) {
-            refuse(core, plan, &difference, VERDICT_NO_SAVING, "the plan as a whole saves nothing");
+            refuse(core, plan, difference, VERDICT_NO_SAVING, "the plan as a whole saves nothing");
         }
     }
     return moves;
@@ -205,109 +231,108 @@ static int take_forced(struct core *core, const struct judged *judged)
 /* Largest saving first, so that a small move does not take the budget of a large one. */
 static int take_groups(struct core *core, const struct judged *judged, bool all)
 {
+    struct difference *end = judged->list + judged->count;
     int moves = 0;
-    const struct core_plan_choice *group = NULL;
-    while (next_group(judged->plan, &group))
-        moves += take_group(core, judged, group, all);
+    qsort(judged->list, (size_t)judged->count, sizeof(*judged->list), by_saving);
+    for (const struct difference *first = judged->list, *next; first < end; first = next) {
+        int group = first->choice->group;
+        for (next = first; next < end && next->choice->group == group;)
+            next++;
+        if (group >= 0)
+            moves += take_group(core, judged, first, next, all);
+    }
     return moves;
 }
 
-/* Steps to the first choice of the next group, by falling saving and then by rising number. */
-static bool next_group(const struct core_plan *plan, const struct core_plan_choice **at)
+/* By falling saving and then by rising number of the group, whose choices keep their order. */
+static int by_saving(const void *a, const void *b)
 {
-    const struct core_plan_choice *last = *at;
-    const struct core_plan_choice *best = NULL;
-    for (int i = 0; i < plan->choice_count; i++) {
-        const struct core_plan_choice *choice = &plan->choices[i];
-        if (choice->group < 0)
-            continue;
-        if (last != NULL && (choice->score_saving_nusd > last->score_saving_nusd ||
-                             (choice->score_saving_nusd == last->score_saving_nusd &&
-                              choice->group <= last->group)))
-            continue;
-        if (best == NULL || choice->score_saving_nusd > best->score_saving_nusd ||
-            (choice->score_saving_nusd == best->score_saving_nusd && choice->group < best->group))
-            best = choice;
-    }
-    *at = best;
-    return best != NULL;
+    const struct core_plan_choice *one = ((const struct difference *)a)->choice;
+    const struct core_plan_choice *other = ((const struct difference *)b)->choice;
+    if (one->score_saving_nusd != other->score_saving_nusd)
+        return one->score_saving_nusd > other->score_saving_nusd ? -1 : 1;
+    if (one->group != other->group)
+        return one->group < other->group ? -1 : 1;
+    return one < other ? -1 : one > other;
 }
 
 /* What the rules of pay.c ask of a group; false: a part of it waits, and so all of it does. */
 static bool find_offer(const struct core *core, const struct judged *judged,
+                       const struct difference *first, const struct difference *end,
                        struct core_offer *offer)
 {
-    const struct core_plan *plan = judged->plan;
-    struct difference difference;
-    for (int i = 0; i < plan->choice_count; i++) {
-        if (plan->choices[i].group != offer->group->group || !differs(core, plan, i, &difference))
+    for (const struct difference *difference = first; difference < end; difference++) {
+        if (!differs(difference))
             continue;
-        if (waits(judged, &difference))
+        if (waits(judged, difference))
             return false;
-        const struct core_app *app = difference.place.app;
-        int index = (int)(difference.place.state - app->workloads);
+        const struct core_app *app = difference->place.app;
+        int index = (int)(difference->place.state - app->workloads);
         offer->moves++;
-        offer->data |= difference.place.workload->kind == KIND_DATA;
+        offer->data |= difference->place.workload->kind == KIND_DATA;
         offer->held |= app->app.moves != MOVES_AUTO;
-        offer->vetoed |= core_vetoed(core, app, index, difference.site);
+        offer->vetoed |= core_vetoed(core, app, index, difference->site);
     }
     return true;
 }
 
 static int take_group(struct core *core, const struct judged *judged,
-                      const struct core_plan_choice *group, bool all)
+                      const struct difference *first, const struct difference *end, bool all)
 {
     const struct core_plan *plan = judged->plan;
-    struct core_offer offer = {.group = group};
-    struct difference difference;
-    enum handoff_reason reason;
-    if (!find_offer(core, judged, &offer))
+    struct core_offer offer = {.group = first->choice};
+    enum handoff_reason reason = all ? REASON_RETAG : REASON_SAVING;
+    if (!find_offer(core, judged, first, end, &offer))
         return 0;
     char why[LIMIT_TEXT_BYTES];
     enum core_verdict verdict = VERDICT_TAKEN;
     if (!all)
         verdict = core_pays(core, &offer, why);
     int moves = 0;
-    for (int i = 0; i < plan->choice_count; i++) {
-        if (plan->choices[i].group != group->group || !differs(core, plan, i, &difference))
+    for (const struct difference *difference = first; difference < end; difference++) {
+        if (!differs(difference))
             continue;
-        if (difference.place.workload->kind == KIND_DATA && difference.place.state->site >= 0) {
-            refuse(core, plan, &difference, VERDICT_DATA, core_data_text);
+        if (difference->place.workload->kind == KIND_DATA && difference->place.state->site >= 0) {
+            refuse(core, plan, difference, VERDICT_DATA, core_data_text);
         } else if (verdict == VERDICT_TAKEN) {
-            reason = all ? REASON_RETAG : REASON_SAVING;
             if (!all)
                 core_move_counted(core);
-            choose(core, plan, &difference, reason);
+            choose(core, plan, difference, reason);
             moves++;
         } else {
-            refuse(core, plan, &difference, verdict, why);
+            refuse(core, plan, difference, verdict, why);
         }
     }
     return moves;
 }
 
-/* Whether the choice asks for another site or variant than the present one, and may. Who serves
- * whom follows from sites and variants (core_leads_settle). */
-static bool differs(const struct core *core, const struct core_plan *plan, int index,
-                    struct difference *ret_difference)
+/* Whether the choice may be made, whatever is now. Who serves whom follows from sites and variants
+ * (core_leads_settle). */
+static bool is_allowed(const struct core *core, const struct core_plan *plan,
+                       struct difference *difference)
 {
     const struct world *world = core->state.world;
-    const struct core_plan_choice *choice = &plan->choices[index];
-    struct difference difference = {.choice = choice, .site = world_site(world, choice->site)};
-    struct core_place *place = &difference.place;
-    if (difference.site < 0 ||
+    const struct core_plan_choice *choice = difference->choice;
+    struct core_place *place = &difference->place;
+    difference->site = world_site(world, choice->site);
+    if (difference->site < 0 ||
         !core_place_find(core, choice->namespace_, choice->app, choice->workload, place) ||
-        place->app->deleting || !core_site_allowed(world, place->workload, difference.site) ||
-        core_site_cordoned(core, difference.site) ||
+        place->app->deleting || !core_site_allowed(world, place->workload, difference->site) ||
+        core_site_cordoned(core, difference->site) ||
         core_operation_holds(core, place->app, (int)(place->state - place->app->workloads)))
         return false;
     bool known = choice->variant > 0 && choice->variant < place->workload->variant_count;
-    difference.variant = known ? choice->variant : 0;
-    difference.touched = place->app->input_version > plan->version;
-    if (place->state->site == difference.site && place->state->variant == difference.variant)
-        return false;
-    *ret_difference = difference;
+    difference->variant = known ? choice->variant : 0;
+    difference->touched = place->app->input_version > plan->version;
     return true;
+}
+
+/* It asks for another site or variant than the present one, and may. */
+static bool differs(const struct difference *difference)
+{
+    const struct core_workload *state = difference->place.state;
+    return difference->allowed &&
+           (state->site != difference->site || state->variant != difference->variant);
 }
 
 /* Whether the workload cannot stay where it is for a reason that the core sees by itself. */

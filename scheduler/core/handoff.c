@@ -6,6 +6,7 @@
 #include "scheduler/core/checkpoint.h"
 #include "scheduler/core/internal.h"
 
+static bool may_rest(const struct handoff_step *step);
 static bool advance(struct handoff_step *step);
 static enum handoff_class class_of(const struct core *core, const struct core_instance *side,
                                    enum handoff_reason reason);
@@ -41,8 +42,12 @@ static bool (*const visits[HANDOFF_STATE_COUNT])(struct handoff_step *step) = {
 void core_handoffs_advance(struct core *core)
 {
     for (int i = 0; i < core->state.handoff_count; i++) {
+        struct core_rest *rest = &core->pace.rests[i];
+        if (rest->rests && !core->pace.awake && core->state.now.us < rest->until_us)
+            continue;
         struct core_handoff *handoff = &core->state.handoffs[i];
         struct handoff_step step = {.core = core, .handoff = handoff};
+        rest->visited = true;
         do {
             if (handoff->id[0] == 0)
                 break;
@@ -50,7 +55,19 @@ void core_handoffs_advance(struct core *core)
             step.to = core_handoff_instance(core, handoff, handoff->to);
             step.placed = core_handoff_place(core, handoff, &step.place);
         } while (advance(&step));
+        rest->rests = may_rest(&step);
+        rest->until_us = handoff->deadline.us;
     }
+}
+
+/* Until its deadline it only waits for what wakes it. When a table was full, it tries again. */
+static bool may_rest(const struct handoff_step *step)
+{
+    const struct core_handoff *handoff = step->handoff;
+    return handoff->id[0] != 0 && step->placed && !core_is_owned(handoff) &&
+           !core_is_http(&step->place) && !step->core->starved &&
+           handoff->state != HANDOFF_STATE_PLANNED && handoff->state != HANDOFF_STATE_CANARY &&
+           handoff->state != HANDOFF_STATE_RETURNING;
 }
 
 /* True when the state changed, so that the next one is visited at once. */
@@ -168,6 +185,7 @@ void core_handoff_enter(struct core *core, struct core_handoff *handoff, enum ha
     core->pace.moves -= is_busy_move(handoff);
     handoff->state = state;
     core->pace.moves += is_busy_move(handoff);
+    core->pace.rests[handoff - core->state.handoffs].rests = false;
     handoff->entered[state] = core->state.now;
     handoff->route = 0;
     core_route_touch(core, handoff->namespace_, handoff->app, handoff->workload);
@@ -629,7 +647,7 @@ bool core_step_finish(struct handoff_step *step, enum handoff_state state)
     core->state.ended[core->state.ended_count++ % CORE_ENDED] = *handoff;
     core->pace.moves -= is_busy_move(handoff);
     handoff->id[0] = 0;
-    core->removed = true;
+    core->holes.handoffs = true;
     core_slot_changed(core, handoff->namespace_, handoff->app, handoff->workload);
     core_instance_changed(core, step->from);
     core_instance_changed(core, step->to);

@@ -24,7 +24,7 @@ static void cleanup_core(struct core **core)
 
 void core_image_take(const struct core *core, struct core_image *ret_image)
 {
-    BERTH_ASSERT(!core->removed && core->effects == NULL, "an image in the middle of a step");
+    BERTH_ASSERT(core->effects == NULL, "an image in the middle of a step");
     *ret_image = (struct core_image){
         .state = core->state,
         .changed_first = core->changed_first,
@@ -170,6 +170,8 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
     made.version = app->version;
     made.input_version = app->input_version;
     made.deleting = app->deleting;
+    core->sweep |= app->deleting;
+    core->blocked = true;
     for (int i = 0; i < made.app.workload_count; i++) {
         bool *site_blocked = made.workloads[i].site_blocked;
         made.workloads[i] = app->workloads[i];

@@ -59,8 +59,8 @@ static bool is_named(const struct app *app, const char *name)
     return str_equal(own, name);
 }
 
-int core_cost_present(const struct core *core, struct arena *arena, struct cost_input *ret_input,
-                      struct error *err)
+int core_cost_present(const struct core *core, const bool *own, struct arena *arena,
+                      struct cost_input *ret_input, struct error *err)
 {
     const struct core_state *state = &core->state;
     if (state->world == NULL)
@@ -75,7 +75,7 @@ int core_cost_present(const struct core *core, struct arena *arena, struct cost_
         return error_set(err, ERR_NO_MEMORY, 0, "the cost model's input does not fit in memory");
     for (int i = 0; i < state->app_count; i++) {
         const struct core_app *known = &state->apps[i];
-        if (known->deleting)
+        if (known->deleting || (own != NULL && !own[i]))
             continue;
         struct cost_app *app = &input.apps[input.app_count++];
         app->app = &known->app;

@@ -257,6 +257,7 @@ static void instance_learn(struct core *core, struct core_node *node,
         if (instance->state != INSTANCE_ABSENT)
             now = INSTANCE_STOPPED;
     }
+    core_handoff_wake(core, instance->handoff);
     bool changed = instance->state != now;
     instance->state = now;
     instance->epoch = said->epoch;
@@ -346,10 +347,11 @@ struct core_instance *core_instance_add(struct core *core, const char *id, const
 void core_instance_drop(struct core *core, struct core_instance *instance)
 {
     core_commands_drop_instance(core, instance->id, instance->node);
+    core_handoff_wake(core, instance->handoff);
     instance->id[0] = 0;
     instance->node_index = -1;
     core->used_rows = 0;
-    core->removed = true;
+    core->holes.instances = true;
 }
 
 bool core_instance_is_settled(const struct core_instance *instance)
@@ -396,11 +398,12 @@ void core_room_came(struct core *core)
 {
     const struct core_state *state = &core->state;
     bool blocked = false;
-    for (int i = 0; i < state->app_count && !blocked; i++) {
+    for (int i = 0; i < state->app_count && core->blocked && !blocked; i++) {
         for (int k = 0; k < state->apps[i].app.workload_count && !blocked; k++)
             blocked = memchr(state->apps[i].workloads[k].site_blocked, 1,
                              (size_t)state->world->site_count) != NULL;
     }
+    core->blocked = blocked;
     if (blocked)
         core_inputs_changed(core, true);
 }

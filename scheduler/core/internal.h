@@ -108,7 +108,13 @@ struct core_pace {
     int all;
     int nodes[LIMIT_NODES];
     int handoff_node[LIMIT_HANDOFFS]; /* where its new copy is; else its old one; -1: nowhere */
-    bool orders_counted;              /* commands of no handoff that have no answer: the same */
+    struct core_rest {
+        int64_t until_us; /* the deadline of its state */
+        bool rests;       /* before that, a visit would change nothing */
+        bool visited;     /* in this step */
+    } rests[LIMIT_HANDOFFS];
+    bool awake;          /* of this step: every handoff is visited */
+    bool orders_counted; /* commands of no handoff that have no answer: the same */
     int orders_all;
     int orders[LIMIT_NODES];
     bool moves_counted; /* counted when first asked in a step, and kept up to date in it */
@@ -123,18 +129,24 @@ struct core {
     struct core_indexes indexes;
     struct core_marks marks;
     struct core_pace pace;
-    struct core_used *used;         /* [node]: by the first `used_rows` instances */
-    int used_rows;                  /* 0: a step has begun, or one of them has gone */
-    struct instant clock_next;      /* nothing of core_clock_due before; 0: not known */
-    struct instant changed_first;   /* of the changes not yet solved */
-    struct instant solve_retry;     /* 0: none */
-    struct instant clock_checked;   /* core_clock_due ran then */
-    struct core_effects *effects;   /* of the step under way */
-    struct arena lent;              /* what its effects point to; the next step resets it */
-    bool diff;                      /* plan and reality may differ, anywhere */
-    bool tidy;                      /* an instance may have to be stopped or forgotten */
-    bool starved;                   /* something found no room and waits (pace.c) */
-    bool removed;                   /* a table has holes */
+    struct core_used *used;       /* [node]: by the first `used_rows` instances */
+    int used_rows;                /* 0: a step has begun, or one of them has gone */
+    struct instant clock_next;    /* nothing of core_clock_due before; 0: not known */
+    struct instant changed_first; /* of the changes not yet solved */
+    struct instant solve_retry;   /* 0: none */
+    struct instant clock_checked; /* core_clock_due ran then */
+    struct core_effects *effects; /* of the step under way */
+    struct arena lent;            /* what its effects point to; the next step resets it */
+    bool diff;                    /* plan and reality may differ, anywhere */
+    bool tidy;                    /* an instance may have to be stopped or forgotten */
+    bool starved;                 /* something found no room and waits (pace.c) */
+    struct core_holes {           /* rows that were emptied in this step */
+        bool handoffs;
+        bool commands;
+        bool instances;
+    } holes;
+    bool sweep;                     /* an app is being deleted */
+    bool blocked;                   /* a site may be blocked for a workload */
     int ingresses[LIMIT_INGRESSES]; /* nodes: the live ingresses, in the table's order */
     int ingress_count;
     bool reroute;     /* a route is dirty, or has to be sent somewhere */
@@ -285,9 +297,9 @@ void core_on_answer(struct core *core, const struct core_event *event);
 
 /* ---- input.c ---- */
 /* As core_cost_input, for what is asked of where everything is: nothing of what may move, nor of
- * where to. */
-int core_cost_present(const struct core *core, struct arena *arena, struct cost_input *ret_input,
-                      struct error *err) WARN_UNUSED;
+ * where to. Of the apps marked in `own` ([row]) alone; NULL: of all. */
+int core_cost_present(const struct core *core, const bool *own, struct arena *arena,
+                      struct cost_input *ret_input, struct error *err) WARN_UNUSED;
 
 /* ---- fit.c ---- */
 /* The node of the site that one more replica fits best; -1 none. */
@@ -373,6 +385,8 @@ void core_slot_changed(struct core *core, const char *ns, const char *app, const
 /* An instance may have to be stopped or forgotten; NULL is nothing. */
 void core_instance_changed(struct core *core, const struct core_instance *instance);
 bool core_look_again(struct core *core); /* at all that is marked; true: there was something */
+/* Something that the handoff waits for may have come; "" is nobody. */
+void core_handoff_wake(struct core *core, const char *handoff);
 /* Whether one more start or removal may begin, at that node if it is not -1; else it waits. */
 bool core_pace_room(struct core *core, int node);
 void core_pace_begun(struct core *core, int node);

@@ -5,6 +5,11 @@
  * and instance by instance, and only that is compared with the plan; whatever is about more than
  * that sets `diff` or `tidy`, and everything is.
  *
+ * A handoff of one class (overlap, without an ingress) waits for words about its own instances and
+ * commands and for its deadline, and is not visited before. Whatever else a state may wait for (an
+ * owner's lease, routes, a place among the moves under way) and every event that is about more than
+ * one instance keeps it awake.
+ *
  * First starts and removals do not wait for policy.moves_max, since nobody is served by them yet or
  * any more; but a thousand of them at once would be as many processes forking and as many requests
  * without an answer. LIMIT_NODE_STARTS of a node and LIMIT_STARTS in all are begun; the rest waits,
@@ -49,6 +54,13 @@ void core_instance_changed(struct core *core, const struct core_instance *instan
         core->tidy = true;
     else
         marks->instances[marks->instance_count++] = (int)(instance - core->state.instances);
+}
+
+void core_handoff_wake(struct core *core, const char *handoff)
+{
+    const struct core_handoff *found = core_handoff_find(core, handoff);
+    if (found != NULL)
+        core->pace.rests[found - core->state.handoffs].rests = false;
 }
 
 /* What is marked meanwhile is for the next pass. */

@@ -21,6 +21,7 @@ static void diff_unwanted(struct core *core, struct core_instance *instance);
 static void begin_removal(struct core *core, struct core_instance *instance, const char *text);
 static bool is_new_side(const struct core *core, const struct core_instance *instance);
 static void workloads_due(struct core *core);
+static bool is_next(const struct core *core, const struct core_workload *workload);
 static void clock_at(struct core *core, int64_t us);
 static bool passed(const struct core *core, int64_t us);
 
@@ -237,6 +238,7 @@ static void begin(struct core *core, const struct core_place *place, int replica
     if (node < 0) {
         /* The solver's next plan knows that this site is full for this workload. */
         place->state->site_blocked[site] = true;
+        core->blocked = true;
         core_inputs_touched(core, place->app);
         return;
     }
@@ -311,10 +313,23 @@ static void workloads_due(struct core *core)
 
 void core_clock_forget(struct core *core, const struct core_place *place)
 {
-    const struct core_workload *workload = place->state;
-    if (workload->retry.us != 0 || workload->moved.us != 0 || workload->trial.site >= 0 ||
-        place->workload->family[0] != 0)
-        core->clock_next.us = 0; /* it may have been the next one */
+    const struct core_app *app = place->app;
+    int index = (int)(place->state - app->workloads);
+    for (int i = 0; i < app->app.workload_count; i++) {
+        if ((i == index || app->workloads[i].lead == index) && is_next(core, &app->workloads[i]))
+            core->clock_next.us = 0;
+    }
+}
+
+/* One of its times is what the clock waits for. */
+static bool is_next(const struct core *core, const struct core_workload *workload)
+{
+    int64_t next_us = core->clock_next.us;
+    return workload->retry.us == next_us ||
+           (workload->moved.us != 0 &&
+            workload->moved.us + core->state.world->policy.dwell_us == next_us) ||
+           (workload->trial.site >= 0 &&
+            (workload->trial.due.us == next_us || workload->trial.until.us == next_us));
 }
 
 void core_clock_of(struct core *core, const struct core_workload *workload)

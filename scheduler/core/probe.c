@@ -145,6 +145,7 @@ void core_on_probed(struct core *core, const struct core_event *event)
     struct core_handoff *handoff = core_handoff_find(core, command->handoff);
     if (handoff == NULL || !str_equal(command->instance, probed->instance))
         return;
+    core_handoff_wake(core, handoff->id);
     bool all = probed->sent > 0 && probed->answered == probed->sent;
     for (int i = 0; i < handoff->vantage_count; i++) {
         struct core_vantage *vantage = &handoff->vantages[i];

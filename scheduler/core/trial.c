@@ -29,8 +29,9 @@ static bool regret(struct core *core, uint64_t check);
 static bool can_return(struct core *core, const struct core_app *app, int index);
 static void go_back(struct core *core, struct core_app *app, int index,
                     const struct core_event *event);
-static void learn(const struct core *core, const struct core_app *app, int index,
-                  struct core_veto *veto);
+static void learn(const struct core *core, struct core_app *app, int index);
+static void learn_input(const struct core *core, struct core_veto *veto,
+                        const struct estimate *estimate);
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
 static int64_t month_bytes(const struct core *core, const struct site *site);
@@ -182,12 +183,15 @@ void core_on_checked(struct core *core, const struct core_event *event)
         struct core_trial *trial = &app->workloads[i].trial;
         if (trial->site < 0 || trial->check != check)
             continue;
+        struct core_place place = place_of(app, i);
         found = true;
+        core_clock_forget(core, &place);
         if (event->checked.known) {
             write_realised(core, app, i, event);
         } else {
             trial->check = 0;
             trial->due.us = state->now.us + CORE_CHECK_AGAIN_US;
+            core_clock_of(core, &app->workloads[i]);
         }
     }
     if (!found || !event->checked.known)
@@ -205,6 +209,7 @@ void core_on_checked(struct core *core, const struct core_event *event)
         if (back)
             go_back(core, app, i, event);
         trial->site = -1;
+        core_clock_of(core, &app->workloads[i]);
     }
     for (int i = 0; i < state->app_count && back; i++)
         core_leads_settle(&state->apps[i]);
@@ -348,45 +353,58 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
 
 void core_vetoes_learn(struct core *core)
 {
-    struct core_state *state = &core->state;
-    for (int a = 0; a < state->app_count && state->world != NULL; a++) {
-        struct core_app *app = &state->apps[a];
-        for (int i = 0; i < app->app.workload_count; i++)
-            for (int k = 0; k < CORE_VETOES; k++)
-                if (app->workloads[i].vetoes[k].site >= 0)
-                    learn(core, app, i, &app->workloads[i].vetoes[k]);
+    if (core->state.world == NULL)
+        return;
+    FOR_EACH_WORKLOAD(core, app, i)
+    {
+        bool any = false;
+        for (int k = 0; k < CORE_VETOES; k++)
+            any |= app->workloads[i].vetoes[k].site >= 0;
+        if (any)
+            learn(core, app, i);
     }
 }
 
 /* What is measured where it went was not known when it left: the first figures there, as they are
  * by the end of the dwell (a cache has filled), are what a change is told from. */
-static void learn(const struct core *core, const struct core_app *app, int index,
-                  struct core_veto *veto)
+static void learn(const struct core *core, struct core_app *app, int index)
 {
     const struct core_state *state = &core->state;
-    int site = app->workloads[index].site;
-    bool settling = state->now.us - veto->since.us < state->world->policy.dwell_us;
-    if (site < 0 || site == veto->site)
+    struct core_workload *workload = &app->workloads[index];
+    if (workload->site < 0)
         return;
+    const char *site = state->world->sites[workload->site].name;
     FOR_EACH_ESTIMATE(core, app, index, row)
     {
         const struct estimate *estimate = &state->estimates[row];
-        int at = 0;
-        if (!counts(estimate) || !str_equal(estimate->site, state->world->sites[site].name))
+        if (!counts(estimate) || !str_equal(estimate->site, site))
             continue;
-        while (at < veto->input_count && (veto->inputs[at].kind != estimate->kind ||
-                                          !str_equal(veto->inputs[at].site, estimate->site)))
-            at++;
-        if (at == CORE_VETO_INPUTS || (at < veto->input_count && !settling))
-            continue;
-        struct core_veto_input *input = &veto->inputs[at];
-        if (at == veto->input_count)
-            memset(&veto->inputs[veto->input_count++], 0, sizeof(*input));
-        input->kind = estimate->kind;
-        input->value = estimate->value;
-        input->spread = estimate->spread;
-        CORE_SET(input->site, estimate->site);
+        for (int k = 0; k < CORE_VETOES; k++) {
+            struct core_veto *veto = &workload->vetoes[k];
+            if (veto->site >= 0 && veto->site != workload->site)
+                learn_input(core, veto, estimate);
+        }
     }
+}
+
+static void learn_input(const struct core *core, struct core_veto *veto,
+                        const struct estimate *estimate)
+{
+    const struct core_state *state = &core->state;
+    bool settling = state->now.us - veto->since.us < state->world->policy.dwell_us;
+    int at = 0;
+    while (at < veto->input_count && (veto->inputs[at].kind != estimate->kind ||
+                                      !str_equal(veto->inputs[at].site, estimate->site)))
+        at++;
+    if (at == CORE_VETO_INPUTS || (at < veto->input_count && !settling))
+        return;
+    struct core_veto_input *input = &veto->inputs[at];
+    if (at == veto->input_count)
+        memset(&veto->inputs[veto->input_count++], 0, sizeof(*input));
+    input->kind = estimate->kind;
+    input->value = estimate->value;
+    input->spread = estimate->spread;
+    CORE_SET(input->site, estimate->site);
 }
 
 bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site)

@@ -10,6 +10,7 @@
 
 #define BOOT_BEFORE_US (500 * US_PER_S) /* every machine was started then, before the run */
 #define HELLO_MAX      LIMIT_INSTANCES
+#define HINTS          (2 * LIMIT_INSTANCES)
 
 struct fleet_node {
     char name[LIMIT_NAME_BYTES];
@@ -76,6 +77,7 @@ struct fleet {
     struct fleet_instance *instances;
     int instance_count;
     int instance_capacity;
+    int *hints; /* [hash of an id % HINTS]: a row where one of them was found */
     struct due *heap;
     int due_count;
     int due_capacity;
@@ -127,8 +129,9 @@ int fleet_create(const struct fleet_options *options, int64_t now_us, struct fle
     fleet->serving = calloc((size_t)fleet->part_count + 1, sizeof(*fleet->serving));
     fleet->state_bytes = calloc((size_t)fleet->part_count + 1, sizeof(*fleet->state_bytes));
     fleet->said = calloc(HELLO_MAX, sizeof(*fleet->said));
+    fleet->hints = calloc(HINTS, sizeof(*fleet->hints));
     int rc = fleet->first == NULL || fleet->serving == NULL || fleet->state_bytes == NULL ||
-                     fleet->said == NULL
+                     fleet->said == NULL || fleet->hints == NULL
                  ? no_memory(err)
                  : add_nodes(fleet, options->scenario, err);
     for (int i = 0, part = 0; i < fleet->app_count && rc == 0; i++) {
@@ -156,6 +159,7 @@ void fleet_destroy(struct fleet *fleet)
     free(fleet->serving);
     free(fleet->state_bytes);
     free(fleet->said);
+    free(fleet->hints);
     free(fleet->nodes);
     free(fleet->instances);
     free(fleet->heap);
@@ -653,11 +657,15 @@ static void set_state(struct fleet *fleet, struct fleet_instance *instance,
 static struct fleet_instance *find(struct fleet *fleet, int node, const char *id)
 {
     uint64_t hash = hash_str(HASH_SEED, id);
-    for (int i = 0; i < fleet->instance_count; i++) {
-        struct fleet_instance *instance = &fleet->instances[i];
-        if (instance->id_hash == hash && (node < 0 || instance->node == node) &&
-            str_equal(instance->id, id))
+    int *hint = &fleet->hints[hash % HINTS];
+    for (int i = -1; i < fleet->instance_count; i++) {
+        int row = i < 0 ? *hint : i; /* ids are borne once */
+        struct fleet_instance *instance = &fleet->instances[row];
+        if (row < fleet->instance_count && instance->id_hash == hash &&
+            (node < 0 || instance->node == node) && str_equal(instance->id, id)) {
+            *hint = row;
             return instance;
+        }
     }
     return NULL;
 }

@@ -31,8 +31,12 @@ struct plant {
     int64_t now_us;
     int64_t steps_at_now;
     struct estimate *estimates; /* [part * PLANT_KINDS + kind]; value -1: not told yet */
-    int64_t told_us;            /* when they were told last */
+    struct estimate *list;      /* those that are told, in their order, and round trips */
+    int *listed;                /* [estimate]: its row there; -1: none */
+    int list_count;
+    int64_t told_us; /* when they were told last */
     bool told;
+    bool relist;  /* one is measured that is not in the list */
     bool telling; /* a step of it is under way */
     bool plain;
     uint64_t measures;
@@ -67,6 +71,7 @@ static void fill_choices(const struct cost_input *input, const struct placement 
 static int add_check(struct plant *plant, uint64_t check, struct error *err);
 static int answer_check(struct plant *plant, struct error *err);
 static void measure_one(struct plant *plant, int part, int kind, const struct plant_measured *what);
+static void list_estimates(struct plant *plant);
 static int tell(struct plant *plant, struct error *err);
 static int measure_rtts(const struct plant *plant, struct estimate *out);
 static void fill_estimates(struct plant *plant);
@@ -97,7 +102,10 @@ int plant_create(const struct plant_options *options, int64_t now_us, struct pla
         plant->part_count += plant->apps[i].workload_count;
     plant->estimates =
         calloc((size_t)plant->part_count * PLANT_KINDS + 1, sizeof(*plant->estimates));
-    int rc = plant->estimates == NULL
+    size_t rows = (size_t)plant->part_count * PLANT_KINDS;
+    plant->list = calloc(rows + RTT_MAX + 1, sizeof(*plant->list));
+    plant->listed = calloc(rows + 1, sizeof(*plant->listed));
+    int rc = plant->estimates == NULL || plant->list == NULL || plant->listed == NULL
                  ? error_set(err, ERR_NO_MEMORY, 0, "no memory for %d measures", plant->part_count)
                  : core_create(&plant->core, err);
     if (rc == 0 && core_effects_create(LIMIT_EFFECTS, &plant->effects) < 0)
@@ -128,6 +136,8 @@ void plant_destroy(struct plant *plant)
         core_effects_destroy(plant->effects);
     fleet_destroy(plant->fleet);
     free(plant->estimates);
+    free(plant->list);
+    free(plant->listed);
     free(plant->checks);
     free(plant->solved.choice);
     arena_done(&plant->arena);
@@ -166,6 +176,7 @@ static void fill_estimates(struct plant *plant)
                 memcpy(estimate->workload, workload->name, sizeof(estimate->workload));
                 estimate->value = -1;
                 estimate->observed_us = DAY_US; /* all along: its prior hardly counts */
+                plant->listed[estimate - plant->estimates] = -1;
             }
 }
 
@@ -306,6 +317,23 @@ static void measure_one(struct plant *plant, int part, int kind, const struct pl
         return;
     estimate->value = ratio ? quantise_ratio(value) : quantise_value(value);
     estimate->spread = (int64_t)((__int128)estimate->value * noise_ppm / PPM);
+    if (plant->listed[row] >= 0)
+        plant->list[plant->listed[row]] = *estimate;
+    else
+        plant->relist = true;
+}
+
+/* Anew, since one more is told: in the order of the parts. */
+static void list_estimates(struct plant *plant)
+{
+    plant->list_count = 0;
+    for (int row = 0; row < plant->part_count * PLANT_KINDS; row++) {
+        bool told = plant->estimates[row].value >= 0;
+        plant->listed[row] = told ? plant->list_count : -1;
+        if (told)
+            plant->list[plant->list_count++] = plant->estimates[row];
+    }
+    plant->relist = false;
 }
 
 static int tell(struct plant *plant, struct error *err)
@@ -313,19 +341,14 @@ static int tell(struct plant *plant, struct error *err)
     struct core_event event = {.kind = CORE_ESTIMATES};
     if (plant->lag_us < 0 || plant->part_count == 0 || plant->measures == 0)
         return 0;
-    arena_reset(&plant->arena);
-    int rows = plant->part_count * PLANT_KINDS;
-    struct estimate *list = arena_array(&plant->arena, (size_t)rows + RTT_MAX + 1, sizeof(*list));
-    if (list == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d measures", plant->part_count);
-    for (int row = 0; row < rows; row++) {
-        plant->estimates[row].at_us = plant->now_us - plant->lag_us;
-        if (plant->estimates[row].value >= 0)
-            list[event.estimates.count++] = plant->estimates[row];
-    }
+    if (plant->relist)
+        list_estimates(plant);
+    for (int i = 0; i < plant->list_count; i++)
+        plant->list[i].at_us = plant->now_us - plant->lag_us;
+    event.estimates.list = plant->list;
+    event.estimates.count = plant->list_count;
     if (plant->world->latency_measured)
-        event.estimates.count += measure_rtts(plant, list + event.estimates.count);
-    event.estimates.list = list;
+        event.estimates.count += measure_rtts(plant, plant->list + plant->list_count);
     plant->told_us = plant->now_us;
     plant->told = true;
     return event.estimates.count == 0 ? 0 : step(plant, &event, err);
@@ -505,6 +528,7 @@ static int answer_solve(struct plant *plant, struct error *err)
 static int solve_core(struct plant *plant, struct core_event *event, struct error *err)
 {
     struct cost_input input;
+    const struct cost_context *context = NULL;
     struct problem problem;
     struct solution solution = {.status = SOLVE_NONE};
     struct placement *now = NULL;
@@ -514,7 +538,9 @@ static int solve_core(struct plant *plant, struct core_event *event, struct erro
     if (rc == 0)
         rc = core_placement(plant->core, &input, arena, &now, err);
     if (rc == 0)
-        rc = cost_problem(&input, arena, &problem, err);
+        rc = cost_context_make(&input, NULL, arena, &context, err);
+    if (rc == 0)
+        rc = cost_problem_from(context, arena, &problem, err);
     if (rc == 0)
         rc = solve_problem(plant, &problem, &solution, err);
     if (rc < 0)
@@ -531,7 +557,7 @@ static int solve_core(struct plant *plant, struct core_event *event, struct erro
     if (to == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
     for (int part = 0; part < problem.part_count; part++)
-        to[part] = cost_placement(&input, &problem, part, solution.choice[part]);
+        to[part] = cost_placement_from(context, &problem, part, solution.choice[part]);
     return core_answer_plan(&input, &problem, now, to, arena, plan, err);
 }
 

@@ -72,16 +72,25 @@ static int open_run(struct run *run, struct error *err)
         run->down_us = arena_array(&run->arena, parts, sizeof(*run->down_us));
         run->scale_ppm = arena_array(&run->arena, parts, sizeof(*run->scale_ppm));
         run->calls_mhz = arena_array(&run->arena, parts, sizeof(*run->calls_mhz));
+        run->parts = arena_array(&run->arena, parts, sizeof(*run->parts));
         run->meters = arena_array(&run->arena, LEDGER_NEWS_MAX, sizeof(*run->meters));
         run->event_on =
             arena_array(&run->arena, (size_t)scenario->event_count + 1, sizeof(*run->event_on));
         if (run->at == NULL || run->unserved == NULL || run->down_us == NULL ||
             run->event_on == NULL || run->meters == NULL || run->scale_ppm == NULL ||
-            run->calls_mhz == NULL)
+            run->calls_mhz == NULL || run->parts == NULL)
             rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for %d workloads", run->part_count);
     }
-    for (int i = 0; rc == 0 && i < run->part_count; i++)
-        run->scale_ppm[i] = PPM;
+    for (int i = 0, part = 0; rc == 0 && i < run->app_count; i++) {
+        int first = part;
+        for (int k = 0; k < run->apps[i].workload_count; k++, part++) {
+            run->scale_ppm[part] = PPM;
+            run->parts[part] =
+                (struct run_part){.first = first,
+                                  .siblings = run->apps[i].workload_count,
+                                  .data = run->apps[i].workloads[k].kind == KIND_DATA};
+        }
+    }
     if (rc == 0)
         rc =
             load_open(scenario, run->cell, &run->world, run->apps, run->app_count, &run->load, err);
@@ -345,14 +354,12 @@ static void count_down(struct run *run, int64_t now_us)
 static void find_unserved(struct run *run)
 {
     const int *serving = fleet_serving(plant_fleet(run->plant));
-    for (int i = 0, part = 0; i < run->app_count; i++) {
-        int base = part;
-        for (int k = 0; k < run->apps[i].workload_count; k++, part++) {
-            int lead = run->at[part].lead;
-            bool leads = lead >= 0 && lead < run->apps[i].workload_count;
-            run->unserved[part] = run->apps[i].workloads[k].kind != KIND_DATA &&
-                                  serving[part] == 0 && (!leads || serving[base + lead] == 0);
-        }
+    for (int part = 0; part < run->part_count; part++) {
+        const struct run_part *what = &run->parts[part];
+        int lead = run->at[part].lead;
+        bool leads = lead >= 0 && lead < what->siblings;
+        run->unserved[part] =
+            !what->data && serving[part] == 0 && (!leads || serving[what->first + lead] == 0);
     }
 }
 

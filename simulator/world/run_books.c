@@ -8,7 +8,14 @@
 #include "model/app.h"
 #include "simulator/world/run_internal.h"
 
-static int charge_lines(struct run *run, const struct cost_report *report, int64_t length_us);
+/* A time in which nothing moves, while it is charged. */
+struct piece {
+    struct run *run;
+    int64_t length_us;
+};
+
+static void charge_line(void *context, const struct cost_line *line);
+static void charge_move(void *context, const struct cost_line *line);
 static void count_requests(struct run *run, int64_t length_us);
 static void count_app(struct run *run, int app, int64_t length_us);
 static struct run_area *cell_of(struct run *run, int app, enum cost_term term, int site);
@@ -29,7 +36,7 @@ int run_books_open(struct run *run, struct error *err)
 int run_piece(struct run *run, int64_t now_us, struct error *err)
 {
     int64_t length_us = now_us - run->piece_us;
-    struct cost_report report;
+    struct cost_total total;
     if (length_us <= 0 || !run->counting)
         return 0;
     /* Requests up to now, by who served them. */
@@ -38,39 +45,36 @@ int run_piece(struct run *run, int64_t now_us, struct error *err)
         if (run->unserved[i])
             run->down_us[i] += unseen_us;
     run->seen_us = now_us;
-    int rc = truth_explain(&run->truth, run->at, &report, err);
-    if (rc == 0)
-        rc = charge_lines(run, &report, length_us);
+    struct piece piece = {run, length_us};
+    int rc = truth_visit(&run->truth, run->at, run->at, charge_line, &piece, &total, err);
     if (rc == 0 && run->charge != NULL)
-        rc = charge_piece(run, &report, run->piece_us, now_us, err);
+        rc = charge_piece(run, run->piece_us, now_us, err);
     if (rc < 0)
         return rc;
     count_requests(run, length_us);
     if (run->bound_known) {
         run->books.bound += run->bound * length_us;
-        run->books.bound_score += report.total.score * length_us;
+        run->books.bound_score += total.score * length_us;
         run->books.bound_us += length_us;
     }
-    run->rate_score = report.total.score;
+    run->rate_score = total.score;
     memset(run->down_us, 0, (size_t)run->part_count * sizeof(*run->down_us));
     run->piece_us = now_us;
     run->books.any = true;
     return 0;
 }
 
-static int charge_lines(struct run *run, const struct cost_report *report, int64_t length_us)
+static void charge_line(void *context, const struct cost_line *line)
 {
-    for (int i = 0; i < report->line_count; i++) {
-        const struct cost_line *line = &report->lines[i];
-        if (line->term == TERM_MIGRATION)
-            continue;
-        struct run_area *cell = cell_of(run, line->app, line->term, line->site);
-        cell->bill += line->bill * length_us;
-        cell->score += line->score * length_us;
-        run->books.total.bill += line->bill * length_us;
-        run->books.total.score += line->score * length_us;
-    }
-    return 0;
+    const struct piece *piece = context;
+    struct run *run = piece->run;
+    if (line->term == TERM_MIGRATION)
+        return;
+    struct run_area *cell = cell_of(run, line->app, line->term, line->site);
+    cell->bill += line->bill * piece->length_us;
+    cell->score += line->score * piece->length_us;
+    run->books.total.bill += line->bill * piece->length_us;
+    run->books.total.score += line->score * piece->length_us;
 }
 
 static struct run_area *cell_of(struct run *run, int app, enum cost_term term, int site)
@@ -79,29 +83,30 @@ static struct run_area *cell_of(struct run *run, int app, enum cost_term term, i
     return &run->books.cells[row * (size_t)run->world.site_count + (size_t)(site < 0 ? 0 : site)];
 }
 
-/* Once: its bill, and in the score its bill times the app's weight of it. */
 int run_moved(struct run *run, const struct placement *to, struct error *err)
 {
-    struct cost_report report;
-    int rc = truth_move(&run->truth, run->at, to, &report, err);
-    for (int i = 0; rc == 0 && i < report.line_count; i++) {
-        const struct cost_line *line = &report.lines[i];
-        if (line->term != TERM_MIGRATION)
-            continue;
-        const struct app *app = run->truth.apps[line->app].app;
-        struct weights weights = app_weights(app, run->truth.input.world);
-        __int128 bill = line->bill * RUN_MONTH_US;
-        __int128 score = bill / PPM * weights.migration_ppm;
-        struct run_area *cell = cell_of(run, line->app, TERM_MIGRATION, line->site);
-        cell->bill += bill;
-        cell->score += score;
-        run->books.total.bill += bill;
-        run->books.total.score += score;
-        run->result->moves_bill += line->bill;
-        if (run->bound_known)
-            run->books.bound_score += score;
-    }
-    return rc;
+    struct cost_total total;
+    return truth_visit(&run->truth, run->at, to, charge_move, run, &total, err);
+}
+
+/* Once: its bill, and in the score its bill times the app's weight of it. */
+static void charge_move(void *context, const struct cost_line *line)
+{
+    struct run *run = context;
+    if (line->term != TERM_MIGRATION)
+        return;
+    const struct app *app = run->truth.apps[line->app].app;
+    struct weights weights = app_weights(app, run->truth.input.world);
+    __int128 bill = line->bill * RUN_MONTH_US;
+    __int128 score = bill / PPM * weights.migration_ppm;
+    struct run_area *cell = cell_of(run, line->app, TERM_MIGRATION, line->site);
+    cell->bill += bill;
+    cell->score += score;
+    run->books.total.bill += bill;
+    run->books.total.score += score;
+    run->result->moves_bill += line->bill;
+    if (run->bound_known)
+        run->books.bound_score += score;
 }
 
 /* ---- requests ---- */

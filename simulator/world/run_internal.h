@@ -53,9 +53,14 @@ struct run {
     int64_t step_index;
     struct placement *at; /* [part]: as charged */
     bool *unserved;       /* [part] */
-    int64_t *down_us;     /* [part]: of the present piece, without a serving copy */
-    uint64_t changes;     /* of the fleet, as seen */
-    uint64_t decisions;   /* of the core, as seen */
+    struct run_part {
+        int first;    /* of its app's parts */
+        int siblings; /* it has, with this one */
+        bool data;
+    } * parts;          /* [part] */
+    int64_t *down_us;   /* [part]: of the present piece, without a serving copy */
+    uint64_t changes;   /* of the fleet, as seen */
+    uint64_t decisions; /* of the core, as seen */
     uint64_t ended;
     bool counting; /* the warm-up is over */
     nusd bound;    /* per month, of the present inputs */
@@ -98,8 +103,7 @@ void charge_close(struct charge *charge);
 /* What ran since the last call, if something has changed in it or `always`. */
 int charge_instances(struct run *run, int64_t now_us, bool always, struct error *err) WARN_UNUSED;
 /* Bytes, stored bytes, custom terms and predictions of a piece. */
-int charge_piece(struct run *run, const struct cost_report *report, int64_t from_us, int64_t to_us,
-                 struct error *err) WARN_UNUSED;
+int charge_piece(struct run *run, int64_t from_us, int64_t to_us, struct error *err) WARN_UNUSED;
 /* What its meters say that the model does not know yet; at most LEDGER_NEWS_MAX. */
 int charge_meters(struct run *run, int64_t now_us, struct estimate *list);
 int charge_finish(struct run *run, struct error *err) WARN_UNUSED;

@@ -176,20 +176,12 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
     return stated <= 0 ? mhz : (int64_t)(mhz * real / stated);
 }
 
-int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,
-                  struct error *err)
-{
-    arena_reset(&truth->arena);
-    set_now(truth, at);
-    return cost_explain(&truth->input, at, &truth->arena, ret_report, err);
-}
-
-int truth_move(struct truth *truth, const struct placement *from, const struct placement *to,
-               struct cost_report *ret_report, struct error *err)
+int truth_visit(struct truth *truth, const struct placement *from, const struct placement *to,
+                cost_visitor *visit, void *context, struct cost_total *ret_total, struct error *err)
 {
     arena_reset(&truth->arena);
     set_now(truth, from);
-    return cost_explain(&truth->input, to, &truth->arena, ret_report, err);
+    return cost_visit(&truth->input, to, &truth->arena, visit, context, ret_total, err);
 }
 
 static void set_now(struct truth *truth, const struct placement *at)

@@ -45,12 +45,11 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
 /* Who is asked by misses is called as the caches placed at `at` really miss; but not parts whose
  * load is given. True: some rate is another one. */
 bool truth_follow(struct truth *truth, const struct load *load, const struct placement *at);
-/* The lines of a placement, without any migration; in the truth's arena until the next answer. */
-int truth_explain(struct truth *truth, const struct placement *at, struct cost_report *ret_report,
-                  struct error *err) WARN_UNUSED;
-/* The lines of going from one placement to the other, migration and all. */
-int truth_move(struct truth *truth, const struct placement *from, const struct placement *to,
-               struct cost_report *ret_report, struct error *err) WARN_UNUSED;
+/* Visits the lines of going from one placement to another, migration and all; of a placement that
+ * stays as it is, those of being there. */
+int truth_visit(struct truth *truth, const struct placement *from, const struct placement *to,
+                cost_visitor *visit, void *context, struct cost_total *ret_total,
+                struct error *err) WARN_UNUSED;
 /* The least that any placement can score per month at these inputs; *ret_known false: none is
  * possible (a site is gone that something must be at), or the solver does not tell. */
 int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, bool *ret_known,
