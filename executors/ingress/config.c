@@ -100,7 +100,9 @@ static void write_global(const struct ingress *ingress, struct strbuf *out)
 {
     struct rlimit files = {1024, 1024};
     (void)getrlimit(RLIMIT_NOFILE, &files);
-    /* Two descriptors a connection, and some for listeners, pipes and the runtime socket. */
+    /* Two descriptors a connection, and some for listeners, pipes and the runtime socket. Idle ones
+     * to servers are kept until few descriptors are left: by default HAProxy closes them when a
+     * fifth is in use, and opened one for nearly each request after a switch. */
     long long most = files.rlim_max > 2LL * CONNECTIONS_MAX + 500
                          ? CONNECTIONS_MAX
                          : ((long long)files.rlim_max - 500) / 2;
@@ -109,6 +111,8 @@ static void write_global(const struct ingress *ingress, struct strbuf *out)
                   "    stats socket unix@" FILE_SOCKET " mode 600 level admin expose-fd listeners\n"
                   "    stats timeout 1d\n"
                   "    maxconn %lld\n"
+                  "    tune.pool-low-fd-ratio 80\n"
+                  "    tune.pool-high-fd-ratio 90\n"
                   "    hard-stop-after 30s\n"
                   "    noreuseport\n"
                   "    log abns@%s len 256 format raw local0\n"
