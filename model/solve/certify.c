@@ -13,13 +13,14 @@ int solve_certify(const struct reduced *reduced, double *price, struct watch *wa
 {
     size_t rules = (size_t)reduced->problem->rule_count + 1;
     bool have = price != NULL;
+    bool *binds = arena_array(arena, rules, sizeof(bool));
     price = have ? price : arena_array(arena, rules, sizeof(double));
-    if (price == NULL) {
+    if (price == NULL || binds == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the prices of %zu rules", rules);
     }
     solution->price = price;
     solution->meter_price = reduced->meter_price;
-    if (reduced->empty || have || !watch_goes_on(watch)) {
+    if (reduced->empty || have || !reduce_find_binding(reduced, binds) || !watch_goes_on(watch)) {
         return 0;
     }
     struct shape shape;

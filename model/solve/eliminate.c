@@ -128,18 +128,19 @@ static int takes_make(struct eliminate *e, struct arena *arena)
     const struct reduced *r = e->r;
     const struct problem *problem = r->problem;
     int *rule_of = arena_array(arena, (size_t)r->sites * RESOURCE_COUNT + 1, sizeof(int));
+    bool *binds = arena_array(arena, (size_t)problem->rule_count + 1, sizeof(bool));
     e->takes = arena_array(arena, (size_t)r->parts + 1, sizeof(*e->takes));
-    if (rule_of == NULL || e->takes == NULL) {
+    if (rule_of == NULL || binds == NULL || e->takes == NULL) {
         return ERR_NO_MEMORY;
     }
+    e->takes_each = reduce_find_binding(r, binds) ? RESOURCE_COUNT : 0;
     for (int i = 0; i < r->sites * RESOURCE_COUNT; i++) {
         rule_of[i] = -1;
     }
     for (int i = problem->rule_count - 1; i >= 0; i--) {
         const struct problem_rule *rule = &problem->rules[i];
-        if (rule->kind == RULE_CAPACITY && !reduce_capacity_is_idle(r, rule)) {
+        if (binds[i]) {
             rule_of[rule->site * RESOURCE_COUNT + (int)rule->resource] = i;
-            e->takes_each = RESOURCE_COUNT;
         }
     }
     for (int part = 0; part < r->parts && e->takes_each > 0; part++) {

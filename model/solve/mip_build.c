@@ -27,10 +27,15 @@ int mip_build(struct reduced *reduced, struct arena *arena, double unit, bool fe
               struct mip *ret_mip, struct error *err)
 {
     struct mip mip = {.r = reduced, .unit = unit, .feasibility = feasibility};
+    bool *binds = arena_array(arena, (size_t)reduced->problem->rule_count + 1, sizeof(bool));
     int rc = alloc(&mip, arena, err);
     if (rc < 0) {
         return rc;
     }
+    if (binds == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the rules of a programme");
+    }
+    (void)reduce_find_binding(reduced, binds);
     mip.lp = glp_create_prob();
     glp_set_obj_dir(mip.lp, GLP_MIN);
     add_nodes(&mip);
@@ -39,7 +44,7 @@ int mip_build(struct reduced *reduced, struct arena *arena, double unit, bool fe
     }
     for (int i = 0; i < reduced->problem->rule_count; i++) {
         const struct problem_rule *rule = &reduced->problem->rules[i];
-        if (rule->kind == RULE_CAPACITY && !reduce_capacity_is_idle(reduced, rule)) {
+        if (binds[i]) {
             add_capacity(&mip, rule);
         } else if (rule->kind == RULE_APART) {
             add_apart(&mip, rule);

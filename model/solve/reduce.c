@@ -21,8 +21,6 @@ struct edge_index {
     size_t mask;
 };
 
-static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
-                         nusd *ret_least, nusd *ret_most);
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err);
 static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err);
 static int index_make(struct edge_index *index, size_t edges_max, struct arena *arena);
@@ -36,7 +34,6 @@ static void add_range(const int64_t *cost, const struct problem_use *use, int us
 static void normalise(struct reduced *reduced);
 static void close_dear_cells(struct reduced *reduced);
 static bool propagate_edges(struct reduced *reduced);
-static bool propagate_capacity(struct reduced *reduced);
 static bool propagate_apart(struct reduced *reduced);
 static int only_site(const struct reduced *reduced, int part);
 static void sweep(struct reduced *reduced, bool forward);
@@ -105,7 +102,7 @@ void reduce_propagate(struct reduced *reduced)
     bool changed = true;
     while (changed && !reduced->empty && watch_goes_on(reduced->watch)) {
         changed = propagate_edges(reduced);
-        changed = (!reduced->without_capacities && propagate_capacity(reduced)) || changed;
+        changed = (!reduced->without_capacities && reduce_capacities(reduced)) || changed;
         changed = propagate_apart(reduced) || changed;
     }
 }
@@ -174,36 +171,6 @@ bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge)
         }
     }
     return true;
-}
-
-bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem_rule *rule)
-{
-    nusd sum = 0;
-    for (int part = 0; part < reduced->parts && sum <= rule->capacity; part++) {
-        nusd least;
-        nusd most;
-        demand_range(reduced, rule, part, &least, &most);
-        sum += most;
-    }
-    return sum <= rule->capacity;
-}
-
-/* The least and the most that the open choices of a part take of what the rule limits. */
-static void demand_range(const struct reduced *reduced, const struct problem_rule *rule, int part,
-                         nusd *ret_least, nusd *ret_most)
-{
-    nusd least = -1;
-    nusd most = 0;
-    for (int c = 0; c < reduced->count[part]; c++) {
-        if (reduced->open[reduce_node(reduced, part, c)]) {
-            const struct problem_choice *choice = reduce_choice(reduced, part, c);
-            nusd demand = choice->site == rule->site ? choice->demand[rule->resource] : 0;
-            least = least < 0 || demand < least ? demand : least;
-            most = demand > most ? demand : most;
-        }
-    }
-    *ret_least = least < 0 ? 0 : least;
-    *ret_most = most;
 }
 
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err)
@@ -500,43 +467,6 @@ static bool propagate_edges(struct reduced *reduced)
                 }
                 if (!partner && reduced->open[reduce_node(reduced, part, s)]) {
                     reduce_close(reduced, part, s);
-                    changed = true;
-                }
-            }
-        }
-    }
-    return changed;
-}
-
-/* What is left of a site after the least that every part takes of it must hold what any choice
- * takes more. */
-static bool propagate_capacity(struct reduced *reduced)
-{
-    const struct problem *problem = reduced->problem;
-    bool changed = false;
-    for (int i = 0; i < problem->rule_count; i++) {
-        const struct problem_rule *rule = &problem->rules[i];
-        if (rule->kind != RULE_CAPACITY) {
-            continue;
-        }
-        nusd left = rule->capacity;
-        nusd least;
-        nusd most;
-        for (int part = 0; part < reduced->parts; part++) {
-            demand_range(reduced, rule, part, &least, &most);
-            left -= least;
-        }
-        if (left < 0) {
-            reduced->empty = true;
-            return true;
-        }
-        for (int part = 0; part < reduced->parts; part++) {
-            demand_range(reduced, rule, part, &least, &most);
-            for (int c = 0; most - least > left && c < reduced->count[part]; c++) {
-                const struct problem_choice *choice = reduce_choice(reduced, part, c);
-                if (choice->site == rule->site && choice->demand[rule->resource] - least > left &&
-                    reduced->open[reduce_node(reduced, part, c)]) {
-                    reduce_close(reduced, part, c);
                     changed = true;
                 }
             }

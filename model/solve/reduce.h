@@ -117,6 +117,9 @@ bool reduce_is_cut(struct reduced *reduced);
 /* Closes what the rules and the tables imply, until nothing changes. */
 void reduce_propagate(struct reduced *reduced);
 
+/* Part of reduce_propagate: closes what no capacity has room for. True when it closed anything. */
+bool reduce_capacities(struct reduced *reduced);
+
 /* Raises `constant` by moving cost along the edges (sequential reweighted message passing) and
  * closes cells against `cutoff`. At most `passes` passes; fewer when they gain nothing. */
 void reduce_tighten(struct reduced *reduced, int passes);
@@ -170,5 +173,6 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
 
 /* True when the edge can neither cost nor forbid nor use an active meter. */
 bool reduce_edge_is_idle(const struct reduced *reduced, const struct edge *edge);
-/* True when not even the largest demands of the open choices at its site break the rule. */
-bool reduce_capacity_is_idle(const struct reduced *reduced, const struct problem_rule *rule);
+/* Fills ret_binds[rule]: whether the largest demands of the open choices at its site would break a
+ * capacity rule; false of the others. True when any of them can bind. */
+bool reduce_find_binding(const struct reduced *reduced, bool *ret_binds);

@@ -271,9 +271,14 @@ static int lists_make(struct search *search, struct arena *arena)
     for (int i = 0; i < search->r->meter_count; i++) {
         search->active_of[search->r->meters[i].meter] = i;
     }
+    bool *binds = arena_array(arena, (size_t)problem->rule_count + 1, sizeof(bool));
+    if (binds == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    (void)reduce_find_binding(search->r, binds);
     for (int i = problem->rule_count - 1; i >= 0; i--) {
         const struct problem_rule *rule = &problem->rules[i];
-        if (rule->kind == RULE_CAPACITY && !reduce_capacity_is_idle(search->r, rule)) {
+        if (binds[i]) {
             search->capacity_next[i] = search->capacity_of_site[rule->site];
             search->capacity_of_site[rule->site] = i;
         }
