@@ -150,6 +150,10 @@ int money_of(struct decimal price, uint64_t per, u128 quantity, nusd *ret_amount
 int money_scale(nusd amount, int64_t numerator, int64_t denominator, nusd *ret_amount)
 {
     BERTH_ASSERT(denominator > 0, "denominator %" PRId64, denominator);
+    if (numerator == denominator && magnitude_of(amount) <= NUSD_MAX) {
+        *ret_amount = amount; /* a weight of 1, as most are */
+        return 0;
+    }
     bool negative = (amount < 0) != (numerator < 0);
     return divide_rounded(multiply(magnitude_of(amount), magnitude_of(numerator)),
                           (u128)denominator, negative, ret_amount);
@@ -342,6 +346,9 @@ static u128 power_of_ten(int exponent)
 
 static struct u256 multiply(u128 a, u128 b)
 {
+    if (((a | b) >> 64) == 0) {
+        return (struct u256){.high = 0, .low = (u128)(uint64_t)a * (uint64_t)b};
+    }
     uint64_t a_low = (uint64_t)a;
     uint64_t a_high = (uint64_t)(a >> 64);
     uint64_t b_low = (uint64_t)b;
@@ -379,10 +386,15 @@ static int divide_rounded(struct u256 numerator, u128 denominator, bool negative
     return 0;
 }
 
-/* For numerator.high < denominator < 2^127. Most products fit 128 bits, where the compiler's own
- * division serves; the rest go bit by bit, which is slow (128 steps) and plainly right. */
+/* For numerator.high < denominator < 2^127. Most products fit 128 bits, many 64, where the
+ * compiler's own division serves; the rest go bit by bit, which is slow (128 steps) and plainly
+ * right. */
 static u128 divide_256(struct u256 numerator, u128 denominator, u128 *ret_remainder)
 {
+    if (numerator.high == 0 && ((numerator.low | denominator) >> 64) == 0) {
+        *ret_remainder = (uint64_t)numerator.low % (uint64_t)denominator;
+        return (uint64_t)numerator.low / (uint64_t)denominator;
+    }
     if (numerator.high == 0) {
         u128 whole = numerator.low / denominator;
         *ret_remainder = numerator.low - whole * denominator; /* a second division takes longer */

@@ -4,16 +4,20 @@
 
 static void turn_to(struct cost_link_cells *cells, const struct cost_spot *from);
 static void find_factor(struct cost_link_cells *cells);
+static void find_carried(struct cost_link_cells *cells);
 static void find_reached(struct cost_link_cells *cells, const struct cost_spot *from);
-static bool latency_of(const struct cost_link_cells *cells, int from_site,
+static bool score_of(const struct cost_link_cells *cells, const struct cost_spot *from,
+                     const struct cost_spot *to, nusd *ret_score);
+static bool waiting_of(const struct cost_link_cells *cells, const struct cost_spot *from,
                        const struct cost_spot *to, nusd *ret_score);
+static bool latency_of(const struct cost_link_cells *cells, int pair, int variant, nusd *ret_score);
+static nusd divide(unsigned __int128 product, uint64_t divisor);
 
-int cost_link_cells_begin(const struct cost_context *context, int link, struct arena *arena,
-                          struct cost_link_cells *ret_cells)
+void cost_link_cells_begin(const struct cost_context *context, int link,
+                           struct cost_reached *reached, struct cost_link_cells *ret_cells)
 {
     const struct cost_link_info *info = &context->links[link];
     const struct world *world = context->world;
-    size_t spots = (size_t)context->parts[info->to_part].spot_count;
     *ret_cells = (struct cost_link_cells){
         .context = context,
         .info = info,
@@ -21,65 +25,79 @@ int cost_link_cells_begin(const struct cost_context *context, int link, struct a
         .meters = &context->meter_of[context->class_of[info->app] * world->account_count *
                                      world->egress_count],
         .travel_ppm = -1,
-        .variant = -1,
+        .reached = info->what->on_miss ? reached : NULL,
     };
-    if (info->what->on_miss) {
-        ret_cells->reached = arena_array(arena, spots, sizeof(struct cost_reached));
-        return ret_cells->reached == NULL ? ERR_NO_MEMORY : 0;
+}
+
+int cost_link_row(struct cost_link_cells *cells, const struct cost_spot *from,
+                  const struct cost_spot *to, int count, struct cost_row *row, struct error *err)
+{
+    const struct cost_context *context = cells->context;
+    const struct cost_way *ways = &context->ways[from->site * context->site_count];
+    struct problem_use *use = row->use;
+    turn_to(cells, from);
+    for (int i = 0; i < count; i++, use += row->slots) {
+        const struct cost_way *way = &ways[to[i].site];
+        const struct cost_carried *carried = &cells->carried[to[i].variant];
+        nusd score = 0;
+        int used = 0;
+        if (!score_of(cells, from, &to[i], &score) || money_to_i64(score, &row->cost[i]) < 0) {
+            return cost_score_fails(context, cells->info->to_part, err);
+        }
+        if (carried->monthly[0] < 0) {
+            int64_t monthly[2];
+            return cost_link_monthly(context, cells->link, cells->travel_ppm, to[i].variant,
+                                     monthly, err);
+        }
+        for (int k = 0; k < way->count; k++) {
+            int64_t bytes = carried->monthly[way->use[k].response];
+            if (bytes != 0) {
+                use[used++] = (struct problem_use){cells->meters[way->use[k].slot], bytes};
+            }
+        }
+        row->most = used > row->most ? used : row->most;
+        for (; used < row->slots; used++) {
+            use[used] = (struct problem_use){.meter = -1};
+        }
     }
     return 0;
 }
 
-int cost_link_cell(struct cost_link_cells *cells, const struct cost_spot *from,
-                   const struct cost_spot *to, nusd *ret_score, bool *ret_failed,
-                   struct problem_use uses[COST_LINK_USES], struct error *err)
+/* False: it does not fit. */
+static bool score_of(const struct cost_link_cells *cells, const struct cost_spot *from,
+                     const struct cost_spot *to, nusd *ret_score)
 {
     const struct cost_context *context = cells->context;
-    const struct cost_way *way = &context->ways[from->site * context->site_count + to->site];
-    struct cost_sink sink = {0};
-    int used = 0;
-    if (from != cells->from) {
-        turn_to(cells, from);
-    }
+    nusd waiting = 0;
+    bool fits = true;
     *ret_score = 0;
-    *ret_failed = false;
     if (cells->reached != NULL) {
-        struct cost_reached reached =
-            cells->reached[to - context->parts[cells->info->to_part].spots];
-        *ret_score = reached.score;
-        *ret_failed = reached.failed;
+        const struct cost_part_info *callee = &context->parts[cells->info->to_part];
+        const struct cost_reached *reached = &cells->reached[to - callee->spots];
+        *ret_score = reached->score;
+        fits = !reached->failed;
     }
-    /* Within a site nobody waits. */
-    if (from->site != to->site) {
-        nusd latency = 0;
-        if (!latency_of(cells, from->site, to, &latency)) {
-            cost_terms_latency(context, cells->link, from, to, &sink);
-        }
-        if (cells->cold) {
-            cost_terms_cold(context, cells->link, from, to, &sink);
-        }
-        *ret_failed = __builtin_add_overflow(*ret_score, latency, ret_score) || *ret_failed;
-        *ret_failed = __builtin_add_overflow(*ret_score, sink.total.score, ret_score) ||
-                      sink.failed || *ret_failed;
+    if (from->site == to->site) { /* within a site nobody waits */
+        return fits;
     }
-    if (cells->variant != to->variant) {
-        int rc = cost_link_monthly(context, cells->link, cells->travel_ppm, to->variant,
-                                   cells->monthly, err);
-        if (rc < 0) {
-            return rc;
-        }
-        cells->variant = to->variant;
+    if (cells->cold ||
+        !latency_of(cells, from->site * context->site_count + to->site, to->variant, &waiting)) {
+        fits = waiting_of(cells, from, to, &waiting) && fits;
     }
-    for (int i = 0; i < way->count; i++) {
-        int64_t bytes = cells->monthly[way->use[i].response];
-        if (bytes != 0) {
-            uses[used++] = (struct problem_use){cells->meters[way->use[i].slot], bytes};
-        }
+    return !__builtin_add_overflow(*ret_score, waiting, ret_score) && fits;
+}
+
+/* The long way: latency, and the misses of a cold cache. */
+static bool waiting_of(const struct cost_link_cells *cells, const struct cost_spot *from,
+                       const struct cost_spot *to, nusd *ret_score)
+{
+    struct cost_sink sink = {0};
+    cost_terms_latency(cells->context, cells->link, from, to, &sink);
+    if (cells->cold) {
+        cost_terms_cold(cells->context, cells->link, from, to, &sink);
     }
-    for (; used < COST_LINK_USES; used++) {
-        uses[used] = (struct problem_use){.meter = -1};
-    }
-    return 0;
+    *ret_score = sink.total.score;
+    return !sink.failed;
 }
 
 /* To the cells of another choice of the caller; most have the same hits. */
@@ -87,15 +105,14 @@ static void turn_to(struct cost_link_cells *cells, const struct cost_spot *from)
 {
     int64_t travel_ppm = cost_travel_ppm(cells->info, from);
     int64_t misses = 0;
-    cells->from = from;
     cells->cold = cells->reached != NULL &&
                   (cost_cold_misses(cells->context, cells->link, from, &misses) < 0 || misses != 0);
     if (travel_ppm == cells->travel_ppm) {
         return;
     }
     cells->travel_ppm = travel_ppm;
-    cells->variant = -1;
     find_factor(cells);
+    find_carried(cells);
     if (cells->reached != NULL) {
         find_reached(cells, from);
     }
@@ -155,29 +172,56 @@ static void find_reached(struct cost_link_cells *cells, const struct cost_spot *
     }
 }
 
-/* What cost_terms_latency scores. False: the long way. */
-static bool latency_of(const struct cost_link_cells *cells, int from_site,
-                       const struct cost_spot *to, nusd *ret_score)
+static void find_carried(struct cost_link_cells *cells)
 {
-    const char *note = "";
-    if (cells->time_factor == 0) {
+    const struct cost_context *context = cells->context;
+    const struct cost_link_info *info = cells->info;
+    int variants = cost_variants(context->parts[info->to_part].what);
+    for (int variant = 0; variant < variants; variant++) {
+        struct cost_carried *carried = &cells->carried[variant];
+        if (__builtin_add_overflow(info->bytes[variant][0], info->bytes[variant][1],
+                                   &carried->call)) {
+            carried->call = -1;
+        }
+        if (cost_link_monthly(context, cells->link, cells->travel_ppm, variant, carried->monthly,
+                              NULL) < 0) {
+            carried->monthly[0] = -1;
+        }
+    }
+}
+
+/* What cost_terms_latency scores. False: the long way. */
+static bool latency_of(const struct cost_link_cells *cells, int pair, int variant, nusd *ret_score)
+{
+    const struct world *world = cells->context->world;
+    int64_t rtt_us = cells->context->rtt_us[pair];
+    int64_t call = cells->carried[variant].call;
+    int64_t path;
+    int64_t carry;
+    int64_t time;
+    if (cells->time_factor == 0 || call < 0) {
         return false;
     }
-    __int128 time =
-        cost_call_time(cells->context, cells->link, from_site, to->site, to->variant, &note);
-    if (time < 0) {
+    if (rtt_us < 0 || rtt_us + world->factor_us[pair] < 0) {
         return true; /* nothing tells it */
     }
-    if (time > cells->time_max) {
+    if (__builtin_mul_overflow(rtt_us + world->factor_us[pair], MIB, &path) ||
+        __builtin_mul_overflow(world->us_per_mib[pair], call, &carry) ||
+        __builtin_add_overflow(path, carry, &time) || time > cells->time_max) {
         return false;
     }
-    unsigned __int128 product = (unsigned __int128)cells->time_factor * (uint64_t)time;
-    uint64_t divisor = cells->time_divisor;
+    *ret_score =
+        divide((unsigned __int128)cells->time_factor * (uint64_t)time, cells->time_divisor);
+    return true;
+}
+
+/* Half to even. */
+static nusd divide(unsigned __int128 product, uint64_t divisor)
+{
     unsigned __int128 quotient =
         product >> 64 == 0 ? (uint64_t)product / divisor : product / divisor;
     uint64_t remainder = (uint64_t)(product - quotient * divisor);
     uint64_t rest = divisor - remainder;
     quotient += remainder > rest || (remainder == rest && quotient % 2 != 0);
-    *ret_score = (nusd)quotient;
-    return true;
+    return (nusd)quotient;
 }

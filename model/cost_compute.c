@@ -126,6 +126,7 @@ static void add_compute(const struct cost_context *context, struct cost_line lin
     int64_t overhead_ppm = line.term == TERM_DATACENTRE ? site->overhead_ppm : 0;
     unsigned __int128 bill_factor = (unsigned __int128)compute_factor(overhead_ppm, billed);
     unsigned __int128 score_factor = (unsigned __int128)compute_factor(overhead_ppm, reached);
+    bool all_reached = score_factor == bill_factor;
     for (int resource = 0; resource < RESOURCE_COUNT && billed.numerator != 0; resource++) {
         struct decimal price = resource == RESOURCE_CPU ? site->cpu_price : site->memory_price;
         int64_t reserve = cost_reserve(what, spot->variant, resource);
@@ -133,14 +134,15 @@ static void add_compute(const struct cost_context *context, struct cost_line lin
             (unsigned __int128)reserve * (unsigned)what->replicas * HOURS_PER_MONTH;
         uint64_t per = (uint64_t)(resource_per[resource] * BILLION);
         unsigned __int128 quantity;
-        nusd reached_bill;
+        nusd reached_bill = 0;
         if (reserve == 0) {
             continue;
         }
         if (__builtin_mul_overflow(hours, bill_factor, &quantity) ||
             money_of(price, per, quantity, &line.bill) < 0 ||
-            money_of(price, per, hours * score_factor, &reached_bill) < 0 ||
-            money_scale(reached_bill, info->weights->compute_ppm, divisor_ppm, &line.score) < 0) {
+            (!all_reached && money_of(price, per, hours * score_factor, &reached_bill) < 0) ||
+            money_scale(all_reached ? line.bill : reached_bill, info->weights->compute_ppm,
+                        divisor_ppm, &line.score) < 0) {
             sink->failed = true;
             continue;
         }
@@ -176,6 +178,9 @@ static void set_weights(const struct cost_context *context, const struct cost_pa
 /* (1 + overhead) x share, in billionths. */
 static __int128 compute_factor(int64_t overhead_ppm, struct share share)
 {
+    if (share.numerator == share.denominator) {
+        return ((__int128)PPM + overhead_ppm) * 1000;
+    }
     return (((__int128)PPM + overhead_ppm) * 1000 * share.numerator + share.denominator / 2) /
            share.denominator;
 }

@@ -13,7 +13,7 @@
  *   cost_choices.c   spots: what a part may choose;  cost_lines.c  writing lines
  *   cost_compute.c, cost_links.c, cost_move.c, cost_storage.c, cost_custom.c   the terms
  *   cost_cells.c     the terms of a link between all choices of its ends
- *   cost_problem.c, cost_rules.c, cost_holds.c   the solver's problem
+ *   cost_problem.c, cost_fill.c, cost_stay.c, cost_rules.c, cost_holds.c   the solver's problem
  *   cost_explain.c, cost_candidates.c            the ledger
  */
 #pragma once
@@ -259,13 +259,23 @@ void cost_terms_custom(const struct cost_context *context, int part, const struc
 /* The one-off move from where the part is; nothing if it is there or nowhere. */
 void cost_terms_migration(const struct cost_context *context, int part,
                           const struct cost_spot *spot, struct cost_sink *sink);
-/* Of what it is made: whether there is a move, what is carried, and the time in which both copies
- * run, which scores the same wherever it goes. */
-bool cost_is_move(const struct cost_context *context, int part, const struct cost_spot *spot);
-void cost_terms_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
-                        struct cost_sink *sink);
-void cost_terms_overlap(const struct cost_context *context, int part, const struct cost_spot *spot,
-                        struct cost_sink *sink);
+/* The scores of one part's moves, spot by spot: the sum of cost_terms_migration's, to the bit. What
+ * is carried scores the same while the same meters count it, and the time in which both copies run
+ * wherever the part goes. */
+struct cost_moves {
+    const struct cost_context *context;
+    int part;
+    bool both_known;
+    bool both_failed;
+    bool carried_known;
+    bool carried_failed;
+    int meters[2]; /* that counted `carried`: the sender's, the receiver's */
+    nusd both;
+    nusd carried;
+};
+struct cost_moves cost_moves_of(const struct cost_context *context, int part);
+/* False: it does not fit. */
+bool cost_move_score(struct cost_moves *moves, const struct cost_spot *spot, nusd *ret_score);
 /* Latency, the callee's share of data-centre compute, and the misses of a cache that is cold after
  * a move, of a link between two spots; `from` is NULL for users. */
 void cost_terms_link(const struct cost_context *context, int link, const struct cost_spot *from,
@@ -301,8 +311,7 @@ struct cost_link_cells {
     const struct cost_context *context;
     const struct cost_link_info *info;
     int link;
-    const int *meters;            /* [account * egress_count + rule], of the app's class */
-    const struct cost_spot *from; /* of the last cell: what follows is of it */
+    const int *meters; /* [account * egress_count + rule], of the app's class */
     int64_t travel_ppm;
     uint64_t time_factor; /* a call's time x this / that is the latency's score; 0: the long way */
     uint64_t time_divisor;
@@ -312,16 +321,26 @@ struct cost_link_cells {
         nusd score;
         bool failed;
     } * reached; /* [spot of the callee]: its share of compute there; NULL: all calls reach it */
-    int variant; /* of the callee, whose bytes are at hand; -1: none */
-    int64_t monthly[2]; /* request, response */
+    struct cost_carried {
+        int64_t call;       /* bytes of a call, both ways; -1: not in 64 bits */
+        int64_t monthly[2]; /* request, response; the first -1: more than can be counted */
+    } carried[LIMIT_VARIANTS];
 };
-int cost_link_cells_begin(const struct cost_context *context, int link, struct arena *arena,
-                          struct cost_link_cells *ret_cells) WARN_UNUSED;
-/* `from` is a spot of the caller (of users: their site), `to` one of the callee's spots. Uses come
- * first of the slots, then none. ret_failed: the score does not fit. */
-int cost_link_cell(struct cost_link_cells *cells, const struct cost_spot *from,
-                   const struct cost_spot *to, nusd *ret_score, bool *ret_failed,
-                   struct problem_use uses[COST_LINK_USES], struct error *err) WARN_UNUSED;
+/* `reached` has room for every spot of the callee, and lives as long. */
+void cost_link_cells_begin(const struct cost_context *context, int link,
+                           struct cost_reached *reached, struct cost_link_cells *ret_cells);
+/* A row of cells, or a piece of one. A cell's uses come first of its slots, then none. */
+struct cost_row {
+    int64_t *cost;           /* [cell] */
+    struct problem_use *use; /* [cell * slots + k] */
+    int slots;               /* at least context->link_uses */
+    int most;                /* of them that a cell used so far */
+};
+/* From a spot of the caller (of users: their site) to `count` spots of the callee, of which `to` is
+ * the first. ERR_OVERFLOW, told: a score or the month's bytes do not fit. */
+int cost_link_row(struct cost_link_cells *cells, const struct cost_spot *from,
+                  const struct cost_spot *to, int count, struct cost_row *row,
+                  struct error *err) WARN_UNUSED;
 #define COST_REPLICA_USES 2
 /* Updates of a data set from its primary to a replica elsewhere: sender, receiver. */
 void cost_replica_uses(const struct cost_context *context, const struct cost_replica *replica,
@@ -358,6 +377,33 @@ bool cost_is_there(const struct cost_spot *now, const struct cost_spot *spot);
 
 /* "namespace/app/workload". */
 void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity);
+
+/* ---- cost_fill.c, cost_stay.c ---- */
+
+/* What fills a problem's numbers, app by app; of an app only its own parts' and links' are written,
+ * so that several threads may fill several apps. */
+struct cost_fill {
+    const struct cost_context *context;
+    struct problem *problem;
+    int *pair_of; /* [link]; -1: of users */
+    nusd *stay;   /* [part] */
+};
+/* One thread's, with room for as many spots as any part has. */
+struct cost_scratch {
+    struct cost_reached *reached; /* [spot] */
+    int64_t *cost;                /* [spot] */
+    struct problem_use *use;      /* [spot * COST_LINK_USES + k] */
+};
+int cost_fill_app(const struct cost_fill *fill, int app, const struct cost_scratch *scratch,
+                  struct error *err) WARN_UNUSED;
+void cost_fill_choices(const struct cost_context *context, int part, struct problem_part *out);
+/* Moves the uses of every cell together, to as many slots as the fullest cell needs; returns those.
+ */
+int cost_pack_uses(size_t cells, int *use_count, struct problem_use **use);
+/* The error of a part whose score does not fit. */
+int cost_score_fails(const struct cost_context *context, int part, struct error *err);
+/* cost_stay of all parts of an app, into stay[part]. */
+void cost_stays(const struct cost_context *context, int app, nusd *stay);
 
 struct cost_rules {
     const struct cost_context *context;

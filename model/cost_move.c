@@ -1,6 +1,7 @@
 /* Migration: what a change of place costs once. A part that shares what already runs at its new
  * place moves nothing; the instances of a set that begins are its lead's. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -9,8 +10,15 @@
 
 static bool runs_at(const struct cost_context *context, const struct cost_part_info *info,
                     int site);
+static bool is_move(const struct cost_context *context, int part, const struct cost_spot *spot);
+static bool carrying_meters(const struct cost_context *context, int part,
+                            const struct cost_spot *spot, int ret_meters[2]);
+static void add_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        const int meters[2], struct cost_sink *sink);
 static void add_bytes(const struct cost_context *context, struct cost_line line, int part,
-                      int payer_site, int rule_index, struct cost_sink *sink);
+                      int meter, struct cost_sink *sink);
+static void add_both(const struct cost_context *context, int part, const struct cost_spot *spot,
+                     struct cost_sink *sink);
 static void add_overlap(const struct cost_context *context, struct cost_line line, int part,
                         struct cost_sink *sink);
 
@@ -20,41 +28,49 @@ static const int64_t resource_per[] = {1000, GIB};
 void cost_terms_migration(const struct cost_context *context, int part,
                           const struct cost_spot *spot, struct cost_sink *sink)
 {
-    if (cost_is_move(context, part, spot)) {
-        cost_terms_carried(context, part, spot, sink);
-        cost_terms_overlap(context, part, spot, sink);
+    int meters[2];
+    if (!is_move(context, part, spot)) {
+        return;
     }
+    if (carrying_meters(context, part, spot, meters)) {
+        add_carried(context, part, spot, meters, sink);
+    }
+    add_both(context, part, spot, sink);
 }
 
-bool cost_is_move(const struct cost_context *context, int part, const struct cost_spot *spot)
+struct cost_moves cost_moves_of(const struct cost_context *context, int part)
 {
-    const struct cost_spot *now = &context->parts[part].now;
-    return now->site >= 0 && !(cost_is_there(now, spot) && now->lead == spot->lead);
+    return (struct cost_moves){.context = context, .part = part};
 }
 
-void cost_terms_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
-                        struct cost_sink *sink)
+bool cost_move_score(struct cost_moves *moves, const struct cost_spot *spot, nusd *ret_score)
 {
-    const struct cost_part_info *info = &context->parts[part];
-    const struct cost_spot *now = &info->now;
-    if (spot->lead == part && spot->site != now->site && !runs_at(context, info, spot->site)) {
-        struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
-        struct egress_match match = context->matches[now->site * context->site_count + spot->site];
-        line.peer_site = now->site;
-        add_bytes(context, line, part, now->site, match.sender_rule, sink);
-        add_bytes(context, line, part, spot->site, match.receiver_rule, sink);
+    int meters[2];
+    *ret_score = 0;
+    if (!is_move(moves->context, moves->part, spot)) {
+        return true;
     }
-}
-
-void cost_terms_overlap(const struct cost_context *context, int part, const struct cost_spot *spot,
-                        struct cost_sink *sink)
-{
-    const struct cost_spot *now = &context->parts[part].now;
-    if (now->lead == part) {
-        struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
-        line.peer_site = now->site;
-        add_overlap(context, line, part, sink);
+    if (!moves->both_known) {
+        struct cost_sink sink = {0};
+        add_both(moves->context, moves->part, spot, &sink);
+        moves->both = sink.total.score;
+        moves->both_failed = sink.failed;
+        moves->both_known = true;
     }
+    *ret_score = moves->both;
+    if (!carrying_meters(moves->context, moves->part, spot, meters)) {
+        return !moves->both_failed;
+    }
+    if (!moves->carried_known || meters[0] != moves->meters[0] || meters[1] != moves->meters[1]) {
+        struct cost_sink sink = {0};
+        add_carried(moves->context, moves->part, spot, meters, &sink);
+        moves->carried = sink.total.score;
+        moves->carried_failed = sink.failed;
+        moves->carried_known = true;
+        memcpy(moves->meters, meters, sizeof(meters));
+    }
+    *ret_score += moves->carried;
+    return !moves->both_failed && !moves->carried_failed;
 }
 
 bool cost_is_there(const struct cost_spot *now, const struct cost_spot *spot)
@@ -79,9 +95,42 @@ static bool runs_at(const struct cost_context *context, const struct cost_part_i
     return false;
 }
 
+static bool is_move(const struct cost_context *context, int part, const struct cost_spot *spot)
+{
+    const struct cost_spot *now = &context->parts[part].now;
+    return now->site >= 0 && !(cost_is_there(now, spot) && now->lead == spot->lead);
+}
+
+/* Of the sender and of the receiver, -1: none. False: nothing travels. */
+static bool carrying_meters(const struct cost_context *context, int part,
+                            const struct cost_spot *spot, int ret_meters[2])
+{
+    const struct cost_part_info *info = &context->parts[part];
+    const struct cost_spot *now = &info->now;
+    if (spot->lead != part || spot->site == now->site || runs_at(context, info, spot->site)) {
+        return false;
+    }
+    struct egress_match match = context->matches[now->site * context->site_count + spot->site];
+    ret_meters[0] =
+        match.sender_rule < 0 ? -1 : cost_meter(context, info->app, now->site, match.sender_rule);
+    ret_meters[1] = match.receiver_rule < 0
+                        ? -1
+                        : cost_meter(context, info->app, spot->site, match.receiver_rule);
+    return true;
+}
+
+static void add_carried(const struct cost_context *context, int part, const struct cost_spot *spot,
+                        const int meters[2], struct cost_sink *sink)
+{
+    struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
+    line.peer_site = context->parts[part].now.site;
+    add_bytes(context, line, part, meters[0], sink);
+    add_bytes(context, line, part, meters[1], sink);
+}
+
 /* State and artifact, or a data set, at the price of the tier that the month has reached. */
 static void add_bytes(const struct cost_context *context, struct cost_line line, int part,
-                      int payer_site, int rule_index, struct cost_sink *sink)
+                      int meter, struct cost_sink *sink)
 {
     const struct cost_part_info *info = &context->parts[part];
     const struct workload *what = info->what;
@@ -89,11 +138,10 @@ static void add_bytes(const struct cost_context *context, struct cost_line line,
     unsigned __int128 bytes =
         data ? (unsigned __int128)what->data.bytes
              : (unsigned __int128)what->state_bytes + (unsigned __int128)what->artifact_bytes;
-    if (rule_index < 0 || bytes == 0) {
+    if (meter < 0 || bytes == 0) {
         return;
     }
-    const struct egress_rule *rule = &context->world->egress[rule_index];
-    int meter = cost_meter(context, info->app, payer_site, rule_index);
+    const struct egress_rule *rule = &context->world->egress[context->meter_keys[meter].rule];
     struct decimal price = cost_meter_price(context, meter);
     if (bytes > INT64_MAX || money_of(price, (uint64_t)rule->per_bytes, bytes, &line.bill) < 0 ||
         cost_once_score(context, part, line.bill, &line.score) < 0) {
@@ -111,6 +159,18 @@ static void add_bytes(const struct cost_context *context, struct cost_line line,
                    units_format_bytes((int64_t)bytes, size), decimal_format(price, price_text),
                    rule->per_bytes == GIB ? "GiB" : "GB", context->meters[meter].name);
     cost_sink_add(sink, &line);
+}
+
+/* While both copies run; it scores the same wherever the part goes. */
+static void add_both(const struct cost_context *context, int part, const struct cost_spot *spot,
+                     struct cost_sink *sink)
+{
+    const struct cost_spot *now = &context->parts[part].now;
+    if (now->lead == part) {
+        struct cost_line line = cost_line_of(context, TERM_MIGRATION, part, spot->site);
+        line.peer_site = now->site;
+        add_overlap(context, line, part, sink);
+    }
 }
 
 /* The old copy runs on at its site until the new one has been healthy long enough: at most as long

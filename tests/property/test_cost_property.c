@@ -579,22 +579,29 @@ static void check_cells(struct cost_context *context, int link, struct arena *ar
     const struct cost_part_info *caller = &context->parts[info->from_part];
     const struct cost_part_info *callee = &context->parts[info->to_part];
     struct cost_link_cells cells;
-    assert_int_equal(cost_link_cells_begin(context, link, arena, &cells), 0);
+    struct cost_reached *reached = arena_array(arena, (size_t)callee->spot_count, sizeof(*reached));
+    assert_non_null(reached);
+    cost_link_cells_begin(context, link, reached, &cells);
     for (int from = 0; from < caller->spot_count; from++) {
         for (int to = 0; to < callee->spot_count; to++) {
             struct problem_use uses[2][COST_LINK_USES] = {{{0}}};
             struct cost_sink sink = {0};
             struct error err[2] = {{0}};
-            nusd score = -1;
-            bool failed = false;
+            int64_t score = -1;
+            struct cost_row row = {.cost = &score, .use = uses[1], .slots = COST_LINK_USES};
             cost_terms_link(context, link, &caller->spots[from], &callee->spots[to], &sink);
-            int rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to],
-                                    uses[0], &err[0]);
-            assert_int_equal(cost_link_cell(&cells, &caller->spots[from], &callee->spots[to],
-                                            &score, &failed, uses[1], &err[1]),
-                             rc);
-            assert_int_equal(failed, sink.failed);
-            if (!failed && score != sink.total.score)
+            bool failed = sink.failed || sink.total.score > INT64_MAX;
+            int uses_rc = cost_link_uses(context, link, &caller->spots[from], &callee->spots[to],
+                                         uses[0], &err[0]);
+            int rc =
+                cost_link_row(&cells, &caller->spots[from], &callee->spots[to], 1, &row, &err[1]);
+            seen[failed ? 0 : cells.time_factor > 0 ? 1 : 2]++;
+            assert_int_equal(rc, failed ? ERR_OVERFLOW : uses_rc);
+            if (failed) {
+                assert_non_null(strstr(err[1].text, "its score would pass"));
+                continue;
+            }
+            if (score != sink.total.score)
                 fail_msg("%lld instead of %lld", (long long)score, (long long)sink.total.score);
             assert_string_equal(err[0].text, err[1].text);
             int used = 0;
@@ -603,9 +610,9 @@ static void check_cells(struct cost_context *context, int link, struct arena *ar
                     assert_int_equal(uses[0][i].meter, uses[1][used].meter);
                     assert_int_equal(uses[0][i].bytes, uses[1][used++].bytes);
                 }
+            assert_int_equal(row.most, used);
             for (; used < COST_LINK_USES && rc == 0; used++)
                 assert_int_equal(uses[1][used].meter, -1);
-            seen[failed ? 0 : cells.time_factor > 0 ? 1 : 2]++;
         }
     }
 }
