@@ -31,16 +31,6 @@ struct charge {
     bool seen;
 };
 
-/* A time in which nothing moves, while it is charged. */
-struct piece {
-    struct run *run;
-    int64_t from_us;
-    int64_t to_us;
-    struct error *err;
-    int rc; /* of the first line that failed */
-};
-
-static void charge_line(void *context, const struct cost_line *line);
 static int read_running(struct run *run, struct error *err);
 static bool runs(const struct core_instance *instance);
 static int charge_stored(struct run *run, int app, int64_t from_us, int64_t to_us,
@@ -143,36 +133,25 @@ static bool runs(const struct core_instance *instance)
            instance->state <= INSTANCE_STOPPING;
 }
 
-int charge_piece(struct run *run, int64_t from_us, int64_t to_us, struct error *err)
+int charge_app(struct run *run, int app, int64_t from_us, int64_t to_us, struct error *err)
 {
-    struct piece piece = {.run = run, .from_us = from_us, .to_us = to_us, .err = err};
-    struct cost_total total;
-    int rc = charge_instances(run, to_us, true, err);
-    for (int i = 0; i < run->app_count && rc == 0; i++) {
-        rc = charge_stored(run, i, from_us, to_us, err);
-        if (rc == 0)
-            rc = charge_links(run, i, from_us, to_us, err);
-    }
-    if (rc == 0)
-        rc = truth_visit(&run->truth, run->at, run->at, charge_line, &piece, &total, err);
-    ledger_accrued(run->charge->ledger, to_us);
-    return rc < 0 ? rc : piece.rc;
+    int rc = charge_stored(run, app, from_us, to_us, err);
+    return rc < 0 ? rc : charge_links(run, app, from_us, to_us, err);
 }
 
-static void charge_line(void *context, const struct cost_line *line)
+int charge_line(struct run *run, int app, const struct cost_line *line, int64_t from_us,
+                int64_t to_us, struct error *err)
 {
-    struct piece *piece = context;
-    struct ledger *ledger = piece->run->charge->ledger;
-    const struct truth *truth = &piece->run->truth;
-    struct ledger_who who = {truth->input.world, truth->apps[line->app].app, line->workload,
-                             line->site};
-    if (piece->rc < 0 || line->bill == 0 || line->term == TERM_MIGRATION || line->site < 0)
-        return;
-    piece->rc = ledger_predict(ledger, &who, line->term, line->bill, piece->from_us, piece->to_us,
-                               piece->err);
-    if (piece->rc == 0 && line->term == TERM_CUSTOM)
-        piece->rc = ledger_custom(ledger, &who, truth->input.world->terms[line->custom].name,
-                                  line->bill, piece->from_us, piece->to_us, piece->err);
+    struct ledger *ledger = run->charge->ledger;
+    const struct truth *truth = &run->truth;
+    struct ledger_who who = {truth->input.world, truth->apps[app].app, line->workload, line->site};
+    if (line->bill == 0 || line->site < 0)
+        return 0;
+    int rc = ledger_predict(ledger, &who, line->term, line->bill, from_us, to_us, err);
+    if (rc == 0 && line->term == TERM_CUSTOM)
+        rc = ledger_custom(ledger, &who, truth->input.world->terms[line->custom].name, line->bill,
+                           from_us, to_us, err);
+    return rc;
 }
 
 static int charge_stored(struct run *run, int app, int64_t from_us, int64_t to_us,

@@ -24,7 +24,6 @@ static void note_unbounded(struct run *run);
 static void read_placement(const struct run *run, struct placement *at);
 static int take_placement(struct run *run, struct error *err);
 static int take_moves(struct run *run, struct error *err);
-static void count_down(struct run *run, int64_t now_us);
 static void find_unserved(struct run *run);
 static int finish(struct run *run, struct error *err);
 
@@ -66,17 +65,23 @@ static int open_run(struct run *run, struct error *err)
     for (int i = 0; rc == 0 && i < run->app_count; i++)
         run->part_count += run->apps[i].workload_count;
     size_t parts = (size_t)run->part_count + 1;
+    size_t apps = (size_t)run->app_count + 1;
     if (rc == 0) {
         run->at = arena_array(&run->arena, parts, sizeof(*run->at));
+        run->to = arena_array(&run->arena, parts, sizeof(*run->to));
         run->unserved = arena_array(&run->arena, parts, sizeof(*run->unserved));
         run->down_us = arena_array(&run->arena, parts, sizeof(*run->down_us));
         run->scale_ppm = arena_array(&run->arena, parts, sizeof(*run->scale_ppm));
         run->calls_mhz = arena_array(&run->arena, parts, sizeof(*run->calls_mhz));
         run->parts = arena_array(&run->arena, parts, sizeof(*run->parts));
+        run->charged_us = arena_array(&run->arena, apps, sizeof(*run->charged_us));
+        run->due = arena_array(&run->arena, apps, sizeof(*run->due));
+        run->moved = arena_array(&run->arena, apps, sizeof(*run->moved));
         run->meters = arena_array(&run->arena, LEDGER_NEWS_MAX, sizeof(*run->meters));
         run->event_on =
             arena_array(&run->arena, (size_t)scenario->event_count + 1, sizeof(*run->event_on));
-        if (run->at == NULL || run->unserved == NULL || run->down_us == NULL ||
+        if (run->at == NULL || run->to == NULL || run->unserved == NULL || run->down_us == NULL ||
+            run->charged_us == NULL || run->due == NULL || run->moved == NULL ||
             run->event_on == NULL || run->meters == NULL || run->scale_ppm == NULL ||
             run->calls_mhz == NULL || run->parts == NULL)
             rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for %d workloads", run->part_count);
@@ -143,6 +148,8 @@ static int go(struct run *run, struct error *err)
         rc = go_until(run, run->from_us - 1, err);
     run->counting = true;
     run->piece_us = run->seen_us = run->books.bucket_us = run->from_us;
+    for (int i = 0; i < run->app_count; i++)
+        run->charged_us[i] = run->from_us;
     read_placement(run, run->at);
     for (int64_t i = 0; i < steps && rc == 0; i++) {
         int64_t at_us = run->from_us + i * scenario->step_us;
@@ -157,7 +164,7 @@ static int go(struct run *run, struct error *err)
             rc = go_until(run, now_us - 1, err);
             plant_skip(run->plant, now_us);
             if (rc == 0)
-                rc = run_piece(run, now_us, err);
+                rc = run_piece(run, NULL, now_us, err);
             if (rc == 0)
                 rc = run_events(run, now_us, err);
             if (rc == 0)
@@ -169,7 +176,7 @@ static int go(struct run *run, struct error *err)
             now_us = next_us;
         }
         if (rc == 0)
-            rc = run_piece(run, end_us, err);
+            rc = run_piece(run, NULL, end_us, err);
         if (rc == 0 && (end_us - run->books.bucket_us >= scenario->every_us || i + 1 == steps))
             rc = run_bucket_end(run, err);
         if (rc == 0 && run->sink->progress != NULL)
@@ -186,7 +193,7 @@ static int begin_step(struct run *run, int64_t now_us, struct error *err)
     for (int i = 0; i < run->part_count; i++)
         run->calls_mhz[i] = (int64_t)((__int128)load_calls(run->load)[i] * run->scale_ppm[i] / PPM);
     truth_set(&run->truth, calls_mhz, plant_fleet(run->plant), now_us);
-    (void)truth_follow(&run->truth, run->load, run->at);
+    (void)truth_follow(&run->truth, run->load, NULL, run->at);
     for (int i = 0; i < run->world.site_count; i++)
         for (int r = 0; r < RESOURCE_COUNT && run->closed[i]; r++)
             run->truth.capacity[i][r] = -1;
@@ -250,7 +257,8 @@ static int find_bound(struct run *run, struct error *err)
     if (hash == run->bound_hash)
         return 0;
     run->bound_hash = hash;
-    return truth_bound(&run->truth, run->solver, &run->bound, &run->bound_known, err);
+    int rc = run_piece(run, NULL, plant_now_us(run->plant), err);
+    return rc < 0 ? rc : truth_bound(&run->truth, run->solver, &run->bound, &run->bound_known, err);
 }
 
 /* Through every instant up to `until`, looking after each at what has changed. */
@@ -277,7 +285,7 @@ static int observe(struct run *run, struct error *err)
         rc = charge_instances(run, now_us, false, err);
     bool decided = state->decision_count != run->decisions;
     if (rc == 0 && (decided || fleet_changes(fleet) != run->changes)) {
-        count_down(run, now_us);
+        run_down(run, now_us);
         count_held(run);
         run->decisions = state->decision_count;
         run->changes = fleet_changes(fleet);
@@ -300,28 +308,29 @@ static void count_held(struct run *run)
         run->held[state->decisions[from % CORE_DECISIONS].verdict]++;
 }
 
-/* The chosen sites; a piece ends where they change. */
+/* The chosen sites; an app's piece ends where they change. */
 static int take_placement(struct run *run, struct error *err)
 {
-    struct placement *to = malloc(((size_t)run->part_count + 1) * sizeof(*to));
-    if (to == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a placement");
-    read_placement(run, to);
-    bool same = true;
-    for (int i = 0; i < run->part_count && same; i++)
-        same = to[i].site == run->at[i].site && to[i].variant == run->at[i].variant;
+    read_placement(run, run->to);
+    bool any = false;
+    for (int i = 0, part = 0; i < run->app_count; i++) {
+        run->moved[i] = false;
+        for (int k = 0; k < run->apps[i].workload_count; k++, part++)
+            run->moved[i] |= run->to[part].site != run->at[part].site ||
+                             run->to[part].variant != run->at[part].variant;
+        any |= run->moved[i];
+    }
     int rc = 0;
-    if (!same && run->counting) {
-        rc = run_piece(run, plant_now_us(run->plant), err);
+    if (any && run->counting) {
+        rc = run_piece(run, run->moved, plant_now_us(run->plant), err);
         if (rc == 0)
-            rc = run_moved(run, to, err);
+            rc = run_moved(run, err);
     }
     if (rc == 0 && run->part_count > 0)
-        memcpy(run->at, to, (size_t)run->part_count * sizeof(*to));
-    free(to);
+        memcpy(run->at, run->to, (size_t)run->part_count * sizeof(*run->to));
     /* Another cache misses otherwise. */
-    if (rc == 0 && !same && truth_follow(&run->truth, run->load, run->at) && run->counting &&
-        run->scenario->bound)
+    if (rc == 0 && any && truth_follow(&run->truth, run->load, run->moved, run->at) &&
+        run->counting && run->scenario->bound)
         rc = find_bound(run, err);
     return rc;
 }
@@ -340,15 +349,6 @@ static void read_placement(const struct run *run, struct placement *at)
             at[part + k] = (struct placement){app->workloads[k].site, app->workloads[k].variant,
                                               app->workloads[k].lead};
     }
-}
-
-static void count_down(struct run *run, int64_t now_us)
-{
-    int64_t us = now_us - run->seen_us;
-    run->seen_us = now_us;
-    for (int i = 0; i < run->part_count && us > 0 && run->counting; i++)
-        if (run->unserved[i])
-            run->down_us[i] += us;
 }
 
 static void find_unserved(struct run *run)

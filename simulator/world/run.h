@@ -2,10 +2,12 @@
  * run: one cell of a scenario from its first hour to its last: the virtual world, the load, the
  * events, and the books: what it cost, what was promised and missed, beside the lower bound.
  *
- * Fluid: within a step rates are constant; a piece of a step in which nothing moves is charged at
- * once, by the cost model's own lines at the true rates. What a move costs once (state moved, both
- * copies running) is added when it is decided. The production ledger's rows are made beside, from
- * the instances that really ran, second by second.
+ * Fluid: within a step rates are constant; a piece of a step in which an app stays where it is is
+ * charged at once, by the cost model's own lines at the true rates. A piece of all apps ends only
+ * with the step, an event or another bound, and where egress has tiers: there what one app sends
+ * changes what another one pays. What a move costs once (state moved, both copies running) is added
+ * when it is decided. The production ledger's rows are made beside, from the instances that really
+ * ran, second by second.
  *
  * The lower bound is, step by step, the solver's bound on the score of any placement at that step's
  * true rates and with the machines that there are: of somebody who knows everything in advance and

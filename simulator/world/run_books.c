@@ -6,17 +6,21 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "model/app.h"
+#include "model/world.h"
 #include "simulator/world/run_internal.h"
 
 /* A time in which nothing moves, while it is charged. */
 struct piece {
     struct run *run;
-    int64_t length_us;
+    int64_t now_us;
+    struct error *err;
+    int rc; /* of the first line that failed */
 };
 
-static void charge_line(void *context, const struct cost_line *line);
-static void charge_move(void *context, const struct cost_line *line);
-static void count_requests(struct run *run, int64_t length_us);
+static int find_due(struct run *run, const bool *which, int64_t now_us);
+static int charge_due(struct run *run, const bool *which, int64_t now_us, struct error *err);
+static void add_line(void *context, int app, const struct cost_line *line);
+static void add_move(void *context, int app, const struct cost_line *line);
 static void count_app(struct run *run, int app, int64_t length_us);
 static struct run_area *cell_of(struct run *run, int app, enum cost_term term, int site);
 static nusd per_time(__int128 area);
@@ -33,48 +37,78 @@ int run_books_open(struct run *run, struct error *err)
                            run->app_count);
 }
 
-int run_piece(struct run *run, int64_t now_us, struct error *err)
+int run_piece(struct run *run, const bool *which, int64_t now_us, struct error *err)
 {
-    int64_t length_us = now_us - run->piece_us;
-    struct cost_total total;
-    if (length_us <= 0 || !run->counting)
+    struct run_books *books = &run->books;
+    if (!run->counting)
         return 0;
-    /* Requests up to now, by who served them. */
-    int64_t unseen_us = now_us - run->seen_us;
-    for (int i = 0; i < run->part_count && unseen_us > 0; i++)
-        if (run->unserved[i])
-            run->down_us[i] += unseen_us;
-    run->seen_us = now_us;
-    struct piece piece = {run, length_us};
-    int rc = truth_visit(&run->truth, run->at, run->at, charge_line, &piece, &total, err);
-    if (rc == 0 && run->charge != NULL)
-        rc = charge_piece(run, run->piece_us, now_us, err);
-    if (rc < 0)
-        return rc;
-    count_requests(run, length_us);
+    run_down(run, now_us);
     if (run->bound_known) {
-        run->books.bound += run->bound * length_us;
-        run->books.bound_score += total.score * length_us;
-        run->books.bound_us += length_us;
+        books->bound += run->bound * (now_us - run->piece_us);
+        books->bound_us += now_us - run->piece_us;
     }
-    run->rate_score = total.score;
-    memset(run->down_us, 0, (size_t)run->part_count * sizeof(*run->down_us));
     run->piece_us = now_us;
-    run->books.any = true;
-    return 0;
+    bool all = run->truth.coupled || run->cell->plain;
+    int due = find_due(run, all ? NULL : which, now_us);
+    if (due == 0)
+        return 0;
+    return charge_due(run, due < run->app_count ? run->due : NULL, now_us, err);
 }
 
-static void charge_line(void *context, const struct cost_line *line)
+static int find_due(struct run *run, const bool *which, int64_t now_us)
 {
-    const struct piece *piece = context;
+    int count = 0;
+    for (int i = 0; i < run->app_count; i++) {
+        run->due[i] = (which == NULL || which[i]) && run->charged_us[i] < now_us;
+        count += run->due[i];
+    }
+    return count;
+}
+
+static int charge_due(struct run *run, const bool *which, int64_t now_us, struct error *err)
+{
+    struct piece piece = {.run = run, .now_us = now_us, .err = err};
+    int rc = truth_visit(&run->truth, which, run->at, run->at, add_line, &piece, err);
+    rc = rc < 0 ? rc : piece.rc;
+    if (rc == 0 && run->charge != NULL)
+        rc = charge_instances(run, now_us, which == NULL, err);
+    for (int i = 0; i < run->app_count && rc == 0; i++)
+        if (run->due[i]) {
+            if (run->charge != NULL)
+                rc = charge_app(run, i, run->charged_us[i], now_us, err);
+            count_app(run, i, now_us - run->charged_us[i]);
+            run->charged_us[i] = now_us;
+        }
+    return rc;
+}
+
+static void add_line(void *context, int app, const struct cost_line *line)
+{
+    struct piece *piece = context;
     struct run *run = piece->run;
+    struct run_books *books = &run->books;
+    int64_t from_us = run->charged_us[app];
+    int64_t length_us = piece->now_us - from_us;
     if (line->term == TERM_MIGRATION)
         return;
-    struct run_area *cell = cell_of(run, line->app, line->term, line->site);
-    cell->bill += line->bill * piece->length_us;
-    cell->score += line->score * piece->length_us;
-    run->books.total.bill += line->bill * piece->length_us;
-    run->books.total.score += line->score * piece->length_us;
+    struct run_area *cell = cell_of(run, app, line->term, line->site);
+    cell->bill += line->bill * length_us;
+    cell->score += line->score * length_us;
+    books->total.bill += line->bill * length_us;
+    books->total.score += line->score * length_us;
+    if (run->bound_known)
+        books->bound_score += line->score * length_us;
+    if (run->charge != NULL && piece->rc == 0)
+        piece->rc = charge_line(run, app, line, from_us, piece->now_us, piece->err);
+}
+
+void run_down(struct run *run, int64_t now_us)
+{
+    int64_t us = now_us - run->seen_us;
+    run->seen_us = now_us;
+    for (int i = 0; i < run->part_count && us > 0 && run->counting; i++)
+        if (run->unserved[i])
+            run->down_us[i] += us;
 }
 
 static struct run_area *cell_of(struct run *run, int app, enum cost_term term, int site)
@@ -83,23 +117,21 @@ static struct run_area *cell_of(struct run *run, int app, enum cost_term term, i
     return &run->books.cells[row * (size_t)run->world.site_count + (size_t)(site < 0 ? 0 : site)];
 }
 
-int run_moved(struct run *run, const struct placement *to, struct error *err)
+int run_moved(struct run *run, struct error *err)
 {
-    struct cost_total total;
-    return truth_visit(&run->truth, run->at, to, charge_move, run, &total, err);
+    return truth_visit(&run->truth, run->moved, run->at, run->to, add_move, run, err);
 }
 
 /* Once: its bill, and in the score its bill times the app's weight of it. */
-static void charge_move(void *context, const struct cost_line *line)
+static void add_move(void *context, int app, const struct cost_line *line)
 {
     struct run *run = context;
     if (line->term != TERM_MIGRATION)
         return;
-    const struct app *app = run->truth.apps[line->app].app;
-    struct weights weights = app_weights(app, run->truth.input.world);
+    struct weights weights = app_weights(run->truth.apps[app].app, run->truth.input.world);
     __int128 bill = line->bill * RUN_MONTH_US;
     __int128 score = bill / PPM * weights.migration_ppm;
-    struct run_area *cell = cell_of(run, line->app, TERM_MIGRATION, line->site);
+    struct run_area *cell = cell_of(run, app, TERM_MIGRATION, line->site);
     cell->bill += bill;
     cell->score += score;
     run->books.total.bill += bill;
@@ -111,44 +143,29 @@ static void charge_move(void *context, const struct cost_line *line)
 
 /* ---- requests ---- */
 
-static void count_requests(struct run *run, int64_t length_us)
-{
-    for (int i = 0; i < run->app_count; i++)
-        count_app(run, i, length_us);
-}
-
 static void count_app(struct run *run, int app, int64_t length_us)
 {
     const struct app *what = run->truth.apps[app].app;
-    const struct cost_input *input = &run->truth.input;
+    const struct world *world = run->truth.input.world;
     int base = run->truth.first[app];
     const struct placement *at = run->at + base;
-    for (int i = 0; i < what->workload_count; i++) {
-        run->books.lost += (__int128)run->truth.calls_mhz[base + i] * run->down_us[base + i];
-        run->result->down_us += run->down_us[base + i];
+    for (int part = base; part < base + what->workload_count; part++) {
+        run->books.lost += (__int128)run->truth.calls_mhz[part] * run->down_us[part];
+        run->result->down_us += run->down_us[part];
+        run->down_us[part] = 0;
     }
     for (int i = 0; i < what->link_count; i++) {
         const struct link *link = &what->links[i];
         bool users = link->from_kind == LINK_SEGMENT;
-        int from = -1;
+        int from = users ? world_site(world, what->segments[link->from].site) : at[link->from].site;
         int to = at[link->to].site;
-        if (users) {
-            for (int s = 0; s < input->world->site_count && from < 0; s++)
-                if (str_equal(input->world->sites[s].name, what->segments[link->from].site))
-                    from = s;
-        } else {
-            from = at[link->from].site;
-        }
         int64_t mhz = truth_link_mhz(&run->truth, app, i, run->at);
         __int128 calls = (__int128)mhz * length_us;
         if (users)
             run->books.calls += calls;
         if (from < 0 || to < 0)
             continue;
-        bool measured;
-        int64_t rtt_us = cost_rtt_us(input, from, to, &measured);
-        rtt_us = rtt_us < 0 ? 0 : rtt_us;
-        rtt_us += input->world->factor_us[from * input->world->site_count + to];
+        int64_t rtt_us = run->truth.path_us[from * world->site_count + to];
         run->books.rtt += calls * rtt_us;
         int64_t limit_us = link->latency_max_us;
         if (users && run->scenario->slo_us > 0 &&

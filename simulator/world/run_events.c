@@ -105,9 +105,9 @@ static int apply_sets(struct run *run, struct error *err)
         rc = override_apply(list, count, &input, &run->arena, &changed, err);
     if (rc < 0)
         return rc;
-    run->truth.input.world = changed.world;
     for (int i = 0; i < run->app_count; i++)
         run->truth.apps[i].app = changed.apps[i].app;
+    truth_world(&run->truth, changed.world);
     rc = tell_documents(run, list, count, &input, err);
     return rc < 0 ? rc : close_places(run, closed, err);
 }

@@ -26,7 +26,6 @@ struct run_books {
     __int128 slow;
     __int128 lost;
     __int128 rtt; /* mhz x us x us */
-    bool any;
 };
 
 struct run {
@@ -48,17 +47,21 @@ struct run {
     struct run_books books;
     int64_t from_us;
     int64_t until_us;
-    int64_t piece_us; /* charged up to here */
-    int64_t seen_us;  /* requests counted up to here */
+    int64_t piece_us;    /* the bound is charged up to here */
+    int64_t *charged_us; /* [app]: it is up to here */
+    bool *due;           /* [app]: of one charge */
+    int64_t seen_us;     /* requests counted up to here */
     int64_t step_index;
     struct placement *at; /* [part]: as charged */
+    struct placement *to; /* [part]: as it is now */
+    bool *moved;          /* [app]: those two differ */
     bool *unserved;       /* [part] */
     struct run_part {
         int first;    /* of its app's parts */
         int siblings; /* it has, with this one */
         bool data;
     } * parts;          /* [part] */
-    int64_t *down_us;   /* [part]: of the present piece, without a serving copy */
+    int64_t *down_us;   /* [part]: not charged yet, without a serving copy */
     uint64_t changes;   /* of the fleet, as seen */
     uint64_t decisions; /* of the core, as seen */
     uint64_t ended;
@@ -68,7 +71,6 @@ struct run {
     int64_t held[VERDICT_COUNT]; /* decisions that were not taken, by why */
     uint64_t bound_hash;
     uint64_t world_hash; /* of what the scheduler has */
-    nusd rate_score;     /* per month, of the piece charged last */
     int64_t *history;    /* forecast: [slot * parts + part] */
     int history_slots;
     uint64_t hash;
@@ -81,11 +83,14 @@ struct run {
 
 /* run_books.c */
 int run_books_open(struct run *run, struct error *err) WARN_UNUSED;
-/* Charges [piece_us, now) at the placement in run->at. */
-int run_piece(struct run *run, int64_t now_us, struct error *err) WARN_UNUSED;
+/* Charges apps ([app]; NULL: all) up to now at their placement in run->at and the present rates;
+ * those that stay as they are may wait, until their rates or the bound change. */
+int run_piece(struct run *run, const bool *which, int64_t now_us, struct error *err) WARN_UNUSED;
+/* Who is not served now has not been since it was seen last. */
+void run_down(struct run *run, int64_t now_us);
 int run_bucket_end(struct run *run, struct error *err) WARN_UNUSED;
-/* What going from run->at to `to` costs once. */
-int run_moved(struct run *run, const struct placement *to, struct error *err) WARN_UNUSED;
+/* What going from run->at to run->to costs once. */
+int run_moved(struct run *run, struct error *err) WARN_UNUSED;
 void run_note(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* run_events.c */
@@ -102,8 +107,12 @@ int charge_open(struct run *run, struct charge **ret_charge, struct error *err) 
 void charge_close(struct charge *charge);
 /* What ran since the last call, if something has changed in it or `always`. */
 int charge_instances(struct run *run, int64_t now_us, bool always, struct error *err) WARN_UNUSED;
-/* Bytes, stored bytes, custom terms and predictions of a piece. */
-int charge_piece(struct run *run, int64_t from_us, int64_t to_us, struct error *err) WARN_UNUSED;
+/* Bytes and stored bytes of an app in [from, to). */
+int charge_app(struct run *run, int app, int64_t from_us, int64_t to_us,
+               struct error *err) WARN_UNUSED;
+/* A line of the cost model for [from, to): what it predicts, and a custom term. */
+int charge_line(struct run *run, int app, const struct cost_line *line, int64_t from_us,
+                int64_t to_us, struct error *err) WARN_UNUSED;
 /* What its meters say that the model does not know yet; at most LEDGER_NEWS_MAX. */
 int charge_meters(struct run *run, int64_t now_us, struct estimate *list);
 int charge_finish(struct run *run, struct error *err) WARN_UNUSED;

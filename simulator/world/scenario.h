@@ -195,7 +195,8 @@ struct scenario_cell {
     int policy;
     int trace; /* -1: none */
     int64_t seed;
-    bool plain; /* nothing is spared that changes no decision (plant.h): for tests and benches */
+    bool plain; /* nothing is spared that changes no decision and no sum (plant.h, run.h): for tests
+                 * and benches */
 };
 
 /* A cell's documents, read and checked against each other: users, loads, events and nodes name what

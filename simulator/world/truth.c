@@ -6,9 +6,22 @@
 #include "model/world.h"
 
 #define ANSWER_BYTES ((size_t)4 << 30)
+#define KEPT_BYTES   ((size_t)64 << 20)
 #define TABLE_BYTES  ((size_t)1 << 30)
 #define METERS_MAX   4096 /* with tiers and bytes, in one run */
 
+/* A visit of some apps, by their places among all. */
+struct cut {
+    const int *apps; /* [app of the visit]; NULL: all are visited */
+    truth_visitor *visit;
+    void *context;
+};
+
+static int cut_to(struct truth *truth, const bool *which, struct cost_input *ret_input,
+                  int **ret_apps, struct error *err);
+static int cut_placement(struct truth *truth, const struct cost_input *input, const int *apps,
+                         const struct placement **at, struct error *err);
+static void show(void *context, const struct cost_line *line);
 static int64_t followed_mhz(const struct truth *truth, int app, int workload,
                             const struct placement *at);
 static void set_now(struct truth *truth, const struct placement *at);
@@ -21,6 +34,7 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
 {
     memset(truth, 0, sizeof(*truth));
     arena_init(&truth->arena, ANSWER_BYTES);
+    arena_keep(&truth->arena, KEPT_BYTES);
     arena_init(&truth->tables, TABLE_BYTES);
     struct arena *tables = &truth->tables;
     for (int i = 0; i < app_count; i++)
@@ -28,18 +42,23 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     size_t parts = (size_t)truth->part_count + 1;
     truth->apps = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->apps));
     truth->first = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first));
+    truth->first_rate = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first_rate));
     truth->estimates = arena_array(tables, parts + METERS_MAX, sizeof(*truth->estimates));
     truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
     truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
     truth->base_mhz = arena_array(tables, parts, sizeof(*truth->base_mhz));
     truth->hit_ppm = arena_array(tables, parts, sizeof(*truth->hit_ppm));
-    truth->capacity = arena_array(tables, (size_t)world->site_count + 1, sizeof(*truth->capacity));
-    if (truth->apps == NULL || truth->first == NULL || truth->estimates == NULL ||
-        truth->estimate_part == NULL || truth->calls_mhz == NULL || truth->base_mhz == NULL ||
-        truth->hit_ppm == NULL || truth->capacity == NULL)
+    size_t sites = (size_t)world->site_count + 1;
+    truth->capacity = arena_array(tables, sites, sizeof(*truth->capacity));
+    truth->path_us = arena_array(tables, sites * sites, sizeof(*truth->path_us));
+    if (truth->apps == NULL || truth->first == NULL || truth->first_rate == NULL ||
+        truth->estimates == NULL || truth->estimate_part == NULL || truth->calls_mhz == NULL ||
+        truth->base_mhz == NULL || truth->hit_ppm == NULL || truth->capacity == NULL ||
+        truth->path_us == NULL)
         return no_memory(err);
     for (int i = 0, part = 0; i < app_count; i++) {
         truth->first[i] = part;
+        truth->first_rate[i] = truth->estimate_count;
         truth->apps[i].app = &apps[i];
         truth->apps[i].states =
             arena_array(tables, (size_t)apps[i].workload_count + 1, sizeof(*truth->apps[i].states));
@@ -58,8 +77,10 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
             memcpy(estimate->workload, apps[i].workloads[k].name, sizeof(estimate->workload));
         }
     }
+    truth->first_rate[app_count] = truth->estimate_count;
     truth->input = (struct cost_input){
-        .world = world, .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
+        .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
+    truth_world(truth, world);
     for (int i = 0, part = 0; i < app_count; i++)
         for (int k = 0; k < apps[i].workload_count; k++, part++) {
             const struct workload *what = &apps[i].workloads[k];
@@ -77,6 +98,21 @@ void truth_close(struct truth *truth)
 {
     arena_done(&truth->arena);
     arena_done(&truth->tables);
+}
+
+void truth_world(struct truth *truth, const struct world *world)
+{
+    truth->input.world = world;
+    truth->coupled = false;
+    for (int i = 0; i < world->egress_count; i++)
+        truth->coupled |= world->egress[i].tier_count > 1;
+    for (int from = 0; from < world->site_count; from++)
+        for (int to = 0; to < world->site_count; to++) {
+            bool measured;
+            int cell = from * world->site_count + to;
+            int64_t rtt_us = cost_rtt_us(&truth->input, from, to, &measured);
+            truth->path_us[cell] = (rtt_us < 0 ? 0 : rtt_us) + world->factor_us[cell];
+        }
 }
 
 void truth_meter(struct truth *truth, const struct estimate *list, int count)
@@ -116,13 +152,14 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
         fleet_capacity(fleet, i, truth->capacity[i]);
 }
 
-bool truth_follow(struct truth *truth, const struct load *load, const struct placement *at)
+bool truth_follow(struct truth *truth, const struct load *load, const bool *which,
+                  const struct placement *at)
 {
     bool changed = false;
     set_now(truth, at);
     for (int i = 0; i < truth->input.app_count; i++) {
         const struct app *app = truth->apps[i].app;
-        bool again = true;
+        bool again = which == NULL || which[i];
         for (int pass = 0; pass < app->workload_count && again; pass++) {
             again = false;
             for (int k = 0; k < app->workload_count; k++) {
@@ -176,12 +213,77 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
     return stated <= 0 ? mhz : (int64_t)(mhz * real / stated);
 }
 
-int truth_visit(struct truth *truth, const struct placement *from, const struct placement *to,
-                cost_visitor *visit, void *context, struct cost_total *ret_total, struct error *err)
+int truth_visit(struct truth *truth, const bool *which, const struct placement *from,
+                const struct placement *to, truth_visitor *visit, void *context, struct error *err)
 {
+    struct cut cut = {.visit = visit, .context = context};
+    struct cost_input input = truth->input;
+    struct cost_total total;
+    int rc = 0;
     arena_reset(&truth->arena);
     set_now(truth, from);
-    return cost_visit(&truth->input, to, &truth->arena, visit, context, ret_total, err);
+    if (which != NULL) {
+        int *apps = NULL;
+        rc = cut_to(truth, which, &input, &apps, err);
+        if (rc == 0)
+            rc = cut_placement(truth, &input, apps, &to, err);
+        cut.apps = apps;
+    }
+    return rc < 0 ? rc : cost_visit(&input, to, &truth->arena, show, &cut, &total, err);
+}
+
+/* An input of these apps and what is known of them alone. */
+static int cut_to(struct truth *truth, const bool *which, struct cost_input *ret_input,
+                  int **ret_apps, struct error *err)
+{
+    struct arena *arena = &truth->arena;
+    const struct estimate *rates = truth->estimates;
+    size_t count = 0;
+    size_t rows = (size_t)truth->meter_count;
+    for (int i = 0; i < truth->input.app_count; i++)
+        if (which[i]) {
+            count++;
+            rows += (size_t)(truth->first_rate[i + 1] - truth->first_rate[i]);
+        }
+    struct cost_app *cost_apps = arena_array(arena, count + 1, sizeof(*cost_apps));
+    int *apps = arena_array(arena, count + 1, sizeof(*apps));
+    struct estimate *list = arena_alloc_raw(arena, (rows + 1) * sizeof(*list));
+    if (cost_apps == NULL || apps == NULL || list == NULL)
+        return no_memory(err);
+    ret_input->apps = cost_apps;
+    ret_input->app_count = (int)count;
+    ret_input->estimates = (struct estimates){list, (int)rows};
+    *ret_apps = apps;
+    for (int i = 0; i < truth->input.app_count; i++)
+        if (which[i]) {
+            *apps++ = i;
+            *cost_apps++ = truth->apps[i];
+            for (int k = truth->first_rate[i]; k < truth->first_rate[i + 1]; k++)
+                *list++ = rates[k];
+        }
+    for (int i = 0; i < truth->meter_count; i++)
+        *list++ = rates[truth->estimate_count + i];
+    return 0;
+}
+
+static int cut_placement(struct truth *truth, const struct cost_input *input, const int *apps,
+                         const struct placement **at, struct error *err)
+{
+    int parts = cost_part(input, input->app_count, 0);
+    struct placement *to = arena_array(&truth->arena, (size_t)parts + 1, sizeof(*to));
+    if (to == NULL)
+        return no_memory(err);
+    for (int i = 0, part = 0; i < input->app_count; i++)
+        for (int k = 0; k < input->apps[i].app->workload_count; k++)
+            to[part++] = (*at)[truth->first[apps[i]] + k];
+    *at = to;
+    return 0;
+}
+
+static void show(void *context, const struct cost_line *line)
+{
+    const struct cut *cut = context;
+    cut->visit(cut->context, cut->apps == NULL ? line->app : cut->apps[line->app], line);
 }
 
 static void set_now(struct truth *truth, const struct placement *at)

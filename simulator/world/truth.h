@@ -14,16 +14,19 @@ struct truth {
     struct arena arena; /* of one answer */
     struct cost_input input;
     struct cost_app *apps;
-    struct estimate *estimates;
-    int *estimate_part; /* [estimate]: its part */
-    int estimate_count; /* of rates */
-    int meter_count;    /* behind them: how far each egress meter has come this month */
+    struct estimate *estimates; /* of rates: in the order of the parts */
+    int *estimate_part;         /* [estimate]: its part */
+    int estimate_count;         /* of rates */
+    int meter_count;            /* behind them: how far each egress meter has come this month */
     int part_count;
+    bool coupled;       /* an egress rule has tiers: what an app sends prices what others send */
     int *first;         /* [app] */
+    int *first_rate;    /* [app]: of its estimates; one more than there are apps */
     int64_t *calls_mhz; /* [part] */
     int64_t *base_mhz;  /* [part]: at the hit ratios that the documents state */
     int64_t *hit_ppm;   /* [part]: those; -1: it has no cache */
     int64_t (*capacity)[RESOURCE_COUNT];
+    int64_t *path_us; /* [from * sites + to]: the round trip and its factor */
     struct arena tables;
     char unbounded[LIMIT_TEXT_BYTES]; /* why no placement was possible, the first time; "" */
     int64_t unbounded_us;             /* and when */
@@ -32,6 +35,8 @@ struct truth {
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
                int app_count, struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
+/* Another world (the same sites) from now on; it must live as long. */
+void truth_world(struct truth *truth, const struct world *world);
 
 /* Egress meters that have come further (ledger_meters_news): the next byte may have another price,
  * to the model as to the scheduler. What has been told so far is truth_meters. */
@@ -43,12 +48,16 @@ struct estimates truth_meters(const struct truth *truth);
 void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
                int64_t now_us);
 /* Who is asked by misses is called as the caches placed at `at` really miss; but not parts whose
- * load is given. True: some rate is another one. */
-bool truth_follow(struct truth *truth, const struct load *load, const struct placement *at);
+ * load is given. `which` ([app]; NULL: all) may have moved. True: some rate is another one. */
+bool truth_follow(struct truth *truth, const struct load *load, const bool *which,
+                  const struct placement *at);
 /* Visits the lines of going from one placement to another, migration and all; of a placement that
- * stays as it is, those of being there. */
-int truth_visit(struct truth *truth, const struct placement *from, const struct placement *to,
-                cost_visitor *visit, void *context, struct cost_total *ret_total,
+ * stays as it is, those of being there. `which` ([app]; NULL: all): only those apps, as if there
+ * were no others: but for what is `coupled` their lines are the same, as each app's score of a
+ * meter is rounded by itself then. */
+typedef void truth_visitor(void *context, int app, const struct cost_line *line);
+int truth_visit(struct truth *truth, const bool *which, const struct placement *from,
+                const struct placement *to, truth_visitor *visit, void *context,
                 struct error *err) WARN_UNUSED;
 /* The least that any placement can score per month at these inputs; *ret_known false: none is
  * possible (a site is gone that something must be at), or the solver does not tell. */
