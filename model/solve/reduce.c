@@ -11,24 +11,8 @@
  */
 #define COST_MAX (INT64_C(1) << 61)
 
-/* Tables between two looks at the watch. */
-#define EVERY 256
-
-/* The edges by their parts: open addressing, half empty at least. */
-struct edge_index {
-    uint64_t *key; /* a * 2^32 + b */
-    int *edge;     /* its index, and 1; 0: the slot is empty */
-    size_t mask;
-};
-
 static int tables_alloc(struct reduced *reduced, struct arena *arena, struct error *err);
-static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err);
-static int index_make(struct edge_index *index, size_t edges_max, struct arena *arena);
-static int edge_find(struct reduced *reduced, struct edge_index *index, int a, int b);
-static void edge_add_pair(struct reduced *reduced, struct edge *edge,
-                          const struct problem_pair *pair);
-static void edge_add_rule(struct reduced *reduced, struct edge *edge,
-                          const struct problem_rule *rule);
+static void close_refused(struct reduced *reduced);
 static void add_range(const int64_t *cost, const struct problem_use *use, int use_count,
                       size_t cells, nusd *sum, nusd *bytes);
 static void normalise(struct reduced *reduced);
@@ -39,11 +23,6 @@ static int only_site(const struct reduced *reduced, int part);
 static void sweep(struct reduced *reduced, bool forward);
 static void pull(struct reduced *reduced, int part);
 static void push(struct reduced *reduced, int part, bool forward);
-
-static size_t pair_cell(const struct reduced *reduced, int part_b, int a, int b)
-{
-    return (size_t)a * (size_t)reduced->count[part_b] + (size_t)b;
-}
 
 int reduce_build(const struct problem *problem, struct arena *arena, struct reduced *ret_reduced,
                  struct error *err)
@@ -60,24 +39,21 @@ int reduce_build_as(const struct problem *problem, const struct reduce_options *
                               .without_capacities = options->without_capacities,
                               .watch = options->watch,
                               .cutoff = COST_MAX};
-    int rc = reduce_check_range(problem, err);
+    int rc = reduce_check_range(problem, &reduced.bytes_max, err);
     if (rc == 0 && !reduce_is_cut(&reduced)) {
+        rc = reduce_flat_meters(&reduced, arena, err);
+    }
+    if (rc == 0 && !reduced.cut) {
         rc = tables_alloc(&reduced, arena, err);
     }
-    if (rc == 0 && !reduce_is_cut(&reduced)) {
-        rc = edges_make(&reduced, arena, err);
+    if (rc == 0 && !reduced.cut) {
+        close_refused(&reduced);
+        reduce_add_flat_parts(&reduced);
+        rc = reduce_edges(&reduced, arena, err);
     }
     if (rc < 0 || reduced.cut) {
         *ret_reduced = reduced;
         return rc;
-    }
-    for (int i = 0; i < problem->rule_count; i++) {
-        const struct problem_rule *rule = &problem->rules[i];
-        for (int c = 0; rule->kind == RULE_CHOICES && c < reduced.count[rule->a]; c++) {
-            if (!rule->allowed[c]) {
-                reduce_close(&reduced, rule->a, c);
-            }
-        }
     }
     reduce_propagate(&reduced);
     if (!reduced.empty && !reduce_is_cut(&reduced)) {
@@ -206,126 +182,22 @@ static int tables_alloc(struct reduced *reduced, struct arena *arena, struct err
     return 0;
 }
 
-static int edges_make(struct reduced *reduced, struct arena *arena, struct error *err)
+/* What rules refuse a part; edges, which are made later, look at what is open. */
+static void close_refused(struct reduced *reduced)
 {
     const struct problem *problem = reduced->problem;
-    size_t edges_max = (size_t)problem->pair_count;
-    for (int i = 0; i < problem->rule_count; i++) {
-        edges_max += problem->rules[i].kind == RULE_PAIR;
-    }
-    struct edge_index index;
-    reduced->edges = arena_array(arena, edges_max + 1, sizeof(*reduced->edges));
-    int *slots = arena_array(arena, edges_max * 2 + 1, sizeof(*slots));
-    reduced->pair_edge =
-        arena_array(arena, (size_t)problem->pair_count + 1, sizeof(*reduced->pair_edge));
-    if (reduced->edges == NULL || slots == NULL || reduced->pair_edge == NULL ||
-        index_make(&index, edges_max, arena) < 0) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %zu pairs", edges_max);
-    }
-    for (int i = 0; i < problem->pair_count; i++) {
-        const struct problem_pair *pair = &problem->pairs[i];
-        reduced->pair_edge[i] = edge_find(reduced, &index, pair->a, pair->b);
-    }
-    for (int i = 0; i < problem->rule_count; i++) {
-        if (problem->rules[i].kind == RULE_PAIR) {
-            (void)edge_find(reduced, &index, problem->rules[i].a, problem->rules[i].b);
-        }
-    }
-    for (int i = 0; i < reduced->edge_count; i++) {
-        struct edge *edge = &reduced->edges[i];
-        size_t cells = reduce_cells(reduced, edge);
-        edge->cost = arena_array(arena, cells, sizeof(*edge->cost));
-        edge->open = arena_array(arena, cells, sizeof(*edge->open));
-        if (edge->cost == NULL || edge->open == NULL) {
-            return error_set(err, ERR_NO_MEMORY, 0, "no memory for the table of pair %d", i);
-        }
-        memset(edge->open, true, cells);
-    }
-    for (int i = 0; i < problem->pair_count && (i % EVERY != 0 || !reduce_is_cut(reduced)); i++) {
-        edge_add_pair(reduced, &reduced->edges[reduced->pair_edge[i]], &problem->pairs[i]);
-    }
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
-        if (rule->kind == RULE_PAIR) {
-            edge_add_rule(reduced, &reduced->edges[edge_find(reduced, &index, rule->a, rule->b)],
-                          rule);
-        }
-    }
-    for (int i = 0; i < reduced->edge_count; i++) {
-        reduced->degree[reduced->edges[i].a]++;
-        reduced->degree[reduced->edges[i].b]++;
-    }
-    for (int part = 0; part < reduced->parts; part++) {
-        reduced->incident[part] = slots;
-        slots += reduced->degree[part];
-        reduced->degree[part] = 0;
-    }
-    for (int i = 0; i < reduced->edge_count; i++) {
-        int a = reduced->edges[i].a;
-        int b = reduced->edges[i].b;
-        reduced->incident[a][reduced->degree[a]++] = i;
-        reduced->incident[b][reduced->degree[b]++] = i;
-    }
-    return 0;
-}
-
-static int index_make(struct edge_index *index, size_t edges_max, struct arena *arena)
-{
-    size_t slots = 16;
-    while (slots < 2 * edges_max) {
-        slots *= 2;
-    }
-    index->key = arena_array(arena, slots, sizeof(*index->key));
-    index->edge = arena_array(arena, slots, sizeof(*index->edge));
-    index->mask = slots - 1;
-    return index->key == NULL || index->edge == NULL ? ERR_NO_MEMORY : 0;
-}
-
-/* The edge of two parts, made when it is new. */
-static int edge_find(struct reduced *reduced, struct edge_index *index, int a, int b)
-{
-    int low = a < b ? a : b;
-    int high = a < b ? b : a;
-    uint64_t key = (uint64_t)low << 32 | (uint64_t)high;
-    size_t slot = (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & index->mask;
-    while (index->edge[slot] != 0 && index->key[slot] != key) {
-        slot = (slot + 1) & index->mask;
-    }
-    if (index->edge[slot] == 0) {
-        reduced->edges[reduced->edge_count++] = (struct edge){.a = low, .b = high};
-        index->edge[slot] = reduced->edge_count;
-        index->key[slot] = key;
-    }
-    return index->edge[slot] - 1;
-}
-
-static void edge_add_pair(struct reduced *reduced, struct edge *edge,
-                          const struct problem_pair *pair)
-{
-    for (int s = 0; s < reduced->count[pair->a]; s++) {
-        for (int t = 0; t < reduced->count[pair->b]; t++) {
-            edge->cost[pair->a == edge->a ? reduce_cell(reduced, edge, s, t)
-                                          : reduce_cell(reduced, edge, t, s)] +=
-                pair->cost[pair_cell(reduced, pair->b, s, t)];
-        }
-    }
-}
-
-static void edge_add_rule(struct reduced *reduced, struct edge *edge,
-                          const struct problem_rule *rule)
-{
-    for (int s = 0; s < reduced->count[rule->a]; s++) {
-        for (int t = 0; t < reduced->count[rule->b]; t++) {
-            if (!rule->allowed[pair_cell(reduced, rule->b, s, t)]) {
-                edge->open[rule->a == edge->a ? reduce_cell(reduced, edge, s, t)
-                                              : reduce_cell(reduced, edge, t, s)] = false;
+        for (int c = 0; rule->kind == RULE_CHOICES && c < reduced->count[rule->a]; c++) {
+            if (!rule->allowed[c]) {
+                reduce_close(reduced, rule->a, c);
             }
         }
     }
 }
 
 /* The largest amounts that any sum can reach, with every table at its worst at once. */
-int reduce_check_range(const struct problem *problem, struct error *err)
+int reduce_check_range(const struct problem *problem, nusd *ret_bytes_max, struct error *err)
 {
     nusd sum = 0;
     nusd bytes = 0;
@@ -353,6 +225,7 @@ int reduce_check_range(const struct problem *problem, struct error *err)
         return error_set(err, ERR_OVERFLOW, 0,
                          "the costs could sum to more than 2^60 nano-dollars per month");
     }
+    *ret_bytes_max = bytes;
     return 0;
 }
 

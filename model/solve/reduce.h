@@ -65,6 +65,8 @@ struct reduced {
     struct active_meter *meters;
     int meter_count;
     int *active_of;      /* [meter of the problem]: its index in meters[], or -1 */
+    bool *flat;          /* [meter of the problem]: it has one price, whatever the volume */
+    nusd bytes_max;      /* no assignment puts more on all meters together */
     double *meter_price; /* [meter of the problem]: nano-dollars per byte of its line */
     int64_t constant;
     int64_t cutoff; /* only assignments that cost at most this matter */
@@ -81,7 +83,7 @@ struct reduce_options {
     struct watch *watch; /* once it says no the work is cut; NULL: none */
 };
 
-/* The bytes of one cell by meter: each meter once, none with 0 bytes. */
+/* The bytes of one cell by meter that is not flat: each meter once, none with 0 bytes. */
 struct cell_uses {
     struct problem_use *list;
     int count;
@@ -107,7 +109,8 @@ int reduce_build_like(const struct problem *problem, const struct reduced *like,
 
 /* Parts of reduce_build: refuses what could overflow; takes the least open cost out of every table
  * into the constant, so that all are >= 0. */
-int reduce_check_range(const struct problem *problem, struct error *err) WARN_UNUSED;
+int reduce_check_range(const struct problem *problem, nusd *ret_bytes_max,
+                       struct error *err) WARN_UNUSED;
 void reduce_normalise_edge(struct reduced *reduced, struct edge *edge);
 void reduce_normalise_parts(struct reduced *reduced);
 
@@ -168,7 +171,23 @@ void reduce_part_uses(const struct reduced *reduced, int part, int choice, struc
 void reduce_edge_uses(const struct reduced *reduced, const struct edge *edge, int choice_a,
                       int choice_b, struct cell_uses *uses);
 
-/* Part of reduce_build: puts the meters' lines into the tables and keeps what is active. */
+/* Parts of reduce_build. A flat meter's charge is a plain cost: each table holds what its own cells
+ * add to it, rounded down, from the start. */
+int reduce_flat_meters(struct reduced *reduced, struct arena *arena, struct error *err) WARN_UNUSED;
+void reduce_add_flat_parts(struct reduced *reduced);
+/* Adds what the open ones of `cells` cells in a row (use_count slots each) put on flat meters to
+ * cost[0], cost[step] and so on. */
+void reduce_add_flat(const struct reduced *reduced, const struct problem_use *use, int use_count,
+                     const bool *open, size_t cells, int64_t *cost, size_t step);
+
+/* Part of reduce_build: the tables of pairs, with what flat meters charge. */
+int reduce_edges(struct reduced *reduced, struct arena *arena, struct error *err) WARN_UNUSED;
+/* Adds one pair's to its edge, where both choices are open: what is closed stays 0. */
+void reduce_add_pair(const struct reduced *reduced, struct edge *edge,
+                     const struct problem_pair *pair);
+
+/* Part of reduce_build: puts the lines of all other meters into the tables and keeps what is
+ * active. */
 int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *err) WARN_UNUSED;
 
 /* True when the edge can neither cost nor forbid nor use an active meter. */

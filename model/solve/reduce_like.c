@@ -15,8 +15,6 @@ static int edges_make(struct reduced *reduced, const struct reduced *like, enum 
                       struct arena *arena, struct error *err);
 static int origins_find(const struct problem *problem, const struct reduced *like,
                         enum origin *origin, struct arena *arena);
-static void edge_add(const struct reduced *reduced, struct edge *edge,
-                     const struct problem_pair *pair, bool first);
 
 int reduce_build_like(const struct problem *problem, const struct reduced *like,
                       struct watch *watch, struct arena *arena, struct reduced *ret_reduced,
@@ -31,7 +29,8 @@ int reduce_build_like(const struct problem *problem, const struct reduced *like,
     if (origin == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d pairs", like->edge_count);
     }
-    int rc = reduce_check_range(problem, err);
+    int rc = reduce_check_range(problem, &reduced.bytes_max, err);
+    rc = rc == 0 ? reduce_flat_meters(&reduced, arena, err) : rc;
     rc = rc == 0 ? nodes_make(&reduced, arena, err) : rc;
     rc = rc == 0 ? edges_make(&reduced, like, origin, arena, err) : rc;
     rc = rc == 0 ? reduce_meters(&reduced, arena, err) : rc;
@@ -63,6 +62,7 @@ static int nodes_make(struct reduced *reduced, struct arena *arena, struct error
         memcpy(reduced->node + reduced->first[part], problem->parts[part].cost,
                (size_t)reduced->count[part] * sizeof(*reduced->node));
     }
+    reduce_add_flat_parts(reduced);
     return 0;
 }
 
@@ -89,7 +89,7 @@ static int edges_make(struct reduced *reduced, const struct reduced *like, enum 
             cells += origin[i] == ADDED_UP ? reduce_cells(reduced, edge) : 0;
         }
     }
-    int64_t *cost = arena_alloc_raw(arena, (cells + 1) * sizeof(*cost));
+    int64_t *cost = arena_array(arena, cells + 1, sizeof(*cost));
     if (cost == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the tables of pairs");
     }
@@ -102,7 +102,7 @@ static int edges_make(struct reduced *reduced, const struct reduced *like, enum 
             bool first = edge->cost == NULL;
             edge->cost = first ? cost : edge->cost;
             cost += first ? reduce_cells(reduced, edge) : 0;
-            edge_add(reduced, edge, &problem->pairs[i], first);
+            reduce_add_pair(reduced, edge, &problem->pairs[i]);
         }
     }
     return 0;
@@ -135,23 +135,4 @@ static int origins_find(const struct problem *problem, const struct reduced *lik
         }
     }
     return 0;
-}
-
-static void edge_add(const struct reduced *reduced, struct edge *edge,
-                     const struct problem_pair *pair, bool first)
-{
-    size_t rows = (size_t)reduced->count[pair->a];
-    size_t columns = (size_t)reduced->count[pair->b];
-    if (first && pair->a == edge->a) {
-        memcpy(edge->cost, pair->cost, rows * columns * sizeof(*edge->cost));
-        return;
-    }
-    size_t row = pair->a == edge->a ? columns : 1;
-    size_t column = pair->a == edge->a ? 1 : rows;
-    for (size_t a = 0; a < rows; a++) {
-        for (size_t b = 0; b < columns; b++) {
-            int64_t *to = &edge->cost[a * row + b * column];
-            *to = (first ? 0 : *to) + pair->cost[a * columns + b];
-        }
-    }
 }

@@ -1,6 +1,7 @@
 /*
- * Meters in the tables: what the open cells can put on each, the line below its charge, and what is
- * left for the active ones. All of it goes over the cells once, whatever the number of meters.
+ * Meters in the tables. What a flat one charges is added as it is. Of the others: what the open
+ * cells can put on each, the line below its charge, and what is left for the active ones. All of it
+ * goes over the cells once, whatever the number of meters.
  */
 #include <string.h>
 
@@ -30,20 +31,23 @@ struct folding {
 };
 
 static int keep_metered_pairs(struct reduced *reduced, struct arena *arena, struct error *err);
-static int keep_active_pairs(struct reduced *reduced, struct arena *arena, struct error *err);
+static void keep_active_pairs(struct reduced *reduced);
 static void ranges_find(struct folding *folding);
 static void range_cell(struct folding *folding);
 static void range_table(struct folding *folding);
 static int line_find(struct folding *folding, int meter, struct error *err);
 static void lines_add(struct folding *folding);
 static int64_t uses_cost(const struct folding *folding);
+static int first_tier(const struct problem_meter *meter, int64_t min);
+static bool has_one_price(const struct problem_meter *meter, int first, int64_t max);
+static int64_t flat_cost(const struct problem_meter *meter, const struct problem_use *use);
 static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
                        int64_t *ret_slope, bool *ret_active);
-static void uses_add(struct cell_uses *uses, const struct problem_use *use, int use_count,
-                     size_t cell);
+static void uses_add(const struct reduced *reduced, const struct problem_use *use, int use_count,
+                     size_t cell, struct cell_uses *uses);
 static void uses_clear(struct cell_uses *uses);
 static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell, int meter);
-static int64_t floor_div(nusd a, nusd b);
+static int64_t floor_div(nusd a, int64_t b);
 
 static size_t pair_cell(const struct reduced *reduced, int part_b, int a, int b)
 {
@@ -55,12 +59,13 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
     const struct problem *problem = reduced->problem;
     size_t meters = (size_t)problem->meter_count + 1;
     struct folding folding = {.reduced = reduced};
-    reduced->meters = arena_array(arena, meters, sizeof(*reduced->meters));
+    if (memchr(reduced->flat, false, (size_t)problem->meter_count) == NULL) {
+        return 0;
+    }
     folding.folds = arena_array(arena, meters, sizeof(*folding.folds));
     folding.touched = arena_array(arena, meters, sizeof(*folding.touched));
-    reduced->meter_price = arena_array(arena, meters, sizeof(double));
-    if (reduced->meters == NULL || reduced->meter_price == NULL || folding.folds == NULL ||
-        folding.touched == NULL || cell_uses_init(&folding.uses, problem, arena) < 0) {
+    if (folding.folds == NULL || folding.touched == NULL ||
+        cell_uses_init(&folding.uses, problem, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
     }
     int rc = keep_metered_pairs(reduced, arena, err);
@@ -78,7 +83,58 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
         return rc;
     }
     lines_add(&folding);
-    return keep_active_pairs(reduced, arena, err);
+    keep_active_pairs(reduced);
+    return 0;
+}
+
+/* However a charge is rounded, it is not below the sum of its cells' rounded down. */
+int reduce_flat_meters(struct reduced *reduced, struct arena *arena, struct error *err)
+{
+    const struct problem *problem = reduced->problem;
+    size_t meters = (size_t)problem->meter_count + 1;
+    reduced->meters = arena_array(arena, meters, sizeof(*reduced->meters));
+    reduced->active_of = arena_array(arena, meters, sizeof(*reduced->active_of));
+    reduced->meter_price = arena_array(arena, meters, sizeof(*reduced->meter_price));
+    reduced->flat = arena_array(arena, meters, sizeof(*reduced->flat));
+    if (reduced->meters == NULL || reduced->active_of == NULL || reduced->meter_price == NULL ||
+        reduced->flat == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
+    }
+    for (int i = 0; i < problem->meter_count; i++) {
+        const struct problem_meter *meter = &problem->meters[i];
+        bool counts = reduced->bytes_max <= INT64_MAX - meter->base_bytes;
+        int tier = first_tier(meter, 0);
+        reduced->active_of[i] = -1;
+        reduced->flat[i] = counts && has_one_price(meter, tier, (int64_t)reduced->bytes_max);
+        if (reduced->flat[i]) {
+            reduced->meter_price[i] = (double)meter->price_nusd[tier] / (double)meter->per_bytes;
+        }
+    }
+    return 0;
+}
+
+void reduce_add_flat_parts(struct reduced *reduced)
+{
+    for (int part = 0; part < reduced->parts; part++) {
+        const struct problem_part *source = &reduced->problem->parts[part];
+        size_t first = reduce_node(reduced, part, 0);
+        if (source->use != NULL) {
+            reduce_add_flat(reduced, source->use, source->use_count, &reduced->open[first],
+                            (size_t)reduced->count[part], &reduced->node[first], 1);
+        }
+    }
+}
+
+void reduce_add_flat(const struct reduced *reduced, const struct problem_use *use, int use_count,
+                     const bool *open, size_t cells, int64_t *cost, size_t step)
+{
+    for (size_t cell = 0; cell < cells; cell++, use += use_count) {
+        for (int k = 0; open[cell] && k < use_count; k++) {
+            if (use[k].meter >= 0 && reduced->flat[use[k].meter]) {
+                cost[cell * step] += flat_cost(&reduced->problem->meters[use[k].meter], &use[k]);
+            }
+        }
+    }
 }
 
 int64_t reduce_residual(const struct reduced *reduced, const struct active_meter *meter,
@@ -151,7 +207,7 @@ void reduce_part_uses(const struct reduced *reduced, int part, int choice, struc
 {
     const struct problem_part *source = &reduced->problem->parts[part];
     uses_clear(uses);
-    uses_add(uses, source->use, source->use_count, (size_t)choice);
+    uses_add(reduced, source->use, source->use_count, (size_t)choice, uses);
 }
 
 void reduce_edge_uses(const struct reduced *reduced, const struct edge *edge, int choice_a,
@@ -162,7 +218,7 @@ void reduce_edge_uses(const struct reduced *reduced, const struct edge *edge, in
         const struct problem_pair *pair = &reduced->problem->pairs[edge->pairs[i]];
         size_t at = edge->swapped[i] ? pair_cell(reduced, edge->a, choice_b, choice_a)
                                      : pair_cell(reduced, edge->b, choice_a, choice_b);
-        uses_add(uses, pair->use, pair->use_count, at);
+        uses_add(reduced, pair->use, pair->use_count, at, uses);
     }
 }
 
@@ -198,17 +254,9 @@ static int keep_metered_pairs(struct reduced *reduced, struct arena *arena, stru
 }
 
 /* Drops from the edges the pairs that no active meter needs. */
-static int keep_active_pairs(struct reduced *reduced, struct arena *arena, struct error *err)
+static void keep_active_pairs(struct reduced *reduced)
 {
     const struct problem *problem = reduced->problem;
-    reduced->active_of =
-        arena_array(arena, (size_t)problem->meter_count + 1, sizeof(*reduced->active_of));
-    if (reduced->active_of == NULL) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
-    }
-    for (int meter = 0; meter < problem->meter_count; meter++) {
-        reduced->active_of[meter] = -1;
-    }
     for (int m = 0; m < reduced->meter_count; m++) {
         reduced->active_of[reduced->meters[m].meter] = m;
     }
@@ -231,7 +279,6 @@ static int keep_active_pairs(struct reduced *reduced, struct arena *arena, struc
         }
         edge->pair_count = kept;
     }
-    return 0;
 }
 
 /* The least and the most that the open cells can put on each meter, each table on its own. */
@@ -354,37 +401,56 @@ static int64_t uses_cost(const struct folding *folding)
     return sum;
 }
 
-/* A line below the charge on [min, max]: with one price it is the charge itself; else the chord,
- * moved down until it supports the charge. Returns the intercept, rounded down. */
-static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
-                       int64_t *ret_slope, bool *ret_active)
+/* The tier of the first byte beyond a volume. */
+static int first_tier(const struct problem_meter *meter, int64_t min)
 {
     int first = 0;
     while (first + 1 < meter->tier_count && meter->up_to_bytes[first] <= meter->base_bytes + min) {
         first++;
     }
+    return first;
+}
+
+/* Whether all volumes from a tier on, up to `max`, are charged at its price. */
+static bool has_one_price(const struct problem_meter *meter, int first, int64_t max)
+{
     bool one_price = true;
     for (int i = first + 1; i < meter->tier_count; i++) {
         bool reached = meter->up_to_bytes[i - 1] < meter->base_bytes + max;
         one_price = one_price && (!reached || meter->price_nusd[i] == meter->price_nusd[first]);
     }
+    return one_price;
+}
+
+static int64_t flat_cost(const struct problem_meter *meter, const struct problem_use *use)
+{
+    return reduce_line_cost(meter, meter->price_nusd[first_tier(meter, 0)], use->bytes);
+}
+
+/* A line below the charge on [min, max]: with one price it is the charge itself; else the chord,
+ * moved down until it supports the charge. Returns the intercept, rounded down. */
+static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
+                       int64_t *ret_slope, bool *ret_active)
+{
+    int first = first_tier(meter, min);
+    bool one_price = has_one_price(meter, first, max);
     nusd low = meter_charge(meter, min);
     nusd high = meter_charge(meter, max);
     int64_t slope = one_price ? meter->price_nusd[first]
-                              : floor_div((high - low) * meter->per_bytes, (nusd)max - min);
+                              : floor_div((high - low) * meter->per_bytes, max - min);
     *ret_slope = slope;
     *ret_active = !one_price;
     return reduce_intercept(meter, slope, min, max);
 }
 
 /* Bytes of one cell stay below 2^60, whatever its slots: reduce_build has checked that. */
-static void uses_add(struct cell_uses *uses, const struct problem_use *use, int use_count,
-                     size_t cell)
+static void uses_add(const struct reduced *reduced, const struct problem_use *use, int use_count,
+                     size_t cell, struct cell_uses *uses)
 {
     size_t slots = use == NULL ? 0 : (size_t)use_count;
     for (size_t k = 0; k < slots; k++) {
         const struct problem_use *slot = &use[cell * slots + k];
-        if (slot->meter < 0 || slot->bytes == 0) {
+        if (slot->meter < 0 || slot->bytes == 0 || reduced->flat[slot->meter]) {
             continue;
         }
         if (uses->slot[slot->meter] == 0) {
@@ -415,11 +481,14 @@ static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell
     return bytes;
 }
 
-static int64_t floor_div(nusd a, nusd b)
+static int64_t floor_div(nusd a, int64_t b)
 {
-    if (a == (int64_t)a && b == (int64_t)b) { /* as a rule, and several times as fast */
-        int64_t quotient = (int64_t)a / (int64_t)b;
-        bool rest = (int64_t)a % (int64_t)b != 0;
+    if ((b & (b - 1)) == 0) { /* a GiB */
+        return (int64_t)(a >> __builtin_ctzll((unsigned long long)b));
+    }
+    if (a == (int64_t)a) { /* as a rule, and several times as fast */
+        int64_t quotient = (int64_t)a / b;
+        bool rest = (int64_t)a % b != 0;
         return quotient - (rest && (a < 0) != (b < 0));
     }
     nusd quotient = a / b;

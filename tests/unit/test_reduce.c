@@ -87,6 +87,38 @@ static nusd slack(const struct problem *problem)
            8 * (nusd)problem->meter_count;
 }
 
+/* A rule binds if and only if an assignment of open choices breaks it: the parts are alone. */
+static void check_binding(const struct problem *problem, const struct reduced *reduced, int *seen)
+{
+    bool *binds = arena_array(&arena, (size_t)problem->rule_count + 1, sizeof(bool));
+    bool *broken = arena_array(&arena, (size_t)problem->rule_count + 1, sizeof(bool));
+    bool any = false;
+    int site[8] = {0};
+    do {
+        nusd used[8][RESOURCE_COUNT] = {0};
+        bool open = true;
+        for (int part = 0; part < problem->part_count; part++) {
+            const struct problem_choice *choice = reduce_choice(reduced, part, site[part]);
+            open = open && reduced->open[reduce_node(reduced, part, site[part])];
+            for (int r = 0; r < RESOURCE_COUNT; r++) {
+                used[choice->site][r] += choice->demand[r];
+            }
+        }
+        for (int i = 0; i < problem->rule_count && open; i++) {
+            const struct problem_rule *rule = &problem->rules[i];
+            broken[i] = broken[i] || (rule->kind == RULE_CAPACITY &&
+                                      used[rule->site][rule->resource] > rule->capacity);
+        }
+    } while (step(problem, site));
+    bool told = reduce_find_binding(reduced, binds);
+    for (int i = 0; i < problem->rule_count; i++) {
+        assert_int_equal(binds[i], broken[i]);
+        any = any || broken[i];
+        seen[binds[i]] += problem->rules[i].kind == RULE_CAPACITY;
+    }
+    assert_int_equal(told, any);
+}
+
 /* Every assignment that keeps the rules and costs at most the cutoff is still there, at its cost.
  */
 static int check_tables(const struct problem *problem, const struct reduced *reduced)
@@ -129,6 +161,8 @@ static void test_tables_keep_every_assignment_that_matters(void **state)
     (void)state;
     int matter = 0;
     int closed = 0;
+    int binding[2] = {0, 0};
+    int flat[2] = {0, 0};
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct problem problem;
         struct reduced reduced;
@@ -142,6 +176,10 @@ static void test_tables_keep_every_assignment_that_matters(void **state)
         if (reduced.empty || !any) {
             continue;
         }
+        check_binding(&problem, &reduced, binding);
+        for (int i = 0; i < problem.meter_count; i++) {
+            flat[reduced.flat[i]]++;
+        }
         /* Without a cutoff, then with the tightest. */
         reduce_tighten(&reduced, 16);
         matter += check_tables(&problem, &reduced);
@@ -154,6 +192,8 @@ static void test_tables_keep_every_assignment_that_matters(void **state)
     }
     assert_true(matter > 1000);
     assert_true(closed > 300);
+    assert_true(binding[false] > 10 && binding[true] > 10);
+    assert_true(flat[false] > 10 && flat[true] > 10);
 }
 
 /* On a tree without capacities or meters the bound is the optimum: message passing is exact there.
