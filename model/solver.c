@@ -14,9 +14,12 @@
 /* How long a worker that was told to end, by a limit or because nobody waits, may take for it. */
 #define CANCEL_US US_PER_S
 #define OVER_US   (30 * US_PER_S)
+/* Of a job's memory, for the next one: a problem of 1,000 apps at 10 sites has some 5 MB. */
+#define KEPT_BYTES ((size_t)32 << 20)
 
 static int program_path(const char *given, char out[LIMIT_PATH_BYTES], struct error *err);
 static void assign(struct solver *solver);
+static bool keep_spare(struct job *job);
 static void check_deadlines(struct solver *solver);
 
 int solver_open(const struct solver_options *options, struct solver **ret_solver, struct error *err)
@@ -81,6 +84,8 @@ void solver_close(struct solver *solver)
         solver_job_destroy(job);
         job = next;
     }
+    solver_job_free(solver->remembered);
+    solver_job_free(solver->spare);
     cleanup_close(&solver->epoll);
     free(solver->workers);
     free(solver);
@@ -101,22 +106,13 @@ int solver_submit_within(struct solver *solver, uint64_t id, const struct proble
                          const struct solve_limits *limits, solver_handler *handler,
                          solver_listener *listener, void *context, struct error *err)
 {
-    int rc = solver_problem_check(problem, err);
+    struct job *job = NULL;
+    int rc = solver_job_make(solver, id, problem, limits, handler, context, &job, err);
     if (rc < 0) {
         return rc;
     }
-    struct job *job = solver_job_create(solver, id, limits, handler, context);
-    if (job == NULL) {
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a problem");
-    }
     job->listener = listener;
-    problem_encode(problem, &job->request);
-    rc = solver_job_submit(solver, job, err);
-    if (rc < 0) {
-        return error_prefix(err, "a problem of %d parts and %d sites", problem->part_count,
-                            problem->site_count);
-    }
-    return 0;
+    return solver_job_submit(solver, job, err);
 }
 
 bool solver_cancel(struct solver *solver, uint64_t id)
@@ -170,6 +166,11 @@ int solver_dispatch(struct solver *solver)
             solver->done_end = &solver->done;
         }
         job->handler(job->context, job->id, &job->solution);
+        if (job->remembered && job->solution.status == SOLVE_OPTIMAL) {
+            struct job *earlier = solver->remembered;
+            solver->remembered = job;
+            job = earlier;
+        }
         solver_job_destroy(job);
         handled++;
     }
@@ -188,67 +189,6 @@ int64_t solver_timeout_us(const struct solver *solver)
         }
     }
     return least;
-}
-
-/* A copy in the caller's arena of what lives as long as the job; NULL stays NULL. */
-static void *keep(struct solver_call *call, const void *from, int count, size_t bytes, bool *copied)
-{
-    if (from == NULL) {
-        return NULL;
-    }
-    void *to = arena_array(call->arena, (size_t)count + 1, bytes);
-    if (to == NULL) {
-        *copied = false;
-        return NULL;
-    }
-    memcpy(to, from, (size_t)count * bytes);
-    return to;
-}
-
-void solver_call_handler(void *context, uint64_t id, const struct solution *solution)
-{
-    (void)id;
-    struct solver_call *call = context;
-    struct solution *out = call->solution;
-    const struct problem *problem = call->problem;
-    call->done = true;
-    *out = *solution;
-    bool copied = true;
-    out->choice = keep(call, solution->choice, problem->part_count, sizeof(int), &copied);
-    out->conflict = keep(call, solution->conflict, solution->conflict_count, sizeof(int), &copied);
-    out->price = keep(call, solution->price, problem->rule_count, sizeof(double), &copied);
-    out->meter_price =
-        keep(call, solution->meter_price, problem->meter_count, sizeof(double), &copied);
-    call->rc = copied ? 0 : ERR_NO_MEMORY;
-}
-
-int solver_call(struct solver *solver, const struct problem *problem, struct arena *arena,
-                struct solution *ret_solution, struct error *err)
-{
-    return solver_call_within(solver, problem, NULL, arena, ret_solution, err);
-}
-
-int solver_call_within(struct solver *solver, const struct problem *problem,
-                       const struct solve_limits *limits, struct arena *arena,
-                       struct solution *ret_solution, struct error *err)
-{
-    struct solution solution = {0};
-    struct solver_call call = {.arena = arena, .solution = &solution, .problem = problem};
-    int rc =
-        solver_submit_within(solver, 0, problem, limits, solver_call_handler, NULL, &call, err);
-    rc = rc == 0 ? solver_call_wait(solver, &call, err) : rc;
-    if (rc == 0) {
-        *ret_solution = solution;
-    }
-    return rc;
-}
-
-int solver_call_wait(struct solver *solver, struct solver_call *call, struct error *err)
-{
-    while (!call->done) {
-        solver_turn(solver);
-    }
-    return call->rc < 0 ? error_set(err, call->rc, 0, "no memory for a solution") : 0;
 }
 
 void solver_turn(struct solver *solver)
@@ -340,6 +280,32 @@ int solver_problem_check(const struct problem *problem, struct error *err)
     return 0;
 }
 
+int solver_job_make(struct solver *solver, uint64_t id, const struct problem *problem,
+                    const struct solve_limits *limits, solver_handler *handler, void *context,
+                    struct job **ret_job, struct error *err)
+{
+    int rc = solver_problem_check(problem, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct job *job = solver->spare;
+    solver->spare = NULL;
+    job = job != NULL ? solver_job_again(solver, job, id, limits, handler, context)
+                      : solver_job_create(solver, id, limits, handler, context);
+    if (job == NULL) {
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for a problem");
+    }
+    problem_encode(problem, &job->request);
+    rc = strbuf_error(&job->request, err);
+    if (rc < 0) {
+        solver_job_destroy(job);
+        return error_prefix(err, "a problem of %d parts and %d sites", problem->part_count,
+                            problem->site_count);
+    }
+    *ret_job = job;
+    return 0;
+}
+
 struct job *solver_job_create(struct solver *solver, uint64_t id, const struct solve_limits *limits,
                               solver_handler *handler, void *context)
 {
@@ -356,7 +322,8 @@ struct job *solver_job_again(struct solver *solver, struct job *job, uint64_t id
                              const struct solve_limits *limits, solver_handler *handler,
                              void *context)
 {
-    *job = (struct job){.id = id,
+    *job = (struct job){.solver = solver,
+                        .id = id,
                         .request = job->request,
                         .limits = limits != NULL ? *limits : (struct solve_limits){0},
                         .handler = handler,
@@ -410,18 +377,31 @@ void solver_job_done(struct solver *solver, struct job *job)
 
 void solver_job_destroy(struct job *job)
 {
-    struct solver_session *session = job->session;
-    if (session == NULL || !solver_session_keep(session, job)) {
+    struct solver_session *session = job == NULL ? NULL : job->session;
+    if (session == NULL ? !keep_spare(job) : !solver_session_keep(session, job)) {
         solver_job_free(job);
     }
     solver_session_unref(session);
 }
 
+/* The memory of one job, for the next; false: there is one, or this is too large to be kept. */
+static bool keep_spare(struct job *job)
+{
+    if (job == NULL || job->solver->spare != NULL || job->request.capacity > KEPT_BYTES) {
+        return false;
+    }
+    arena_reset(&job->arena);
+    job->solver->spare = job;
+    return true;
+}
+
 void solver_job_free(struct job *job)
 {
-    strbuf_done(&job->request);
-    arena_done(&job->arena);
-    free(job);
+    if (job != NULL) {
+        strbuf_done(&job->request);
+        arena_done(&job->arena);
+        free(job);
+    }
 }
 
 /* Past the wall limit the worker is killed and the answer is none: a second try could not be

@@ -56,5 +56,11 @@ int solver_call(struct solver *solver, const struct problem *problem, struct are
 int solver_call_within(struct solver *solver, const struct problem *problem,
                        const struct solve_limits *limits, struct arena *arena,
                        struct solution *ret_solution, struct error *err) WARN_UNUSED;
+/* The same; but a problem and limits that are, byte for byte, those of the last such call with a
+ * proven answer have that answer again, unasked: *ret_again. */
+int solver_call_again(struct solver *solver, const struct problem *problem,
+                      const struct solve_limits *limits, struct arena *arena,
+                      struct solution *ret_solution, bool *ret_again,
+                      struct error *err) WARN_UNUSED;
 /* Pids of the live workers, for tests that kill them; returns the count. */
 int solver_pids(const struct solver *solver, int *pids, int max);

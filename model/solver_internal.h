@@ -1,6 +1,7 @@
 /*
  * solver_internal: what the files of the pool of workers share. solver.c has the pool and its
- * queue, solver_worker.c one process and what is said with it, solver_session.c sessions.
+ * queue, solver_call.c those who wait, solver_worker.c one process and what is said with it,
+ * solver_session.c sessions.
  */
 #pragma once
 
@@ -19,12 +20,15 @@
 
 /* A request from solver_submit to its handler's call. */
 struct job {
+    struct solver *solver;
     struct job *next;
     uint64_t id;
     struct strbuf request; /* whole frame with its length */
     struct solve_limits limits;
     struct solver_session *session; /* counted; NULL: the request stands alone */
     bool is_delta;                  /* of the session's base */
+    const struct problem *problem;  /* who waits for it has it still; NULL: only the request has */
+    bool remembered;                /* if it is proven, for an equal one */
     solver_handler *handler;
     solver_listener *listener; /* NULL: nobody */
     void *context;
@@ -64,10 +68,17 @@ struct solver {
     struct job **queue_end;
     struct job *done; /* answered, handlers not called yet */
     struct job **done_end;
+    struct job *spare;      /* memory of an answered one; NULL: none */
+    struct job *remembered; /* the last that is to be and was proven; NULL: none */
 };
 
 /* ---- solver.c ---- */
 
+/* A job whose request has its limits and the problem, in the memory of an earlier one if there is.
+ */
+int solver_job_make(struct solver *solver, uint64_t id, const struct problem *problem,
+                    const struct solve_limits *limits, solver_handler *handler, void *context,
+                    struct job **ret_job, struct error *err) WARN_UNUSED;
 /* A job whose request has its limits; the rest is to be appended. NULL: no memory. */
 struct job *solver_job_create(struct solver *solver, uint64_t id, const struct solve_limits *limits,
                               solver_handler *handler, void *context);
@@ -75,7 +86,7 @@ struct job *solver_job_create(struct solver *solver, uint64_t id, const struct s
 struct job *solver_job_again(struct solver *solver, struct job *job, uint64_t id,
                              const struct solve_limits *limits, solver_handler *handler,
                              void *context);
-/* Ends it for good, whatever its session. */
+/* Ends it for good, whatever its session. NULL is accepted, here and by solver_job_destroy. */
 void solver_job_free(struct job *job);
 /* Writes the request's length and queues it; destroys it when the request is too long. */
 int solver_job_submit(struct solver *solver, struct job *job, struct error *err) WARN_UNUSED;
@@ -87,6 +98,8 @@ void solver_request_seal(struct strbuf *request);
 
 /* Sites that a worker takes; ERR_LIMIT. */
 int solver_problem_check(const struct problem *problem, struct error *err) WARN_UNUSED;
+
+/* ---- solver_call.c ---- */
 
 /* Waits for one answer, which is copied into an arena: solver_call_handler's context. */
 struct solver_call {

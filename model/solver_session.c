@@ -35,6 +35,9 @@ struct run {
 };
 
 static int base_take(struct solver_session *session, const struct problem *base, struct error *err);
+static int submit(struct solver_session *session, uint64_t id, const struct problem *scenario,
+                  const struct problem *lives, solver_handler *handler, void *context,
+                  struct error *err);
 static void run_take(void *context, uint64_t id, const struct solution *solution);
 
 int solver_session_open(struct solver *solver, const struct problem *base,
@@ -181,6 +184,14 @@ int solver_session_submit(struct solver_session *session, uint64_t id,
                           const struct problem *scenario, solver_handler *handler, void *context,
                           struct error *err)
 {
+    return submit(session, id, scenario, NULL, handler, context, err);
+}
+
+/* `lives`: the scenario, if it is there until the answer is; or NULL. */
+static int submit(struct solver_session *session, uint64_t id, const struct problem *scenario,
+                  const struct problem *lives, solver_handler *handler, void *context,
+                  struct error *err)
+{
     int rc = solver_problem_check(scenario, err);
     if (rc < 0) {
         return rc;
@@ -192,6 +203,7 @@ int solver_session_submit(struct solver_session *session, uint64_t id,
     struct solve_session head = session->head;
     char text[SOLVE_SESSION_BYTES];
     job->session = session;
+    job->problem = lives;
     session->refs++;
     size_t at = job->request.bytes;
     strbuf_append(&job->request, (const char[SOLVE_SESSION_BYTES]){0}, SOLVE_SESSION_BYTES);
@@ -217,7 +229,7 @@ int solver_session_solve(struct solver_session *session, const struct problem *s
 {
     struct solution solution = {0};
     struct solver_call call = {.arena = arena, .solution = &solution, .problem = scenario};
-    int rc = solver_session_submit(session, 0, scenario, solver_call_handler, &call, err);
+    int rc = submit(session, 0, scenario, scenario, solver_call_handler, &call, err);
     rc = rc == 0 ? solver_call_wait(session->solver, &call, err) : rc;
     if (rc == 0) {
         *ret_solution = solution;

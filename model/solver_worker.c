@@ -402,6 +402,10 @@ static int judge(struct job *job, const char *answer, size_t bytes, struct error
 /* The problem as it was sent. */
 static int job_problem(struct job *job, struct problem *ret_problem, struct error *err)
 {
+    if (job->problem != NULL) {
+        *ret_problem = *job->problem;
+        return 0;
+    }
     size_t head = job->session != NULL ? SESSION_HEAD_BYTES : HEAD_BYTES;
     const char *frame = job->request.text + head;
     size_t bytes = job->request.bytes - head;

@@ -51,10 +51,6 @@ struct plant {
     struct plant_counts counts;
     char trouble[LIMIT_TEXT_BYTES];
     char slow[2][2 * LIMIT_TEXT_BYTES]; /* the first, the last */
-    /* The last solve, so that a problem that comes again needs none. */
-    uint64_t solved_hash;
-    struct solution solved;
-    int solved_parts;
 };
 
 static int start(struct plant *plant, struct error *err);
@@ -75,9 +71,6 @@ static void list_estimates(struct plant *plant);
 static int tell(struct plant *plant, struct error *err);
 static int measure_rtts(const struct plant *plant, struct estimate *out);
 static void fill_estimates(struct plant *plant);
-static uint64_t hash_problem(const struct problem *problem);
-static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count);
-static uint64_t mix(uint64_t hash, uint64_t word);
 static void note_trouble(struct plant *plant, const char *text);
 static void note_slow(struct plant *plant, const struct message_event *event);
 
@@ -139,7 +132,6 @@ void plant_destroy(struct plant *plant)
     free(plant->list);
     free(plant->listed);
     free(plant->checks);
-    free(plant->solved.choice);
     arena_done(&plant->arena);
     free(plant);
 }
@@ -622,97 +614,13 @@ static void fill_choices(const struct cost_input *input, const struct placement 
 static int solve_problem(struct plant *plant, const struct problem *problem,
                          struct solution *ret_solution, struct error *err)
 {
-    uint64_t hash = hash_problem(problem);
-    if (!plant->plain && plant->solved.choice != NULL && plant->solved_hash == hash &&
-        plant->solved_parts == problem->part_count) {
-        plant->counts.reused++;
-        *ret_solution = plant->solved;
-        return 0;
-    }
     struct solve_limits limits = {.gap = (double)plant->world->policy.solve_gap_ppm / PPM};
-    int rc = solver_call_within(plant->solver, problem, &limits, &plant->arena, ret_solution, err);
-    if (rc < 0 || ret_solution->status != SOLVE_OPTIMAL)
-        return rc;
-    size_t bytes = ((size_t)problem->part_count + 1) * sizeof(int);
-    int *choice = realloc(plant->solved.choice, bytes);
-    if (choice == NULL)
-        return 0;
-    memcpy(choice, ret_solution->choice, (size_t)problem->part_count * sizeof(int));
-    plant->solved = (struct solution){.status = SOLVE_OPTIMAL,
-                                      .choice = choice,
-                                      .cost_nusd = ret_solution->cost_nusd,
-                                      .bound_nusd = ret_solution->bound_nusd};
-    plant->solved_hash = hash;
-    plant->solved_parts = problem->part_count;
-    return 0;
-}
-
-/* Over all that an answer depends on: its numbers, not its names. */
-static uint64_t hash_problem(const struct problem *problem)
-{
-    uint64_t hash = mix(HASH_SEED, (uint64_t)problem->part_count);
-    for (int i = 0; i < problem->part_count; i++) {
-        const struct problem_part *part = &problem->parts[i];
-        size_t choices = (size_t)part->choice_count;
-        hash = mix(hash, (uint64_t)choices << 32 | (uint32_t)part->current);
-        hash = mix_words(hash, part->cost, choices * sizeof(*part->cost));
-        hash = mix_words(hash, part->choices, choices * sizeof(*part->choices));
-        if (part->use_count > 0)
-            hash =
-                mix_words(hash, part->use, choices * (size_t)part->use_count * sizeof(*part->use));
-    }
-    for (int i = 0; i < problem->pair_count; i++) {
-        const struct problem_pair *pair = &problem->pairs[i];
-        size_t cells = (size_t)problem->parts[pair->a].choice_count *
-                       (size_t)problem->parts[pair->b].choice_count;
-        hash = mix(hash, (uint64_t)pair->a << 32 | (uint64_t)pair->b);
-        hash = mix_words(hash, pair->cost, cells * sizeof(*pair->cost));
-        if (pair->use_count > 0)
-            hash = mix_words(hash, pair->use, cells * (size_t)pair->use_count * sizeof(*pair->use));
-    }
-    for (int i = 0; i < problem->meter_count; i++) {
-        const struct problem_meter *meter = &problem->meters[i];
-        hash = mix(hash, (uint64_t)meter->base_bytes);
-        hash = mix_words(hash, meter->up_to_bytes, sizeof(meter->up_to_bytes));
-        hash = mix_words(hash, meter->price_nusd, sizeof(meter->price_nusd));
-    }
-    for (int i = 0; i < problem->rule_count; i++) {
-        const struct problem_rule *rule = &problem->rules[i];
-        size_t cells = 0;
-        if (rule->kind == RULE_CHOICES)
-            cells = (size_t)problem->parts[rule->a].choice_count;
-        if (rule->kind == RULE_PAIR)
-            cells = (size_t)problem->parts[rule->a].choice_count *
-                    (size_t)problem->parts[rule->b].choice_count;
-        hash = mix(hash, (uint64_t)rule->kind << 56 | (uint64_t)(uint32_t)rule->site);
-        hash = mix(hash, (uint64_t)rule->a << 32 | (uint64_t)(uint32_t)rule->b);
-        hash = mix(hash, (uint64_t)rule->capacity ^ (uint64_t)rule->resource << 60);
-        hash = mix_words(hash, rule->allowed, cells * sizeof(*rule->allowed));
-        if (rule->part_count > 0)
-            hash = mix_words(hash, rule->parts, (size_t)rule->part_count * sizeof(*rule->parts));
-    }
-    return hash;
-}
-
-/* Eight bytes at a time: a problem has millions of them, and this is asked every hour. */
-static uint64_t mix_words(uint64_t hash, const void *bytes, size_t count)
-{
-    const char *at = bytes;
-    for (; count >= sizeof(uint64_t); count -= sizeof(uint64_t), at += sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, at, sizeof(word));
-        hash = mix(hash, word);
-    }
-    uint64_t rest = count;
-    if (count > 0) /* `bytes` may be NULL when there are none */
-        memcpy(&rest, at, count);
-    return mix(hash, rest);
-}
-
-/* A word comes in by two multiplications and what they carry upwards. */
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    hash ^= hash >> 32;
-    return hash * UINT64_C(0xd6e8feb86659fd93);
+    bool again = false;
+    if (plant->plain)
+        return solver_call_within(plant->solver, problem, &limits, &plant->arena, ret_solution,
+                                  err);
+    int rc = solver_call_again(plant->solver, problem, &limits, &plant->arena, ret_solution, &again,
+                               err);
+    plant->counts.reused += again;
+    return rc;
 }

@@ -208,6 +208,71 @@ static void test_wrong_answer_is_not_believed(void **state)
     struct solution solution = solve(solver, &problem);
     assert_int_equal(solution.status, SOLVE_NONE);
     assert_non_null(strstr(solution.text, "does not hold"));
+    /* Judged by what was sent, where the problem itself is gone. */
+    struct tally tally = {.status = SOLVE_OPTIMAL};
+    struct error err = {0};
+    assert_int_equal(solver_submit(solver, 1, &problem, count, &tally, &err), 0);
+    memset(problem.parts[0].cost, 0, (size_t)problem.parts[0].choice_count * sizeof(int64_t));
+    wait_for(solver, &tally, 1);
+    assert_int_equal(tally.status, SOLVE_NONE);
+    solver_close(solver);
+}
+
+/* An equal problem is not asked again: there is nobody who could answer it. */
+static void test_equal_problem_has_its_answer_again(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct solve_limits near = {.gap = 0.01};
+    struct solution first;
+    struct solution again;
+    struct error err = {0};
+    bool known = true;
+    int pid = 0;
+    gen_any(7, 4, 3, &arena, &problem);
+    struct solver *solver = open_solver(&(struct solver_options){.workers = 1});
+    assert_int_equal(solver_call_again(solver, &problem, NULL, &arena, &first, &known, &err), 0);
+    assert_false(known);
+    assert_int_equal(first.status, SOLVE_OPTIMAL);
+    assert_int_equal(solver_pids(solver, &pid, 1), 1);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(solver_call_again(solver, &problem, NULL, &arena, &again, &known, &err),
+                         0);
+        assert_true(known);
+        assert_int_equal(again.status, SOLVE_OPTIMAL);
+        assert_true(again.choice != first.choice);
+        assert_memory_equal(again.choice, first.choice, (size_t)problem.part_count * sizeof(int));
+        assert_int_equal(again.cost_nusd, first.cost_nusd);
+        assert_int_equal(again.bound_nusd, first.bound_nusd);
+    }
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_int_equal(solver_call_again(solver, &problem, &near, &arena, &again, &known, &err), 0);
+    assert_false(known); /* other limits */
+    problem.parts[0].cost[0]++;
+    assert_int_equal(solver_call_again(solver, &problem, &near, &arena, &again, &known, &err), 0);
+    assert_false(known); /* another problem */
+    assert_int_equal(again.status, SOLVE_OPTIMAL);
+    assert_int_equal(again.cost_nusd, problem_cost(&problem, again.choice));
+    solver_close(solver);
+}
+
+/* What was not proven is asked again. */
+static void test_unproven_answer_is_not_kept(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct solution solution;
+    struct error err = {0};
+    struct solver *solver = open_solver(&(struct solver_options){.program = BIN("solver_liar")});
+    gen_any(5, 1, 3, &arena, &problem);
+    for (int i = 0; i < 2; i++) {
+        bool known = true;
+        assert_int_equal(solver_call_again(solver, &problem, NULL, &arena, &solution, &known, &err),
+                         0);
+        assert_false(known);
+        assert_int_equal(solution.status, SOLVE_NONE);
+    }
     solver_close(solver);
 }
 
@@ -470,6 +535,8 @@ int main(void)
         cmocka_unit_test(test_killed_in_mid_solve_answers_from_second_try),
         cmocka_unit_test(test_abort_every_time_is_none_with_reason),
         cmocka_unit_test(test_wrong_answer_is_not_believed),
+        cmocka_unit_test(test_equal_problem_has_its_answer_again),
+        cmocka_unit_test(test_unproven_answer_is_not_kept),
         cmocka_unit_test(test_wall_limit_is_none_and_the_next_is_answered),
         cmocka_unit_test(test_node_budget_is_feasible_with_bound_and_repeats),
         cmocka_unit_test(test_close_with_work_under_way),
