@@ -68,18 +68,20 @@ static int find_due(struct run *run, const bool *which, int64_t now_us)
 static int charge_due(struct run *run, const bool *which, int64_t now_us, struct error *err)
 {
     struct piece piece = {.run = run, .now_us = now_us, .err = err};
-    int rc = truth_visit(&run->truth, which, run->at, run->at, add_line, &piece, err);
-    rc = rc < 0 ? rc : piece.rc;
-    if (rc == 0 && run->charge != NULL)
-        rc = charge_instances(run, now_us, which == NULL, err);
-    for (int i = 0; i < run->app_count && rc == 0; i++)
+    int rc = run->charge != NULL ? charge_instances(run, now_us, which == NULL, err) : 0;
+    for (int i = 0; i < run->app_count && rc == 0 && run->charge != NULL; i++)
+        if (run->due[i])
+            rc = charge_app(run, i, run->charged_us[i], now_us, err);
+    if (rc == 0)
+        rc = truth_visit(&run->truth, which, run->at, run->at, add_line, &piece, err);
+    if (rc < 0 || piece.rc < 0)
+        return rc < 0 ? rc : piece.rc;
+    for (int i = 0; i < run->app_count; i++)
         if (run->due[i]) {
-            if (run->charge != NULL)
-                rc = charge_app(run, i, run->charged_us[i], now_us, err);
             count_app(run, i, now_us - run->charged_us[i]);
             run->charged_us[i] = now_us;
         }
-    return rc;
+    return 0;
 }
 
 static void add_line(void *context, int app, const struct cost_line *line)
