@@ -1,5 +1,6 @@
 #include "scheduler/core/answers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -24,6 +25,7 @@ static bool find_own(const struct core *core, uint64_t check, bool *own);
 static bool has_tiers(const struct world *world);
 static int keep_own(const struct core *core, const bool *own, struct arena *arena,
                     struct cost_input *input);
+static int by_row(const void *a, const void *b);
 static bool is_stale(const struct core *core, const struct core_app *app, int index);
 static int64_t narrow(nusd value);
 
@@ -320,32 +322,35 @@ static int keep_own(const struct core *core, const bool *own, struct arena *aren
                     struct cost_input *input)
 {
     const struct core_state *state = &core->state;
+    const struct core_indexes *indexes = &core->indexes;
     if (has_tiers(state->world))
         return 0;
-    size_t rows = (size_t)state->estimate_count + 1;
-    bool *keep = arena_array(arena, rows, sizeof(*keep));
-    if (keep == NULL)
+    int *rows = arena_array(arena, (size_t)state->estimate_count + 1, sizeof(*rows));
+    if (rows == NULL)
         return ERR_NO_MEMORY;
-    int kept = 0;
+    int count = indexes->common_count;
+    memcpy(rows, indexes->common, (size_t)count * sizeof(*rows));
     for (int i = 0; i < state->app_count; i++) {
         const struct core_app *app = &state->apps[i];
         for (int k = 0; k < app->app.workload_count && own[i]; k++) {
-            FOR_EACH_ESTIMATE(core, app, k, row) keep[row] = true;
+            FOR_EACH_ESTIMATE(core, app, k, row) rows[count++] = row;
         }
     }
-    for (int i = 0; i < state->estimate_count; i++) {
-        keep[i] |= state->estimates[i].app[0] == 0;
-        kept += keep[i];
-    }
-    struct estimate *list = arena_array(arena, (size_t)kept + 1, sizeof(*list));
+    qsort(rows, (size_t)count, sizeof(*rows), by_row);
+    struct estimate *list = arena_array(arena, (size_t)count + 1, sizeof(*list));
     if (list == NULL)
         return ERR_NO_MEMORY;
-    input->estimates = (struct estimates){.list = list};
-    for (int i = 0; i < state->estimate_count; i++) {
-        if (keep[i])
-            list[input->estimates.count++] = state->estimates[i];
-    }
+    for (int i = 0; i < count; i++)
+        list[i] = state->estimates[rows[i]];
+    input->estimates = (struct estimates){.list = list, .count = count};
     return 0;
+}
+
+static int by_row(const void *a, const void *b)
+{
+    int one = *(const int *)a;
+    int other = *(const int *)b;
+    return one < other ? -1 : one > other;
 }
 
 /* Something was measured of the workload where it is, and no longer is. */

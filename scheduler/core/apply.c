@@ -193,7 +193,7 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
     storage->spec_hash = arena_array(&storage->arena, count + 1, sizeof(*storage->spec_hash));
     if (made.workloads == NULL || storage->spec_hash == NULL ||
         app_copy(app, &storage->arena, &made.app) < 0 ||
-        core_names_index(&made.app, &storage->arena, &storage->names) < 0 ||
+        core_names_index(&made.app, storage) < 0 ||
         make_tables(&made, core->state.world->site_count) < 0) {
         core_app_free(&made);
         return ERR_NO_MEMORY;
@@ -251,6 +251,8 @@ static void place(struct core *core, const struct core_event *event, struct core
     core_checkpoints_sync(core);
     if (added)
         core_app_index(core, state->app_count - 1);
+    else
+        core_app_replaced(core);
     core_inputs_changed(core, true);
     core->diff = true;
     char text[LIMIT_TEXT_BYTES];

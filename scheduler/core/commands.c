@@ -127,8 +127,7 @@ static void command_send(struct core *core, struct core_command *command)
     }
     const struct core_node *node = core_node_find(core, command->node);
     struct core_place place;
-    bool known = instance != NULL && core_place_find(core, instance->namespace_, instance->app,
-                                                     instance->workload, &place);
+    bool known = instance != NULL && core_instance_place(core, instance, &place);
     bool starts = command->verb == NODE_STAGE || command->verb == NODE_START;
     const struct variant *variant =
         known && node != NULL ? core_variant(core, place.workload, node, place.state->variant)

@@ -150,7 +150,6 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
     if (event->at.us > core->state.now.us)
         core->state.now = event->at;
     core->used_rows = 0;
-    core->pace.moves_counted = false;
     core->pace.awake = event->kind != CORE_ANSWER && event->kind != CORE_REPORT &&
                        event->kind != CORE_PROBED && event->kind != CORE_TICK;
     if (core->pace.awake && event->kind != CORE_CHECKED)
@@ -358,6 +357,7 @@ static void compact_instances(struct core *core)
             state->instances[kept] = state->instances[i];
             index_move(&core->indexes.instances, i, kept);
             index_move(&core->indexes.slots, i, kept);
+            core->indexes.homes[kept] = core->indexes.homes[i];
         }
         kept++;
     }

@@ -18,9 +18,10 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
     int best = -1;
     int64_t best_left = 0;
     for (int i = 0; i < state->node_count; i++) {
+        if (core->used[i].site != site || core->used[i].instances >= LIMIT_NODE_INSTANCES)
+            continue;
         const struct core_node *node = &state->nodes[i];
-        if (!node->up || node->site_index != site || core_node_cordoned(core, node) ||
-            core->used[i].instances >= LIMIT_NODE_INSTANCES)
+        if (!node->up || core_node_cordoned(core, node))
             continue;
         const struct variant *runs = core_variant(core, workload, node, variant);
         if (runs == NULL)
@@ -50,8 +51,8 @@ int core_fit(struct core *core, const struct workload *workload, int site, int v
 static void sum_used(struct core *core)
 {
     const struct core_state *state = &core->state;
-    if (core->used_rows == 0)
-        memset(core->used, 0, (size_t)state->node_count * sizeof(*core->used));
+    for (int i = 0; i < state->node_count && core->used_rows == 0; i++)
+        core->used[i] = (struct core_used){.site = state->nodes[i].site_index};
     for (; core->used_rows < state->instance_count; core->used_rows++) {
         const struct core_instance *instance = &state->instances[core->used_rows];
         if (instance->id[0] == 0 || core_instance_is_settled(instance))

@@ -7,6 +7,7 @@
 #include "scheduler/core/internal.h"
 
 static bool may_rest(const struct handoff_step *step);
+static bool rests_on(struct core *core, int row);
 static bool advance(struct handoff_step *step);
 static enum handoff_class class_of(const struct core *core, const struct core_instance *side,
                                    enum handoff_reason reason);
@@ -24,7 +25,7 @@ static bool on_returning(struct handoff_step *step);
 static bool resumed(struct handoff_step *step);
 static bool is_obsolete(const struct handoff_step *step, const char **ret_why);
 static bool serves_alone(const struct handoff_step *step);
-static bool has_slot(const struct handoff_step *step);
+static bool has_slot(struct core *core);
 static bool is_busy_move(const struct core_handoff *handoff);
 static void moved(const struct handoff_step *step);
 
@@ -43,7 +44,7 @@ void core_handoffs_advance(struct core *core)
 {
     for (int i = 0; i < core->state.handoff_count; i++) {
         struct core_rest *rest = &core->pace.rests[i];
-        if (rest->rests && !core->pace.awake && core->state.now.us < rest->until_us)
+        if (rests_on(core, i))
             continue;
         struct core_handoff *handoff = &core->state.handoffs[i];
         struct handoff_step step = {.core = core, .handoff = handoff};
@@ -56,18 +57,29 @@ void core_handoffs_advance(struct core *core)
             step.placed = core_handoff_place(core, handoff, &step.place);
         } while (advance(&step));
         rest->rests = may_rest(&step);
+        rest->for_slot = handoff->state == HANDOFF_STATE_PLANNED;
         rest->until_us = handoff->deadline.us;
     }
 }
 
-/* Until its deadline it only waits for what wakes it. When a table was full, it tries again. */
+/* Nothing has woken it, and neither its deadline has come nor a slot, if it waits for one. */
+static bool rests_on(struct core *core, int row)
+{
+    const struct core_rest *rest = &core->pace.rests[row];
+    return rest->rests && !core->pace.awake && core->state.now.us < rest->until_us &&
+           !(rest->for_slot && has_slot(core));
+}
+
+/* Until its deadline it only waits for what wakes it; a planned move that was not begun, for a slot
+ * as well. When a table was full, it tries again. */
 static bool may_rest(const struct handoff_step *step)
 {
     const struct core_handoff *handoff = step->handoff;
+    bool removal = handoff->to[0] == 0;
     return handoff->id[0] != 0 && step->placed && !core_is_owned(handoff) &&
            !core_is_http(&step->place) && !step->core->starved &&
-           handoff->state != HANDOFF_STATE_PLANNED && handoff->state != HANDOFF_STATE_CANARY &&
-           handoff->state != HANDOFF_STATE_RETURNING;
+           !(removal && handoff->state == HANDOFF_STATE_PLANNED) &&
+           handoff->state != HANDOFF_STATE_CANARY && handoff->state != HANDOFF_STATE_RETURNING;
 }
 
 /* True when the state changed, so that the next one is visited at once. */
@@ -269,19 +281,18 @@ static bool on_planned(struct handoff_step *step)
         core_owner_fence(step);
         return true;
     }
-    if (!has_slot(step))
+    /* Only moves of what runs wait for each other: starting what is not there cannot. */
+    if (!core_instance_is_dead(step->from) && !has_slot(step->core))
         return false;
     core_handoff_enter(step->core, handoff, HANDOFF_STATE_STAGING, CORE_STAGE_US);
     return true;
 }
 
-/* Only moves of what runs wait for each other: starting what is not there cannot. */
-static bool has_slot(const struct handoff_step *step)
+/* Moves of what runs are counted once and from then on kept up to date. */
+static bool has_slot(struct core *core)
 {
-    const struct core_state *state = &step->core->state;
-    struct core_pace *pace = &step->core->pace;
-    if (core_instance_is_dead(step->from))
-        return true;
+    const struct core_state *state = &core->state;
+    struct core_pace *pace = &core->pace;
     if (!pace->moves_counted) {
         pace->moves_counted = true;
         pace->moves = 0;

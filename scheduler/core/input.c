@@ -142,8 +142,8 @@ static bool may_move(const struct core *core, const struct core_app *known, int 
     if (workload->moved.us != 0 && state->now.us < workload->moved.us + policy->dwell_us)
         return false;
     const struct index *moving = &core->indexes.handoff_slots;
-    uint64_t slot = core_slot_hash(app->namespace_, app->name, name);
-    for (int i = index_first(moving, slot); i >= 0; i = index_next(moving, i)) {
+    int first = index_first(moving, core_slot_of(known, index));
+    for (int i = first; i >= 0; i = index_next(moving, i)) {
         const struct core_handoff *handoff = &state->handoffs[i];
         if (str_equal(handoff->workload, name) && str_equal(handoff->app, app->name) &&
             str_equal(handoff->namespace_, app->namespace_))

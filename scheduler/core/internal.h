@@ -57,6 +57,7 @@ struct core_storage {
     struct arena tables; /* site_blocked: sized by the world */
     uint64_t hash;       /* app_hash, taken once */
     uint64_t *spec_hash; /* [workload], in `arena` */
+    uint64_t *slots;     /* the same: core_slot_hash */
     struct index names;  /* of the workloads; in `arena` */
 };
 
@@ -72,6 +73,10 @@ struct core_indexes {
     struct index command_instances; /* by the instance they are for */
     struct index estimates;         /* by their workload, or by site and peer without one */
     struct core_hint *hints;        /* [row of a handoff] */
+    struct core_home *homes;        /* [row of an instance] */
+    uint64_t apps_made;             /* grows when an app is put in, replaced or taken out */
+    int *common;                    /* rows of the estimates of no app, rising */
+    int common_count;
     void *memory;
 };
 
@@ -80,6 +85,13 @@ struct core_indexes {
 struct core_hint {
     int sides[2]; /* instances: `from`, `to` */
     int app;
+    int workload;
+};
+
+/* The workload that an instance is of, found at `made` of apps_made: true as long as that is. */
+struct core_home {
+    uint64_t made; /* 0: never */
+    int app;       /* -1: there is none */
     int workload;
 };
 
@@ -100,6 +112,7 @@ struct core_marks {
 struct core_used {
     int64_t resources[RESOURCE_COUNT];
     int instances;
+    int site; /* the node's site_index: sites have few of all nodes */
 };
 
 /* Handoffs under way but for moves that wait, counted when first asked in a pass. */
@@ -111,13 +124,14 @@ struct core_pace {
     struct core_rest {
         int64_t until_us; /* the deadline of its state */
         bool rests;       /* before that, a visit would change nothing */
+        bool for_slot;    /* ... while policy.moves_max of them are under way */
         bool visited;     /* in this step */
     } rests[LIMIT_HANDOFFS];
     bool awake;          /* of this step: every handoff is visited */
     bool orders_counted; /* commands of no handoff that have no answer: the same */
     int orders_all;
     int orders[LIMIT_NODES];
-    bool moves_counted; /* counted when first asked in a step, and kept up to date in it */
+    bool moves_counted; /* counted when first asked, and kept up to date from then on */
     int moves;          /* of them, those of what runs */
 };
 
@@ -199,11 +213,11 @@ void core_instance_index(struct core *core, int row);
 void core_handoff_index(struct core *core, int row);
 void core_command_index(struct core *core, int row);
 void core_estimate_index(struct core *core, int row);
-void core_apps_index(struct core *core); /* all of them, after one has gone */
+void core_apps_index(struct core *core);   /* all of them, after one has gone */
+void core_app_replaced(struct core *core); /* an app has come into another one's row */
 void core_estimates_index(struct core *core);
-/* Of the app's workloads, in `arena`. */
-int core_names_index(const struct app *app, struct arena *arena,
-                     struct index *ret_index) WARN_UNUSED;
+/* Of the app's workloads, and their slots: all in the storage's arena. */
+int core_names_index(const struct app *app, struct core_storage *storage) WARN_UNUSED;
 struct core_app *core_app_find(const struct core *core, const char *ns, const char *name);
 /* Rows of the estimates: the one that is of the same thing; those of a workload, in their order.
  * -1: none. */
@@ -224,14 +238,20 @@ struct core_place {
 };
 bool core_place_find(const struct core *core, const char *ns, const char *app, const char *workload,
                      struct core_place *ret_place);
+/* The same, of an instance. */
+bool core_instance_place(const struct core *core, const struct core_instance *instance,
+                         struct core_place *ret_place);
 struct core_node *core_node_find(const struct core *core, const char *name);
 /* By id, and by node unless NULL: a foreign instance may carry a known id. */
 struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node);
 /* Of a workload's instances and handoffs: rows of indexes.slots and of indexes.handoff_slots. */
 uint64_t core_slot_hash(const char *ns, const char *app, const char *workload);
+uint64_t core_slot_of(const struct core_app *app, int index); /* the same, known already */
 struct core_handoff *core_handoff_find(const struct core *core, const char *id);
 struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
                                      const char *workload, int replica);
+struct core_handoff *core_slot_handoff(const struct core *core, const struct core_app *app,
+                                       int index, int replica);
 struct core_command *core_command_find(const struct core *core, const char *id);
 /* The next command to that instance, whatever node it is on; `after` NULL: the first. */
 struct core_command *core_command_next(const struct core *core, const char *instance,

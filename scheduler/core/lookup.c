@@ -8,6 +8,8 @@
 static uint64_t name_hash(const char *name);
 static uint64_t app_hash_of(const char *ns, const char *name);
 static struct core_place place_of(struct core_app *app, int index);
+static struct core_handoff *handoff_at(const struct core *core, uint64_t slot, const char *ns,
+                                       const char *app, const char *workload, int replica);
 static uint64_t estimate_hash(const struct estimate *estimate);
 static int estimate_from(const struct core *core, int row, const struct core_app *app, int index);
 
@@ -33,7 +35,10 @@ int core_indexes_create(struct core_indexes *indexes)
     char *at = calloc(1, bytes);
     indexes->memory = at;
     indexes->hints = calloc(LIMIT_HANDOFFS, sizeof(*indexes->hints));
-    if (at == NULL || indexes->hints == NULL) {
+    indexes->common = calloc(CORE_ESTIMATES_MAX, sizeof(*indexes->common));
+    indexes->homes = calloc(LIMIT_INSTANCES, sizeof(*indexes->homes));
+    indexes->apps_made = 1;
+    if (at == NULL || indexes->hints == NULL || indexes->common == NULL || indexes->homes == NULL) {
         core_indexes_destroy(indexes);
         return ERR_NO_MEMORY;
     }
@@ -48,8 +53,12 @@ void core_indexes_destroy(struct core_indexes *indexes)
 {
     free(indexes->memory);
     free(indexes->hints);
+    free(indexes->common);
+    free(indexes->homes);
     indexes->memory = NULL;
     indexes->hints = NULL;
+    indexes->common = NULL;
+    indexes->homes = NULL;
 }
 
 /* ---- apps and their workloads ---- */
@@ -58,11 +67,18 @@ void core_app_index(struct core *core, int row)
 {
     const struct app *app = &core->state.apps[row].app;
     index_add(&core->indexes.apps, row, app_hash_of(app->namespace_, app->name));
+    core_app_replaced(core);
+}
+
+void core_app_replaced(struct core *core)
+{
+    core->indexes.apps_made++;
 }
 
 void core_apps_index(struct core *core)
 {
     index_relink(&core->indexes.apps, 0);
+    core_app_replaced(core);
     for (int i = 0; i < core->state.app_count; i++)
         core_app_index(core, i);
 }
@@ -78,15 +94,20 @@ struct core_app *core_app_find(const struct core *core, const char *ns, const ch
     return NULL;
 }
 
-int core_names_index(const struct app *app, struct arena *arena, struct index *ret_index)
+int core_names_index(const struct app *app, struct core_storage *storage)
 {
     size_t words = index_bytes(app->workload_count) / sizeof(uint64_t) + 1;
-    uint64_t *memory = arena_array(arena, words, sizeof(*memory));
-    if (memory == NULL)
+    uint64_t *memory = arena_array(&storage->arena, words, sizeof(*memory));
+    storage->slots =
+        arena_array(&storage->arena, (size_t)app->workload_count + 1, sizeof(*storage->slots));
+    if (memory == NULL || storage->slots == NULL)
         return ERR_NO_MEMORY;
-    index_init(ret_index, app->workload_count, memory);
-    for (int i = 0; i < app->workload_count; i++)
-        index_add(ret_index, i, name_hash(app->workloads[i].name));
+    index_init(&storage->names, app->workload_count, memory);
+    for (int i = 0; i < app->workload_count; i++) {
+        const char *name = app->workloads[i].name;
+        index_add(&storage->names, i, name_hash(name));
+        storage->slots[i] = core_slot_hash(app->namespace_, app->name, name);
+    }
     return 0;
 }
 
@@ -116,6 +137,24 @@ static struct core_place place_of(struct core_app *app, int index)
     };
 }
 
+bool core_instance_place(const struct core *core, const struct core_instance *instance,
+                         struct core_place *ret_place)
+{
+    struct core_home *home = &core->indexes.homes[instance - core->state.instances];
+    if (home->made == core->indexes.apps_made && home->app >= 0) {
+        *ret_place = place_of(&core->state.apps[home->app], home->workload);
+        return true;
+    }
+    if (home->made == core->indexes.apps_made)
+        return false;
+    *home = (struct core_home){.made = core->indexes.apps_made, .app = -1};
+    if (!core_place_find(core, instance->namespace_, instance->app, instance->workload, ret_place))
+        return false;
+    home->app = (int)(ret_place->app - core->state.apps);
+    home->workload = (int)(ret_place->state - ret_place->app->workloads);
+    return true;
+}
+
 /* ---- nodes and instances ---- */
 
 void core_node_index(struct core *core, int row)
@@ -139,6 +178,7 @@ void core_instance_index(struct core *core, int row)
     index_add(&core->indexes.instances, row, name_hash(instance->id));
     index_add(&core->indexes.slots, row,
               core_slot_hash(instance->namespace_, instance->app, instance->workload));
+    core->indexes.homes[row].made = 0;
 }
 
 struct core_instance *core_instance_find(const struct core *core, const char *id, const char *node)
@@ -158,6 +198,11 @@ struct core_instance *core_instance_find(const struct core *core, const char *id
 uint64_t core_slot_hash(const char *ns, const char *app, const char *workload)
 {
     return hash_str(hash_str(hash_str(HASH_SEED, ns), app), workload);
+}
+
+uint64_t core_slot_of(const struct core_app *app, int index)
+{
+    return ((const struct core_storage *)app->storage)->slots[index];
 }
 
 /* ---- handoffs and commands ---- */
@@ -229,9 +274,21 @@ bool core_handoff_place(const struct core *core, const struct core_handoff *hand
 struct core_handoff *core_handoff_of(const struct core *core, const char *ns, const char *app,
                                      const char *workload, int replica)
 {
+    return handoff_at(core, core_slot_hash(ns, app, workload), ns, app, workload, replica);
+}
+
+struct core_handoff *core_slot_handoff(const struct core *core, const struct core_app *app,
+                                       int index, int replica)
+{
+    return handoff_at(core, core_slot_of(app, index), app->app.namespace_, app->app.name,
+                      app->app.workloads[index].name, replica);
+}
+
+static struct core_handoff *handoff_at(const struct core *core, uint64_t slot, const char *ns,
+                                       const char *app, const char *workload, int replica)
+{
     const struct index *index = &core->indexes.handoff_slots;
-    for (int i = index_first(index, core_slot_hash(ns, app, workload)); i >= 0;
-         i = index_next(index, i)) {
+    for (int i = index_first(index, slot); i >= 0; i = index_next(index, i)) {
         struct core_handoff *handoff = &core->state.handoffs[i];
         if (handoff->id[0] != 0 && handoff->replica == replica &&
             str_equal(handoff->workload, workload) && str_equal(handoff->app, app) &&
@@ -278,12 +335,16 @@ struct core_command *core_command_next(const struct core *core, const char *inst
 
 void core_estimate_index(struct core *core, int row)
 {
-    index_add(&core->indexes.estimates, row, estimate_hash(&core->state.estimates[row]));
+    struct core_indexes *indexes = &core->indexes;
+    index_add(&indexes->estimates, row, estimate_hash(&core->state.estimates[row]));
+    if (core->state.estimates[row].app[0] == 0)
+        indexes->common[indexes->common_count++] = row;
 }
 
 void core_estimates_index(struct core *core)
 {
     index_relink(&core->indexes.estimates, 0);
+    core->indexes.common_count = 0;
     for (int i = 0; i < core->state.estimate_count; i++)
         core_estimate_index(core, i);
 }
@@ -306,9 +367,8 @@ bool core_estimate_same(const struct estimate *a, const struct estimate *b)
 
 int core_estimate_first(const struct core *core, const struct core_app *app, int index)
 {
-    uint64_t hash =
-        core_slot_hash(app->app.namespace_, app->app.name, app->app.workloads[index].name);
-    return estimate_from(core, index_first(&core->indexes.estimates, hash), app, index);
+    int row = index_first(&core->indexes.estimates, core_slot_of(app, index));
+    return estimate_from(core, row, app, index);
 }
 
 int core_estimate_next(const struct core *core, const struct core_app *app, int index, int row)

@@ -141,8 +141,8 @@ static int fitting_variant(struct core *core, const struct core_place *place, in
 static bool is_moving(const struct core *core, const struct core_place *place)
 {
     for (int i = 0; i < place->workload->replicas; i++) {
-        if (core_handoff_of(core, place->app->app.namespace_, place->app->app.name,
-                            place->workload->name, i) != NULL)
+        if (core_slot_handoff(core, place->app, (int)(place->state - place->app->workloads), i) !=
+            NULL)
             return true;
     }
     return false;

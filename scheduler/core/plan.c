@@ -68,9 +68,8 @@ static void diff_unwanted(struct core *core, struct core_instance *instance)
     if (instance->id[0] == 0 || instance->handoff[0] != 0 || instance->want == WANT_GONE)
         return;
     struct core_place place;
-    bool wanted =
-        core_place_find(core, instance->namespace_, instance->app, instance->workload, &place) &&
-        !place.app->deleting && instance->replica < place.workload->replicas;
+    bool wanted = core_instance_place(core, instance, &place) && !place.app->deleting &&
+                  instance->replica < place.workload->replicas;
     /* The slot's own handoff is ending the one before: this one's turn comes after. */
     if (wanted || core_handoff_of(core, instance->namespace_, instance->app, instance->workload,
                                   instance->replica) != NULL)
@@ -100,9 +99,9 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
     struct core_instance *present[LIMIT_REPLICAS] = {NULL};
     bool busy[LIMIT_REPLICAS] = {false};
     const struct index *slots = &core->indexes.slots;
-    uint64_t hash = core_slot_hash(app->app.namespace_, app->app.name, workload->name);
-    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
-        struct core_instance *instance = &state->instances[i];
+    int row = index_first(slots, core_slot_of(app, index));
+    for (; row >= 0; row = index_next(slots, row)) {
+        struct core_instance *instance = &state->instances[row];
         if (instance->id[0] == 0 || instance->replica >= workload->replicas ||
             instance->replica < 0)
             continue;
@@ -113,8 +112,7 @@ static void diff_workload(struct core *core, struct core_app *app, int index)
     }
     bool led = app->workloads[index].lead != index;
     for (int i = 0; i < workload->replicas; i++) {
-        if (busy[i] ||
-            core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) != NULL)
+        if (busy[i] || core_slot_handoff(core, app, index, i) != NULL)
             continue;
         if (present[i] != NULL && core_owner_reclaim(core, present[i]))
             continue;
@@ -184,7 +182,7 @@ static bool is_updating(const struct core *core, const struct core_place *place)
 {
     const struct index *index = &core->indexes.handoff_slots;
     const struct app *app = &place->app->app;
-    uint64_t slot = core_slot_hash(app->namespace_, app->name, place->workload->name);
+    uint64_t slot = core_slot_of(place->app, (int)(place->state - place->app->workloads));
     for (int i = index_first(index, slot); i >= 0; i = index_next(index, i)) {
         const struct core_handoff *handoff = &core->state.handoffs[i];
         if (handoff->id[0] != 0 && handoff->reason == REASON_VERSION &&

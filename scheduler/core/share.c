@@ -31,9 +31,8 @@ bool core_is_served(const struct core *core, const struct core_app *app, int lea
     const struct core_state *state = &core->state;
     const struct workload *workload = &app->app.workloads[lead];
     const struct index *slots = &core->indexes.slots;
-    uint64_t hash = core_slot_hash(app->app.namespace_, app->app.name, workload->name);
     int ready = 0;
-    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
+    for (int i = index_first(slots, core_slot_of(app, lead)); i >= 0; i = index_next(slots, i)) {
         const struct core_instance *instance = &state->instances[i];
         if (instance->id[0] != 0 && !instance->lost && instance->want == WANT_SERVE &&
             instance->state == INSTANCE_READY && instance->handoff[0] == 0 &&
@@ -64,9 +63,7 @@ static bool any_ready(const struct core *core, const struct core_app *app, int i
 {
     const struct core_state *state = &core->state;
     const struct index *slots = &core->indexes.slots;
-    uint64_t hash =
-        core_slot_hash(app->app.namespace_, app->app.name, app->app.workloads[index].name);
-    for (int i = index_first(slots, hash); i >= 0; i = index_next(slots, i)) {
+    for (int i = index_first(slots, core_slot_of(app, index)); i >= 0; i = index_next(slots, i)) {
         const struct core_instance *instance = &state->instances[i];
         if (instance->id[0] == 0 || instance->lost || instance->want != WANT_SERVE ||
             instance->state != INSTANCE_READY)

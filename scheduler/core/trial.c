@@ -273,7 +273,7 @@ static bool can_return(struct core *core, const struct core_app *app, int index)
         state->site_blocked[trial->site])
         return false;
     for (int i = 0; i < workload->replicas; i++) {
-        if (core_handoff_of(core, app->app.namespace_, app->app.name, workload->name, i) != NULL)
+        if (core_slot_handoff(core, app, index, i) != NULL)
             return false;
     }
     return trial->site == state->site || core_fit(core, workload, trial->site, trial->variant) >= 0;
