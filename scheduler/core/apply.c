@@ -191,9 +191,10 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
     size_t count = (size_t)app->workload_count;
     made.workloads = arena_array(&storage->arena, count + 1, sizeof(*made.workloads));
     storage->spec_hash = arena_array(&storage->arena, count + 1, sizeof(*storage->spec_hash));
-    if (made.workloads == NULL || storage->spec_hash == NULL ||
-        app_copy(app, &storage->arena, &made.app) < 0 ||
-        core_names_index(&made.app, storage) < 0 ||
+    struct core_veto *vetoes =
+        arena_array(&storage->arena, CORE_VETOES * count + 1, sizeof(*vetoes));
+    if (made.workloads == NULL || storage->spec_hash == NULL || vetoes == NULL ||
+        app_copy(app, &storage->arena, &made.app) < 0 || core_names_index(&made.app, storage) < 0 ||
         make_tables(&made, core->state.world->site_count) < 0) {
         core_app_free(&made);
         return ERR_NO_MEMORY;
@@ -204,6 +205,7 @@ static int take_app(struct core *core, struct core_storage *storage, const struc
         made.workloads[i].site = -1;
         made.workloads[i].lead = i;
         made.workloads[i].trial.site = -1;
+        made.workloads[i].vetoes = vetoes + (size_t)CORE_VETOES * (size_t)i;
         for (int k = 0; k < CORE_VETOES; k++)
             made.workloads[i].vetoes[k].site = -1;
         /* A data set is where its document says. */
@@ -293,8 +295,11 @@ static void inherit(const struct core_app *before, struct core_app *after)
         const struct workload *workload = &after->app.workloads[i];
         bool *site_blocked = after->workloads[i].site_blocked;
         int data_site = after->workloads[i].site;
+        struct core_veto *vetoes = after->workloads[i].vetoes;
         after->workloads[i] = before->workloads[old];
         after->workloads[i].site_blocked = site_blocked;
+        after->workloads[i].vetoes = vetoes;
+        memcpy(vetoes, before->workloads[old].vetoes, CORE_VETOES * sizeof(*vetoes));
         after->workloads[i].failures = 0;
         after->workloads[i].ship_late = 0;
         after->workloads[i].retry = (struct instant){0};

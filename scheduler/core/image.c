@@ -174,8 +174,11 @@ static int restore_app(struct core *core, const struct core_app *app, struct err
     core->blocked = true;
     for (int i = 0; i < made.app.workload_count; i++) {
         bool *site_blocked = made.workloads[i].site_blocked;
+        struct core_veto *vetoes = made.workloads[i].vetoes;
         made.workloads[i] = app->workloads[i];
         made.workloads[i].site_blocked = site_blocked;
+        made.workloads[i].vetoes = vetoes;
+        memcpy(vetoes, app->workloads[i].vetoes, CORE_VETOES * sizeof(*vetoes));
         memcpy(site_blocked, app->workloads[i].site_blocked, (size_t)sites * sizeof(bool));
     }
     state->apps[state->app_count++] = made;

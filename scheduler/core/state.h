@@ -204,9 +204,9 @@ struct core_workload {
     int variant; /* the same */
     int lead;    /* the workload whose instances serve it; its own index otherwise */
     struct core_trial trial;
-    struct core_veto vetoes[CORE_VETOES];
-    struct instant moved; /* end of the last move; 0 never */
-    bool *site_blocked;   /* [site]: no node of it could take a replica; cleared by changes */
+    struct core_veto *vetoes; /* [CORE_VETOES]; beside it, since every step looks at workloads */
+    struct instant moved;     /* end of the last move; 0 never */
+    bool *site_blocked;       /* [site]: no node of it could take a replica; cleared by changes */
     int failures;         /* handoffs that went back, since the last success; back-off of retries */
     struct instant retry; /* not tried again before */
     int ship_late;        /* tries in a row whose state was not shipped in time */

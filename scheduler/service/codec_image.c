@@ -639,10 +639,11 @@ static int read_workload(const struct image_workload *from, int index, int site_
                          struct arena *arena, struct core_workload *ret_workload, struct error *err)
 {
     *ret_workload = from->state;
-    read_trials(from, index, ret_workload);
+    ret_workload->vetoes = arena_array(arena, CORE_VETOES, sizeof(*ret_workload->vetoes));
     ret_workload->site_blocked = arena_array(arena, (size_t)site_count + 1, sizeof(bool));
-    if (ret_workload->site_blocked == NULL)
+    if (ret_workload->vetoes == NULL || ret_workload->site_blocked == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a workload's sites");
+    read_trials(from, index, ret_workload);
     for (int i = 0; i < from->blocked_count; i++) {
         int site = from->blocked[i].site;
         if (site < 0 || site >= site_count)

@@ -357,8 +357,11 @@ static void same_tables(const struct core_state *a, const struct core_state *b)
             struct core_workload right = b->apps[i].workloads[k];
             assert_memory_equal(left.site_blocked, right.site_blocked,
                                 (size_t)a->world->site_count * sizeof(bool));
+            assert_memory_equal(left.vetoes, right.vetoes, CORE_VETOES * sizeof(*left.vetoes));
             left.site_blocked = NULL;
             right.site_blocked = NULL;
+            left.vetoes = NULL;
+            right.vetoes = NULL;
             assert_memory_equal(&left, &right, sizeof(left));
         }
     }
