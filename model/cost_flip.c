@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "model/cost_knob.h"
+#include "model/egress.h"
 
 #define CANDIDATES_MAX 12 /* places that are considered */
 #define NEAREST        3  /* of them, those whose prices and paths are varied */
@@ -260,7 +261,7 @@ static void add_link_knobs(struct flipper *flipper, int link, const struct place
 
 static void add_egress_knobs(struct flipper *flipper, int from, int to)
 {
-    struct egress_match match = world_egress(&flipper->slice.world, from, to);
+    struct egress_match match = egress_between(&flipper->slice.world, from, to);
     if (match.sender_rule >= 0) {
         cost_knob_egress(&flipper->slice, &flipper->knobs, match.sender_rule);
     }

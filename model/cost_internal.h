@@ -21,6 +21,7 @@
 #include "base/units.h"
 #include "model/cost.h"
 #include "model/distance.h"
+#include "model/egress.h"
 #include "model/formula.h"
 #include "model/world.h"
 

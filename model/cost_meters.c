@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "model/app.h"
 #include "model/cost_internal.h"
+#include "model/egress.h"
 
 static int build_matches(struct cost_context *context, struct arena *arena);
 static struct cost_way way_of(const struct cost_context *context, int from, int to);
@@ -62,9 +63,7 @@ static int build_matches(struct cost_context *context, struct arena *arena)
         return ERR_NO_MEMORY;
     }
     for (int from = 0; from < count; from++) {
-        for (int to = 0; to < count; to++) {
-            context->matches[from * count + to] = world_egress(context->world, from, to);
-        }
+        egress_from(context->world, from, &context->matches[from * count]);
     }
     for (int from = 0; from < count; from++) {
         for (int to = 0; to < count; to++) {

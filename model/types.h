@@ -90,7 +90,8 @@ enum egress_payer { EGRESS_SENDER, EGRESS_RECEIVER };
 struct egress_rule {
     char name[LIMIT_NAME_BYTES];
     char from[LIMIT_REF_BYTES];
-    char to[LIMIT_REF_BYTES];
+    char (*to)[LIMIT_REF_BYTES]; /* one selector or more: all of them fill one meter */
+    int to_count;
     enum egress_payer payer; /* both sides bill: two rules */
     int64_t per_bytes;       /* 1 << 30, or 10^9: as the provider's meter counts */
     struct egress_tier *tiers;

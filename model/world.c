@@ -37,31 +37,6 @@ bool site_has_tag(const struct site *site, const char *key, const char *value)
     return own != NULL && str_equal(own, value);
 }
 
-struct egress_match world_egress(const struct world *world, int from, int to)
-{
-    struct egress_match match = {-1, -1};
-    if (from == to) {
-        return match;
-    }
-    int rank_best[2] = {-1, -1};
-    for (int i = 0; i < world->egress_count; i++) {
-        const struct egress_rule *rule = &world->egress[i];
-        int payer = rule->payer == EGRESS_SENDER ? from : to;
-        int rank_from =
-            world->sites[payer].account < 0 ? -1 : world_selects(rule->from, &world->sites[from]);
-        int rank_to = rank_from < 0 ? -1 : world_selects(rule->to, &world->sites[to]);
-        if (rank_to < 0) {
-            continue;
-        }
-        int *best = &rank_best[rule->payer == EGRESS_SENDER ? 0 : 1];
-        if (rank_from + rank_to > *best) {
-            *best = rank_from + rank_to;
-            *(rule->payer == EGRESS_SENDER ? &match.sender_rule : &match.receiver_rule) = i;
-        }
-    }
-    return match;
-}
-
 int world_selects(const char *selector, const struct site *site)
 {
     size_t length = strlen(selector);

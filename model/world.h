@@ -42,10 +42,3 @@ const struct measure *world_measure(const struct world *world, const struct site
  * ("tag:key=value"), 4 by provider ("gcp/" with an asterisk), 2 by tier ("tier:edge"), 0 as one of
  * all ("*"), -1 not at all. */
 int world_selects(const char *selector, const struct site *site);
-/* The rules that bill bytes from one site to another: sender's then receiver's; -1 none. Within one
- * site nothing is billed. */
-struct egress_match {
-    int sender_rule;
-    int receiver_rule;
-};
-struct egress_match world_egress(const struct world *world, int from, int to);

@@ -1,7 +1,7 @@
 /*
  * world_read: the inside of reading a world document, shared by its files: world_read.c (sites,
- * egress, latencies), world_use.c (what it takes from the catalogue), world_policy.c (when moves
- * pay), world_terms.c (custom terms). Nobody else includes it.
+ * latencies), world_egress.c (egress rules), world_use.c (what it takes from the catalogue),
+ * world_policy.c (when moves pay), world_terms.c (custom terms). Nobody else includes it.
  */
 #pragma once
 
@@ -9,10 +9,21 @@
 #include "model/read.h"
 #include "model/world.h"
 
+struct world_use;
+
 /* `policy:`; what it leaves out has its default. */
 void world_read_policy(struct reader *reader, const struct doc_node *root, struct policy *policy);
 /* `workload_measures:` and `terms:`, after the sites: a term may name their measures. */
 void world_read_terms(struct reader *reader, const struct doc_node *root, struct world *world);
+
+/* `egress:`, after the sites: a selector means one of them. The catalogue's follow. */
+void world_read_egress(struct reader *reader, const struct doc_node *root,
+                       const struct world_use *use, struct world *world);
+/* A rule's destinations are a copy of these, in the reader's arena. */
+void world_read_to(struct reader *reader, struct egress_rule *rule,
+                   const char (*to)[LIMIT_REF_BYTES], int count);
+/* Whose name is most like a mistaken one; NULL: none is. */
+const char *world_nearest_site(const struct world *world, const char *name);
 
 /* What a latency pair states. */
 enum path_figure { PATH_RTT, PATH_FACTOR, PATH_PER_MIB, PATH_FIGURES };
@@ -62,7 +73,9 @@ void world_use_sites(struct reader *reader, const struct doc_node *root, struct 
 /* A rule of the catalogue by its name; NULL: none that the world takes. */
 const struct egress_rule *world_use_rule(const struct world_use *use, const char *name);
 int world_use_rule_count(const struct world_use *use);
-/* Appends the rules that price something here and have not been replaced; there is room. */
-void world_use_egress(struct reader *reader, const struct world_use *use, struct world *world);
+/* Appends the rules that price something here and have not been replaced; a problem when there are
+ * too many. */
+void world_use_egress(struct reader *reader, const struct doc_node *root,
+                      const struct world_use *use, struct world *world);
 /* Fills in the round trips that the world itself does not state. */
 void world_use_latencies(const struct world_use *use, struct world *world);

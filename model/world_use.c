@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/egress.h"
 #include "model/measures.h"
 #include "model/world_read.h"
 
@@ -196,7 +197,8 @@ int world_use_rule_count(const struct world_use *use)
     return count;
 }
 
-void world_use_egress(struct reader *reader, const struct world_use *use, struct world *world)
+void world_use_egress(struct reader *reader, const struct doc_node *root,
+                      const struct world_use *use, struct world *world)
 {
     int own = world->egress_count;
     for (int part = 0; part < CATALOGUE_PARTS; part++) {
@@ -206,8 +208,16 @@ void world_use_egress(struct reader *reader, const struct world_use *use, struct
             for (int k = 0; k < own; k++) {
                 replaced = replaced || str_equal(world->egress[k].name, from->name);
             }
-            if (replaced || !is_wanted(from, world) || world->egress_count == LIMIT_EGRESS_RULES) {
+            if (replaced || !is_wanted(from, world)) {
                 continue;
+            }
+            if (world->egress_count == LIMIT_EGRESS_RULES) {
+                doc_problem(reader->doc, doc_get(reader->doc, root, "egress", 0),
+                            "with the catalogue's there are more than %d egress rules; give "
+                            "destinations of one price one rule, as in to: [aws/eu-west-1, "
+                            "aws/eu-west-2]",
+                            LIMIT_EGRESS_RULES);
+                return;
             }
             struct egress_rule *rule = &world->egress[world->egress_count++];
             *rule = *from;
@@ -216,6 +226,7 @@ void world_use_egress(struct reader *reader, const struct world_use *use, struct
                 memcpy(rule->tiers, from->tiers,
                        (size_t)from->tier_count * sizeof(struct egress_tier));
             }
+            world_read_to(reader, rule, from->to, from->to_count);
         }
     }
 }
@@ -330,11 +341,13 @@ static bool is_wanted(const struct egress_rule *rule, const struct world *world)
         if (world_selects(rule->from, &world->sites[from]) < 0) {
             continue;
         }
-        if (str_equal(rule->to, "*")) {
-            return true;
+        for (int i = 0; i < rule->to_count; i++) {
+            if (str_equal(rule->to[i], "*")) {
+                return true;
+            }
         }
         for (int to = 0; to < world->site_count; to++) {
-            if (to != from && world_selects(rule->to, &world->sites[to]) >= 0) {
+            if (to != from && egress_selects(rule, &world->sites[to]) >= 0) {
                 return true;
             }
         }

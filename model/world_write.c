@@ -1,5 +1,6 @@
 /* Writing a world as canonical JSON, which reads back to an equal world. */
 #include "base/str.h"
+#include "model/egress.h"
 #include "model/json_out.h"
 #include "model/measures.h"
 #include "model/read.h"
@@ -119,7 +120,7 @@ static void write_egress_rule(const struct egress_rule *rule, struct json_out *j
     json_open(json, NULL, '{');
     json_string(json, "name", rule->name);
     json_string(json, "from", rule->from);
-    json_string(json, "to", rule->to);
+    egress_to_write(rule, json);
     json_string(json, "payer", rule->payer == EGRESS_SENDER ? "sender" : "receiver");
     json_string(json, "per", rule->per_bytes == INT64_C(1) << 30 ? "GiB" : "GB");
     json_int(json, "month_to_date", rule->month_to_date_bytes);

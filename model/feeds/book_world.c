@@ -5,8 +5,6 @@
 
 #include "model/feeds/book_writing.h"
 
-#define SOURCE_BYTES (LIMIT_TEXT_BYTES * 3 + 64)
-
 static void find_places(struct writing *writing);
 static const struct book_version *pick(const struct writing *writing, const struct place *place,
                                        enum feed_kind kind);
@@ -15,11 +13,6 @@ static void write_accounts(struct writing *writing);
 static bool has_account(const struct writing *writing, const char *provider);
 static void write_account(struct writing *writing, const char *provider);
 static void write_site(struct writing *writing, const struct place *place);
-static const char *source_of(const struct place *place, char text[SOURCE_BYTES]);
-static int update_site(const struct place *place, struct site *site);
-static bool update_price(struct decimal *price, const struct book_version *version);
-static int update_rule(const struct book_figure *figure, struct egress_rule *rule,
-                       struct arena *arena, struct error *err);
 
 int book_world(const struct book *book, const struct book_view *view, struct strbuf *out,
                struct error *err)
@@ -60,84 +53,6 @@ int book_world(const struct book *book, const struct book_view *view, struct str
             "no site of the price book has prices yet: berth prices import FEED brings "
             "them");
     return rc < 0 ? rc : strbuf_error(out, err);
-}
-
-int book_update(const struct book *book, const struct book_view *view, struct world *world,
-                struct arena *arena, struct error *err)
-{
-    struct writing writing = {.book = book, .view = *view, .catalogue = world, .whole = true};
-    struct place place;
-    int changed = 0;
-    for (int at = 0; book_place(&writing, at, &place); at = place.end) {
-        int site = world_site(world, place.site);
-        changed += site < 0 ? 0 : update_site(&place, &world->sites[site]);
-    }
-    for (int i = 0; i < book->count; i++) {
-        const struct book_figure *figure = book->list[i];
-        if (figure->kind != FEED_EGRESS || book_now(figure) == NULL)
-            continue;
-        struct book_target target = {.next = 0};
-        while (book_next_target(&writing, figure, &target))
-            for (int k = 0; k < world->egress_count; k++) {
-                int rc = !str_equal(world->egress[k].name, target.name)
-                             ? 0
-                             : update_rule(figure, &world->egress[k], arena, err);
-                if (rc < 0)
-                    return rc;
-                changed += rc;
-            }
-    }
-    return changed;
-}
-
-static int update_site(const struct place *place, struct site *site)
-{
-    char text[SOURCE_BYTES];
-    int changed = 0;
-    changed += update_price(&site->cpu_price, place->cpu) ? 1 : 0;
-    changed += update_price(&site->memory_price, place->memory) ? 1 : 0;
-    changed += update_price(&site->storage_price, place->storage) ? 1 : 0;
-    if (changed > 0)
-        str_format(site->source, sizeof(site->source), "%s", source_of(place, text));
-    return changed;
-}
-
-static bool update_price(struct decimal *price, const struct book_version *version)
-{
-    if (version == NULL || decimal_compare(*price, version->steps[0].price) == 0)
-        return false;
-    *price = version->steps[0].price;
-    return true;
-}
-
-/* 1 when it changed. What the month has seen so far stays. */
-static int update_rule(const struct book_figure *figure, struct egress_rule *rule,
-                       struct arena *arena, struct error *err)
-{
-    const struct book_version *now = book_now(figure);
-    bool same = rule->tier_count == now->step_count && rule->per_bytes == figure->per_bytes;
-    struct egress_tier *tiers =
-        arena_array(arena, (size_t)now->step_count, sizeof(struct egress_tier));
-    if (tiers == NULL)
-        return book_no_memory(err);
-    for (int i = 0; i < now->step_count; i++) {
-        tiers[i].price = now->steps[i].price;
-        tiers[i].up_to_bytes = INT64_MAX;
-        if (i + 1 < now->step_count &&
-            __builtin_mul_overflow(now->steps[i + 1].from, figure->per_bytes,
-                                   &tiers[i].up_to_bytes))
-            return error_set(err, ERR_OVERFLOW, 0, "%s: a step of its egress ends at %" PRId64,
-                             figure->site, now->steps[i + 1].from);
-        same = same && rule->tiers[i].up_to_bytes == tiers[i].up_to_bytes &&
-               decimal_compare(rule->tiers[i].price, tiers[i].price) == 0;
-    }
-    if (same)
-        return 0;
-    rule->tiers = tiers;
-    rule->tier_count = now->step_count;
-    rule->per_bytes = figure->per_bytes;
-    str_format(rule->source, sizeof(rule->source), "%s", now->source);
-    return 1;
 }
 
 static void find_places(struct writing *writing)
@@ -234,7 +149,7 @@ static void write_site(struct writing *writing, const struct place *place)
 {
     struct json_out *json = &writing->json;
     char provider[LIMIT_REF_BYTES];
-    char text[SOURCE_BYTES];
+    char text[BOOK_SOURCE_BYTES];
     writing->sites++;
     json_open(json, NULL, '{');
     json_string(json, "name", place->site);
@@ -252,13 +167,12 @@ static void write_site(struct writing *writing, const struct place *place)
         if (place->storage != NULL)
             json_price(json, "storage", place->storage->steps[0].price);
         json_close(json, '}');
-        json_string(json, "source", source_of(place, text));
+        json_string(json, "source", book_source(place, text));
     }
     json_close(json, '}');
 }
 
-/* Where the figures of a place come from. */
-static const char *source_of(const struct place *place, char text[SOURCE_BYTES])
+const char *book_source(const struct place *place, char text[BOOK_SOURCE_BYTES])
 {
     size_t at = 0;
     const struct book_version *const versions[] = {place->cpu, place->memory, place->storage};
@@ -270,14 +184,14 @@ static const char *source_of(const struct place *place, char text[SOURCE_BYTES])
         bool again =
             i == 1 && versions[0] != NULL && str_equal(versions[0]->source, versions[1]->source);
         if (again)
-            str_format(text + at, SOURCE_BYTES - at, "; GiB as vCPU");
+            str_format(text + at, BOOK_SOURCE_BYTES - at, "; GiB as vCPU");
         else
-            str_format(text + at, SOURCE_BYTES - at, "%s%s: %s", at == 0 ? "" : "; ", words[i],
+            str_format(text + at, BOOK_SOURCE_BYTES - at, "%s%s: %s", at == 0 ? "" : "; ", words[i],
                        versions[i]->source);
         at = strlen(text);
     }
     /* What does not fit is told whole by `berth prices show`, figure for figure. */
     if (at >= LIMIT_TEXT_BYTES)
-        str_format(text, SOURCE_BYTES, "the price book: berth prices show %s", place->site);
+        str_format(text, BOOK_SOURCE_BYTES, "the price book: berth prices show %s", place->site);
     return text;
 }

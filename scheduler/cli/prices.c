@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "model/egress.h"
 #include "model/json_out.h"
 #include "model/measures.h"
 #include "model/world.h"
@@ -230,7 +231,7 @@ static int write_egress(const struct places *places, int site, int to, bool colo
         bool reached[LIMIT_SITES] = {false};
         bool here = false;
         for (int other = 0; other < world->site_count; other++) {
-            struct egress_match match = world_egress(world, site, other);
+            struct egress_match match = egress_between(world, site, other);
             reached[other] =
                 (to < 0 || other == to) && (match.sender_rule == i || match.receiver_rule == i);
             here = here || reached[other];
@@ -283,10 +284,12 @@ static void write_rule(const struct world *world, const struct egress_rule *rule
 static int write_rules(const struct world *world, bool color, struct strbuf *out, struct error *err)
 {
     struct table table;
-    char ends[LIMIT_REF_BYTES * 3];
+    char ends[EGRESS_TO_BYTES + LIMIT_REF_BYTES + 8];
+    char to[EGRESS_TO_BYTES];
     table_init(&table, "FROM AND TO|PAID BY|UP TO|>PRICE|PER|RULE|SOURCE");
     for (int i = 0; i < world->egress_count; i++) {
-        str_format(ends, sizeof(ends), "%s to %s", world->egress[i].from, world->egress[i].to);
+        str_format(ends, sizeof(ends), "%s to %s", world->egress[i].from,
+                   egress_to_text(&world->egress[i], to));
         write_rule(world, &world->egress[i], ends, &table);
     }
     int rc = 0;
@@ -375,7 +378,7 @@ static void write_json(const struct places *places, const int *sites, int count,
 
 static void write_json_egress(const struct world *world, int site, int to, struct json_out *json)
 {
-    struct egress_match match = world_egress(world, site, to);
+    struct egress_match match = egress_between(world, site, to);
     const int rules[] = {match.sender_rule, match.receiver_rule};
     json_open(json, NULL, '{');
     json_string(json, "to", world->sites[to].name);
@@ -392,7 +395,7 @@ static void write_json_rule(const struct egress_rule *rule, struct json_out *jso
     json_open(json, NULL, '{');
     json_string(json, "name", rule->name);
     json_string(json, "from", rule->from);
-    json_string(json, "to", rule->to);
+    egress_to_write(rule, json);
     json_string(json, "payer", rule->payer == EGRESS_SENDER ? "sender" : "receiver");
     json_int(json, "per_bytes", rule->per_bytes);
     json_open(json, "tiers", '[');

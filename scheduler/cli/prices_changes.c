@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "base/units.h"
+#include "model/egress.h"
 #include "model/measures.h"
 #include "model/world.h"
 #include "scheduler/cli/prices.h"
@@ -217,9 +218,11 @@ static void compare_rule(struct collector *collector, const struct egress_rule *
 {
     static const char *const payers[] = {"sender", "receiver"};
     char what[LIMIT_TEXT_BYTES];
+    char to[2][EGRESS_TO_BYTES];
     str_format(what, sizeof(what), "egress %s", old->name);
     add_text(collector, what, "from", old->from, now->from);
-    add_text(collector, what, "to", old->to, now->to);
+    if (!egress_same_to(old, now))
+        (void)add(collector, what, "to", egress_to_text(old, to[0]), egress_to_text(now, to[1]));
     add_text(collector, what, "payer", payers[old->payer], payers[now->payer]);
     add_text(collector, what, "per", old->per_bytes == 1000000000 ? "GB" : "GiB",
              now->per_bytes == 1000000000 ? "GB" : "GiB");

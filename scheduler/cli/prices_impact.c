@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "model/app.h"
+#include "model/egress.h"
 #include "model/world.h"
 #include "scheduler/cli/prices.h"
 
@@ -237,9 +238,9 @@ static void find_link_hole(struct impact *impact, int app, const struct link *li
         int to = ends[1 - way];
         if (from < 0 || to < 0 || now_site(impact, from) < 0 || now_site(impact, to) < 0)
             continue;
-        struct egress_match old = world_egress(impact->old, from, to);
+        struct egress_match old = egress_between(impact->old, from, to);
         struct egress_match now =
-            world_egress(impact->now, now_site(impact, from), now_site(impact, to));
+            egress_between(impact->now, now_site(impact, from), now_site(impact, to));
         if ((old.sender_rule >= 0 && now.sender_rule < 0) ||
             (old.receiver_rule >= 0 && now.receiver_rule < 0))
             add_hole(impact,

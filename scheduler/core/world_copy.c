@@ -31,7 +31,9 @@ int core_world_copy(const struct world *world, struct arena *arena, struct world
     }
     for (int i = 0; i < copy.egress_count; i++) {
         struct egress_rule *rule = &copy.egress[i];
-        if (copy_list(arena, rule->tier_count, sizeof(*rule->tiers), rule->tiers, &rule->tiers) < 0)
+        if (copy_list(arena, rule->tier_count, sizeof(*rule->tiers), rule->tiers, &rule->tiers) <
+                0 ||
+            copy_list(arena, rule->to_count, sizeof(*rule->to), rule->to, &rule->to) < 0)
             return ERR_NO_MEMORY;
     }
     *ret_world = copy;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "model/egress.h"
 #include "model/json_out.h"
 #include "model/world.h"
 #include "scheduler/ledger/ledger_internal.h"
@@ -214,7 +215,7 @@ int ledger_store(struct ledger *ledger, const struct ledger_who *who, int64_t by
 int ledger_transfer(struct ledger *ledger, const struct ledger_who *who, int peer, int64_t bytes,
                     int64_t at_us, struct error *err)
 {
-    struct egress_match match = world_egress(who->world, who->site, peer);
+    struct egress_match match = egress_between(who->world, who->site, peer);
     int rc = transfer(ledger, who, who->site, peer, match.sender_rule, bytes, at_us, err);
     if (rc < 0)
         return rc;

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "model/app.h"
+#include "model/egress.h"
 #include "model/world.h"
 #include "scheduler/core/checkpoint.h"
 #include "scheduler/service/service_internal.h"
@@ -360,7 +361,7 @@ static void write_prices(struct json_out *json, const struct egress_rule *rule)
     json_open(json, NULL, '{');
     json_string(json, "name", rule->name);
     json_string(json, "from", rule->from);
-    json_string(json, "to", rule->to);
+    egress_to_write(rule, json);
     json_string(json, "payer", rule->payer == EGRESS_SENDER ? "sender" : "receiver");
     json_int(json, "per_bytes", rule->per_bytes);
     json_int(json, "month_to_date_bytes", rule->month_to_date_bytes);

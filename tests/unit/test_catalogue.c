@@ -9,6 +9,7 @@
 
 #include "base/doc.h"
 #include "model/catalogue.h"
+#include "model/egress.h"
 #include "model/measures.h"
 #include "model_fixture.h"
 
@@ -57,7 +58,7 @@ static void assert_price(struct decimal price, const char *wanted)
 /* The price of the first byte from one site to another; NULL: nothing is billed. */
 static const struct decimal *first_price(const struct world *world, int from, int to)
 {
-    struct egress_match match = world_egress(world, from, to);
+    struct egress_match match = egress_between(world, from, to);
     assert_int_equal(match.receiver_rule, -1);
     return match.sender_rule < 0 ? NULL : &world->egress[match.sender_rule].tiers[0].price;
 }
@@ -170,7 +171,7 @@ static void test_figures(void **state)
     assert_price(*first_price(&world, a, world_site(&world, "aws/us-east-2")), "0.01");
     assert_price(*first_price(&world, a, world_site(&world, "aws/eu-west-2")), "0.02");
     int g = world_site(&world, "gcp/us-central1");
-    struct egress_match match = world_egress(&world, a, g);
+    struct egress_match match = egress_between(&world, a, g);
     const struct egress_rule *rule = &world.egress[match.sender_rule];
     assert_string_equal(rule->name, "aws-west-out");
     assert_int_equal(rule->tier_count, 4);
@@ -237,7 +238,7 @@ static void test_override(void **state)
     assert_int_equal(rtt_us(&world, "aws/us-east-2", "aws/us-east-1"), 15030);
     int a = world_site(&world, "aws/us-east-1");
     int e = world_site(&world, "edge/nyc");
-    const struct egress_rule *rule = &world.egress[world_egress(&world, a, e).sender_rule];
+    const struct egress_rule *rule = &world.egress[egress_between(&world, a, e).sender_rule];
     assert_string_equal(rule->name, "aws-west-out");
     assert_int_equal(rule->month_to_date_bytes, INT64_C(3) << 30);
     assert_int_equal(rule->tier_count, 4);

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "model/catalogue.h"
+#include "model/egress.h"
 #include "model/feeds/book.h"
 #include "model/world.h"
 
@@ -337,9 +338,9 @@ static void test_world(void **state)
     assert_string_equal(decimal_format(world.sites[virginia].storage_price, price), "0.04");
     assert_true(world.sites[virginia].located); /* the catalogue's part stays */
     assert_string_equal(world.sites[virginia].source, "vCPU: s; GiB as vCPU");
-    struct egress_match match = world_egress(&world, virginia, paulo);
+    struct egress_match match = egress_between(&world, virginia, paulo);
     assert_string_equal(world.egress[match.sender_rule].name, "aws-us-east-1-to-aws-sa-east-1");
-    match = world_egress(&world, virginia, iowa);
+    match = egress_between(&world, virginia, iowa);
     const struct egress_rule *rule = &world.egress[match.sender_rule];
     assert_string_equal(rule->name, "aws-us-east-1-to-internet");
     assert_int_equal(rule->tier_count, 2);
@@ -424,6 +425,17 @@ static void test_spot_of_one(void **state)
     arena_done(&arena);
 }
 
+static const struct egress_rule *rule_of(const struct world *world, const char *from,
+                                         const char *to)
+{
+    int a = world_site(world, from);
+    int b = world_site(world, to);
+    assert_true(a >= 0 && b >= 0);
+    int rule = egress_between(world, a, b).sender_rule;
+    assert_true(rule >= 0);
+    return &world->egress[rule];
+}
+
 /* Where the internet's prices go by continent, bytes between the provider's own regions cost what
  * the book says of them, else what the catalogue says: never what the internet costs. */
 static void test_regions(void **state)
@@ -465,25 +477,114 @@ static void test_regions(void **state)
         {"azure/eastus", "aws/us-east-1", "0.0875"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int from = world_site(&world, cases[i].from);
-        int to = world_site(&world, cases[i].to);
-        assert_true(from >= 0 && to >= 0);
-        int rule = world_egress(&world, from, to).sender_rule;
-        assert_true(rule >= 0);
-        if (!str_equal(decimal_format(world.egress[rule].tiers[0].price, price), cases[i].price))
-            fail_msg("%s to %s: $%s by %s", cases[i].from, cases[i].to, price,
-                     world.egress[rule].name);
+        const struct egress_rule *rule = rule_of(&world, cases[i].from, cases[i].to);
+        if (!str_equal(decimal_format(rule->tiers[0].price, price), cases[i].price))
+            fail_msg("%s to %s: $%s by %s", cases[i].from, cases[i].to, price, rule->name);
     }
-    /* A world that has these rules takes the book's next figures, target by target. */
+    /* A world that has these rules takes the book's next figures. */
     (void)take_egress("azure/eastus", "continent", "0.03", "0.02");
-    int changed = book_update(book, &view, &world, &arena, &err);
-    int neighbours = 0;
-    for (int i = 0; i < world.egress_count; i++)
-        if (str_starts(world.egress[i].name, "azure-eastus-to-azure-"))
-            neighbours++;
-    assert_true(neighbours > 5);
-    assert_int_equal(changed, neighbours);
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 1);
+    const struct egress_rule *near = rule_of(&world, "azure/eastus", "azure/westus3");
+    assert_true(near->to_count > 5);
+    assert_string_equal(decimal_format(near->tiers[0].price, price), "0.03");
+    assert_ptr_equal(rule_of(&world, "azure/eastus", "azure/centralus"), near);
     strbuf_done(&out);
+    arena_done(&arena);
+}
+
+static void take_flat(const char *site, const char *to, const char *price)
+{
+    struct figure figure = {
+        .kind = FEED_EGRESS, .step_count = 1, .source = "dt", .per_bytes = INT64_C(1) << 30};
+    str_format(figure.site, sizeof(figure.site), "%s", site);
+    str_format(figure.to, sizeof(figure.to), "%s", to);
+    figure.steps[0].price = price_of(price);
+    (void)take_figure(&figure, NULL);
+}
+
+static void is_ruled(const struct world *world, const char *to, const char *rule, const char *price)
+{
+    char text[DECIMAL_TEXT_BYTES];
+    const struct egress_rule *found = rule_of(world, "aws/us-east-1", to);
+    assert_string_equal(found->name, rule);
+    assert_string_equal(decimal_format(found->tiers[0].price, text), price);
+}
+
+/* All regions of all providers come to fewer rules than a world may have: destinations of one price
+ * have one, and are divided again when they no longer do. */
+static void test_every_pair(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct world catalogue;
+    struct world world;
+    struct error err = {0};
+    struct strbuf out;
+    int pairs = 0;
+    arena_init(&arena, (size_t)256 << 20);
+    strbuf_init(&out, TEXT_BYTES);
+    assert_int_equal(catalogue_world(&arena, &catalogue, &err), 0);
+    for (int from = 0; from < catalogue.site_count; from++)
+        for (int to = 0; to < catalogue.site_count; to++) {
+            const struct site *a = &catalogue.sites[from];
+            const struct site *b = &catalogue.sites[to];
+            if (from == to || a->tier == TIER_CLIENT || !str_equal(a->provider, b->provider))
+                continue;
+            take_flat(a->name, b->name, to % 3 == 0 ? "0.02" : "0.04");
+            pairs++;
+        }
+    assert_true(pairs > LIMIT_EGRESS_RULES);
+    const struct book_view view = {.catalogue = &catalogue, .whole = true};
+    if (book_world(book, &view, &out, &err) < 0 ||
+        world_parse("imported", strbuf_text(&out), out.bytes, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(world.egress_count < LIMIT_EGRESS_RULES / 2);
+    for (int from = 0; from < catalogue.site_count; from++)
+        for (int to = 0; to < catalogue.site_count; to++) {
+            const struct site *a = &catalogue.sites[from];
+            const struct site *b = &catalogue.sites[to];
+            if (from == to || a->tier == TIER_CLIENT || !str_equal(a->provider, b->provider))
+                continue;
+            int64_t price = rule_of(&world, a->name, b->name)->tiers[0].price.coefficient;
+            assert_int_equal(price, to % 3 == 0 ? 2 : 4);
+        }
+    strbuf_done(&out);
+    arena_done(&arena);
+}
+
+static void test_divided(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "world: mine\nuse: ['aws/*']\naccounts: [{name: a, provider: aws}]\negress:\n"
+        "  - {name: aws-us-east-1-to-aws-eu-west-1, from: aws/us-east-1, to: [aws/eu-west-1, "
+        "aws/eu-west-2, aws/eu-west-3, aws/ap-east-1], per: GiB, month_to_date: 1GiB, tiers: "
+        "[{price: 0.05}]}\n"
+        "  - {name: aws-us-east-1-to-aws-eu-west-2, from: aws/us-west-1, to: aws/eu-west-1, "
+        "per: GiB, tiers: [{price: 7}]}\n";
+    struct arena arena;
+    struct world world;
+    struct error err = {0};
+    const struct book_view view = {.term = FEED_ON_DEMAND};
+    arena_init(&arena, (size_t)64 << 20);
+    if (world_parse("mine", text, sizeof(text) - 1, &arena, &world, &err) < 0)
+        fail_msg("%s", err.text);
+    take_flat("aws/us-east-1", "aws/eu-west-1", "0.05");
+    take_flat("aws/us-east-1", "aws/eu-west-2", "0.05");
+    take_flat("aws/us-east-1", "aws/eu-west-3", "0.05");
+    /* None of ap-east-1: what the world says of it stays, by a rule of its own. */
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 2);
+    is_ruled(&world, "aws/eu-west-1", "aws-us-east-1-to-aws-eu-west-1", "0.05");
+    is_ruled(&world, "aws/ap-east-1", "aws-us-east-1-to-aws-ap-east-1", "0.05");
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 0);
+    take_flat("aws/us-east-1", "aws/eu-west-2", "0.06");
+    take_flat("aws/us-east-1", "aws/eu-west-3", "0.06");
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 2);
+    is_ruled(&world, "aws/eu-west-1", "aws-us-east-1-to-aws-eu-west-1", "0.05");
+    is_ruled(&world, "aws/eu-west-2", "aws-us-east-1-to-aws-eu-west-2-2", "0.06");
+    is_ruled(&world, "aws/eu-west-3", "aws-us-east-1-to-aws-eu-west-2-2", "0.06");
+    assert_int_equal(world.egress[0].month_to_date_bytes, INT64_C(1) << 30);
+    assert_int_equal(book_update(book, &view, &world, &arena, &err), 0);
     arena_done(&arena);
 }
 
@@ -597,7 +698,8 @@ int main(void)
         CASE(test_reference), CASE(test_text),
         CASE(test_world),     CASE(test_update),
         CASE(test_versions),  CASE(test_spot_of_one),
-        CASE(test_regions),   CASE(test_gone),
+        CASE(test_regions),   CASE(test_every_pair),
+        CASE(test_divided),   CASE(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* The world document: what is read, what is refused and how, and that it survives being written. */
+#include "model/egress.h"
 #include "model_fixture.h"
 
 #include "model/formula.h"
@@ -242,7 +243,8 @@ static void test_examples_round_trip(void **state)
 
 static const char *rule_name(const struct world *world, const char *from, const char *to)
 {
-    struct egress_match match = world_egress(world, world_site(world, from), world_site(world, to));
+    struct egress_match match =
+        egress_between(world, world_site(world, from), world_site(world, to));
     assert_int_equal(match.receiver_rule, -1);
     return match.sender_rule < 0 ? "" : world->egress[match.sender_rule].name;
 }
@@ -281,7 +283,7 @@ static void test_both_sides_and_ties(void **state)
     struct world world;
     arena_init(&arena, 64 << 20);
     parse(document, &arena, &world);
-    struct egress_match match = world_egress(&world, 0, 1);
+    struct egress_match match = egress_between(&world, 0, 1);
     assert_int_equal(match.sender_rule, 0);
     assert_int_equal(match.receiver_rule, 2);
     assert_int_equal(world.egress[0].per_bytes, 1000000000);
