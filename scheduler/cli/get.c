@@ -39,6 +39,7 @@ static void operation_row(const json_t *item, bool wide, struct table *table);
 static void cordon_row(const json_t *item, bool wide, struct table *table);
 static void decision_row(const json_t *item, bool wide, struct table *table);
 static void estimate_row(const json_t *item, bool wide, struct table *table);
+static void destinations_cell(const json_t *rule, struct table *table);
 static void price_row(const json_t *item, bool wide, struct table *table);
 
 static const struct kind kinds[] = {
@@ -537,6 +538,19 @@ static void estimate_row(const json_t *item, bool wide, struct table *table)
     table_cell(table, STYLE_DIM, "%s", show_duration(json_number(item, "age_us"), text));
 }
 
+/* The first, and how many more; --json has all. */
+static void destinations_cell(const json_t *rule, struct table *table)
+{
+    const json_t *to = json_object_get(rule, "to");
+    const char *first =
+        json_is_array(to) ? json_string_value(json_array_get(to, 0)) : json_string_value(to);
+    size_t count = json_array_size(to);
+    if (count > 1)
+        table_cell(table, STYLE_PLAIN, "%s and %zu more", first == NULL ? "" : first, count - 1);
+    else
+        table_cell(table, STYLE_PLAIN, "%s", first == NULL ? "" : first);
+}
+
 /* One line per step of a price. */
 static void price_row(const json_t *item, bool wide, struct table *table)
 {
@@ -549,7 +563,10 @@ static void price_row(const json_t *item, bool wide, struct table *table)
         int64_t up_to = json_number(each, "up_to_bytes");
         table_cell(table, STYLE_PLAIN, "%s", index == 0 ? json_text(item, "name") : "");
         table_cell(table, STYLE_PLAIN, "%s", index == 0 ? json_text(item, "from") : "");
-        table_cell(table, STYLE_PLAIN, "%s", index == 0 ? json_text(item, "to") : "");
+        if (index == 0)
+            destinations_cell(item, table);
+        else
+            table_cell(table, STYLE_PLAIN, "%s", "");
         table_cell(table, STYLE_PLAIN, "%s", index == 0 ? json_text(item, "payer") : "");
         table_cell(table, STYLE_PLAIN, "%s", up_to == 0 ? "beyond" : show_bytes(up_to, text));
         table_cell(table, STYLE_PLAIN, "$%s", json_text(each, "price"));
