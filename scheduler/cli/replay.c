@@ -1,6 +1,5 @@
 #include "scheduler/cli/replay.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -91,18 +90,9 @@ int replay_write(const struct replay_request *request, struct replay *ret_replay
     return rc;
 }
 
-void replay_remove(const struct replay *replay)
+void replay_remove(struct replay *replay)
 {
-    if (replay->kept || replay->folder[0] == 0)
-        return;
-    DIR *folder = opendir(replay->folder);
-    const struct dirent *entry;
-    while (folder != NULL && (entry = readdir(folder)) != NULL)
-        if (entry->d_name[0] != '.')
-            (void)unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder != NULL)
-        (void)closedir(folder);
-    (void)rmdir(replay->folder);
+    scratch_close(&replay->scratch);
 }
 
 /* ---- what there is ---- */
@@ -199,12 +189,10 @@ static int make_folder(const struct replay_request *request, struct replay *repl
             return error_set(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
                              "--keep %s: the scenario is written to a new folder", request->keep);
     } else {
-        const char *folder = getenv("TMPDIR");
-        str_format(replay->folder, sizeof(replay->folder), "%.900s/berth-replay-XXXXXX",
-                   folder == NULL || folder[0] == 0 ? "/tmp" : folder);
-        if (mkdtemp(replay->folder) == NULL)
-            return error_set(err, ERR_IO, errno, "no folder can be made for the replay (%s)",
-                             replay->folder);
+        int rc = scratch_open("replay", &replay->scratch, err);
+        if (rc < 0)
+            return rc;
+        memcpy(replay->folder, replay->scratch.folder, sizeof(replay->folder));
     }
     return folder_path(replay->folder, "scenario.yaml", replay->scenario, err);
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "scheduler/cli/options.h"
+#include "scheduler/cli/scratch.h"
 
 struct replay_request {
     const char *folder;             /* of `berth up`, or a scheduler's state folder */
@@ -27,9 +28,10 @@ struct replay {
     char told[1024];                 /* sentences about what is replayed, and what was assumed */
     int left; /* workloads of whom hit ratios and bytes found no room among the events */
     bool kept;
+    struct scratch scratch; /* unless it is kept */
 };
 
 int replay_write(const struct replay_request *request, struct replay *ret_replay,
                  struct error *err) WARN_UNUSED;
 /* Removes the folder of a run unless it was to be kept. */
-void replay_remove(const struct replay *replay);
+void replay_remove(struct replay *replay);

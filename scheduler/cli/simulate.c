@@ -11,7 +11,9 @@
 #include "base/doc.h"
 #include "scheduler/cli/cli.h"
 #include "scheduler/cli/document.h"
+#include "scheduler/cli/find_dir.h"
 #include "scheduler/cli/replay.h"
+#include "scheduler/cli/scratch.h"
 
 #define SCENARIO_BYTES ((size_t)64 << 20)
 
@@ -50,8 +52,8 @@ static int add_policy(struct scenario *scenario, const char *name, struct arena 
 static int check(const struct cli *cli, const struct simulate_options *given, struct error *err);
 static int read_scenario(const char *path, struct arena *arena, struct scenario *ret_scenario,
                          struct error *err);
-static int temporary(char out[LIMIT_PATH_BYTES], struct error *err);
-static void remove_store(const char *path);
+static int open_results(const struct simulate_options *given, struct scratch *scratch,
+                        char out[LIMIT_PATH_BYTES], struct error *err);
 static int print(struct cli *cli, const struct simulate_options *given,
                  const struct scenario *scenario, const char *path, struct error *err);
 static int print_focus(void *context, const struct strbuf *text, struct error *err);
@@ -175,11 +177,11 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
     int rc = read_scenario(file, &arena, &scenario, err);
     if (rc == 0 && given->policy != NULL)
         rc = add_policy(&scenario, given->policy, &arena, err);
-    if (rc == 0 && given->out == NULL)
-        rc = temporary(path, err);
-    else if (rc == 0 && str_copy(path, sizeof(path), given->out) < 0)
-        rc = error_set(err, ERR_LIMIT, 0, "--out: the path is too long");
+    struct scratch scratch = {.folder = ""};
+    if (rc == 0)
+        rc = open_results(given, &scratch, path, err);
     if (rc < 0) {
+        scratch_close(&scratch);
         arena_done(&arena);
         return rc;
     }
@@ -203,8 +205,7 @@ static int simulate(struct cli *cli, const struct simulate_options *given, const
                  ? error_set(err, outcome.first.code, 0, "%s", outcome.first.text)
                  : error_set(err, outcome.first.code, 0, "%d of %d runs failed, first: %.600s",
                              outcome.failed, outcome.runs, outcome.first.text);
-    if (given->out == NULL)
-        remove_store(path);
+    scratch_close(&scratch);
     arena_done(&arena);
     return rc;
 }
@@ -256,29 +257,18 @@ static int read_scenario(const char *path, struct arena *arena, struct scenario 
     return rc < 0 ? document_problems(doc, rc, err) : 0;
 }
 
-static int temporary(char out[LIMIT_PATH_BYTES], struct error *err)
+/* The results' file: --out, or one that goes with the command. */
+static int open_results(const struct simulate_options *given, struct scratch *scratch,
+                        char out[LIMIT_PATH_BYTES], struct error *err)
 {
-    const char *folder = getenv("TMPDIR");
-    str_format(out, LIMIT_PATH_BYTES, "%.900s/berth-simulate-XXXXXX",
-               folder == NULL || folder[0] == 0 ? "/tmp" : folder);
-    int fd = mkstemp(out);
-    if (fd < 0)
-        return error_set(err, ERR_IO, 0,
-                         "no file for results can be made in %s; --out FILE says "
-                         "where",
-                         out);
-    (void)close(fd);
-    return 0;
-}
-
-static void remove_store(const char *path)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    for (int i = 0; i < 4; i++) {
-        char name[LIMIT_PATH_BYTES + 16];
-        str_format(name, sizeof(name), "%s%s", path, ends[i]);
-        (void)unlink(name);
-    }
+    if (given->out != NULL)
+        return str_copy(out, LIMIT_PATH_BYTES, given->out) < 0
+                   ? error_set(err, ERR_LIMIT, 0, "--out: the path is too long")
+                   : 0;
+    int rc = scratch_open("simulate", scratch, err);
+    if (rc < 0)
+        return error_prefix(err, "the results (--out FILE says where they go)");
+    return folder_path(scratch->folder, "results.db", out, err);
 }
 
 static int print(struct cli *cli, const struct simulate_options *given,
