@@ -141,23 +141,39 @@ bool cost_choices(const struct cost_input *input, const struct problem *problem,
 int cost_explain(const struct cost_input *input, const struct placement *at, struct arena *arena,
                  struct cost_report *ret_report, struct error *err) WARN_UNUSED;
 
-/* The same lines one by one, without their words and without keeping them; what they add up to. */
-typedef void cost_visitor(void *context, const struct cost_line *line);
-int cost_visit(const struct cost_input *input, const struct placement *at, struct arena *arena,
-               cost_visitor *visit, void *context, struct cost_total *ret_total,
-               struct error *err) WARN_UNUSED;
-
 /* What those lines add up to, without writing them; ret_apps ([app]) may be NULL. */
 int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
                 struct cost_total *ret_total, struct cost_total *ret_apps,
                 struct error *err) WARN_UNUSED;
 
+/* What names, positions, tags, tiers, pins and rules of an input's documents decide: who shares
+ * with whom, which site is open to which variant, how far sites are apart, which egress rule bills
+ * which way. It holds for every input whose documents differ from those it was made of in numbers
+ * only (prices, rates, sizes, ratios, weights, round trips that are declared), whatever is measured
+ * and wherever things are; who keeps one makes another when a document is replaced. Lives in the
+ * arena, beside nothing. */
+struct cost_frame;
+int cost_frame_make(const struct cost_input *input, struct arena *arena,
+                    const struct cost_frame **ret_frame, struct error *err) WARN_UNUSED;
+
+/* The frame of one owner's documents, made anew when `version` is another one than before: what the
+ * owner counts whenever one of them is replaced. Zeroed at first. */
+struct cost_keeper {
+    struct arena arena;
+    const struct cost_frame *frame;
+    uint64_t version;
+};
+int cost_keeper_frame(struct cost_keeper *keeper, const struct cost_input *input, uint64_t version,
+                      const struct cost_frame **ret_frame, struct error *err) WARN_UNUSED;
+void cost_keeper_done(struct cost_keeper *keeper);
+
 /* Every value of an input, looked up once: for several questions about it. Lives in the arena,
- * beside the input. `lookup` may be NULL. What follows is as above. */
+ * beside the input, the frame and the lookup, either of which may be NULL. ERR_INVALID: the frame
+ * is of documents that have others sites, workloads or links. What follows is as above. */
 struct cost_context;
-int cost_context_make(const struct cost_input *input, const struct cost_lookup *lookup,
-                      struct arena *arena, const struct cost_context **ret_context,
-                      struct error *err) WARN_UNUSED;
+int cost_context_make(const struct cost_input *input, const struct cost_frame *frame,
+                      const struct cost_lookup *lookup, struct arena *arena,
+                      const struct cost_context **ret_context, struct error *err) WARN_UNUSED;
 const struct cost_input *cost_context_input(const struct cost_context *context);
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;
@@ -166,6 +182,16 @@ struct placement cost_placement_from(const struct cost_context *context,
 int cost_totals_from(const struct cost_context *context, const struct placement *at,
                      struct arena *arena, struct cost_total *ret_total, struct cost_total *ret_apps,
                      struct error *err) WARN_UNUSED;
+
+/* The lines of cost_explain one by one, without their words and without keeping them, and what they
+ * add up to. */
+typedef void cost_visitor(void *visitor, const struct cost_line *line);
+int cost_visit(const struct cost_context *context, const struct placement *at, struct arena *arena,
+               cost_visitor *visit, void *visitor, struct cost_total *ret_total,
+               struct error *err) WARN_UNUSED;
+/* Of them only those of the migration, in the same order: without the rest of the ledger. */
+int cost_visit_moves(const struct cost_context *context, const struct placement *at,
+                     cost_visitor *visit, void *visitor, struct error *err) WARN_UNUSED;
 
 /* For every site and variant: what the whole plan would score with this part there and all else as
  * in at[] (the considered-resources table), the rule that forbids it if any, and what would change

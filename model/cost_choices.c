@@ -4,30 +4,31 @@
 #include "base/str.h"
 #include "model/cost_internal.h"
 
-static int add_spots(const struct cost_context *context, int part, struct cost_spot *spots);
-static unsigned open_mask(const struct cost_context *context, const struct cost_part_info *info,
+static int add_spots(const struct cost_frame *frame, int part, struct cost_spot *spots);
+static unsigned open_mask(const struct cost_frame *frame, const struct cost_part_info *info,
                           int site, int variant);
 static unsigned spread(unsigned rank, unsigned mask);
 static unsigned gather(unsigned value, unsigned mask);
 static int choice_of(const struct cost_input *input, const struct problem *problem,
                      const struct placement *at, int app, int workload, int part);
-static int too_many(const struct cost_context *context, int part, int count, struct error *err);
+static int too_many(const struct cost_frame *frame, int part, int count, struct error *err);
 static int workload_of(const struct cost_input *input, int part, int *ret_app);
 static int members_of(const struct app *app, int workload, int members[LIMIT_FAMILY]);
 
-int cost_spots_build(struct cost_context *context, struct arena *arena, struct error *err)
+int cost_spots_build(struct cost_frame *frame, struct arena *arena, struct error *err)
 {
-    for (int part = 0; part < context->part_count; part++) {
-        struct cost_part_info *info = &context->parts[part];
-        int count = add_spots(context, part, NULL);
+    for (int part = 0; part < frame->part_count; part++) {
+        struct cost_part_info *info = &frame->parts[part];
+        int count = add_spots(frame, part, NULL);
         if (count > LIMIT_CHOICES) {
-            return too_many(context, part, count, err);
+            return too_many(frame, part, count, err);
         }
-        info->spots = arena_array(arena, (size_t)count, sizeof(struct cost_spot));
-        if (info->spots == NULL) {
+        struct cost_spot *spots = arena_array(arena, (size_t)count, sizeof(*spots));
+        if (spots == NULL) {
             return error_set(err, ERR_NO_MEMORY, 0, "no memory for the choices of a placement");
         }
-        info->spot_count = add_spots(context, part, info->spots);
+        info->spot_count = add_spots(frame, part, spots);
+        info->spots = spots;
     }
     return 0;
 }
@@ -166,23 +167,21 @@ bool cost_choices(const struct cost_input *input, const struct problem *problem,
 }
 
 /* Counts them, and keeps them when there is room. */
-static int add_spots(const struct cost_context *context, int part, struct cost_spot *spots)
+static int add_spots(const struct cost_frame *frame, int part, struct cost_spot *spots)
 {
-    const struct cost_part_info *info = &context->parts[part];
+    const struct cost_part_info *info = &frame->parts[part];
     unsigned own = 1U << info->member;
+    int variants = cost_variants(info->what);
     int count = 0;
-    for (int site = 0; site < context->site_count; site++) {
-        for (int variant = 0; variant < cost_variants(info->what); variant++) {
-            unsigned others = open_mask(context, info, site, variant);
+    for (int site = 0; site < frame->paths.site_count; site++) {
+        for (int variant = 0; variant < variants; variant++) {
+            unsigned others = open_mask(frame, info, site, variant);
             others = (others & own) != 0 ? others & ~own : 0;
             int sets = 1 << __builtin_popcount(others);
             for (int rank = 0; spots != NULL && rank < sets; rank++) {
-                bool measured;
                 unsigned sharers = spread((unsigned)rank, others) | own;
-                spots[count + rank] =
-                    (struct cost_spot){site, variant, sharers, info->parts[__builtin_ctz(sharers)],
-                                       cost_family_hit_ppm(&context->lookup, info->family, site,
-                                                           variant, sharers, &measured)};
+                int lead = info->parts[__builtin_ctz(sharers)];
+                spots[count + rank] = (struct cost_spot){site, variant, sharers, lead, -1};
             }
             count += sets;
         }
@@ -191,13 +190,13 @@ static int add_spots(const struct cost_context *context, int part, struct cost_s
 }
 
 /* The members that the documents allow there. */
-static unsigned open_mask(const struct cost_context *context, const struct cost_part_info *info,
+static unsigned open_mask(const struct cost_frame *frame, const struct cost_part_info *info,
                           int site, int variant)
 {
     unsigned mask = 0;
-    for (int i = 0; i < info->family->count; i++) {
-        const struct cost_part_info *other = &context->parts[info->parts[i]];
-        mask |= other->open[variant * context->site_count + site] ? 1U << i : 0;
+    for (int i = 0; i < info->members; i++) {
+        const struct cost_part_info *other = &frame->parts[info->parts[i]];
+        mask |= other->open[variant * frame->paths.site_count + site] ? 1U << i : 0;
     }
     return mask;
 }
@@ -221,17 +220,16 @@ static unsigned gather(unsigned value, unsigned mask)
     return rank;
 }
 
-static int too_many(const struct cost_context *context, int part, int count, struct error *err)
+static int too_many(const struct cost_frame *frame, int part, int count, struct error *err)
 {
-    const struct cost_part_info *info = &context->parts[part];
-    char name[PART_NAME_BYTES];
-    cost_part_name(context, part, name, sizeof(name));
+    const struct cost_part_info *info = &frame->parts[part];
     return error_set(err, ERR_LIMIT, 0,
-                     "%s has %d choices of site, variant and sharers (%d sites, %d variants, a "
-                     "family of %d); at most %d: narrow it with tiers, tags or a pin, or divide it "
-                     "into fewer segments",
-                     name, count, context->site_count, cost_variants(info->what),
-                     info->family->count, LIMIT_CHOICES);
+                     "%s/%s/%s has %d choices of site, variant and sharers (%d sites, %d variants, "
+                     "a family of %d); at most %d: narrow it with tiers, tags or a pin, or divide "
+                     "it into fewer segments",
+                     info->owner->namespace_, info->owner->name, info->what->name, count,
+                     frame->paths.site_count, cost_variants(info->what), info->members,
+                     LIMIT_CHOICES);
 }
 
 /* The workload's index in its app. */

@@ -9,15 +9,16 @@
     INT64_C(1000000000000000) /* 1e12 calls/s: a thousand such links still add up \
                                */
 
-static int list_parts(struct cost_context *context, struct arena *arena);
-static int build_parts(struct cost_context *context, struct arena *arena);
-static int build_part(struct cost_context *context, struct arena *arena,
-                      struct cost_part_info *part);
-static int build_rtts(struct cost_context *context, struct arena *arena);
+static int build_parts(struct cost_context *context, const struct cost_frame *frame,
+                       struct arena *arena);
+static void build_family(struct cost_context *context, struct cost_family *family, int part);
+static int build_hits(struct cost_context *context, struct arena *arena, int part);
+static int build_rtts(struct cost_context *context, const struct cost_frame *frame,
+                      struct arena *arena);
 static void measure_rtts(struct cost_context *context, const struct estimate **best);
-static int build_links(struct cost_context *context, struct arena *arena, struct error *err);
-static int build_link(struct cost_context *context, struct arena *arena, int app, int index,
-                      struct cost_link_info *info);
+static int build_links(struct cost_context *context, const struct cost_frame *frame,
+                       struct arena *arena);
+static void build_link(struct cost_context *context, struct cost_link_info *info);
 static int64_t prior_of(const struct app *app, int link);
 static int64_t calls_of(const struct cost_context *context, int app, int link);
 static int64_t calls_of_miss(const struct cost_context *context, int app, int link);
@@ -26,17 +27,32 @@ static void build_weights(struct cost_context *context);
 static int build_replicas(struct cost_context *context, struct arena *arena, struct error *err);
 static int no_memory(struct error *err);
 
-int cost_context_make(const struct cost_input *input, const struct cost_lookup *lookup,
-                      struct arena *arena, const struct cost_context **ret_context,
-                      struct error *err)
+int cost_context_make(const struct cost_input *input, const struct cost_frame *frame,
+                      const struct cost_lookup *lookup, struct arena *arena,
+                      const struct cost_context **ret_context, struct error *err)
 {
     struct cost_context *context = arena_alloc(arena, sizeof(*context));
+    struct cost_lookup own;
     if (context == NULL) {
         return no_memory(err);
     }
-    *ret_context = context;
-    return lookup == NULL ? cost_context_build(input, arena, context, err)
-                          : cost_context_build_with(input, lookup, arena, context, err);
+    int rc = frame == NULL ? cost_frame_make(input, arena, &frame, err) : 0;
+    if (rc == 0 && !cost_frame_fits(frame, input)) {
+        rc = error_set(err, ERR_INVALID, 0,
+                       "the frame is of another world or of other apps: it has to be made anew "
+                       "when sites, egress rules, workloads or links have come or gone");
+    }
+    if (rc == 0 && lookup == NULL) {
+        own = frame->names;
+        own.input = input;
+        lookup = &own;
+        rc = cost_lookup_estimates(&own, arena) < 0 ? no_memory(err) : 0;
+    }
+    if (rc == 0) {
+        rc = cost_context_build_with(input, frame, lookup, arena, context, err);
+        *ret_context = context;
+    }
+    return rc;
 }
 
 const struct cost_input *cost_context_input(const struct cost_context *context)
@@ -47,31 +63,37 @@ const struct cost_input *cost_context_input(const struct cost_context *context)
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err)
 {
-    struct cost_lookup lookup;
-    if (cost_lookup_build(input, arena, &lookup) < 0) {
-        return no_memory(err);
+    const struct cost_context *made;
+    int rc = cost_context_make(input, NULL, NULL, arena, &made, err);
+    if (rc == 0) {
+        *ret_context = *made;
     }
-    return cost_context_build_with(input, &lookup, arena, ret_context, err);
+    return rc;
 }
 
-int cost_context_build_with(const struct cost_input *input, const struct cost_lookup *lookup,
-                            struct arena *arena, struct cost_context *ret_context,
-                            struct error *err)
+int cost_context_build_with(const struct cost_input *input, const struct cost_frame *frame,
+                            const struct cost_lookup *lookup, struct arena *arena,
+                            struct cost_context *ret_context, struct error *err)
 {
+    const struct cost_paths *paths = &frame->paths;
     struct cost_context context = {.input = input,
                                    .world = input->world,
                                    .lookup = *lookup,
-                                   .site_count = input->world->site_count};
+                                   .site_count = input->world->site_count,
+                                   .part_count = frame->part_count,
+                                   .link_count = frame->link_count,
+                                   .link_base = frame->link_base,
+                                   .paths = paths,
+                                   .matches = paths->matches,
+                                   .ways = paths->ways,
+                                   .link_uses = paths->link_uses};
     context.lookup.input = input;
-    if (list_parts(&context, arena) < 0 || build_parts(&context, arena) < 0 ||
-        build_rtts(&context, arena) < 0) {
+    if (build_parts(&context, frame, arena) < 0 || build_rtts(&context, frame, arena) < 0 ||
+        build_links(&context, frame, arena) < 0) {
         return no_memory(err);
     }
-    int rc = build_links(&context, arena, err);
-    if (rc == 0) {
-        build_weights(&context);
-        rc = build_replicas(&context, arena, err);
-    }
+    build_weights(&context);
+    int rc = build_replicas(&context, arena, err);
     if (rc == 0) {
         rc = cost_meters_build(&context, arena, err);
     }
@@ -79,115 +101,102 @@ int cost_context_build_with(const struct cost_input *input, const struct cost_lo
         rc = cost_formulas_build(&context, arena, err);
     }
     if (rc == 0) {
-        rc = cost_spots_build(&context, arena, err);
+        *ret_context = context;
     }
-    if (rc < 0) {
-        return rc;
-    }
-    *ret_context = context;
-    return 0;
+    return rc;
 }
 
-/* Who each part is. */
-static int list_parts(struct cost_context *context, struct arena *arena)
+static int build_parts(struct cost_context *context, const struct cost_frame *frame,
+                       struct arena *arena)
 {
     const struct cost_input *input = context->input;
-    context->part_count = context->lookup.base[input->app_count];
-    context->parts =
-        arena_array(arena, (size_t)context->part_count + 1, sizeof(struct cost_part_info));
-    if (context->parts == NULL) {
+    size_t parts = (size_t)context->part_count + 1;
+    struct weights *weights = arena_array(arena, (size_t)input->app_count + 1, sizeof(*weights));
+    struct cost_family *families = arena_alloc_raw(arena, parts * sizeof(*families));
+    context->parts = arena_copy(arena, frame->parts, parts * sizeof(*frame->parts));
+    if (weights == NULL || families == NULL || context->parts == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int i = 0, part = 0; i < input->app_count; i++) {
         const struct app *app = input->apps[i].app;
-        context->link_count += app->link_count;
+        weights[i] = app_weights(app, context->world);
         for (int k = 0; k < app->workload_count; k++, part++) {
-            context->parts[part].owner = app;
-            context->parts[part].app = i;
-            context->parts[part].workload = k;
-            context->parts[part].what = &app->workloads[k];
-        }
-    }
-    return 0;
-}
-
-static int build_parts(struct cost_context *context, struct arena *arena)
-{
-    for (int part = 0; part < context->part_count; part++) {
-        if (build_part(context, arena, &context->parts[part]) < 0) {
-            return ERR_NO_MEMORY;
+            struct cost_part_info *info = &context->parts[part];
+            info->owner = app;
+            info->what = &app->workloads[k];
+            info->state = &input->apps[i].states[k];
+            info->weights = &weights[i];
         }
     }
     for (int part = 0; part < context->part_count; part++) {
-        struct cost_part_info *info = &context->parts[part];
-        const struct cost_family *family = info->family;
-        const struct placement *now = &family->now[info->member];
-        bool measured;
-        info->now = (struct cost_spot){.site = -1, .lead = part, .hit_ppm = -1};
-        if (now->site >= 0) {
-            unsigned sharers = family->sharers[info->member];
-            info->now = (struct cost_spot){now->site, now->variant, sharers,
-                                           info->parts[__builtin_ctz(sharers)],
-                                           cost_family_hit_ppm(&context->lookup, family, now->site,
-                                                               now->variant, sharers, &measured)};
+        if (context->parts[part].member == 0) {
+            build_family(context, &families[part], part);
         }
     }
-    return 0;
-}
-
-static int build_part(struct cost_context *context, struct arena *arena,
-                      struct cost_part_info *part)
-{
-    const struct world *world = context->world;
-    int base = context->lookup.base[part->app];
-    part->state = &context->input->apps[part->app].states[part->workload];
-    struct weights weights = app_weights(part->owner, world);
-    part->weights = arena_copy(arena, &weights, sizeof(weights));
-    if (part->weights == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    if (part->family == NULL) { /* the first of its family: the others get the same */
-        struct cost_family family = cost_family_of(&context->lookup, part->app, part->workload);
-        const struct cost_family *kept = arena_copy(arena, &family, sizeof(family));
-        if (kept == NULL) {
+    for (int part = 0; part < context->part_count; part++) {
+        if (build_hits(context, arena, part) < 0) {
             return ERR_NO_MEMORY;
         }
-        for (int i = 0; i < kept->count; i++) {
-            struct cost_part_info *other = &context->parts[base + kept->member[i]];
-            other->family = kept;
-            other->member = i;
-            for (int k = 0; k < kept->count; k++) {
-                other->parts[k] = base + kept->member[k];
-            }
-        }
-    }
-    part->calls_mhz = part->family->calls_mhz[part->member];
-    int variants = cost_variants(part->what);
-    size_t sites = (size_t)context->site_count;
-    part->open = arena_array(arena, (size_t)variants * sites, sizeof(bool));
-    if (part->open == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int variant = 0; variant < variants; variant++) {
-        for (int site = 0; site < context->site_count; site++) {
-            part->open[variant * context->site_count + site] =
-                cost_is_open(world, part->what, variant, site);
-        }
     }
     return 0;
 }
 
-static int build_rtts(struct cost_context *context, struct arena *arena)
+/* Of the first part; the others get the same. */
+static void build_family(struct cost_context *context, struct cost_family *family, int part)
+{
+    struct cost_part_info *first = &context->parts[part];
+    int base = part - first->workload;
+    *family = (struct cost_family){.app = first->app, .count = first->members};
+    for (int i = 0; i < first->members; i++) {
+        family->member[i] = first->parts[i] - base;
+    }
+    cost_family_fill(&context->lookup, family);
+    for (int i = 0; i < first->members; i++) {
+        struct cost_part_info *info = &context->parts[first->parts[i]];
+        info->family = family;
+        info->calls_mhz = family->calls_mhz[i];
+    }
+}
+
+/* Where the part is, and what its cache hits there and wherever else it may be. */
+static int build_hits(struct cost_context *context, struct arena *arena, int part)
+{
+    struct cost_part_info *info = &context->parts[part];
+    const struct cost_family *family = info->family;
+    const struct placement *now = &family->now[info->member];
+    bool measured;
+    info->now = (struct cost_spot){.site = -1, .lead = part, .hit_ppm = -1};
+    if (now->site >= 0) {
+        unsigned sharers = family->sharers[info->member];
+        info->now = (struct cost_spot){now->site, now->variant, sharers,
+                                       info->parts[__builtin_ctz(sharers)],
+                                       cost_family_hit_ppm(&context->lookup, family, now->site,
+                                                           now->variant, sharers, &measured)};
+    }
+    if (!cost_has_cache(context->parts[info->parts[0]].what)) {
+        return 0; /* the frame's spots say so */
+    }
+    struct cost_spot *spots =
+        arena_copy(arena, info->spots, (size_t)info->spot_count * sizeof(*spots));
+    for (int i = 0; i < info->spot_count && spots != NULL; i++) {
+        struct cost_spot *spot = &spots[i];
+        spot->hit_ppm = cost_family_hit_ppm(&context->lookup, family, spot->site, spot->variant,
+                                            spot->sharers, &measured);
+    }
+    info->spots = spots;
+    return spots == NULL ? ERR_NO_MEMORY : 0;
+}
+
+static int build_rtts(struct cost_context *context, const struct cost_frame *frame,
+                      struct arena *arena)
 {
     const struct world *world = context->world;
     int count = context->site_count;
     size_t cells = (size_t)count * (size_t)count;
     const struct estimate **best = arena_array(arena, cells + 1, sizeof(*best));
-    int64_t *far_us = arena_array(arena, cells + 1, sizeof(*far_us));
     context->rtt_us = arena_array(arena, cells + 1, sizeof(int64_t));
     context->rtt_measured = arena_array(arena, cells + 1, sizeof(bool));
-    if (best == NULL || far_us == NULL || context->rtt_us == NULL ||
-        context->rtt_measured == NULL) {
+    if (best == NULL || context->rtt_us == NULL || context->rtt_measured == NULL) {
         return ERR_NO_MEMORY;
     }
     if (world->latency_measured) {
@@ -197,13 +206,10 @@ static int build_rtts(struct cost_context *context, struct arena *arena)
         for (int to = 0; to < count; to++) {
             int cell = from * count + to;
             context->rtt_measured[cell] = from != to && best[cell] != NULL;
-            context->rtt_us[cell] =
-                from == to                 ? 0
-                : best[cell] != NULL       ? best[cell]->value
-                : world->rtt_us[cell] >= 0 ? world->rtt_us[cell]
-                : to < from && far_us[to * count + from] > 0
-                    ? far_us[to * count + from] /* it is as far both ways */
-                    : (far_us[cell] = cost_distance_rtt_us(&world->sites[from], &world->sites[to]));
+            context->rtt_us[cell] = from == to                 ? 0
+                                    : best[cell] != NULL       ? best[cell]->value
+                                    : world->rtt_us[cell] >= 0 ? world->rtt_us[cell]
+                                                               : frame->paths.far_us[cell];
         }
     }
     return 0;
@@ -211,9 +217,9 @@ static int build_rtts(struct cost_context *context, struct arena *arena)
 
 static void measure_rtts(struct cost_context *context, const struct estimate **best)
 {
-    const struct estimates *estimates = &context->input->estimates;
-    for (int i = 0; i < estimates->count; i++) {
-        const struct estimate *estimate = &estimates->list[i];
+    const struct cost_lookup *lookup = &context->lookup;
+    for (int i = lookup->other_first; i >= 0; i = lookup->next[i]) {
+        const struct estimate *estimate = &context->input->estimates.list[i];
         if (estimate->kind != ESTIMATE_RTT_US || estimate->value < 0) {
             continue;
         }
@@ -231,79 +237,40 @@ static void measure_rtts(struct cost_context *context, const struct estimate **b
     }
 }
 
-static int build_links(struct cost_context *context, struct arena *arena, struct error *err)
+static int build_links(struct cost_context *context, const struct cost_frame *frame,
+                       struct arena *arena)
 {
-    const struct cost_input *input = context->input;
-    int index = 0;
-    context->links =
-        arena_array(arena, (size_t)context->link_count + 1, sizeof(struct cost_link_info));
-    context->link_base = arena_array(arena, (size_t)input->app_count + 1, sizeof(int));
-    if (context->links == NULL || context->link_base == NULL) {
-        return no_memory(err);
+    size_t links = (size_t)context->link_count + 1;
+    int64_t(*bytes)[2] = arena_array(arena, (size_t)frame->byte_count + 1, sizeof(*bytes));
+    context->links = arena_copy(arena, frame->links, links * sizeof(*frame->links));
+    if (bytes == NULL || context->links == NULL) {
+        return ERR_NO_MEMORY;
     }
-    for (int a = 0; a < input->app_count; a++) {
-        context->link_base[a] = index;
-        for (int i = 0; i < input->apps[a].app->link_count; i++) {
-            context->links[index++].prior_mhz = prior_of(input->apps[a].app, i);
-        }
+    for (int i = 0; i < context->link_count; i++) {
+        struct cost_link_info *info = &context->links[i];
+        const struct app *owner = context->input->apps[info->app].app;
+        info->what = &owner->links[info->link];
+        info->prior_mhz = prior_of(owner, info->link);
+        info->bytes = bytes;
+        bytes += cost_variants(context->parts[info->to_part].what);
     }
-    index = 0;
-    for (int a = 0; a < input->app_count; a++) {
-        const struct app *app = input->apps[a].app;
-        for (int i = 0; i < app->link_count; i++) {
-            const struct link *link = &app->links[i];
-            struct cost_link_info *info = &context->links[index++];
-            if (build_link(context, arena, a, i, info) < 0) {
-                return no_memory(err);
-            }
-            if (link->from_kind == LINK_SEGMENT && info->from_site < 0) {
-                const struct segment *segment = &app->segments[link->from];
-                return error_set(err, ERR_INVALID, 0,
-                                 "app %s/%s: users %s come from the site %s, which world %s does "
-                                 "not have",
-                                 app->namespace_, app->name, segment->name, segment->site,
-                                 context->world->name);
-            }
-        }
+    for (int i = 0; i < context->link_count; i++) {
+        build_link(context, &context->links[i]);
     }
     return 0;
 }
 
-static int build_link(struct cost_context *context, struct arena *arena, int app, int index,
-                      struct cost_link_info *info)
+static void build_link(struct cost_context *context, struct cost_link_info *info)
 {
-    const struct app *owner = context->input->apps[app].app;
-    const struct link *link = &owner->links[index];
-    int base = context->lookup.base[app];
-    const struct cost_part_info *callee = &context->parts[base + link->to];
-    int variants = cost_variants(callee->what);
-    *info = (struct cost_link_info){
-        .app = app,
-        .link = index,
-        .what = link,
-        .from_part = -1,
-        .from_site = -1,
-        .to_part = base + link->to,
-        .prior_mhz = info->prior_mhz,
-        .calls_mhz = calls_of(context, app, index),
-        .bytes = arena_array(arena, (size_t)variants, sizeof(*info->bytes)),
-    };
-    if (info->bytes == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int variant = 0; variant < variants; variant++) {
+    const struct cost_part_info *callee = &context->parts[info->to_part];
+    info->calls_mhz = calls_of(context, info->app, info->link);
+    for (int variant = 0; variant < cost_variants(callee->what); variant++) {
         for (int way = 0; way < 2; way++) {
             info->bytes[variant][way] =
-                cost_call_bytes(&context->lookup, callee->family, callee->member, link,
+                cost_call_bytes(&context->lookup, callee->family, callee->member, info->what,
                                 callee->what->variant_count > 0 ? variant : 0, way == 1);
         }
     }
-    if (link->from_kind == LINK_WORKLOAD) {
-        info->from_part = base + link->from;
-    } else {
-        info->from_site = world_site(context->world, owner->segments[link->from].site);
-    }
-    return 0;
 }
 
 /* The calls of a link before the caller's cache. A link that only misses travel follows its caller,

@@ -17,7 +17,16 @@ struct ledger {
     struct cost_sink sink;
 };
 
+/* Of a link, where the placement has them. */
+struct ends {
+    struct cost_spot from;
+    struct cost_spot to;
+    const struct cost_spot *caller; /* `from`; NULL: users */
+};
+
 static int ledger_run(struct ledger *ledger, struct error *err);
+static int ledger_end(const struct ledger *ledger, struct error *err);
+static bool find_ends(const struct ledger *ledger, int link, struct ends *ret_ends);
 static int ledger_link(struct ledger *ledger, int link, struct error *err);
 static int ledger_replica(struct ledger *ledger, const struct cost_replica *replica,
                           struct error *err);
@@ -68,29 +77,47 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
     return 0;
 }
 
-int cost_visit(const struct cost_input *input, const struct placement *at, struct arena *arena,
-               cost_visitor *visit, void *context, struct cost_total *ret_total, struct error *err)
+int cost_visit(const struct cost_context *context, const struct placement *at, struct arena *arena,
+               cost_visitor *visit, void *visitor, struct cost_total *ret_total, struct error *err)
 {
-    const struct cost_context *built;
-    int rc = cost_context_make(input, NULL, arena, &built, err);
-    if (rc < 0) {
-        return rc;
-    }
     struct ledger ledger = {
-        .context = built,
+        .context = context,
         .at = at,
-        .volume = arena_array(arena, (size_t)built->meter_count + 1, sizeof(int64_t)),
+        .volume = arena_array(arena, (size_t)context->meter_count + 1, sizeof(int64_t)),
         .only = -1,
-        .sink = {.visit = visit, .visitor = context},
+        .sink = {.visit = visit, .visitor = visitor},
     };
     if (ledger.volume == NULL) {
         return no_memory(err);
     }
-    rc = ledger_run(&ledger, err);
+    int rc = ledger_run(&ledger, err);
     if (rc == 0) {
         *ret_total = ledger.sink.total;
     }
     return rc;
+}
+
+int cost_visit_moves(const struct cost_context *context, const struct placement *at,
+                     cost_visitor *visit, void *visitor, struct error *err)
+{
+    struct ledger ledger = {.context = context,
+                            .at = at,
+                            .only = -1,
+                            .sink = {.visit = visit, .visitor = visitor, .err = err}};
+    for (int part = 0; part < context->part_count; part++) {
+        if (at[part].site >= 0) {
+            struct cost_spot spot = cost_spot_at(context, at, part);
+            cost_terms_migration(context, part, &spot, &ledger.sink);
+        }
+    }
+    for (int link = 0; link < context->link_count; link++) {
+        struct ends ends;
+        if (context->links[link].what->on_miss && find_ends(&ledger, link, &ends) &&
+            ends.from.site != ends.to.site) {
+            cost_terms_cold(context, link, ends.caller, &ends.to, &ledger.sink);
+        }
+    }
+    return ledger_end(&ledger, err);
 }
 
 int cost_totals(const struct cost_input *input, const struct placement *at, struct arena *arena,
@@ -135,7 +162,9 @@ int cost_context_total(const struct cost_context *context, const struct placemen
         return rc;
     }
     *ret_total = ledger.sink.total;
-    *ret_stay = cost_stay_of(context, at);
+    if (ret_stay != NULL) {
+        *ret_stay = cost_stay_of(context, at);
+    }
     return 0;
 }
 
@@ -170,45 +199,61 @@ static int ledger_run(struct ledger *ledger, struct error *err)
     for (int i = 0; rc == 0 && i < context->replica_count; i++) {
         rc = ledger_replica(ledger, &context->replicas[i], err);
     }
-    if (rc < 0) {
-        return rc;
-    }
+    return rc < 0 ? rc : ledger_end(ledger, err);
+}
+
+static int ledger_end(const struct ledger *ledger, struct error *err)
+{
     return ledger->sink.failed ? error_set(err, ERR_OVERFLOW, 0,
                                            "an amount of the placement is too large; check calls, "
                                            "sizes, prices and weights")
                                : 0;
 }
 
-static int ledger_link(struct ledger *ledger, int link, struct error *err)
+/* False: nothing travels to or from what is nowhere. */
+static bool find_ends(const struct ledger *ledger, int link, struct ends *ret_ends)
 {
     const struct cost_context *context = ledger->context;
     const struct cost_link_info *info = &context->links[link];
     bool users = info->from_part < 0;
+    if (ledger->at[info->to_part].site < 0 || (!users && ledger->at[info->from_part].site < 0)) {
+        return false;
+    }
+    ret_ends->to = cost_spot_at(context, ledger->at, info->to_part);
+    ret_ends->from = users ? (struct cost_spot){.site = info->from_site}
+                           : cost_spot_at(context, ledger->at, info->from_part);
+    ret_ends->caller = users ? NULL : &ret_ends->from;
+    return true;
+}
+
+static int ledger_link(struct ledger *ledger, int link, struct error *err)
+{
+    const struct cost_context *context = ledger->context;
+    const struct cost_link_info *info = &context->links[link];
     bool wanted =
         ledger->only < 0 || ledger->only == info->to_part || ledger->only == info->from_part;
     struct problem_use uses[COST_LINK_USES];
-    struct cost_spot from = {.site = info->from_site};
-    if (ledger->at[info->to_part].site < 0 || (!users && ledger->at[info->from_part].site < 0)) {
-        return 0; /* nothing travels to or from what is nowhere */
+    struct ends ends;
+    if (!find_ends(ledger, link, &ends)) {
+        return 0;
     }
-    struct cost_spot to = cost_spot_at(context, ledger->at, info->to_part);
-    if (!users) {
-        from = cost_spot_at(context, ledger->at, info->from_part);
-    }
-    int rc = cost_link_uses(context, link, users ? NULL : &from, &to, uses, err);
+    int rc = cost_link_uses(context, link, ends.caller, &ends.to, uses, err);
     if (rc < 0) {
         return rc;
     }
     if (wanted) {
-        cost_terms_link(context, link, users ? NULL : &from, &to, &ledger->sink);
+        cost_terms_link(context, link, ends.caller, &ends.to, &ledger->sink);
     }
     for (int k = 0; k < COST_LINK_USES; k++) {
         bool response = k >= COST_LINK_USES / 2;
-        struct cost_line line =
-            cost_line_of(context, TERM_EGRESS, info->to_part, response ? to.site : from.site);
+        if (uses[k].meter < 0) {
+            continue;
+        }
+        struct cost_line line = cost_line_of(context, TERM_EGRESS, info->to_part,
+                                             response ? ends.to.site : ends.from.site);
         line.link = info->link;
-        line.peer_site = response ? from.site : to.site;
-        rc = uses[k].meter < 0 ? 0 : ledger_use(ledger, info->to_part, &uses[k], line, wanted, err);
+        line.peer_site = response ? ends.from.site : ends.to.site;
+        rc = ledger_use(ledger, info->to_part, &uses[k], line, wanted, err);
         if (rc < 0) {
             return rc;
         }

@@ -3,7 +3,6 @@
 #include "model/cost_internal.h"
 #include "model/world.h"
 
-static void find_members(const struct app *app, int workload, struct cost_family *family);
 static void find_now(const struct cost_lookup *lookup, struct cost_family *family);
 static void find_calls(const struct cost_lookup *lookup, struct cost_family *family);
 static int64_t blended(const struct cost_lookup *lookup, int64_t prior,
@@ -22,11 +21,34 @@ static int64_t clamp_ppm(int64_t ppm);
 struct cost_family cost_family_of(const struct cost_lookup *lookup, int app, int workload)
 {
     struct cost_family family = {.app = app};
-    find_members(lookup->input->apps[app].app, workload, &family);
-    find_now(lookup, &family);
-    find_calls(lookup, &family);
-    find_set_hits(lookup, &family);
+    family.count = cost_family_members(lookup->input->apps[app].app, workload, family.member);
+    cost_family_fill(lookup, &family);
     return family;
+}
+
+void cost_family_fill(const struct cost_lookup *lookup, struct cost_family *family)
+{
+    find_now(lookup, family);
+    find_calls(lookup, family);
+    find_set_hits(lookup, family);
+}
+
+int cost_family_members(const struct app *app, int workload, int members[LIMIT_FAMILY])
+{
+    const char *name = app->workloads[workload].family;
+    int count = 0;
+    bool found = false;
+    for (int i = 0; name[0] != '\0' && i < app->workload_count; i++) {
+        if (count < LIMIT_FAMILY && str_equal(app->workloads[i].family, name)) {
+            found = found || i == workload;
+            members[count++] = i;
+        }
+    }
+    if (!found) {
+        members[0] = workload;
+        return 1;
+    }
+    return count;
 }
 
 int cost_family_member(const struct cost_family *family, int workload)
@@ -132,22 +154,6 @@ int64_t cost_call_bytes(const struct cost_lookup *lookup, const struct cost_fami
            : own[0] >= 0    ? own[0]
            : response       ? link->response_bytes
                             : link->request_bytes;
-}
-
-static void find_members(const struct app *app, int workload, struct cost_family *family)
-{
-    const char *name = app->workloads[workload].family;
-    bool found = false;
-    for (int i = 0; name[0] != '\0' && i < app->workload_count; i++) {
-        if (family->count < LIMIT_FAMILY && str_equal(app->workloads[i].family, name)) {
-            found = found || i == workload;
-            family->member[family->count++] = i;
-        }
-    }
-    if (!found) {
-        family->count = 1;
-        family->member[0] = workload;
-    }
 }
 
 /* Where each part is, and with whom; a data set is where its document says until it was moved. */

@@ -9,7 +9,8 @@
  *   cost_lookup.c    apps and estimates by name
  *   cost_values.c    what was measured, else the prior
  *   cost_family.c    families: their calls, and hits by who shares
- *   cost_context.c   building a context;  cost_meters.c  its egress matches and meters
+ *   cost_frame.c     what only names and rules decide;  cost_context.c  a context;
+ *   cost_meters.c    its egress meters
  *   cost_choices.c   spots: what a part may choose;  cost_lines.c  writing lines
  *   cost_compute.c, cost_links.c, cost_move.c, cost_storage.c, cost_custom.c   the terms
  *   cost_cells.c     the terms of a link between all choices of its ends
@@ -40,12 +41,17 @@ struct cost_lookup {
     const struct cost_input *input;
     const int *first; /* [part]: its first estimate, -1; NULL: there are no lists */
     const int *next;  /* [estimate] */
+    int other_first;  /* the first estimate of no workload: of a path or a meter; -1 */
     const int *base;  /* [app]: its first part; one more than there are apps */
     const int *slots; /* app + 1 by the hash of its name; 0: free */
     size_t slot_count;
 };
 int cost_lookup_build(const struct cost_input *input, struct arena *arena,
                       struct cost_lookup *ret_lookup) WARN_UNUSED;
+/* Of which it is made: the apps by name, and the lists of what is measured of them. */
+int cost_lookup_names(const struct cost_input *input, struct arena *arena,
+                      struct cost_lookup *ret_lookup) WARN_UNUSED;
+int cost_lookup_estimates(struct cost_lookup *lookup, struct arena *arena) WARN_UNUSED;
 /* As cost_calls_mhz and cost_hit_ppm, by the lists. */
 int64_t cost_lookup_calls_mhz(const struct cost_lookup *lookup, int app, int workload,
                               bool *ret_measured);
@@ -85,6 +91,10 @@ struct cost_family {
 };
 
 struct cost_family cost_family_of(const struct cost_lookup *lookup, int app, int workload);
+/* Of which it is made: who belongs to it (how many), and the rest once count and members are set.
+ */
+int cost_family_members(const struct app *app, int workload, int members[LIMIT_FAMILY]);
+void cost_family_fill(const struct cost_lookup *lookup, struct cost_family *family);
 int cost_family_member(const struct cost_family *family, int workload);
 int64_t cost_family_calls_mhz(const struct cost_family *family, unsigned sharers);
 /* The hit ratio when `sharers` are served at a site; -1 without a cache. */
@@ -126,13 +136,14 @@ struct cost_part_info {
     const struct weights *weights; /* the app's own, the world's where it states none */
     const struct cost_family *family;
     int member;
+    int members;             /* in the family */
     int parts[LIMIT_FAMILY]; /* of the family */
     int64_t calls_mhz;
     struct cost_spot now; /* site -1: nowhere */
     int64_t plain_weight; /* of inbound links that carry every call */
     int64_t all_weight;   /* of all inbound links; 0: there are none */
     bool *open;           /* [variant * site_count + site]: the documents allow it */
-    struct cost_spot *spots;
+    const struct cost_spot *spots;
     int spot_count;
 };
 
@@ -156,6 +167,48 @@ struct cost_replica {
     int64_t monthly_bytes;
 };
 
+/* What bytes and calls between two sites meet, whatever is measured. */
+struct cost_paths {
+    int site_count;
+    int egress_count;
+    int64_t *far_us; /* [from * site_count + to]: told from the distance, where none is declared */
+    struct egress_match *matches; /* the same index */
+    struct cost_way {
+        int count;
+        struct {
+            int slot;     /* account * egress_count + rule */
+            int response; /* 0: the request's bytes, 1: the response's */
+        } use[COST_LINK_USES];
+    } * ways;      /* the same index: what a call there and its answer meet */
+    int link_uses; /* meters that the calls between two sites meet at most */
+    int *slots;    /* those of `ways` that are met at all */
+    int slot_count;
+};
+int cost_paths_build(const struct world *world, struct arena *arena,
+                     struct cost_paths *ret_paths) WARN_UNUSED;
+/* The same of a world that has only those sites of the whole one (`sites`: [its site]). */
+int cost_paths_cut(const struct cost_paths *whole, const int *sites, const struct world *world,
+                   struct arena *arena, struct cost_paths *ret_paths) WARN_UNUSED;
+
+/* A context with everything blank that numbers decide: measures, rates, prices, placements. */
+struct cost_frame {
+    struct cost_paths paths;
+    struct cost_lookup names; /* without lists of estimates */
+    int app_count;
+    int part_count;
+    struct cost_part_info *parts; /* who they are, their families, where they are open, spots */
+    int link_count;
+    struct cost_link_info *links; /* their ends */
+    int *link_base;               /* [app]: its first link; one more than there are apps */
+    int byte_count;               /* variants of the callees of all links */
+};
+/* `paths` are of the input's world. */
+int cost_frame_build(const struct cost_input *input, const struct cost_paths *paths,
+                     struct arena *arena, struct cost_frame *ret_frame,
+                     struct error *err) WARN_UNUSED;
+/* It has as many of everything as the input has. */
+bool cost_frame_fits(const struct cost_frame *frame, const struct cost_input *input);
+
 struct cost_context {
     const struct cost_input *input;
     const struct world *world;
@@ -165,20 +218,15 @@ struct cost_context {
     struct cost_part_info *parts;
     int link_count;
     struct cost_link_info *links;
-    int *link_base; /* [app]: its first link */
+    const int *link_base; /* [app]: its first link */
     int replica_count;
     struct cost_replica *replicas;
     int64_t *rtt_us; /* [from * site_count + to]; -1 unknown */
     bool *rtt_measured;
-    struct egress_match *matches; /* [from * site_count + to] */
-    struct cost_way {
-        int count;
-        struct {
-            int slot;     /* account * egress_count + rule */
-            int response; /* 0: the request's bytes, 1: the response's */
-        } use[COST_LINK_USES];
-    } * ways;      /* [from * site_count + to]: what a call there and its answer meet */
-    int link_uses; /* meters that the calls between two sites meet at most */
+    const struct cost_paths *paths;
+    const struct egress_match *matches; /* of the paths, as the next two */
+    const struct cost_way *ways;
+    int link_uses;
     /* A meter is an account, a rule and the weight that its apps give to egress. */
     int meter_count;
     struct problem_meter *meters;
@@ -201,16 +249,15 @@ struct cost_context {
 
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err) WARN_UNUSED;
-/* The same with a lookup of an input that has the same names. */
-int cost_context_build_with(const struct cost_input *input, const struct cost_lookup *lookup,
-                            struct arena *arena, struct cost_context *ret_context,
-                            struct error *err) WARN_UNUSED;
+/* The same with a frame and a lookup of inputs that have the same names. */
+int cost_context_build_with(const struct cost_input *input, const struct cost_frame *frame,
+                            const struct cost_lookup *lookup, struct arena *arena,
+                            struct cost_context *ret_context, struct error *err) WARN_UNUSED;
 int cost_meters_build(struct cost_context *context, struct arena *arena,
                       struct error *err) WARN_UNUSED;
 int cost_formulas_build(struct cost_context *context, struct arena *arena,
                         struct error *err) WARN_UNUSED;
-int cost_spots_build(struct cost_context *context, struct arena *arena,
-                     struct error *err) WARN_UNUSED;
+int cost_spots_build(struct cost_frame *frame, struct arena *arena, struct error *err) WARN_UNUSED;
 /* Where a part is when everything is as in at[part]. */
 struct cost_spot cost_spot_at(const struct cost_context *context, const struct placement *at,
                               int part);
@@ -360,7 +407,8 @@ const char *cost_amount_text(enum resource resource, int64_t quantity, char out[
 /* ---- the problem and the ledger ---- */
 
 /* What cost_explain's lines of at[] add up to, without the lines; `volume` ([meter]) becomes the
- * bytes that it puts on each meter. Many placements can be totalled from one context. */
+ * bytes that it puts on each meter; ret_stay may be NULL. Many placements can be totalled from one
+ * context. */
 int cost_context_total(const struct cost_context *context, const struct placement *at,
                        int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
                        struct error *err) WARN_UNUSED;

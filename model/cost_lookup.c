@@ -4,19 +4,14 @@
 #include "base/str.h"
 #include "model/cost_internal.h"
 
-static int list_apps(struct cost_lookup *lookup, struct arena *arena);
-static int list_estimates(struct cost_lookup *lookup, struct arena *arena);
 static int workload_of(const struct app *app, const char *name, int likely);
 
 int cost_lookup_build(const struct cost_input *input, struct arena *arena,
                       struct cost_lookup *ret_lookup)
 {
-    struct cost_lookup lookup = {.input = input};
-    if (list_apps(&lookup, arena) < 0 || list_estimates(&lookup, arena) < 0) {
-        return ERR_NO_MEMORY;
-    }
-    *ret_lookup = lookup;
-    return 0;
+    return cost_lookup_names(input, arena, ret_lookup) < 0
+               ? ERR_NO_MEMORY
+               : cost_lookup_estimates(ret_lookup, arena);
 }
 
 int cost_lookup_make(const struct cost_input *input, struct arena *arena,
@@ -59,9 +54,9 @@ const struct estimate *cost_lookup_latest(const struct cost_lookup *lookup, int 
     return latest;
 }
 
-static int list_apps(struct cost_lookup *lookup, struct arena *arena)
+int cost_lookup_names(const struct cost_input *input, struct arena *arena,
+                      struct cost_lookup *ret_lookup)
 {
-    const struct cost_input *input = lookup->input;
     size_t slot_count = 16;
     while (slot_count < (size_t)input->app_count * 2) {
         slot_count *= 2;
@@ -80,14 +75,13 @@ static int list_apps(struct cost_lookup *lookup, struct arena *arena)
         slots[slot & (slot_count - 1)] = app + 1;
         base[app + 1] = base[app] + what->workload_count;
     }
-    lookup->slots = slots;
-    lookup->slot_count = slot_count;
-    lookup->base = base;
+    *ret_lookup = (struct cost_lookup){
+        .input = input, .base = base, .slots = slots, .slot_count = slot_count, .other_first = -1};
     return 0;
 }
 
-/* From the end, so that the list of each part is in the order of all. */
-static int list_estimates(struct cost_lookup *lookup, struct arena *arena)
+/* From the end, so that each list is in the order of all. */
+int cost_lookup_estimates(struct cost_lookup *lookup, struct arena *arena)
 {
     const struct cost_input *input = lookup->input;
     int part_count = lookup->base[input->app_count];
@@ -101,8 +95,10 @@ static int list_estimates(struct cost_lookup *lookup, struct arena *arena)
     }
     for (int i = input->estimates.count - 1, app = -1, workload = -1; i >= 0; i--) {
         const struct estimate *estimate = &input->estimates.list[i];
-        if (estimate->workload[0] == '\0') {
-            continue; /* of a path or of a meter */
+        if (estimate->workload[0] == '\0') { /* of a path or of a meter */
+            next[i] = lookup->other_first;
+            lookup->other_first = i;
+            continue;
         }
         /* Those of one workload follow each other as a rule. */
         if (app < 0 || !str_equal(input->apps[app].app->name, estimate->app) ||

@@ -1,13 +1,10 @@
-/* Egress: which rules bill the bytes between two sites, and the meters that count them. */
+/* Egress: the meters that count the bytes between sites. */
 #include <string.h>
 
 #include "base/str.h"
 #include "model/app.h"
 #include "model/cost_internal.h"
-#include "model/egress.h"
 
-static int build_matches(struct cost_context *context, struct arena *arena);
-static struct cost_way way_of(const struct cost_context *context, int from, int to);
 static int build_classes(struct cost_context *context, struct arena *arena);
 static int build_keys(struct cost_context *context, struct arena *arena);
 static int build_meter(const struct cost_context *context, const struct cost_meter_key *key,
@@ -17,8 +14,7 @@ static int *slot_of(const struct cost_context *context, int class, int account, 
 
 int cost_meters_build(struct cost_context *context, struct arena *arena, struct error *err)
 {
-    if (build_matches(context, arena) < 0 || build_classes(context, arena) < 0 ||
-        build_keys(context, arena) < 0) {
+    if (build_classes(context, arena) < 0 || build_keys(context, arena) < 0) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for the egress meters");
     }
     context->meters =
@@ -53,48 +49,6 @@ struct decimal cost_meter_price(const struct cost_context *context, int meter)
     return rule->tiers[tier].price;
 }
 
-static int build_matches(struct cost_context *context, struct arena *arena)
-{
-    int count = context->site_count;
-    context->matches =
-        arena_array(arena, (size_t)count * (size_t)count, sizeof(struct egress_match));
-    context->ways = arena_array(arena, (size_t)count * (size_t)count, sizeof(struct cost_way));
-    if (context->matches == NULL || context->ways == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int from = 0; from < count; from++) {
-        egress_from(context->world, from, &context->matches[from * count]);
-    }
-    for (int from = 0; from < count; from++) {
-        for (int to = 0; to < count; to++) {
-            struct cost_way *way = &context->ways[from * count + to];
-            *way = way_of(context, from, to);
-            context->link_uses = way->count > context->link_uses ? way->count : context->link_uses;
-        }
-    }
-    return 0;
-}
-
-/* A request to its sender and receiver, then the response. */
-static struct cost_way way_of(const struct cost_context *context, int from, int to)
-{
-    const struct world *world = context->world;
-    struct egress_match there = context->matches[from * context->site_count + to];
-    struct egress_match back = context->matches[to * context->site_count + from];
-    int rules[COST_LINK_USES] = {there.sender_rule, there.receiver_rule, back.sender_rule,
-                                 back.receiver_rule};
-    int payers[COST_LINK_USES] = {from, to, to, from};
-    struct cost_way way = {0};
-    for (int i = 0; i < COST_LINK_USES; i++) {
-        if (rules[i] >= 0) {
-            way.use[way.count].slot =
-                world->sites[payers[i]].account * world->egress_count + rules[i];
-            way.use[way.count++].response = i >= COST_LINK_USES / 2;
-        }
-    }
-    return way;
-}
-
 /* Apps that weigh egress alike share their meters. */
 static int build_classes(struct cost_context *context, struct arena *arena)
 {
@@ -124,40 +78,24 @@ static int build_classes(struct cost_context *context, struct arena *arena)
 static int build_keys(struct cost_context *context, struct arena *arena)
 {
     const struct world *world = context->world;
+    const struct cost_paths *paths = context->paths;
     size_t each = (size_t)world->account_count * (size_t)world->egress_count;
     size_t cells = each * (size_t)context->class_count;
+    size_t meters = (size_t)paths->slot_count * (size_t)context->class_count;
     context->meter_of = arena_array(arena, cells + 1, sizeof(int));
-    if (context->meter_of == NULL) {
+    context->meter_keys = arena_array(arena, meters + 1, sizeof(struct cost_meter_key));
+    if (context->meter_of == NULL || context->meter_keys == NULL) {
         return ERR_NO_MEMORY;
     }
     for (size_t i = 0; i < cells; i++) {
         context->meter_of[i] = -1;
     }
     for (int class = 0; class < context->class_count; class ++) {
-        for (int cell = 0; cell < context->site_count * context->site_count; cell++) {
-            int payers[2] = {cell / context->site_count, cell % context->site_count};
-            const struct egress_match *match = &context->matches[cell];
-            int rules[2] = {match->sender_rule, match->receiver_rule};
-            for (int k = 0; k < 2; k++) {
-                int *slot = rules[k] < 0 ? NULL
-                                         : slot_of(context, class, world->sites[payers[k]].account,
-                                                   rules[k]);
-                if (slot != NULL && *slot < 0) {
-                    *slot = context->meter_count++;
-                }
-            }
-        }
-    }
-    context->meter_keys =
-        arena_array(arena, (size_t)context->meter_count + 1, sizeof(struct cost_meter_key));
-    if (context->meter_keys == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (size_t i = 0; i < cells; i++) {
-        if (context->meter_of[i] >= 0) {
-            context->meter_keys[context->meter_of[i]] =
-                (struct cost_meter_key){(int)(i % each) / world->egress_count,
-                                        (int)(i % each) % world->egress_count, (int)(i / each)};
+        for (int i = 0; i < paths->slot_count; i++) {
+            struct cost_meter_key key = {paths->slots[i] / world->egress_count,
+                                         paths->slots[i] % world->egress_count, class};
+            *slot_of(context, class, key.account, key.rule) = context->meter_count;
+            context->meter_keys[context->meter_count++] = key;
         }
     }
     return 0;
@@ -187,12 +125,12 @@ static int build_meter(const struct cost_context *context, const struct cost_met
 /* As the ledger has counted it, else as the world's document says. */
 static int64_t month_to_date(const struct cost_context *context, const struct cost_meter_key *key)
 {
-    const struct estimates *estimates = &context->input->estimates;
+    const struct cost_lookup *lookup = &context->lookup;
     const struct egress_rule *rule = &context->world->egress[key->rule];
     const char *account = context->world->accounts[key->account].name;
     const struct estimate *best = NULL;
-    for (int i = 0; i < estimates->count; i++) {
-        const struct estimate *estimate = &estimates->list[i];
+    for (int i = lookup->other_first; i >= 0; i = lookup->next[i]) {
+        const struct estimate *estimate = &context->input->estimates.list[i];
         if (estimate->kind == ESTIMATE_METER_BYTES && estimate->value >= 0 &&
             str_equal(estimate->site, account) && str_equal(estimate->peer, rule->name) &&
             cost_is_later(estimate, best)) {

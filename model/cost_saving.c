@@ -73,10 +73,11 @@ static nusd root_of_squares(const nusd *values, int count);
 static int64_t payback_us(nusd once, nusd saving);
 static int no_memory(struct error *err);
 
-int cost_moves(const struct cost_input *input, const struct placement *now,
+int cost_moves(const struct cost_context *context, const struct placement *now,
                const struct placement *plan, const bool *must, struct arena *arena,
                struct cost_move **ret_moves, int *ret_count, struct error *err)
 {
+    const struct cost_input *input = context->input;
     struct grouping grouping = {.input = input, .now = now, .plan = plan};
     struct cost_slicer slicer;
     struct arena scratch;
@@ -99,7 +100,7 @@ int cost_moves(const struct cost_input *input, const struct placement *now,
     }
     int groups = number_groups(&grouping);
     arena_init(&scratch, arena->bytes_max);
-    int rc = groups == 0 ? 0 : cost_slicer_begin(input, plan, &scratch, &slicer, err);
+    int rc = groups == 0 ? 0 : cost_slicer_begin(context, plan, &scratch, &slicer, err);
     for (int group = 0; group < groups && rc == 0; group++) {
         rc = judge_group(&grouping, &slicer, group, err);
     }
@@ -528,10 +529,9 @@ static int judge_difference(struct judge *judge, struct difference *ret_differen
 {
     struct cost_total with;
     struct cost_total without;
-    nusd stay;
-    int rc = cost_slice_total(&judge->slice, judge->with, &with, &stay, err);
+    int rc = cost_slice_total(&judge->slice, judge->with, &with, NULL, err);
     if (rc == 0) {
-        rc = cost_slice_total(&judge->slice, judge->without, &without, &stay, err);
+        rc = cost_slice_total(&judge->slice, judge->without, &without, NULL, err);
     }
     if (rc < 0) {
         return rc;
@@ -546,7 +546,8 @@ static int judge_difference(struct judge *judge, struct difference *ret_differen
     return 0;
 }
 
-/* First-order propagation: each input by itself moved by its own standard error. */
+/* First-order propagation: each input by itself moved by its own standard error. The slice's tables
+ * are then those of the last. */
 static int judge_spread(struct judge *judge, nusd saving, struct arena *arena, nusd *ret_spread,
                         struct error *err)
 {
@@ -577,7 +578,7 @@ static int judge_spread(struct judge *judge, nusd saving, struct arena *arena, n
         changes[i] = difference.score - saving;
     }
     *ret_spread = root_of_squares(changes, judge->knobs.count);
-    return cost_slice_prepare(slice, err);
+    return 0;
 }
 
 static nusd root_of_squares(const nusd *values, int count)

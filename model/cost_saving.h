@@ -34,8 +34,9 @@ struct cost_move {
     int64_t confidence_ppm;
 };
 
-/* The moves from `now` to `plan` (both [part]); `must[part]`: it is forced. */
-int cost_moves(const struct cost_input *input, const struct placement *now,
+/* The moves from `now` to `plan` (both [part]) of the context's input; `must[part]`: it is forced.
+ */
+int cost_moves(const struct cost_context *context, const struct placement *now,
                const struct placement *plan, const bool *must, struct arena *arena,
                struct cost_move **ret_moves, int *ret_count, struct error *err) WARN_UNUSED;
 

@@ -6,40 +6,39 @@
 
 #define SCRATCH_BYTES ((size_t)256 << 20)
 
-static int list_estimates(struct cost_slicer *slicer, struct arena *arena);
-static uint64_t app_hash(const char *namespace_, const char *name);
-static int find_app(const struct cost_input *input, const int *slots, int slot_count,
-                    const char *namespace_, const char *name);
 static bool has_tiers(const struct world *world);
-static int total_volume(const struct cost_input *input, const struct placement *at, int64_t *volume,
-                        struct error *err);
-static int keep_sites(struct cost_slice *slice, const bool *apps, const bool *sites,
-                      const struct placement *at, struct arena *arena);
+static int total_volume(const struct cost_context *context, const struct placement *at,
+                        struct arena *arena, int64_t *volume, struct error *err);
+static int build_frame(struct cost_slice *slice, const struct cost_context *context,
+                       struct arena *arena, struct error *err);
+static int keep_sites(struct cost_slice *slice, const struct cost_lookup *lookup, const bool *apps,
+                      const bool *sites, const struct placement *at, struct arena *arena);
 static void keep_site(struct cost_slice *slice, int site);
 static int copy_world(struct cost_slice *slice, struct arena *arena);
-static int copy_apps(struct cost_slice *slice, const bool *apps, struct arena *arena);
+static int copy_apps(struct cost_slice *slice, const struct cost_lookup *lookup, const bool *apps,
+                     struct arena *arena);
 static int copy_app(struct cost_slice *slice, int app, int here, struct arena *arena);
-static int copy_estimates(struct cost_slice *slice, const struct cost_slicer *slicer,
+static int copy_estimates(struct cost_slice *slice, const struct cost_lookup *lookup,
                           struct arena *arena);
+static void copy_list(struct cost_slice *slice, const struct cost_lookup *lookup, int first,
+                      bool keep);
 static bool wanted_here(const struct cost_slice *slice, const struct estimate *estimate);
+static void add_base(struct cost_slice *slice);
 static int take_base(struct cost_slice *slice, const struct cost_slicer *slicer,
                      const struct placement *at, struct arena *arena, struct error *err);
 static void *copy_of(struct arena *arena, const void *from, int count, size_t each);
 static int no_memory(struct error *err);
 
-int cost_slicer_begin(const struct cost_input *input, const struct placement *at,
+int cost_slicer_begin(const struct cost_context *context, const struct placement *at,
                       struct arena *arena, struct cost_slicer *ret_slicer, struct error *err)
 {
-    struct cost_slicer slicer = {.input = input, .other_first = -1};
-    const struct world *world = input->world;
-    if (list_estimates(&slicer, arena) < 0) {
-        return no_memory(err);
-    }
+    struct cost_slicer slicer = {.context = context};
+    const struct world *world = context->world;
     if (has_tiers(world)) {
         size_t cells = (size_t)world->account_count * (size_t)world->egress_count;
         slicer.volume = arena_array(arena, cells + 1, sizeof(int64_t));
-        int rc =
-            slicer.volume == NULL ? no_memory(err) : total_volume(input, at, slicer.volume, err);
+        int rc = slicer.volume == NULL ? no_memory(err)
+                                       : total_volume(context, at, arena, slicer.volume, err);
         if (rc < 0) {
             return rc;
         }
@@ -52,21 +51,42 @@ int cost_slice_begin(const struct cost_slicer *slicer, const bool *apps, const b
                      const struct placement *at, struct arena *arena, struct cost_slice *ret_slice,
                      struct error *err)
 {
-    struct cost_slice slice = {.whole = slicer->input, .input = *slicer->input};
+    const struct cost_context *context = slicer->context;
+    struct cost_slice slice = {.whole = context->input, .input = *context->input};
     arena_init(&slice.scratch, SCRATCH_BYTES);
-    if (keep_sites(&slice, apps, sites, at, arena) < 0 || copy_world(&slice, arena) < 0 ||
-        copy_apps(&slice, apps, arena) < 0 || copy_estimates(&slice, slicer, arena) < 0) {
+    const struct cost_lookup *lookup = &context->lookup;
+    if (keep_sites(&slice, lookup, apps, sites, at, arena) < 0 || copy_world(&slice, arena) < 0 ||
+        copy_apps(&slice, lookup, apps, arena) < 0 || copy_estimates(&slice, lookup, arena) < 0) {
         return no_memory(err);
     }
     *ret_slice = slice;
     /* From here on the copy's own fields are pointed to. */
     ret_slice->input.world = &ret_slice->world;
     ret_slice->input.capacity = NULL;
-    int rc = take_base(ret_slice, slicer, at, arena, err);
+    int rc = build_frame(ret_slice, context, arena, err);
+    if (rc == 0) {
+        rc = take_base(ret_slice, slicer, at, arena, err);
+    }
     if (rc < 0) {
         cost_slice_done(ret_slice);
     }
     return rc;
+}
+
+/* What the whole knows of its sites holds for those that are kept. */
+static int build_frame(struct cost_slice *slice, const struct cost_context *context,
+                       struct arena *arena, struct error *err)
+{
+    struct cost_paths paths;
+    if (cost_paths_cut(context->paths, slice->site_whole, &slice->world, arena, &paths) < 0) {
+        return no_memory(err);
+    }
+    int rc = cost_frame_build(&slice->input, &paths, arena, &slice->frame, err);
+    if (rc < 0) {
+        return rc;
+    }
+    slice->lookup = slice->frame.names;
+    return cost_lookup_estimates(&slice->lookup, arena) < 0 ? no_memory(err) : 0;
 }
 
 void cost_slice_done(struct cost_slice *slice)
@@ -86,7 +106,8 @@ void cost_slice_placements(const struct cost_slice *slice, const struct placemen
 int cost_slice_prepare(struct cost_slice *slice, struct error *err)
 {
     arena_reset(&slice->scratch);
-    int rc = cost_context_build(&slice->input, &slice->scratch, &slice->context, err);
+    int rc = cost_context_build_with(&slice->input, &slice->frame, &slice->lookup, &slice->scratch,
+                                     &slice->context, err);
     if (rc < 0) {
         return rc;
     }
@@ -95,6 +116,12 @@ int cost_slice_prepare(struct cost_slice *slice, struct error *err)
     if (slice->volume == NULL) {
         return no_memory(err);
     }
+    add_base(slice);
+    return 0;
+}
+
+static void add_base(struct cost_slice *slice)
+{
     for (int i = 0; slice->base != NULL && i < slice->context.meter_count; i++) {
         struct cost_meter_key key = slice->context.meter_keys[i];
         int64_t *base = &slice->context.meters[i].base_bytes;
@@ -103,7 +130,6 @@ int cost_slice_prepare(struct cost_slice *slice, struct error *err)
             *base = INT64_MAX;
         }
     }
-    return 0;
 }
 
 int cost_slice_total(struct cost_slice *slice, const struct placement *at,
@@ -122,70 +148,6 @@ int cost_slice_part(const struct cost_slice *slice, int part)
     return -1;
 }
 
-/* Lists of estimates by app, so that a slice need not look through all of them. */
-static int list_estimates(struct cost_slicer *slicer, struct arena *arena)
-{
-    const struct cost_input *input = slicer->input;
-    int count = input->estimates.count;
-    int slot_count = 16;
-    while (slot_count < input->app_count * 2) {
-        slot_count *= 2;
-    }
-    int *slots = arena_array(arena, (size_t)slot_count, sizeof(int));
-    slicer->estimate_app = arena_array(arena, (size_t)count + 1, sizeof(int));
-    slicer->estimate_next = arena_array(arena, (size_t)count + 1, sizeof(int));
-    slicer->app_first = arena_array(arena, (size_t)input->app_count + 1, sizeof(int));
-    if (slots == NULL || slicer->estimate_app == NULL || slicer->estimate_next == NULL ||
-        slicer->app_first == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (int i = 0; i < slot_count; i++) {
-        slots[i] = -1;
-    }
-    for (int app = 0; app < input->app_count; app++) {
-        const struct app *what = input->apps[app].app;
-        uint64_t slot = app_hash(what->namespace_, what->name);
-        while (slots[slot % (uint64_t)slot_count] >= 0) {
-            slot++;
-        }
-        slots[slot % (uint64_t)slot_count] = app;
-        slicer->app_first[app] = -1;
-    }
-    /* From the end, so that each list is in the order of the whole. */
-    for (int i = count - 1, app = -1; i >= 0; i--) {
-        const struct estimate *estimate = &input->estimates.list[i];
-        if (estimate->app[0] == '\0') {
-            app = -1;
-        } else if (app < 0 || !str_equal(estimate->app, input->apps[app].app->name) ||
-                   !str_equal(estimate->namespace_, input->apps[app].app->namespace_)) {
-            app = find_app(input, slots, slot_count, estimate->namespace_, estimate->app);
-        }
-        int *first = app < 0 ? &slicer->other_first : &slicer->app_first[app];
-        slicer->estimate_app[i] = app;
-        slicer->estimate_next[i] = *first;
-        *first = i;
-    }
-    return 0;
-}
-
-static uint64_t app_hash(const char *namespace_, const char *name)
-{
-    return hash_str(hash_str(HASH_SEED, namespace_), name);
-}
-
-static int find_app(const struct cost_input *input, const int *slots, int slot_count,
-                    const char *namespace_, const char *name)
-{
-    uint64_t slot = app_hash(namespace_, name);
-    for (;; slot++) {
-        int app = slots[slot % (uint64_t)slot_count];
-        if (app < 0 || (str_equal(input->apps[app].app->name, name) &&
-                        str_equal(input->apps[app].app->namespace_, namespace_))) {
-            return app;
-        }
-    }
-}
-
 static bool has_tiers(const struct world *world)
 {
     for (int i = 0; i < world->egress_count; i++) {
@@ -196,31 +158,23 @@ static bool has_tiers(const struct world *world)
     return false;
 }
 
-/* The bytes of the whole placement on every meter, from one context of the whole input. */
-static int total_volume(const struct cost_input *input, const struct placement *at, int64_t *volume,
-                        struct error *err)
+/* The bytes of the whole placement on every meter. */
+static int total_volume(const struct cost_context *context, const struct placement *at,
+                        struct arena *arena, int64_t *volume, struct error *err)
 {
-    struct arena scratch;
-    struct cost_context context;
     struct cost_total total;
-    nusd stay;
-    arena_init(&scratch, SCRATCH_BYTES);
-    int rc = cost_context_build(input, &scratch, &context, err);
-    if (rc == 0) {
-        int64_t *meters = arena_array(&scratch, (size_t)context.meter_count + 1, sizeof(int64_t));
-        rc = meters == NULL ? no_memory(err)
-                            : cost_context_total(&context, at, meters, &total, &stay, err);
-        for (int i = 0; rc == 0 && i < context.meter_count; i++) {
-            struct cost_meter_key key = context.meter_keys[i];
-            volume[key.account * input->world->egress_count + key.rule] += meters[i];
-        }
+    int64_t *meters = arena_array(arena, (size_t)context->meter_count + 1, sizeof(int64_t));
+    int rc = meters == NULL ? no_memory(err)
+                            : cost_context_total(context, at, meters, &total, NULL, err);
+    for (int i = 0; rc == 0 && i < context->meter_count; i++) {
+        struct cost_meter_key key = context->meter_keys[i];
+        volume[key.account * context->world->egress_count + key.rule] += meters[i];
     }
-    arena_done(&scratch);
     return rc;
 }
 
-static int keep_sites(struct cost_slice *slice, const bool *apps, const bool *sites,
-                      const struct placement *at, struct arena *arena)
+static int keep_sites(struct cost_slice *slice, const struct cost_lookup *lookup, const bool *apps,
+                      const bool *sites, const struct placement *at, struct arena *arena)
 {
     const struct cost_input *whole = slice->whole;
     int count = whole->world->site_count;
@@ -238,16 +192,13 @@ static int keep_sites(struct cost_slice *slice, const bool *apps, const bool *si
             keep_site(slice, i);
         }
     }
-    for (int a = 0, part = 0; a < whole->app_count; a++) {
+    for (int a = 0; a < whole->app_count; a++) {
         const struct app *app = whole->apps[a].app;
         for (int i = 0; apps[a] && i < app->segment_count; i++) {
             keep_site(slice, world_site(whole->world, app->segments[i].site));
         }
-        for (int i = 0; i < app->workload_count; i++, part++) {
-            if (!apps[a]) {
-                continue;
-            }
-            keep_site(slice, at[part].site);
+        for (int i = 0; apps[a] && i < app->workload_count; i++) {
+            keep_site(slice, at[lookup->base[a] + i].site);
             keep_site(slice, whole->apps[a].states[i].now.site);
             keep_site(slice, app->workloads[i].data.at[0] == '\0'
                                  ? -1
@@ -303,7 +254,8 @@ static int copy_world(struct cost_slice *slice, struct arena *arena)
     return 0;
 }
 
-static int copy_apps(struct cost_slice *slice, const bool *apps, struct arena *arena)
+static int copy_apps(struct cost_slice *slice, const struct cost_lookup *lookup, const bool *apps,
+                     struct arena *arena)
 {
     const struct cost_input *whole = slice->whole;
     int app_count = 0;
@@ -321,15 +273,12 @@ static int copy_apps(struct cost_slice *slice, const bool *apps, struct arena *a
         return ERR_NO_MEMORY;
     }
     slice->input.app_count = 0;
-    int part = 0;
     for (int a = 0; a < whole->app_count; a++) {
         if (apps[a] && copy_app(slice, a, slice->input.app_count++, arena) < 0) {
             return ERR_NO_MEMORY;
         }
-        for (int i = 0; i < whole->apps[a].app->workload_count; i++, part++) {
-            if (apps[a]) {
-                slice->part_whole[slice->part_count++] = part;
-            }
+        for (int i = 0; apps[a] && i < whole->apps[a].app->workload_count; i++) {
+            slice->part_whole[slice->part_count++] = lookup->base[a] + i;
         }
     }
     return 0;
@@ -364,35 +313,40 @@ static int copy_app(struct cost_slice *slice, int app, int here, struct arena *a
     return 0;
 }
 
-static int copy_estimates(struct cost_slice *slice, const struct cost_slicer *slicer,
+static int copy_estimates(struct cost_slice *slice, const struct cost_lookup *lookup,
                           struct arena *arena)
 {
-    const struct estimate *list = slice->whole->estimates.list;
-    struct estimate *values = NULL;
-    int count = 0;
     /* The first pass counts. */
     for (int pass = 0; pass < 2; pass++) {
-        values = arena_array(arena, (size_t)count + 1, sizeof(struct estimate));
-        if (values == NULL) {
-            return ERR_NO_MEMORY;
-        }
-        count = 0;
-        for (int app = -1; app < slice->input.app_count; app++) {
-            int i = app < 0 ? slicer->other_first : slicer->app_first[slice->app_whole[app]];
-            for (; i >= 0; i = slicer->estimate_next[i]) {
-                if (app < 0 && !wanted_here(slice, &list[i])) {
-                    continue;
-                }
-                if (pass == 1) {
-                    values[count] = list[i];
-                }
-                count++;
+        if (pass == 1) {
+            slice->values = arena_array(arena, (size_t)slice->input.estimates.count + 1,
+                                        sizeof(struct estimate));
+            if (slice->values == NULL) {
+                return ERR_NO_MEMORY;
             }
         }
+        slice->input.estimates = (struct estimates){slice->values, 0};
+        copy_list(slice, lookup, lookup->other_first, pass == 1);
+        for (int part = 0; part < slice->part_count; part++) {
+            copy_list(slice, lookup, lookup->first[slice->part_whole[part]], pass == 1);
+        }
     }
-    slice->values = values;
-    slice->input.estimates = (struct estimates){values, count};
     return 0;
+}
+
+static void copy_list(struct cost_slice *slice, const struct cost_lookup *lookup, int first,
+                      bool keep)
+{
+    for (int i = first; i >= 0; i = lookup->next[i]) {
+        const struct estimate *estimate = &slice->whole->estimates.list[i];
+        if (!wanted_here(slice, estimate)) {
+            continue;
+        }
+        if (keep) {
+            slice->values[slice->input.estimates.count] = *estimate;
+        }
+        slice->input.estimates.count++;
+    }
 }
 
 /* Of the estimates that belong to no app, round trips count between kept sites only. */
@@ -408,7 +362,6 @@ static int take_base(struct cost_slice *slice, const struct cost_slicer *slicer,
 {
     size_t cells = (size_t)slice->world.account_count * (size_t)slice->world.egress_count;
     struct cost_total total;
-    nusd stay;
     int rc = cost_slice_prepare(slice, err);
     if (rc < 0 || slicer->volume == NULL) {
         return rc;
@@ -420,7 +373,7 @@ static int take_base(struct cost_slice *slice, const struct cost_slicer *slicer,
         return no_memory(err);
     }
     cost_slice_placements(slice, at, here);
-    rc = cost_slice_total(slice, here, &total, &stay, err);
+    rc = cost_slice_total(slice, here, &total, NULL, err);
     if (rc < 0) {
         return rc;
     }
@@ -430,7 +383,8 @@ static int take_base(struct cost_slice *slice, const struct cost_slicer *slicer,
         base[key.account * slice->world.egress_count + key.rule] -= slice->volume[i];
     }
     slice->base = base;
-    return cost_slice_prepare(slice, err);
+    add_base(slice);
+    return 0;
 }
 
 static void *copy_of(struct arena *arena, const void *from, int count, size_t each)

@@ -18,16 +18,12 @@
 #include "model/cost_internal.h"
 
 struct cost_slicer {
-    const struct cost_input *input;
-    int *estimate_app;  /* [estimate]: the app that it belongs to, or -1 */
-    int *estimate_next; /* [estimate]: the next one of the same list, or -1 */
-    int *app_first;     /* [app]: its first estimate, or -1 */
-    int other_first;    /* estimates of no app: round trips, meters */
+    const struct cost_context *context; /* of the whole */
     int64_t *volume; /* [account * egress_count + rule]: bytes of the whole plan; NULL: no tiers */
 };
 
-/* `at`: the whole placement that slices are part of. */
-int cost_slicer_begin(const struct cost_input *input, const struct placement *at,
+/* `at`: the whole placement that slices are part of. The slicer is good as long as the context. */
+int cost_slicer_begin(const struct cost_context *context, const struct placement *at,
                       struct arena *arena, struct cost_slicer *ret_slicer,
                       struct error *err) WARN_UNUSED;
 
@@ -43,9 +39,11 @@ struct cost_slice {
     int *part_whole;         /* [part] */
     int part_count;
     int64_t *base; /* [account * egress_count + rule]: what the rest of the plan adds; NULL: none */
-    struct arena scratch;
-    struct cost_context context; /* of the last cost_slice_prepare */
-    int64_t *volume;
+    struct cost_frame frame;   /* of the copies: no variation changes more than numbers */
+    struct cost_lookup lookup; /* of the copies */
+    struct arena scratch;      /* of the last cost_slice_prepare, as what follows */
+    struct cost_context context;
+    int64_t *volume; /* [meter] */
 };
 
 /* `apps` and `sites`: those of the whole to keep; sites that the kept apps are at, now or in at[],
@@ -60,7 +58,7 @@ void cost_slice_placements(const struct cost_slice *slice, const struct placemen
                            struct placement *ret);
 /* Looks every value up anew; to be called after values were changed and before totals. */
 int cost_slice_prepare(struct cost_slice *slice, struct error *err) WARN_UNUSED;
-/* `at` ([part]) is of the slice. */
+/* `at` ([part]) is of the slice; ret_stay may be NULL. */
 int cost_slice_total(struct cost_slice *slice, const struct placement *at,
                      struct cost_total *ret_total, nusd *ret_stay, struct error *err) WARN_UNUSED;
 /* The part of the slice that is `part` of the whole, or -1. */

@@ -7,7 +7,7 @@
 #include "model/cost_saving.h"
 #include "scheduler/core/internal.h"
 
-static int fill_totals(const struct cost_input *input, const struct problem *problem,
+static int fill_totals(const struct cost_context *context, const struct problem *problem,
                        const struct placement *now, const struct placement *to, struct arena *arena,
                        int *stay, struct core_plan *plan, struct error *err);
 static void find_forced(const struct problem *problem, const struct placement *now, const int *stay,
@@ -29,10 +29,11 @@ static int by_row(const void *a, const void *b);
 static bool is_stale(const struct core *core, const struct core_app *app, int index);
 static int64_t narrow(nusd value);
 
-int core_answer_plan(const struct cost_input *input, const struct problem *problem,
+int core_answer_plan(const struct cost_context *context, const struct problem *problem,
                      const struct placement *now, const struct placement *to, struct arena *arena,
                      struct core_plan *plan, struct error *err)
 {
+    const struct cost_input *input = cost_context_input(context);
     int parts = problem->part_count;
     int *stay = arena_array(arena, (size_t)parts + 1, sizeof(*stay));
     bool *must = arena_array(arena, (size_t)parts + 1, sizeof(*must));
@@ -40,11 +41,11 @@ int core_answer_plan(const struct cost_input *input, const struct problem *probl
     int count = 0;
     if (stay == NULL || must == NULL)
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan of %d parts", parts);
-    int rc = fill_totals(input, problem, now, to, arena, stay, plan, err);
+    int rc = fill_totals(context, problem, now, to, arena, stay, plan, err);
     if (rc < 0)
         return rc;
     find_forced(problem, now, stay, must);
-    rc = cost_moves(input, now, to, must, arena, &moves, &count, err);
+    rc = cost_moves(context, now, to, must, arena, &moves, &count, err);
     if (rc == 0)
         rc = fill_choices(input, to, moves, count, arena, plan, err);
     return rc;
@@ -78,18 +79,16 @@ bool core_answer_anew(const struct core *core, const struct placement *to, struc
     return true;
 }
 
-static int fill_totals(const struct cost_input *input, const struct problem *problem,
+static int fill_totals(const struct cost_context *context, const struct problem *problem,
                        const struct placement *now, const struct placement *to, struct arena *arena,
                        int *stay, struct core_plan *plan, struct error *err)
 {
     plan->score_stay_nusd = INT64_MAX;
-    if (cost_choices(input, problem, now, stay) && problem_broken_rule(problem, stay) < 0 &&
+    if (cost_choices(cost_context_input(context), problem, now, stay) &&
+        problem_broken_rule(problem, stay) < 0 &&
         money_to_i64(problem_cost(problem, stay), &plan->score_stay_nusd) < 0)
         return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
-    const struct cost_context *context;
-    int rc = cost_context_make(input, NULL, arena, &context, err);
-    if (rc == 0)
-        rc = bill_of(context, to, arena, &plan->bill_plan_nusd, err);
+    int rc = bill_of(context, to, arena, &plan->bill_plan_nusd, err);
     if (rc == 0)
         rc = bill_of(context, now, arena, &plan->bill_stay_nusd, err);
     return rc;
@@ -244,11 +243,14 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
     if (event.checked.app[0] == 0)
         return error_set(err, ERR_NOT_FOUND, 0, "check %llu is not under way",
                          (unsigned long long)check);
+    const struct cost_context *context;
     struct cost_move *moves = NULL;
     int count = 0;
     rc = keep_own(core, own, arena, &input) < 0
              ? error_set(err, ERR_NO_MEMORY, 0, "no memory for a check of %d parts", parts)
-             : cost_moves(&input, before, now, must, arena, &moves, &count, err);
+             : cost_context_make(&input, NULL, NULL, arena, &context, err);
+    if (rc == 0)
+        rc = cost_moves(context, before, now, must, arena, &moves, &count, err);
     if (rc < 0)
         return rc;
     fill_realised(&event, moves, count);

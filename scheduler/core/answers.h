@@ -13,8 +13,8 @@
 #include "scheduler/core/core.h"
 
 /* Fills plan->choices, with groups and what they save, and score_stay and the bills, for a solution
- * whose placement is to[] ([part], complete). `now` is core_placement of the same input. */
-int core_answer_plan(const struct cost_input *input, const struct problem *problem,
+ * whose placement is to[] ([part], complete). `now` is core_placement of the context's input. */
+int core_answer_plan(const struct cost_context *context, const struct problem *problem,
                      const struct placement *now, const struct placement *to, struct arena *arena,
                      struct core_plan *plan, struct error *err) WARN_UNUSED;
 

@@ -41,11 +41,14 @@ int service_suggest_write(struct service_job *job, const struct solution *soluti
     bool solved = solution->status == SOLVE_OPTIMAL || solution->status == SOLVE_FEASIBLE;
     if (solved) {
         struct placement *at = NULL;
+        const struct cost_context *context;
         plan.score_plan_nusd = solution->cost_nusd;
         int rc = service_solved_at(job, solution, &at, err);
         if (rc == 0)
-            rc = core_answer_plan(&job->input, &job->problem, job->present, at, &job->arena, &plan,
-                                  err);
+            rc = cost_context_make(&job->input, NULL, NULL, &job->arena, &context, err);
+        if (rc == 0)
+            rc =
+                core_answer_plan(context, &job->problem, job->present, at, &job->arena, &plan, err);
         if (rc < 0)
             return rc;
         qsort(plan.choices, (size_t)plan.choice_count, sizeof(*plan.choices), compare_choices);

@@ -39,7 +39,7 @@ static int ask(struct whatif *whatif, struct sides *sides, const struct cost_inp
                struct error *err)
 {
     struct whatif_answer *answer = &sides->report->answer;
-    int rc = cost_context_make(input, NULL, sides->scratch, &sides->changed, err);
+    int rc = cost_context_make(input, NULL, NULL, sides->scratch, &sides->changed, err);
     if (rc == 0)
         rc = whatif_one_while(whatif, sides->changed, sides->state->at, look_at_today, sides,
                               sides->arena, answer, err);
@@ -54,7 +54,7 @@ static int look_at_today(void *context, struct error *err)
     struct sides *sides = context;
     const struct cost_state *state = sides->state;
     const struct cost_context *today;
-    int rc = cost_context_make(&state->input, NULL, sides->scratch, &today, err);
+    int rc = cost_context_make(&state->input, NULL, NULL, sides->scratch, &today, err);
     if (rc == 0)
         rc = look(sides, today, state->at, SIDE_TODAY, err);
     return rc < 0 ? rc : look(sides, sides->changed, state->at, SIDE_SAME, err);

@@ -307,7 +307,8 @@ static int begin(struct slot *slot, struct error *err)
     memset(&slot->answer, 0, sizeof(slot->answer));
     int rc = batch->make(batch->context, slot->index, &slot->arena, &slot->input, err);
     if (rc == 0 && slot->context == NULL)
-        rc = cost_context_make(&slot->input, batch->lookup, &slot->arena, &slot->context, err);
+        rc =
+            cost_context_make(&slot->input, NULL, batch->lookup, &slot->arena, &slot->context, err);
     if (rc == 0)
         rc = cost_problem_from(slot->context, &slot->arena, &slot->problem, err);
     slot->answer.input = slot->input;

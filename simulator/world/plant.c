@@ -27,7 +27,8 @@ struct plant {
     struct core *core;
     struct core_effects *effects;
     struct fleet *fleet;
-    struct arena arena; /* of one answer */
+    struct arena arena;        /* of one answer */
+    struct cost_keeper keeper; /* of the core's documents, by its structure_version */
     int64_t now_us;
     int64_t steps_at_now;
     struct estimate *estimates; /* [part * PLANT_KINDS + kind]; value -1: not told yet */
@@ -59,6 +60,8 @@ static int carry_out(struct plant *plant, struct error *err);
 static int answer(struct plant *plant, struct error *err);
 static int answer_solve(struct plant *plant, struct error *err);
 static int solve_core(struct plant *plant, struct core_event *event, struct error *err);
+static int find_frame(struct plant *plant, const struct cost_input *input,
+                      const struct cost_frame **ret_frame, struct error *err);
 static int solve_policy(struct plant *plant, struct core_event *event, struct error *err);
 static int solve_problem(struct plant *plant, const struct problem *problem,
                          struct solution *ret_solution, struct error *err);
@@ -132,6 +135,7 @@ void plant_destroy(struct plant *plant)
     free(plant->list);
     free(plant->listed);
     free(plant->checks);
+    cost_keeper_done(&plant->keeper);
     arena_done(&plant->arena);
     free(plant);
 }
@@ -520,6 +524,7 @@ static int answer_solve(struct plant *plant, struct error *err)
 static int solve_core(struct plant *plant, struct core_event *event, struct error *err)
 {
     struct cost_input input;
+    const struct cost_frame *frame = NULL;
     const struct cost_context *context = NULL;
     struct problem problem;
     struct solution solution = {.status = SOLVE_NONE};
@@ -530,7 +535,9 @@ static int solve_core(struct plant *plant, struct core_event *event, struct erro
     if (rc == 0)
         rc = core_placement(plant->core, &input, arena, &now, err);
     if (rc == 0)
-        rc = cost_context_make(&input, NULL, arena, &context, err);
+        rc = find_frame(plant, &input, &frame, err);
+    if (rc == 0)
+        rc = cost_context_make(&input, frame, NULL, arena, &context, err);
     if (rc == 0)
         rc = cost_problem_from(context, arena, &problem, err);
     if (rc == 0)
@@ -550,10 +557,22 @@ static int solve_core(struct plant *plant, struct core_event *event, struct erro
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for a plan");
     for (int part = 0; part < problem.part_count; part++)
         to[part] = cost_placement_from(context, &problem, part, solution.choice[part]);
-    return core_answer_plan(&input, &problem, now, to, arena, plan, err);
+    return core_answer_plan(context, &problem, now, to, arena, plan, err);
+}
+
+/* What every plan rests on counts whenever a document is replaced, and with what nodes do. */
+static int find_frame(struct plant *plant, const struct cost_input *input,
+                      const struct cost_frame **ret_frame, struct error *err)
+{
+    return plant->plain
+               ? 0
+               : cost_keeper_frame(&plant->keeper, input,
+                                   core_state(plant->core)->structure_version, ret_frame, err);
 }
 
 /* Every choice without a group, and a present placement that cannot stay: all of it is taken. */
+static int find_frame(struct plant *plant, const struct cost_input *input,
+                      const struct cost_frame **ret_frame, struct error *err);
 static int solve_policy(struct plant *plant, struct core_event *event, struct error *err)
 {
     struct cost_input input;

@@ -218,6 +218,7 @@ int truth_visit(struct truth *truth, const bool *which, const struct placement *
 {
     struct cut cut = {.visit = visit, .context = context};
     struct cost_input input = truth->input;
+    const struct cost_context *found;
     struct cost_total total;
     int rc = 0;
     arena_reset(&truth->arena);
@@ -229,7 +230,9 @@ int truth_visit(struct truth *truth, const bool *which, const struct placement *
             rc = cut_placement(truth, &input, apps, &to, err);
         cut.apps = apps;
     }
-    return rc < 0 ? rc : cost_visit(&input, to, &truth->arena, show, &cut, &total, err);
+    if (rc == 0)
+        rc = cost_context_make(&input, NULL, NULL, &truth->arena, &found, err);
+    return rc < 0 ? rc : cost_visit(found, to, &truth->arena, show, &cut, &total, err);
 }
 
 /* An input of these apps and what is known of them alone. */

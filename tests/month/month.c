@@ -177,6 +177,7 @@ static void answer_solve(struct month *month)
     struct fixture *f = &month->f;
     struct arena *arena = &month->arena;
     struct cost_input input;
+    const struct cost_context *context;
     struct problem problem;
     struct solution solution;
     struct placement *now = NULL;
@@ -185,7 +186,8 @@ static void answer_solve(struct month *month)
     month->solves++;
     if (core_cost_input(f->core, NULL, NULL, arena, &input, &err) < 0 ||
         core_placement(f->core, &input, arena, &now, &err) < 0 ||
-        cost_problem(&input, arena, &problem, &err) < 0 ||
+        cost_context_make(&input, NULL, NULL, arena, &context, &err) < 0 ||
+        cost_problem_from(context, arena, &problem, &err) < 0 ||
         solver_call(month->solver, &problem, arena, &solution, &err) < 0)
         fail_msg("%s", err.text);
     char why[PLAN_WHY_BYTES];
@@ -202,7 +204,7 @@ static void answer_solve(struct month *month)
     assert_int_equal(solution.status, SOLVE_OPTIMAL);
     for (int i = 0; i < problem.part_count; i++)
         to[i] = cost_placement(&input, &problem, i, solution.choice[i]);
-    if (core_answer_plan(&input, &problem, now, to, arena, &event.plan, &err) < 0)
+    if (core_answer_plan(context, &problem, now, to, arena, &event.plan, &err) < 0)
         fail_msg("%s", err.text);
     f->solve = 0;
     fixture_step(f, &event);

@@ -55,10 +55,13 @@ static const struct placement at[] = {
 static void slice_begin(struct fixture *fixture, struct cost_slice *slice)
 {
     struct cost_slicer slicer;
+    const struct cost_context *context;
     bool apps[] = {true};
     bool sites[] = {false, false, false, false};
     memset(slice, 0, sizeof(*slice));
-    if (cost_slicer_begin(&fixture->input, at, &fixture->arena, &slicer, &fixture->err) < 0 ||
+    if (cost_context_make(&fixture->input, NULL, NULL, &fixture->arena, &context, &fixture->err) <
+            0 ||
+        cost_slicer_begin(context, at, &fixture->arena, &slicer, &fixture->err) < 0 ||
         cost_slice_begin(&slicer, apps, sites, at, &fixture->arena, slice, &fixture->err) < 0) {
         fail_msg("%s", fixture->err.text);
     }

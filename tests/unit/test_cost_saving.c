@@ -72,7 +72,10 @@ static struct moves moves_of(struct fixture *fixture, const struct placement *no
             fixture->input.apps[app].states[i].now = now[part++];
         }
     }
-    if (cost_moves(&fixture->input, now, plan, must, &fixture->arena, &moves.list, &moves.count,
+    const struct cost_context *context;
+    if (cost_context_make(&fixture->input, NULL, NULL, &fixture->arena, &context, &fixture->err) <
+            0 ||
+        cost_moves(context, now, plan, must, &fixture->arena, &moves.list, &moves.count,
                    &fixture->err) < 0) {
         fail_msg("%s", fixture->err.text);
     }
@@ -484,20 +487,25 @@ static void test_errors(void **state)
     int count = -1;
     struct placement now[] = {at_site(FAR_SITE)};
     struct placement plan[] = {at_site(NEAR_SITE)};
+    const struct cost_context *context;
     fixture_begin(&fixture, far_world, one_app);
     fixture.states[0].now = now[0];
+    assert_int_equal(
+        cost_context_make(&fixture.input, NULL, NULL, &fixture.arena, &context, &fixture.err), 0);
     for (int after = 0; after < 5; after++) {
         fixture.arena.fail_after = after;
-        assert_int_equal(cost_moves(&fixture.input, now, plan, NULL, &fixture.arena, &list, &count,
-                                    &fixture.err),
-                         ERR_NO_MEMORY);
+        assert_int_equal(
+            cost_moves(context, now, plan, NULL, &fixture.arena, &list, &count, &fixture.err),
+            ERR_NO_MEMORY);
         assert_true(list == NULL && count == -1);
     }
     fixture.arena.fail_after = -1;
     fixture.app.links[0].calls_mhz = INT64_MAX;
     fixture.app.links[0].request_bytes = INT64_MAX;
-    assert_true(cost_moves(&fixture.input, now, plan, NULL, &fixture.arena, &list, &count,
-                           &fixture.err) < 0);
+    assert_int_equal(
+        cost_context_make(&fixture.input, NULL, NULL, &fixture.arena, &context, &fixture.err), 0);
+    assert_true(cost_moves(context, now, plan, NULL, &fixture.arena, &list, &count, &fixture.err) <
+                0);
     assert_true(list == NULL && fixture.err.text[0] != '\0');
     fixture_end(&fixture);
 }
