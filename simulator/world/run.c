@@ -7,8 +7,6 @@
 #include "model/app.h"
 #include "simulator/world/run_internal.h"
 
-#define DOCUMENT_BYTES ((size_t)2 << 30)
-
 static int open_run(struct run *run, struct error *err);
 static void close_run(struct run *run);
 static int go(struct run *run, struct error *err);
@@ -42,6 +40,8 @@ int run_simulate(const struct scenario *scenario, const struct scenario_cell *ce
         run->sink = sink;
         run->result = result;
         arena_init(&run->arena, DOCUMENT_BYTES);
+        arena_init(&run->set, DOCUMENT_BYTES);
+        arena_init(&run->told, DOCUMENT_BYTES);
         rc = open_run(run, err);
         if (rc == 0)
             rc = go(run, err);
@@ -132,6 +132,8 @@ static void close_run(struct run *run)
     load_close(run->load);
     truth_close(&run->truth);
     free(run->history);
+    arena_done(&run->set);
+    arena_done(&run->told);
     arena_done(&run->arena);
 }
 
@@ -244,13 +246,11 @@ static int measure(struct run *run, struct error *err)
 static int find_bound(struct run *run, struct error *err)
 {
     const struct truth *truth = &run->truth;
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)(uintptr_t)truth->input.world);
+    uint64_t hash = hash_u64(HASH_SEED, run->documents);
     for (int i = 0; i < run->part_count; i++)
         hash = hash_u64(hash, (uint64_t)truth->calls_mhz[i]);
     for (int i = 0; i < run->world.site_count; i++)
         hash = hash_bytes(hash, truth->capacity[i], sizeof(truth->capacity[i]));
-    for (int i = 0; i < run->app_count; i++)
-        hash = hash_u64(hash, (uint64_t)(uintptr_t)truth->apps[i].app);
     struct estimates meters = truth_meters(truth);
     for (int i = 0; i < meters.count; i++)
         hash = hash_u64(hash, (uint64_t)meters.list[i].value);

@@ -14,8 +14,12 @@
 #define SCALE_BASE    (1000 * PPM)
 
 static int apply_sets(struct run *run, struct error *err);
+static int written_input(struct run *run, struct arena *arena, struct cost_input *input,
+                         struct error *err);
 static int scale_calls(struct run *run, const struct override *list, int count,
-                       struct cost_input *input, struct error *err);
+                       struct cost_input input, struct arena *arena, struct error *err);
+static int tell_app(struct run *run, const struct app *app, struct error *err);
+static int no_memory(struct error *err);
 static int tell_documents(struct run *run, const struct override *list, int count,
                           const struct cost_input *input, struct error *err);
 static bool is_measured(enum override_kind kind);
@@ -78,38 +82,52 @@ static int switch_event(struct run *run, int index, bool on, struct error *err)
     return rc;
 }
 
-/* The documents, with everything that is set now. */
+/* The documents, with everything that is set now, in the place of those before. */
 static int apply_sets(struct run *run, struct error *err)
 {
-    struct override *list = arena_array(&run->arena, SCENARIO_EVENTS, sizeof(*list));
-    bool *closed = arena_array(&run->arena, LIMIT_SITES, sizeof(*closed));
-    int count = 0;
-    if (list == NULL || closed == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for overrides");
-    int rc = collect_sets(run, list, closed, &count, err);
-    if (rc < 0)
-        return rc;
-    struct cost_app *apps = arena_array(&run->arena, (size_t)run->app_count + 1, sizeof(*apps));
+    struct arena arena;
     struct cost_input input = run->truth.input;
     struct cost_input changed;
-    if (apps == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for overrides");
-    for (int i = 0; i < run->app_count; i++)
-        apps[i] = (struct cost_app){&run->apps[i], run->truth.apps[i].states};
-    input.world = &run->world;
-    input.apps = apps;
-    input.capacity = NULL;
-    rc = scale_calls(run, list, count, &input, err);
-    input.estimates = (struct estimates){NULL, 0};
+    arena_init(&arena, DOCUMENT_BYTES);
+    struct override *list = arena_array(&arena, SCENARIO_EVENTS, sizeof(*list));
+    bool *closed = arena_array(&arena, LIMIT_SITES, sizeof(*closed));
+    int count = 0;
+    int rc = list == NULL || closed == NULL ? no_memory(err)
+                                            : collect_sets(run, list, closed, &count, err);
     if (rc == 0)
-        rc = override_apply(list, count, &input, &run->arena, &changed, err);
-    if (rc < 0)
+        rc = written_input(run, &arena, &input, err);
+    if (rc == 0)
+        rc = scale_calls(run, list, count, input, &arena, err);
+    if (rc == 0)
+        rc = override_apply(list, count, &input, &arena, &changed, err);
+    if (rc < 0) {
+        arena_done(&arena);
         return rc;
+    }
     for (int i = 0; i < run->app_count; i++)
         run->truth.apps[i].app = changed.apps[i].app;
     truth_world(&run->truth, changed.world);
+    run->documents++;
+    arena_done(&run->set);
+    run->set = arena;
     rc = tell_documents(run, list, count, &input, err);
     return rc < 0 ? rc : close_places(run, closed, err);
+}
+
+/* As people wrote them, and nothing measured. */
+static int written_input(struct run *run, struct arena *arena, struct cost_input *input,
+                         struct error *err)
+{
+    struct cost_app *apps = arena_array(arena, (size_t)run->app_count + 1, sizeof(*apps));
+    if (apps == NULL)
+        return no_memory(err);
+    for (int i = 0; i < run->app_count; i++)
+        apps[i] = (struct cost_app){&run->apps[i], run->truth.apps[i].states};
+    input->world = &run->world;
+    input->apps = apps;
+    input->capacity = NULL;
+    input->estimates = (struct estimates){NULL, 0};
+    return 0;
 }
 
 /* The scheduler is told what people write into documents; what happens to calls, hits and bytes it
@@ -117,30 +135,41 @@ static int apply_sets(struct run *run, struct error *err)
 static int tell_documents(struct run *run, const struct override *list, int count,
                           const struct cost_input *input, struct error *err)
 {
+    struct arena arena;
     struct cost_input told;
-    struct override *written = arena_array(&run->arena, (size_t)count + 1, sizeof(*written));
+    arena_init(&arena, DOCUMENT_BYTES);
+    struct override *written = arena_array(&arena, (size_t)count + 1, sizeof(*written));
     int written_count = 0;
-    if (written == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for overrides");
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && written != NULL; i++)
         if (!is_measured(list[i].kind))
             written[written_count++] = list[i];
-    int rc = override_apply(written, written_count, input, &run->arena, &told, err);
-    if (rc == 0 && world_hash(told.world) != run->world_hash)
+    int rc = written == NULL ? no_memory(err)
+                             : override_apply(written, written_count, input, &arena, &told, err);
+    bool other = rc == 0 && world_hash(told.world) != run->world_hash;
+    if (other) {
         rc = plant_world(run->plant, told.world, err);
-    if (rc == 0)
         run->world_hash = world_hash(told.world);
-    for (int i = 0; i < run->app_count && rc == 0; i++) {
-        const struct core_state *state = core_state(plant_core(run->plant));
-        bool same = false;
-        for (int k = 0; k < state->app_count && !same; k++)
-            same = str_equal(state->apps[k].app.name, told.apps[i].app->name) &&
-                   str_equal(state->apps[k].app.namespace_, told.apps[i].app->namespace_) &&
-                   app_hash(&state->apps[k].app) == app_hash(told.apps[i].app);
-        if (!same)
-            rc = plant_apply(run->plant, told.apps[i].app, err);
+    }
+    for (int i = 0; i < run->app_count && rc == 0; i++)
+        rc = tell_app(run, told.apps[i].app, err);
+    if (other) {
+        arena_done(&run->told);
+        run->told = arena;
+    } else {
+        arena_done(&arena);
     }
     return rc;
+}
+
+static int tell_app(struct run *run, const struct app *app, struct error *err)
+{
+    const struct core_state *state = core_state(plant_core(run->plant));
+    for (int i = 0; i < state->app_count; i++)
+        if (str_equal(state->apps[i].app.name, app->name) &&
+            str_equal(state->apps[i].app.namespace_, app->namespace_) &&
+            app_hash(&state->apps[i].app) == app_hash(app))
+            return 0;
+    return plant_apply(run->plant, app, err);
 }
 
 static bool is_measured(enum override_kind kind)
@@ -151,23 +180,28 @@ static bool is_measured(enum override_kind kind)
 
 /* How often workloads are called is the load's to say: what is set of it scales that. */
 static int scale_calls(struct run *run, const struct override *list, int count,
-                       struct cost_input *input, struct error *err)
+                       struct cost_input input, struct arena *arena, struct error *err)
 {
     struct cost_input changed;
     size_t parts = (size_t)run->truth.estimate_count;
-    struct estimate *base = arena_array(&run->arena, parts + 1, sizeof(*base));
+    struct estimate *base = arena_array(arena, parts + 1, sizeof(*base));
     if (base == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for overrides");
+        return no_memory(err);
     for (size_t i = 0; i < parts; i++) {
         base[i] = run->truth.estimates[i];
         base[i].value = SCALE_BASE;
     }
-    input->estimates = (struct estimates){base, (int)parts};
-    int rc = override_apply(list, count, input, &run->arena, &changed, err);
+    input.estimates = (struct estimates){base, (int)parts};
+    int rc = override_apply(list, count, &input, arena, &changed, err);
     for (int i = 0; rc == 0 && i < changed.estimates.count && i < (int)parts; i++)
         run->scale_ppm[run->truth.estimate_part[i]] =
             changed.estimates.list[i].value / (SCALE_BASE / PPM);
     return rc;
+}
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ERR_NO_MEMORY, 0, "no memory for overrides");
 }
 
 static int collect_sets(const struct run *run, struct override *list, bool *closed, int *ret_count,

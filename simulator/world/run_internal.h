@@ -5,6 +5,8 @@
 #include "simulator/world/run.h"
 #include "simulator/world/truth.h"
 
+#define DOCUMENT_BYTES ((size_t)2 << 30)
+
 #define RUN_MONTH_US (INT64_C(3600000000) * HOURS_PER_MONTH)
 
 struct charge;
@@ -35,6 +37,9 @@ struct run {
     const struct run_sink *sink;
     struct run_result *result;
     struct arena arena; /* documents */
+    struct arena set;   /* ... as they truly are by what is set now */
+    struct arena told;  /* ... the world of that which the scheduler has */
+    uint64_t documents; /* how often they have changed */
     struct world world;
     struct app *apps;
     int app_count;
