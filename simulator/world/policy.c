@@ -1,9 +1,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "simulator/world/policy_internal.h"
 
+#define DAY_US (24 * US_PER_HOUR)
+
+static int check_step(const struct scenario *scenario, struct error *err);
 static int place_restricted(struct chooser *policy, const struct cost_input *input,
                             const bool *sites, struct arena *arena, struct placement *to,
                             struct error *err);
@@ -59,12 +64,26 @@ int policy_open(const struct scenario *scenario, const struct scenario_policy *w
     int rc = 0;
     if (policy->kind == POLICY_PROGRAM)
         rc = policy_program_open(scenario, what, &policy->program, err);
+    else if (policy->kind == POLICY_FORECAST)
+        rc = check_step(scenario, err);
     if (rc < 0) {
         policy_close(policy);
         return rc;
     }
     *ret_policy = policy;
     return 0;
+}
+
+/* A forecast looks at the same hours of another day. */
+static int check_step(const struct scenario *scenario, struct error *err)
+{
+    char step[UNITS_TEXT_BYTES];
+    if (scenario->step_us > 0 && DAY_US % scenario->step_us == 0)
+        return 0;
+    return error_set(err, ERR_INVALID, 0,
+                     "%s: step: %s does not divide a day, and the policy forecast looks at the "
+                     "same hours of another day: take one that does, such as 1h, or another policy",
+                     scenario->file, units_format_duration(scenario->step_us, step));
 }
 
 void policy_close(struct chooser *policy)

@@ -3,7 +3,8 @@
  * that it is compared with, or a user's own program.
  *
  *   solver        the production scheduler: core, cost model, solver, hysteresis, checks
- *   forecast      the same, told the rates of the coming hours as they were a day (a week) ago
+ *   forecast      the same, told the rates of the coming hours as they were a day (a week) ago; a
+ *                 step has to divide a day
  *   optimum       the solver without hysteresis: the best placement of every step's measures, to
  *                 the world's policy.solve_gap or POLICY_GAP_PPM
  *   stay          the best placement of the beginning, never moved

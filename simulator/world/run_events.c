@@ -257,7 +257,7 @@ static int close_places(struct run *run, const bool *closed, struct error *err)
 /* ---- forecast ---- */
 
 /* The mean of the coming hours, as they were a week ago, or a day ago in the first week; as it is
- * now in the first day. */
+ * now in the first day. A step divides a day (policy_open). */
 int run_forecast(struct run *run, struct plant_measured *list)
 {
     int64_t step_us = run->scenario->step_us;
@@ -267,10 +267,7 @@ int run_forecast(struct run *run, struct plant_measured *list)
     int week = 7 * day;
     int64_t ahead_us = run->world.policy.horizon_us;
     ahead_us = ahead_us > AHEAD_HOURS * US_PER_HOUR ? AHEAD_HOURS * US_PER_HOUR : ahead_us;
-    int ahead = (int)(ahead_us / step_us);
-    ahead = ahead < 1 ? 1 : ahead;
-    if (day < 1 || ahead > day)
-        ahead = day < 1 ? 1 : day;
+    int ahead = ahead_us < step_us ? 1 : (int)(ahead_us / step_us);
     if (run->history == NULL) {
         run->history = calloc((size_t)slots * (parts + 1), sizeof(*run->history));
         run->history_slots = slots;
@@ -281,7 +278,7 @@ int run_forecast(struct run *run, struct plant_measured *list)
     int64_t index = run->step_index;
     if (parts > 0)
         memcpy(run->history + (size_t)(index % slots) * parts, now, parts * sizeof(*now));
-    int back = index >= week && week > 0 ? week : index >= day && day > 0 ? day : 0;
+    int back = index >= week ? week : index >= day ? day : 0;
     for (size_t part = 0; part < parts; part++) {
         __int128 sum = 0;
         for (int k = 0; k < ahead && back > 0; k++)

@@ -428,6 +428,36 @@ static void chances_are_even_and_normal(void **state)
     }
     assert_true(sum / 10000 < 0.04 && sum / 10000 > -0.04); /* four standard errors */
     assert_true(squares / 10000 > 0.94 && squares / 10000 < 1.06);
+    int64_t twelve = -6 * INT64_C(1000000);
+    for (uint64_t i = 0; i < 12; i++)
+        twelve += chance_ppm(7, CHANCE_BURST, 100 * 12 + i);
+    assert_true(chance_normal_ppm(7, CHANCE_BURST, 100) == twelve);
+}
+
+static void a_forecast_needs_steps_that_divide_a_day(void **state)
+{
+    (void)state;
+    struct scenario scenario;
+    struct chooser *policy = NULL;
+    struct error err = {0};
+    parse(HEAD "policy: forecast\nstep: 90min\n", &scenario);
+    assert_int_equal(policy_open(&scenario, &scenario.policies[0], NULL, &policy, &err), 0);
+    policy_close(policy);
+    static const char *const steps[] = {"7h", "48h", "7min"};
+    for (int i = 0; i < 3; i++) {
+        char text[256];
+        str_format(text, sizeof(text), HEAD "policy: forecast\nstep: %s\n", steps[i]);
+        parse(text, &scenario);
+        assert_int_equal(policy_open(&scenario, &scenario.policies[0], NULL, &policy, &err),
+                         ERR_INVALID);
+        if (strstr(err.text, "does not divide a day") == NULL ||
+            strstr(err.text, "dir/s.yaml") == NULL)
+            fail_msg("%s", err.text);
+        /* Any other policy goes by any step. */
+        str_format(scenario.policies[0].name, sizeof(scenario.policies[0].name), "solver");
+        assert_int_equal(policy_open(&scenario, &scenario.policies[0], NULL, &policy, &err), 0);
+        policy_close(policy);
+    }
 }
 
 int main(void)
@@ -446,6 +476,7 @@ int main(void)
         TEST(a_trace_that_says_nothing_of_the_run_is_refused),
         TEST(a_program_is_asked_and_understood),
         TEST(chances_are_even_and_normal),
+        TEST(a_forecast_needs_steps_that_divide_a_day),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
