@@ -291,7 +291,7 @@ static bool find_own(const struct core *core, uint64_t check, bool *own)
     bool alone = !has_tiers(state->world);
     for (int i = 0; i < state->app_count; i++) {
         const struct core_app *app = &state->apps[i];
-        for (int k = 0; k < app->app.workload_count; k++) {
+        for (int k = 0; core->indexes.tried[i] && k < app->app.workload_count; k++) {
             const struct core_workload *workload = &app->workloads[k];
             const struct core_trial *trial = &workload->trial;
             if (trial->site < 0 || trial->check != check)

@@ -254,7 +254,7 @@ static void place(struct core *core, const struct core_event *event, struct core
     if (added)
         core_app_index(core, state->app_count - 1);
     else
-        core_app_replaced(core);
+        core_app_replaced(core, (int)(before - state->apps));
     core_inputs_changed(core, true);
     core->diff = true;
     char text[LIMIT_TEXT_BYTES];

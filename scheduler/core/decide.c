@@ -444,6 +444,7 @@ struct core_decision *core_decision_add(struct core *core, const struct core_pla
     CORE_SET(decision->namespace_, place->app->app.namespace_);
     CORE_SET(decision->app, place->app->app.name);
     CORE_SET(decision->workload, place->workload->name);
+    core_decision_index(core, (int)(decision - state->decisions));
     if (place->state->site >= 0)
         CORE_SET(decision->from_site, state->world->sites[place->state->site].name);
     CORE_SET(decision->to_site, state->world->sites[to_site].name);
@@ -455,10 +456,12 @@ struct core_decision *core_decision_last(struct core *core, const struct core_pl
 {
     struct core_state *state = &core->state;
     uint64_t kept = state->decision_count < CORE_DECISIONS ? state->decision_count : CORE_DECISIONS;
+    uint64_t slot = core_slot_of(place->app, (int)(place->state - place->app->workloads));
     for (uint64_t i = 0; i < kept; i++) {
-        struct core_decision *decision =
-            &state->decisions[(state->decision_count - 1 - i) % CORE_DECISIONS];
-        if ((!taken || decision->verdict == VERDICT_TAKEN) &&
+        uint64_t row = (state->decision_count - 1 - i) % CORE_DECISIONS;
+        struct core_decision *decision = &state->decisions[row];
+        if (core->indexes.decisions[row] == slot &&
+            (!taken || decision->verdict == VERDICT_TAKEN) &&
             str_equal(decision->workload, place->workload->name) &&
             str_equal(decision->app, place->app->app.name) &&
             str_equal(decision->namespace_, place->app->app.namespace_))

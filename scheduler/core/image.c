@@ -92,6 +92,8 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     for (int i = 0; i < state->command_count; i++)
         core_command_index(core, i);
     core_estimates_index(core);
+    for (int i = 0; i < core_ring_kept(state->decision_count, CORE_DECISIONS); i++)
+        core_decision_index(core, i);
     core->changed_first = image->changed_first;
     core->solve_retry = image->solve_retry;
     core->clock_checked = image->clock_checked;

@@ -63,19 +63,21 @@ struct core_storage {
 
 /* Beside the tables, made from them alone: no state and no hash knows of them. */
 struct core_indexes {
-    struct index apps;              /* by namespace and name */
-    struct index nodes;             /* by name */
-    struct index instances;         /* by id */
-    struct index slots;             /* instances by their workload: core_slot_hash */
-    struct index handoffs;          /* by id */
-    struct index handoff_slots;     /* by their workload */
-    struct index commands;          /* by id */
-    struct index command_instances; /* by the instance they are for */
-    struct index estimates;         /* by their workload, or by site and peer without one */
-    struct core_hint *hints;        /* [row of a handoff] */
-    struct core_home *homes;        /* [row of an instance] */
-    uint64_t apps_made;             /* grows when an app is put in, replaced or taken out */
-    int *common;                    /* rows of the estimates of no app, rising */
+    struct index apps;                  /* by namespace and name */
+    struct index nodes;                 /* by name */
+    struct index instances;             /* by id */
+    struct index slots;                 /* instances by their workload: core_slot_hash */
+    struct index handoffs;              /* by id */
+    struct index handoff_slots;         /* by their workload */
+    struct index commands;              /* by id */
+    struct index command_instances;     /* by the instance they are for */
+    struct index estimates;             /* by their workload, or by site and peer without one */
+    struct core_hint *hints;            /* [row of a handoff] */
+    struct core_home *homes;            /* [row of an instance] */
+    uint64_t apps_made;                 /* grows when an app is put in, replaced or taken out */
+    bool tried[LIMIT_APPS];             /* a workload of that app may be on trial */
+    uint64_t decisions[CORE_DECISIONS]; /* the slots that they are about */
+    int *common;                        /* rows of the estimates of no app, rising */
     int common_count;
     void *memory;
 };
@@ -213,8 +215,9 @@ void core_instance_index(struct core *core, int row);
 void core_handoff_index(struct core *core, int row);
 void core_command_index(struct core *core, int row);
 void core_estimate_index(struct core *core, int row);
-void core_apps_index(struct core *core);   /* all of them, after one has gone */
-void core_app_replaced(struct core *core); /* an app has come into another one's row */
+void core_apps_index(struct core *core);            /* all of them, after one has gone */
+void core_app_replaced(struct core *core, int row); /* another app is there now */
+void core_decision_index(struct core *core, int row);
 void core_estimates_index(struct core *core);
 /* Of the app's workloads, and their slots: all in the storage's arena. */
 int core_names_index(const struct app *app, struct core_storage *storage) WARN_UNUSED;
@@ -229,6 +232,13 @@ int core_estimate_next(const struct core *core, const struct core_app *app, int 
 #define FOR_EACH_ESTIMATE(core, app, at, row)                          \
     for (int row = core_estimate_first((core), (app), (at)); row >= 0; \
          row = core_estimate_next((core), (app), (at), row))
+/* Visits the workloads that may be on trial: `row` is a core_app, `at` an index there. */
+#define FOR_EACH_TRIED(core, row, at)                                                           \
+    for (struct core_app *row = (core)->state.apps;                                             \
+         row < (core)->state.apps + (core)->state.app_count; row++)                             \
+        for (int at = 0;                                                                        \
+             (core)->indexes.tried[row - (core)->state.apps] && at < (row)->app.workload_count; \
+             at++)
 /* The workload and its state; NULL when the app does not have it (any more). */
 struct core_place {
     struct core_app *app;

@@ -67,18 +67,26 @@ void core_app_index(struct core *core, int row)
 {
     const struct app *app = &core->state.apps[row].app;
     index_add(&core->indexes.apps, row, app_hash_of(app->namespace_, app->name));
-    core_app_replaced(core);
+    core_app_replaced(core, row);
 }
 
-void core_app_replaced(struct core *core)
+void core_app_replaced(struct core *core, int row)
 {
     core->indexes.apps_made++;
+    core->indexes.tried[row] = true;
+}
+
+void core_decision_index(struct core *core, int row)
+{
+    const struct core_decision *decision = &core->state.decisions[row];
+    core->indexes.decisions[row] =
+        core_slot_hash(decision->namespace_, decision->app, decision->workload);
 }
 
 void core_apps_index(struct core *core)
 {
     index_relink(&core->indexes.apps, 0);
-    core_app_replaced(core);
+    core->indexes.apps_made++;
     for (int i = 0; i < core->state.app_count; i++)
         core_app_index(core, i);
 }

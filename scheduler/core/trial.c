@@ -13,13 +13,8 @@
 #include "model/world.h"
 #include "scheduler/core/internal.h"
 
-/* Visits every workload of every app: `row` is its core_app, `at` its index there. */
-#define FOR_EACH_WORKLOAD(core, row, at)                            \
-    for (struct core_app *row = (core)->state.apps;                 \
-         row < (core)->state.apps + (core)->state.app_count; row++) \
-        for (int at = 0; at < (row)->app.workload_count; at++)
-
 static bool same_group(const struct core_trial *a, const struct core_trial *b);
+static void settle_tried(struct core *core);
 static bool all_due(struct core *core, const struct core_trial *trial);
 static bool ask(struct core *core, struct core_app *app, int index);
 static void end_unjudged(struct core *core, struct core_app *app, int index);
@@ -29,6 +24,7 @@ static bool regret(struct core *core, uint64_t check);
 static bool can_return(struct core *core, const struct core_app *app, int index);
 static void go_back(struct core *core, struct core_app *app, int index,
                     const struct core_event *event);
+static bool has_veto(const struct core_workload *workload);
 static void learn(const struct core *core, struct core_app *app, int index);
 static void learn_input(const struct core *core, struct core_veto *veto,
                         const struct estimate *estimate);
@@ -49,6 +45,7 @@ void core_trial_plan(struct core *core, const struct core_place *place,
     *trial = (struct core_trial){.site = -1};
     if (!wanted)
         return;
+    core->indexes.tried[place->app - core->state.apps] = true;
     *trial = (struct core_trial){
         .site = place->state->site,
         .variant = place->state->variant,
@@ -81,7 +78,8 @@ bool core_trials_due(struct core *core)
     if (core->state.world == NULL)
         return false;
     bool quiet = core_quiet(&core->state.world->policy, now_us, &quiet_us);
-    FOR_EACH_WORKLOAD(core, app, i)
+    settle_tried(core);
+    FOR_EACH_TRIED(core, app, i)
     {
         struct core_trial *trial = &app->workloads[i].trial;
         if (trial->site < 0 || trial->due.us == 0 || now_us < trial->due.us)
@@ -100,6 +98,18 @@ bool core_trials_due(struct core *core)
     return again;
 }
 
+/* Trials have ended one by one since it was looked at last. */
+static void settle_tried(struct core *core)
+{
+    for (int i = 0; i < core->state.app_count; i++) {
+        const struct core_app *app = &core->state.apps[i];
+        bool any = false;
+        for (int k = 0; core->indexes.tried[i] && k < app->app.workload_count && !any; k++)
+            any = app->workloads[k].trial.site >= 0;
+        core->indexes.tried[i] = any;
+    }
+}
+
 static bool same_group(const struct core_trial *a, const struct core_trial *b)
 {
     return a->site >= 0 && b->site >= 0 && a->plan == b->plan && a->group == b->group;
@@ -108,7 +118,7 @@ static bool same_group(const struct core_trial *a, const struct core_trial *b)
 /* A group is judged when the last of it has been carried out for long enough. */
 static bool all_due(struct core *core, const struct core_trial *trial)
 {
-    FOR_EACH_WORKLOAD(core, app, i)
+    FOR_EACH_TRIED(core, app, i)
     {
         const struct core_trial *other = &app->workloads[i].trial;
         if (same_group(trial, other) && (other->due.us == 0 || other->due.us > core->state.now.us))
@@ -135,7 +145,7 @@ static bool ask(struct core *core, struct core_app *app, int index)
     CORE_SET(effect->check.site, state->world->sites[trial->site].name);
     effect->check.variant = trial->variant;
     struct core_trial asked = *trial;
-    FOR_EACH_WORKLOAD(core, other, i)
+    FOR_EACH_TRIED(core, other, i)
     {
         struct core_trial *member = &other->workloads[i].trial;
         if (!same_group(&asked, member))
@@ -148,7 +158,7 @@ static bool ask(struct core *core, struct core_app *app, int index)
 
 void core_trials_renew(struct core *core)
 {
-    FOR_EACH_WORKLOAD(core, app, i)
+    FOR_EACH_TRIED(core, app, i)
     {
         if (app->workloads[i].trial.site >= 0 && app->workloads[i].trial.check != 0)
             app->workloads[i].trial.due = core->state.now;
@@ -178,7 +188,7 @@ void core_on_checked(struct core *core, const struct core_event *event)
     if (check == 0 || state->world == NULL)
         return;
     bool found = false;
-    FOR_EACH_WORKLOAD(core, app, i)
+    FOR_EACH_TRIED(core, app, i)
     {
         struct core_trial *trial = &app->workloads[i].trial;
         if (trial->site < 0 || trial->check != check)
@@ -199,7 +209,7 @@ void core_on_checked(struct core *core, const struct core_event *event)
     bool lost = event->checked.score_saving_nusd < 0 &&
                 -(__int128)event->checked.score_saving_nusd > event->checked.spread_nusd;
     bool back = lost && regret(core, check);
-    FOR_EACH_WORKLOAD(core, app, i)
+    FOR_EACH_TRIED(core, app, i)
     {
         struct core_trial *trial = &app->workloads[i].trial;
         if (trial->site < 0 || trial->check != check)
@@ -252,7 +262,7 @@ static void write_realised(struct core *core, struct core_app *app, int index,
 /* Whether the whole group can go back: half of it would be a placement that nobody has judged. */
 static bool regret(struct core *core, uint64_t check)
 {
-    FOR_EACH_WORKLOAD(core, app, i)
+    FOR_EACH_TRIED(core, app, i)
     {
         const struct core_trial *trial = &app->workloads[i].trial;
         if (trial->site >= 0 && trial->check == check && !can_return(core, app, i))
@@ -355,14 +365,21 @@ void core_vetoes_learn(struct core *core)
 {
     if (core->state.world == NULL)
         return;
-    FOR_EACH_WORKLOAD(core, app, i)
-    {
-        bool any = false;
-        for (int k = 0; k < CORE_VETOES; k++)
-            any |= app->workloads[i].vetoes[k].site >= 0;
-        if (any)
-            learn(core, app, i);
+    for (int i = 0; i < core->state.app_count; i++) {
+        struct core_app *app = &core->state.apps[i];
+        for (int k = 0; k < app->app.workload_count; k++) {
+            if (has_veto(&app->workloads[k]))
+                learn(core, app, k);
+        }
     }
+}
+
+static bool has_veto(const struct core_workload *workload)
+{
+    bool any = false;
+    for (int i = 0; i < CORE_VETOES; i++)
+        any |= workload->vetoes[i].site >= 0;
+    return any;
 }
 
 /* What is measured where it went was not known when it left: the first figures there, as they are
@@ -493,10 +510,7 @@ bool *core_sites_closed(const struct core *core, const struct core_app *app, int
     const struct core_state *state = &core->state;
     const struct core_workload *workload = &app->workloads[index];
     size_t sites = (size_t)state->world->site_count;
-    bool any = false;
-    for (int i = 0; i < CORE_VETOES; i++)
-        any |= workload->vetoes[i].site >= 0;
-    if (!any)
+    if (!has_veto(workload))
         return workload->site_blocked;
     bool *closed = arena_array(arena, sites + 1, sizeof(*closed));
     if (closed == NULL)
