@@ -90,7 +90,7 @@ static struct core_command *command_new(struct core *core, const char *handoff,
 {
     struct core_state *state = &core->state;
     if (state->command_count == LIMIT_COMMANDS) {
-        core->starved = true;
+        core_pace_crowded(core);
         return NULL;
     }
     struct core_command *command = &state->commands[state->command_count++];
@@ -442,7 +442,9 @@ void core_on_answer(struct core *core, const struct core_event *event)
         return;
     command->answered = true;
     command->sent = state->now;
-    wake(core, command);
+    /* A probe's answer says only that it has begun. */
+    if (command->verb != NODE_PROBE)
+        wake(core, command);
     if (command->handoff[0] == 0 && core->starved)
         core->tidy = true; /* the next one may be given */
     struct core_instance *instance = core_instance_find(core, command->instance, command->node);

@@ -77,7 +77,7 @@ static bool may_rest(const struct handoff_step *step)
     const struct core_handoff *handoff = step->handoff;
     bool removal = handoff->to[0] == 0;
     return handoff->id[0] != 0 && step->placed && !core_is_owned(handoff) &&
-           !core_is_http(&step->place) && !step->core->starved &&
+           !core_is_http(&step->place) && !step->core->crowded &&
            !(removal && handoff->state == HANDOFF_STATE_PLANNED) &&
            handoff->state != HANDOFF_STATE_CANARY && handoff->state != HANDOFF_STATE_RETURNING;
 }

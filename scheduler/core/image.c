@@ -100,7 +100,8 @@ int core_restore(const struct core_image *image, struct core **ret_core, struct 
     core->diff = image->diff;
     core->tidy = image->tidy;
     core->starved = image->starved;
-    core_routes_touch(core); /* whatever is pending follows from the tables */
+    core->crowded = image->starved; /* it may be, and then there is more to look at */
+    core_routes_touch(core);        /* whatever is pending follows from the tables */
     *ret_core = TAKE(core);
     return 0;
 }

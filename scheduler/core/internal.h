@@ -156,6 +156,7 @@ struct core {
     bool diff;                    /* plan and reality may differ, anywhere */
     bool tidy;                    /* an instance may have to be stopped or forgotten */
     bool starved;                 /* something found no room and waits (pace.c) */
+    bool crowded;                 /* ... and not only commands of no handoff */
     struct core_holes {           /* rows that were emptied in this step */
         bool handoffs;
         bool commands;
@@ -424,6 +425,8 @@ void core_pace_begun(struct core *core, int node);
 bool core_order_room(struct core *core, const struct core_instance *instance, enum node_verb verb);
 void core_pace_ended(struct core *core); /* a handoff has */
 void core_pace_again(struct core *core); /* what waits is tried again */
+/* Something of a handoff, or one that was to begin, has found no room: it is tried again. */
+void core_pace_crowded(struct core *core);
 
 /* ---- handoff.c, probe.c ---- */
 /* One handoff with what it is about, looked up once per visit. Visits of its states (the functions

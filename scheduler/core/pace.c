@@ -16,7 +16,9 @@
  * in the order of the apps, as the difference between plan and reality that it is. `starved` says
  * that something waits. It is tried again with every LIMIT_NODE_STARTS handoffs that end, when none
  * is under way, and with every tick: conditions that an image keeps, so that a restored core begins
- * the same at the same step.
+ * the same at the same step. `crowded` says that more waits than commands of no handoff, which are
+ * found without a look at the plan; no image keeps it, since looking at more than waits finds no
+ * more.
  */
 #include <string.h>
 
@@ -106,7 +108,7 @@ bool core_pace_room(struct core *core, int node)
     if (core->state.handoff_count < LIMIT_HANDOFFS && pace->all < LIMIT_STARTS &&
         (node < 0 || pace->nodes[node] < LIMIT_NODE_STARTS))
         return true;
-    core->starved = true;
+    core_pace_crowded(core);
     return false;
 }
 
@@ -191,6 +193,13 @@ void core_pace_again(struct core *core)
     if (!core->starved)
         return;
     core->starved = false;
-    core->diff = true;
+    core->diff |= core->crowded;
+    core->crowded = false;
     core->tidy = true;
+}
+
+void core_pace_crowded(struct core *core)
+{
+    core->starved = true;
+    core->crowded = true;
 }

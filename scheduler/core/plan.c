@@ -268,7 +268,8 @@ static void begin(struct core *core, const struct core_place *place, int replica
 static bool has_row(struct core *core)
 {
     bool room = core->state.handoff_count < LIMIT_HANDOFFS - LIMIT_STARTS;
-    core->starved |= !room;
+    if (!room)
+        core_pace_crowded(core);
     return room;
 }
 

@@ -134,7 +134,7 @@ static bool ask(struct core *core, struct core_app *app, int index)
     struct core_trial *trial = &app->workloads[index].trial;
     struct core_effect *effect = core_emit(core, CORE_CHECK);
     if (effect == NULL) {
-        core->starved = true;
+        core_pace_crowded(core);
         return false;
     }
     uint64_t check = trial->check != 0 ? trial->check : ++state->check;
