@@ -36,12 +36,21 @@ void strbuf_reset(struct strbuf *buf)
 
 void strbuf_append(struct strbuf *buf, const char *text, size_t bytes)
 {
-    if (bytes == 0 || !strbuf_reserve(buf, bytes)) {
-        return;
+    char *room = bytes == 0 ? NULL : strbuf_extend(buf, bytes);
+    if (room != NULL) {
+        memcpy(room, text, bytes);
     }
-    memcpy(buf->text + buf->bytes, text, bytes);
+}
+
+char *strbuf_extend(struct strbuf *buf, size_t bytes)
+{
+    if (!strbuf_reserve(buf, bytes)) {
+        return NULL;
+    }
+    char *room = buf->text + buf->bytes;
     buf->bytes += bytes;
     buf->text[buf->bytes] = '\0';
+    return room;
 }
 
 void strbuf_puts(struct strbuf *buf, const char *text)

@@ -26,6 +26,9 @@ void strbuf_init(struct strbuf *buf, size_t bytes_max);
 void strbuf_done(struct strbuf *buf);
 void strbuf_reset(struct strbuf *buf);
 void strbuf_append(struct strbuf *buf, const char *text, size_t bytes);
+/* Room for `bytes` more, which count from now on: the caller writes all of them at once. NULL: it
+ * is broken. */
+char *strbuf_extend(struct strbuf *buf, size_t bytes);
 void strbuf_puts(struct strbuf *buf, const char *text);
 void strbuf_printf(struct strbuf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

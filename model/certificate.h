@@ -13,7 +13,7 @@
 
 void certificate_encode(const struct problem *problem, const struct solution *solution,
                         struct strbuf *out);
-/* ERR_INVALID names what is wrong; memory from the arena. */
+/* ERR_INVALID names what is wrong; memory from the arena, and the bytes (problem_decode). */
 int certificate_decode(const void *bytes, size_t count, struct arena *arena,
                        struct problem *ret_problem, struct solution *ret_solution,
                        struct error *err) WARN_UNUSED;

@@ -139,6 +139,8 @@ struct solution {
  * its limit before anything is allocated. Used between the programs and berth-solve; fuzzed. */
 struct strbuf;
 void problem_encode(const struct problem *problem, struct strbuf *out);
+/* The problem's tables are those of the frame where that begins at a multiple of 8: it lives as
+ * long as the arena and the bytes, and nobody may write to its tables. */
 int problem_decode(const void *bytes, size_t count, struct arena *arena,
                    struct problem *ret_problem, struct error *err) WARN_UNUSED;
 void solution_encode(const struct problem *problem, const struct solution *solution,

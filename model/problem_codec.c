@@ -1,8 +1,7 @@
 /*
- * The frames of problem.h. Everything is little-endian; a text is a 16-bit length and its bytes; a
- * cost table is dense, the meters' uses are sparse (slots per cell, count, then cell * slots +
- * slot, meter, bytes). A reader never allocates more than a bounded multiple of the bytes it was
- * given: each count is compared with its limit and with what the rest of the frame could hold.
+ * The frames of problem.h. A text is a 16-bit length and its bytes; tables are as problem_frame.h
+ * says. A reader never allocates more than a bounded multiple of the bytes it was given: each count
+ * is compared with its limit and with what the rest of the frame could hold.
  */
 #include "model/problem.h"
 
@@ -14,7 +13,7 @@
 #include "base/str.h"
 #include "model/problem_frame.h"
 
-#define PROBLEM_MAGIC  UINT32_C(0x32505242) /* "BRP2" */
+#define PROBLEM_MAGIC  UINT32_C(0x33505242) /* "BRP3" */
 #define SOLUTION_MAGIC UINT32_C(0x32535242) /* "BRS2" */
 
 /* Counts that a frame may state. The exact solver is for small problems; these only bound memory.
@@ -26,12 +25,12 @@
 
 /* Of a choice: site, variant, lead, demands. A part has at least one, and a pair at least one cell.
  */
-#define CHOICE_BYTES   (12 + 8 * RESOURCE_COUNT)
+#define CHOICE_BYTES   (16 + 8 * RESOURCE_COUNT)
 #define PART_BYTES_MIN (14 + CHOICE_BYTES + 8 + 4)
 #define PAIR_BYTES_MIN (8 + 8 + 4)
 
 static void put_text(struct strbuf *out, const char *text);
-static void put_part(struct strbuf *out, const struct problem_part *part);
+static void put_part(struct strbuf *out, size_t from, const struct problem_part *part);
 static void put_prices(struct strbuf *out, const double *price, int count);
 static void put_rule(struct strbuf *out, const struct problem *problem,
                      const struct problem_rule *rule);
@@ -39,13 +38,13 @@ static void get_text(struct frame_reader *in, char *out, size_t capacity);
 static double *get_prices(struct frame_reader *in, const char *what, int count, double least);
 static void get_part(struct frame_reader *in, const struct problem *problem,
                      struct problem_part *part);
-static bool *get_allowed(struct frame_reader *in, size_t count);
 static void get_meter(struct frame_reader *in, struct problem_meter *meter);
 static void get_rule(struct frame_reader *in, const struct problem *problem,
                      struct problem_rule *rule);
 
 void problem_encode(const struct problem *problem, struct strbuf *out)
 {
+    size_t from = out->bytes;
     frame_put(out, PROBLEM_MAGIC, 4);
     frame_put(out, (uint64_t)problem->site_count, 4);
     frame_put(out, (uint64_t)problem->meter_count, 4);
@@ -61,15 +60,16 @@ void problem_encode(const struct problem *problem, struct strbuf *out)
         frame_put_tiers(out, meter);
     }
     for (int i = 0; i < problem->part_count; i++) {
-        put_part(out, &problem->parts[i]);
+        put_part(out, from, &problem->parts[i]);
     }
     for (int i = 0; i < problem->pair_count; i++) {
         const struct problem_pair *pair = &problem->pairs[i];
         frame_put(out, (uint64_t)pair->a, 4);
         frame_put(out, (uint64_t)pair->b, 4);
         size_t cells = frame_cells(problem, pair->a, pair->b);
+        frame_put_align(out, from);
         frame_put_costs(out, pair->cost, cells);
-        frame_put_uses(out, pair->use, pair->use_count, cells);
+        frame_put_uses(out, from, pair->use, pair->use_count, cells);
     }
     for (int i = 0; i < problem->rule_count; i++) {
         put_rule(out, problem, &problem->rules[i]);
@@ -79,10 +79,11 @@ void problem_encode(const struct problem *problem, struct strbuf *out)
 int problem_decode(const void *bytes, size_t count, struct arena *arena,
                    struct problem *ret_problem, struct error *err)
 {
-    struct frame_reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
+    struct frame_reader in = {
+        .start = bytes, .at = bytes, .left = count, .arena = arena, .err = err};
     struct problem problem = {0};
     if (frame_get(&in, 4) != PROBLEM_MAGIC && !in.failed) {
-        return error_set(err, ERR_INVALID, 0, "problem frame: it does not start with \"BRP2\"");
+        return error_set(err, ERR_INVALID, 0, "problem frame: it does not start with \"BRP3\"");
     }
     problem.site_count = (int)frame_get_range(&in, 4, "sites", 1, LIMIT_SITES);
     size_t sites = in.failed ? 1 : (size_t)problem.site_count;
@@ -112,6 +113,7 @@ int problem_decode(const void *bytes, size_t count, struct arena *arena,
             return frame_fail(&in, ERR_INVALID, "pair of a part with itself", pair->a);
         }
         size_t cells = in.failed ? 1 : frame_cells(&problem, pair->a, pair->b);
+        frame_get_align(&in);
         pair->cost = frame_get_costs(&in, cells);
         pair->use = frame_get_uses(&in, cells, problem.meter_count, &pair->use_count);
     }
@@ -157,7 +159,8 @@ void solution_encode(const struct problem *problem, const struct solution *solut
 int solution_decode(const void *bytes, size_t count, const struct problem *problem,
                     struct arena *arena, struct solution *ret_solution, struct error *err)
 {
-    struct frame_reader in = {.at = bytes, .left = count, .arena = arena, .err = err};
+    struct frame_reader in = {
+        .start = bytes, .at = bytes, .left = count, .arena = arena, .err = err};
     struct solution solution = {0};
     if (frame_get(&in, 4) != SOLUTION_MAGIC && !in.failed) {
         return error_set(err, ERR_INVALID, 0, "solution frame: it does not start with \"BRS2\"");
@@ -219,20 +222,14 @@ static void put_prices(struct strbuf *out, const double *price, int count)
     }
 }
 
-static void put_part(struct strbuf *out, const struct problem_part *part)
+static void put_part(struct strbuf *out, size_t from, const struct problem_part *part)
 {
     put_text(out, part->name);
     frame_put(out, (uint64_t)part->choice_count, 4);
     frame_put(out, (uint64_t)(int64_t)part->current, 4);
-    for (int i = 0; i < part->choice_count; i++) {
-        const struct problem_choice *choice = &part->choices[i];
-        frame_put(out, (uint64_t)choice->site, 4);
-        frame_put(out, (uint64_t)choice->variant, 4);
-        frame_put(out, (uint64_t)choice->lead, 4);
-        frame_put_costs(out, choice->demand, RESOURCE_COUNT);
-    }
+    frame_put_choices(out, from, part->choices, part->choice_count);
     frame_put_costs(out, part->cost, (size_t)part->choice_count);
-    frame_put_uses(out, part->use, part->use_count, (size_t)part->choice_count);
+    frame_put_uses(out, from, part->use, part->use_count, (size_t)part->choice_count);
 }
 
 static void put_rule(struct strbuf *out, const struct problem *problem,
@@ -306,35 +303,10 @@ static void get_part(struct frame_reader *in, const struct problem *problem,
         (void)frame_fail(in, ERR_INVALID, "choices of a part", 0);
     }
     part->current = (int)frame_get_range(in, 4, "current choice", -1, part->choice_count - 1);
-    part->choices = frame_get_memory(in, (size_t)part->choice_count, sizeof(*part->choices));
-    for (int i = 0; i < part->choice_count && !in->failed; i++) {
-        struct problem_choice *choice = &part->choices[i];
-        choice->site = (int)frame_get_range(in, 4, "choice's site", 0, problem->site_count - 1);
-        choice->variant = (int)frame_get_range(in, 4, "choice's variant", 0, INT32_MAX);
-        choice->lead = (int)frame_get_range(in, 4, "choice's lead", 0, problem->part_count - 1);
-        for (int k = 0; k < RESOURCE_COUNT; k++) {
-            choice->demand[k] = frame_get_range(in, 8, "demand", 0, INT64_MAX);
-        }
-    }
+    part->choices = frame_get_choices(in, problem, part->choice_count);
     part->cost = frame_get_costs(in, (size_t)part->choice_count);
     part->use =
         frame_get_uses(in, (size_t)part->choice_count, problem->meter_count, &part->use_count);
-}
-
-static bool *get_allowed(struct frame_reader *in, size_t count)
-{
-    if (!in->failed && in->left < count) {
-        (void)frame_fail(in, ERR_INVALID, "it ends within a rule's table", (long long)count);
-    }
-    bool *allowed = frame_get_memory(in, count, sizeof(*allowed));
-    for (size_t i = 0; i < count && !in->failed; i++) {
-        uint64_t value = frame_get(in, 1);
-        if (value > 1) {
-            (void)frame_fail(in, ERR_INVALID, "allowed is 0 or 1", (long long)value);
-        }
-        allowed[i] = value == 1;
-    }
-    return allowed;
 }
 
 static void get_meter(struct frame_reader *in, struct problem_meter *meter)
@@ -353,7 +325,7 @@ static void get_rule(struct frame_reader *in, const struct problem *problem,
     case RULE_CHOICES:
         rule->a = (int)frame_get_range(in, 4, "rule's part", 0, part_max);
         if (!in->failed) {
-            rule->allowed = get_allowed(in, (size_t)problem->parts[rule->a].choice_count);
+            rule->allowed = frame_get_allowed(in, (size_t)problem->parts[rule->a].choice_count);
         }
         return;
     case RULE_PAIR:
@@ -363,7 +335,7 @@ static void get_rule(struct frame_reader *in, const struct problem *problem,
             (void)frame_fail(in, ERR_INVALID, "pair rule of a part with itself", rule->a);
         }
         if (!in->failed) {
-            rule->allowed = get_allowed(in, frame_cells(problem, rule->a, rule->b));
+            rule->allowed = frame_get_allowed(in, frame_cells(problem, rule->a, rule->b));
         }
         return;
     case RULE_APART:

@@ -4,7 +4,7 @@
 
 #include "model/problem_frame.h"
 
-#define DELTA_MAGIC UINT32_C(0x32445242) /* "BRD2" */
+#define DELTA_MAGIC UINT32_C(0x33445242) /* "BRD3" */
 
 /* Of an entry at least: a meter of one tier, a part of one choice, a pair of one cell, a capacity.
  */
@@ -29,8 +29,8 @@ static bool same_uses(const struct problem_use *a, int a_count, const struct pro
 static size_t count_begin(struct strbuf *out);
 static void count_end(struct strbuf *out, size_t at, uint32_t count);
 static void get_meters(struct frame_reader *in, struct problem *problem);
-static void get_parts(struct frame_reader *in, const void *from, struct problem *problem);
-static void get_pairs(struct frame_reader *in, const void *from, struct problem *problem);
+static void get_parts(struct frame_reader *in, struct problem *problem);
+static void get_pairs(struct frame_reader *in, struct problem *problem);
 static void get_rules(struct frame_reader *in, struct problem *problem);
 static void *own(struct frame_reader *in, const void *of_base, int changed, int count,
                  size_t bytes_each);
@@ -54,15 +54,18 @@ int problem_delta_decode(const void *bytes, size_t count, const struct problem *
                          struct arena *arena, struct problem *ret_problem, struct error *err)
 {
     struct error own_err = {0};
-    struct frame_reader in = {
-        .at = bytes, .left = count, .arena = arena, .err = err != NULL ? err : &own_err};
+    struct frame_reader in = {.start = bytes,
+                              .at = bytes,
+                              .left = count,
+                              .arena = arena,
+                              .err = err != NULL ? err : &own_err};
     struct problem problem = *base;
     if (frame_get(&in, 4) != DELTA_MAGIC && !in.failed) {
-        return error_set(err, ERR_INVALID, 0, "delta frame: it does not start with \"BRD2\"");
+        return error_set(err, ERR_INVALID, 0, "delta frame: it does not start with \"BRD3\"");
     }
     get_meters(&in, &problem);
-    get_parts(&in, bytes, &problem);
-    get_pairs(&in, bytes, &problem);
+    get_parts(&in, &problem);
+    get_pairs(&in, &problem);
     get_rules(&in, &problem);
     if (!in.failed && in.left > 0) {
         return frame_fail(&in, ERR_INVALID, "bytes after the end", (long long)in.left);
@@ -201,7 +204,7 @@ static void put_parts(const struct problem *base, const struct problem *other, s
         frame_put_costs(out, b->cost, cells);
         frame_put(out, !uses, 4);
         if (!uses) {
-            frame_put_uses(out, b->use, b->use_count, cells);
+            frame_put_uses(out, from, b->use, b->use_count, cells);
         }
         count++;
     }
@@ -226,7 +229,7 @@ static void put_pairs(const struct problem *base, const struct problem *other, s
         frame_put_costs(out, b->cost, cells);
         frame_put(out, !uses, 4);
         if (!uses) {
-            frame_put_uses(out, b->use, b->use_count, cells);
+            frame_put_uses(out, from, b->use, b->use_count, cells);
         }
         count++;
     }
@@ -297,7 +300,7 @@ static void get_meters(struct frame_reader *in, struct problem *problem)
     problem->meters = meters != NULL ? meters : problem->meters;
 }
 
-static void get_parts(struct frame_reader *in, const void *from, struct problem *problem)
+static void get_parts(struct frame_reader *in, struct problem *problem)
 {
     int changed = frame_get_count(in, "parts", problem->part_count, PART_BYTES_MIN);
     struct problem_part *parts =
@@ -311,8 +314,8 @@ static void get_parts(struct frame_reader *in, const void *from, struct problem 
         struct problem_part *part = &parts[i];
         size_t cells = (size_t)part->choice_count;
         part->current = (int)frame_get_range(in, 4, "current choice", -1, part->choice_count - 1);
-        frame_get_align(in, from);
-        part->cost = frame_get_table(in, cells);
+        frame_get_align(in);
+        part->cost = frame_get_costs(in, cells);
         if (frame_get_range(in, 4, "with uses", 0, 1) == 1) {
             part->use_count = 0;
             part->use = frame_get_uses(in, cells, problem->meter_count, &part->use_count);
@@ -322,7 +325,7 @@ static void get_parts(struct frame_reader *in, const void *from, struct problem 
     problem->parts = parts != NULL ? parts : problem->parts;
 }
 
-static void get_pairs(struct frame_reader *in, const void *from, struct problem *problem)
+static void get_pairs(struct frame_reader *in, struct problem *problem)
 {
     int changed = frame_get_count(in, "pairs", problem->pair_count, PAIR_BYTES_MIN);
     struct problem_pair *pairs =
@@ -335,8 +338,8 @@ static void get_pairs(struct frame_reader *in, const void *from, struct problem 
         }
         struct problem_pair *pair = &pairs[i];
         size_t cells = frame_cells(problem, pair->a, pair->b);
-        frame_get_align(in, from);
-        pair->cost = frame_get_table(in, cells);
+        frame_get_align(in);
+        pair->cost = frame_get_costs(in, cells);
         if (frame_get_range(in, 4, "with uses", 0, 1) == 1) {
             pair->use_count = 0;
             pair->use = frame_get_uses(in, cells, problem->meter_count, &pair->use_count);

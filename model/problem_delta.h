@@ -8,10 +8,9 @@
  * problems.
  *
  * A frame as those of problem.h: magic, then meters, parts, pairs and capacities that differ, each
- * list with its count and ascending indices, and each table whole, at a multiple of 8 bytes from
- * the frame's start. Applied, it gives a problem that has its own arrays for these, the frame's
- * for costs where it is aligned so in memory too, and the base's for all else; both have the
- * base's names.
+ * list with its count and ascending indices, and each table whole. Applied, it gives a problem that
+ * has its own arrays for these, the frame's tables where it is aligned in memory (problem_frame.h),
+ * and the base's for all else; both have the base's names.
  *
  * Memory from the arena; any thread.
  */

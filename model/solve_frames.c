@@ -11,6 +11,7 @@
 
 static void put(char *out, uint64_t value);
 static uint64_t get(const unsigned char *at);
+static bool is_zero(const unsigned char *at);
 static uint64_t bits_of(double value);
 static double double_of(uint64_t bits);
 
@@ -20,6 +21,7 @@ void solve_limits_encode(const struct solve_limits *limits, char out[SOLVE_LIMIT
     put(out + 8, (uint64_t)limits->time_max_us);
     put(out + 16, (uint64_t)limits->memory_max_bytes);
     put(out + 24, bits_of(limits->gap));
+    memset(out + 32, 0, 4);
 }
 
 int solve_limits_decode(const void *bytes, size_t count, struct solve_limits *ret_limits,
@@ -29,6 +31,9 @@ int solve_limits_decode(const void *bytes, size_t count, struct solve_limits *re
     if (count < SOLVE_LIMITS_BYTES) {
         return error_set(err, ERR_INVALID, 0, "a request of %zu bytes ends within its limits",
                          count);
+    }
+    if (!is_zero(at + 32)) {
+        return error_set(err, ERR_INVALID, 0, "the limits of a request do not end with 0");
     }
     struct solve_limits limits = {.nodes_max = (int64_t)get(at),
                                   .time_max_us = (int64_t)get(at + 8),
@@ -59,6 +64,7 @@ void solve_session_encode(const struct solve_session *session, char out[SOLVE_SE
     put(out + 16, session->seed);
     memcpy(out + 24, &threads, sizeof(threads));
     put(out + 28, bits_of(session->gap_poor));
+    memset(out + 36, 0, 4);
 }
 
 bool solve_session_is(const void *bytes, size_t count)
@@ -78,6 +84,9 @@ int solve_session_decode(const void *bytes, size_t count, struct solve_session *
     uint32_t threads = 0;
     if (count < SOLVE_SESSION_BYTES || !solve_session_is(bytes, count)) {
         return error_set(err, ERR_INVALID, 0, "a request of a session ends within its head");
+    }
+    if (!is_zero(at + 36)) {
+        return error_set(err, ERR_INVALID, 0, "the head of a session does not end with 0");
     }
     memcpy(&kind, at + 4, sizeof(kind));
     memcpy(&threads, at + 24, sizeof(threads));
@@ -147,6 +156,12 @@ static uint64_t get(const unsigned char *at)
     uint64_t little;
     memcpy(&little, at, sizeof(little));
     return le64toh(little);
+}
+
+/* Of 4 bytes. */
+static bool is_zero(const unsigned char *at)
+{
+    return (at[0] | at[1] | at[2] | at[3]) == 0;
 }
 
 static uint64_t bits_of(double value)

@@ -16,6 +16,9 @@
  *                   problem is; NONE if the session is not the one that is open.
  *   SESSION_CLOSE   nothing; nor has it an answer.
  *
+ * The limits and the head end with a u32 0: so every frame begins at a multiple of 8 bytes from its
+ * request's length, and is read where it lies (problem_frame.h).
+ *
  * Pure; any thread.
  */
 #pragma once
@@ -26,7 +29,7 @@
 
 #include "base/error.h"
 
-#define SOLVE_LIMITS_BYTES 32
+#define SOLVE_LIMITS_BYTES 36
 #define SOLVE_NEWS_BYTES   28
 /* Longer than any answer takes, and still a number of microseconds. */
 #define SOLVE_TIME_MAX_US (INT64_C(7) * 24 * 3600 * 1000000)
@@ -53,7 +56,7 @@ struct solve_news {
 
 enum session_kind { SESSION_OPEN, SESSION_DELTA, SESSION_WHOLE, SESSION_CLOSE };
 
-#define SOLVE_SESSION_BYTES 36
+#define SOLVE_SESSION_BYTES 40
 
 /* The head of a request that belongs to a session; the gap to stop at is among the limits. */
 struct solve_session {

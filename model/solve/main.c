@@ -275,7 +275,11 @@ static void session_open(struct session *session, const struct solve_session *he
     session_done(session);
     session->id = head->id;
     arena_init(&session->arena, WORK_BYTES_MAX);
-    int rc = problem_decode(frame, bytes, &session->arena, &session->base, &session->why);
+    /* The base lives longer than its request. */
+    const char *own = arena_copy(&session->arena, frame, bytes);
+    int rc = own == NULL
+                 ? error_set(&session->why, ERR_NO_MEMORY, 0, SOLVE_MEMORY_TEXT, "the problem")
+                 : problem_decode(own, bytes, &session->arena, &session->base, &session->why);
     if (rc == 0 && warm_create(&session->base, &options, &session->warm, &session->why) < 0) {
         session->warm = NULL; /* the problems of the session say why */
     }
