@@ -46,10 +46,10 @@ void cost_holds_add(struct cost_rules *rules)
             rules->allowed[part][i] = rules->allowed[part][i] && rule->allowed[i];
         }
         if (rule != NULL) {
-            char name[PART_NAME_BYTES];
-            cost_part_name(context, part, name, sizeof(name));
-            cost_rule_text(rule, "%s stays at %s: it may not move now", name,
-                           context->world->sites[info->now.site].name);
+            const char *words[] = {rules->problem->parts[part].name, " stays at ",
+                                   context->world->sites[info->now.site].name,
+                                   ": it may not move now"};
+            cost_words(rule->text, sizeof(rule->text), words, 4);
         }
     }
 }

@@ -32,6 +32,7 @@
 #define MIB             (INT64_C(1) << 20)
 #define GIB             (INT64_C(1) << 30)
 #define PART_NAME_BYTES (LIMIT_REF_BYTES + LIMIT_NAME_BYTES)
+#define TIER_SETS       (1U << TIER_COUNT)
 
 /* ---- cost_lookup.c ---- */
 
@@ -454,6 +455,10 @@ int cost_score_fails(const struct cost_context *context, int part, struct error 
 /* cost_stay of all parts of an app, into stay[part]. */
 void cost_stays(const struct cost_context *context, int app, nusd *stay);
 
+/* Words one after the other, where there are too many to format each; what does not fit ends early.
+ */
+void cost_words(char *out, size_t capacity, const char *const *words, int count);
+
 struct cost_rules {
     const struct cost_context *context;
     struct arena *arena;
@@ -461,6 +466,7 @@ struct cost_rules {
     bool **allowed;   /* [part][choice]: what the rules on one part leave */
     int family_rules; /* the first rule about who shares with whom */
     int family_end;
+    char tiers[TIER_SETS][LIMIT_NAME_BYTES]; /* "edge or cloud", by the set's bits */
     bool no_memory;
 };
 int cost_rules_build(const struct cost_context *context, struct arena *arena,

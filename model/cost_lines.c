@@ -1,6 +1,7 @@
 /* Ledger lines: adding them up, their words, and what several terms write alike. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -90,8 +91,20 @@ const char *cost_amount_text(enum resource resource, int64_t quantity, char out[
 void cost_part_name(const struct cost_context *context, int part, char *out, size_t capacity)
 {
     const struct cost_part_info *info = &context->parts[part];
-    str_format(out, capacity, "%s/%s/%s", info->owner->namespace_, info->owner->name,
-               info->what->name);
+    const char *words[] = {info->owner->namespace_, "/", info->owner->name, "/", info->what->name};
+    cost_words(out, capacity, words, 5);
+}
+
+void cost_words(char *out, size_t capacity, const char *const *words, int count)
+{
+    size_t at = 0;
+    for (int i = 0; i < count; i++) {
+        size_t bytes = strlen(words[i]);
+        bytes = bytes < capacity - 1 - at ? bytes : capacity - 1 - at;
+        memcpy(out + at, words[i], bytes);
+        at += bytes;
+    }
+    out[at] = '\0';
 }
 
 int64_t cost_path_us(const struct cost_context *context, int from, int to, const char **ret_note)

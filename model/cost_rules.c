@@ -19,7 +19,7 @@ static struct problem_rule *add_choices(struct cost_rules *rules, int part, allo
                                         const void *what);
 static void add_part_rules(struct cost_rules *rules, int part);
 static void add_tiers(struct cost_rules *rules, int part, const char *name);
-static const char *tiers_text(unsigned tiers, char out[LIMIT_NAME_BYTES]);
+static void tiers_text(unsigned tiers, char out[LIMIT_NAME_BYTES]);
 static void add_live(struct cost_rules *rules, int part, const char *name);
 static void add_family(struct cost_rules *rules, int part);
 static void add_latency(struct cost_rules *rules, int link);
@@ -105,14 +105,18 @@ static int begin(struct cost_rules *rules)
     for (int i = 0; i < context->input->app_count; i++) {
         count += (size_t)context->input->apps[i].app->apart_count;
     }
-    rules->problem->rules = arena_array(rules->arena, count, sizeof(struct problem_rule));
+    for (unsigned tiers = 0; tiers < TIER_SETS; tiers++) {
+        tiers_text(tiers, rules->tiers[tiers]);
+    }
+    /* Not zeroed: each is written as a whole when it is added, and most never are. */
+    rules->problem->rules = arena_alloc_raw(rules->arena, count * sizeof(struct problem_rule));
     rules->allowed = arena_array(rules->arena, parts, sizeof(bool *));
     if (rules->problem->rules == NULL || rules->allowed == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int part = 0; part < context->part_count; part++) {
         size_t spots = (size_t)context->parts[part].spot_count;
-        rules->allowed[part] = arena_array(rules->arena, spots, sizeof(bool));
+        rules->allowed[part] = arena_alloc_raw(rules->arena, spots * sizeof(bool));
         if (rules->allowed[part] == NULL) {
             return ERR_NO_MEMORY;
         }
@@ -196,8 +200,7 @@ static void add_part_rules(struct cost_rules *rules, int part)
 {
     const struct cost_part_info *info = &rules->context->parts[part];
     struct problem_rule *rule;
-    char name[PART_NAME_BYTES];
-    cost_part_name(rules->context, part, name, sizeof(name));
+    const char *name = rules->problem->parts[part].name;
     add_tiers(rules, part, name);
     for (int i = 0; i < info->what->require.count; i++) {
         const struct tag *tag = &info->what->require.list[i];
@@ -238,23 +241,24 @@ static void add_part_rules(struct cost_rules *rules, int part)
 static void add_tiers(struct cost_rules *rules, int part, const char *name)
 {
     const struct workload *what = rules->context->parts[part].what;
-    char words[LIMIT_NAME_BYTES];
     struct problem_rule *rule =
         what->tiers == 0 ? NULL : add_choices(rules, part, is_in_tier, &what->tiers);
     if (rule != NULL) {
-        cost_rule_text(rule, "%s runs in tier %s only", name, tiers_text(what->tiers, words));
+        const char *words[] = {name, " runs in tier ", rules->tiers[what->tiers % TIER_SETS],
+                               " only"};
+        cost_words(rule->text, sizeof(rule->text), words, 4);
     }
     for (int i = 0; i < what->variant_count; i++) {
         const struct variant *variant = &what->variants[i];
         rule = variant->tiers == 0 ? NULL : add_choices(rules, part, suits_variant, variant);
         if (rule != NULL) {
             cost_rule_text(rule, "%s as variant %s runs in tier %s only", name, variant->name,
-                           tiers_text(variant->tiers, words));
+                           rules->tiers[variant->tiers % TIER_SETS]);
         }
     }
 }
 
-static const char *tiers_text(unsigned tiers, char out[LIMIT_NAME_BYTES])
+static void tiers_text(unsigned tiers, char out[LIMIT_NAME_BYTES])
 {
     size_t length = 0;
     out[0] = '\0';
@@ -265,7 +269,6 @@ static const char *tiers_text(unsigned tiers, char out[LIMIT_NAME_BYTES])
             length = strlen(out);
         }
     }
-    return out;
 }
 
 /* One rule for all sites without a live node; none when every site has one. */

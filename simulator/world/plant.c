@@ -10,7 +10,8 @@
 #include "simulator/world/chance.h"
 
 #define ANSWER_BYTES   ((size_t)4 << 30)
-#define SAME_STEPS_MAX 1000000 /* core steps at one instant: more is a loop */
+#define KEPT_BYTES     ((size_t)64 << 20) /* of an answer's memory, for the next */
+#define SAME_STEPS_MAX 1000000            /* core steps at one instant: more is a loop */
 #define RTT_MAX        1024
 #define DAY_US         (24 * US_PER_HOUR)
 
@@ -94,6 +95,7 @@ int plant_create(const struct plant_options *options, int64_t now_us, struct pla
     plant->plain = options->plain;
     plant->now_us = now_us;
     arena_init(&plant->arena, ANSWER_BYTES);
+    arena_keep(&plant->arena, KEPT_BYTES);
     for (int i = 0; i < plant->app_count; i++)
         plant->part_count += plant->apps[i].workload_count;
     plant->estimates =
