@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HASH_PRIME   UINT64_C(0x100000001b3)
+#define HASH_PRIME_2 (HASH_PRIME * HASH_PRIME)
+#define HASH_PRIME_4 (HASH_PRIME_2 * HASH_PRIME_2)
+
 static bool strbuf_reserve(struct strbuf *buf, size_t more);
 static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 static uint64_t hash_mix(uint64_t hash);
@@ -224,7 +228,7 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
 {
     const unsigned char *byte = bytes;
     for (size_t i = 0; i < count; i++) {
-        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+        hash = (hash ^ byte[i]) * HASH_PRIME;
     }
     return hash_mix(hash);
 }
@@ -236,11 +240,21 @@ uint64_t hash_str(uint64_t hash, const char *text)
 
 uint64_t hash_u64(uint64_t hash, uint64_t value)
 {
-    unsigned char bytes[8];
-    for (int i = 0; i < 8; i++) {
-        bytes[i] = (unsigned char)(value >> (8 * i));
+    /* The bytes of a small number are nearly all 0: they come in as one multiplication. */
+    static const uint64_t powers[] = {1,
+                                      HASH_PRIME,
+                                      HASH_PRIME_2,
+                                      HASH_PRIME_2 * HASH_PRIME,
+                                      HASH_PRIME_4,
+                                      HASH_PRIME_4 * HASH_PRIME,
+                                      HASH_PRIME_4 * HASH_PRIME_2,
+                                      HASH_PRIME_4 * HASH_PRIME_2 * HASH_PRIME,
+                                      HASH_PRIME_4 * HASH_PRIME_4};
+    int zeros = 8;
+    for (; value != 0; value >>= 8, zeros--) {
+        hash = (hash ^ (value & 0xff)) * HASH_PRIME;
     }
-    return hash_bytes(hash, bytes, sizeof(bytes));
+    return hash_mix(hash * powers[zeros]);
 }
 
 /* Room for `more` bytes and the terminator; else breaks the buffer. */

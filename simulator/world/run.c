@@ -246,7 +246,7 @@ static int measure(struct run *run, struct error *err)
 static int find_bound(struct run *run, struct error *err)
 {
     const struct truth *truth = &run->truth;
-    uint64_t hash = hash_u64(HASH_SEED, run->documents);
+    uint64_t hash = hash_u64(HASH_SEED, truth->documents);
     for (int i = 0; i < run->part_count; i++)
         hash = hash_u64(hash, (uint64_t)truth->calls_mhz[i]);
     for (int i = 0; i < run->world.site_count; i++)

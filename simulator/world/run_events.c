@@ -107,7 +107,6 @@ static int apply_sets(struct run *run, struct error *err)
     for (int i = 0; i < run->app_count; i++)
         run->truth.apps[i].app = changed.apps[i].app;
     truth_world(&run->truth, changed.world);
-    run->documents++;
     arena_done(&run->set);
     run->set = arena;
     rc = tell_documents(run, list, count, &input, err);

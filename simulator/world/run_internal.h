@@ -39,7 +39,6 @@ struct run {
     struct arena arena; /* documents */
     struct arena set;   /* ... as they truly are by what is set now */
     struct arena told;  /* ... the world of that which the scheduler has */
-    uint64_t documents; /* how often they have changed */
     struct world world;
     struct app *apps;
     int app_count;

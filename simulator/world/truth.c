@@ -96,6 +96,7 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
 
 void truth_close(struct truth *truth)
 {
+    cost_keeper_done(&truth->keeper);
     arena_done(&truth->arena);
     arena_done(&truth->tables);
 }
@@ -103,6 +104,7 @@ void truth_close(struct truth *truth)
 void truth_world(struct truth *truth, const struct world *world)
 {
     truth->input.world = world;
+    truth->documents++;
     truth->coupled = false;
     for (int i = 0; i < world->egress_count; i++)
         truth->coupled |= world->egress[i].tier_count > 1;
@@ -218,6 +220,7 @@ int truth_visit(struct truth *truth, const bool *which, const struct placement *
 {
     struct cut cut = {.visit = visit, .context = context};
     struct cost_input input = truth->input;
+    const struct cost_frame *frame = NULL;
     const struct cost_context *found;
     struct cost_total total;
     int rc = 0;
@@ -229,9 +232,11 @@ int truth_visit(struct truth *truth, const bool *which, const struct placement *
         if (rc == 0)
             rc = cut_placement(truth, &input, apps, &to, err);
         cut.apps = apps;
+    } else {
+        rc = cost_keeper_frame(&truth->keeper, &input, truth->documents, &frame, err);
     }
     if (rc == 0)
-        rc = cost_context_make(&input, NULL, NULL, &truth->arena, &found, err);
+        rc = cost_context_make(&input, frame, NULL, &truth->arena, &found, err);
     return rc < 0 ? rc : cost_visit(found, to, &truth->arena, show, &cut, &total, err);
 }
 

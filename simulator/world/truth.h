@@ -13,6 +13,8 @@
 struct truth {
     struct arena arena; /* of one answer */
     struct cost_input input;
+    struct cost_keeper keeper; /* of the documents */
+    uint64_t documents;        /* how often they have changed */
     struct cost_app *apps;
     struct estimate *estimates; /* of rates: in the order of the parts */
     int *estimate_part;         /* [estimate]: its part */
@@ -35,7 +37,8 @@ struct truth {
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
                int app_count, struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
-/* Another world (the same sites) from now on; it must live as long. */
+/* Another world (the same sites), and what documents apps[] has, from now on; they must live as
+ * long. */
 void truth_world(struct truth *truth, const struct world *world);
 
 /* Egress meters that have come further (ledger_meters_news): the next byte may have another price,

@@ -178,6 +178,17 @@ static void hashes_are_pinned(void **state)
     (void)state;
     /* Journals hold these values: a change of the function is a change of the format. */
     assert_true(hash_u64(HASH_SEED, 1) == hash_bytes(HASH_SEED, "\1\0\0\0\0\0\0\0", 8));
+    for (int bits = 0; bits <= 64; bits++) {
+        static const uint64_t patterns[] = {UINT64_MAX, UINT64_C(0x8100008100810081)};
+        for (int i = 0; i < 2; i++) {
+            uint64_t value = bits == 0 ? 0 : patterns[i] >> (64 - bits);
+            unsigned char bytes[8];
+            for (int k = 0; k < 8; k++) {
+                bytes[k] = (unsigned char)(value >> (8 * k));
+            }
+            assert_true(hash_u64(HASH_SEED, value) == hash_bytes(HASH_SEED, bytes, 8));
+        }
+    }
     assert_true(hash_str(HASH_SEED, "ab") == hash_bytes(HASH_SEED, "ab", 3));
     assert_true(hash_str(hash_str(HASH_SEED, "a"), "bc") !=
                 hash_str(hash_str(HASH_SEED, "ab"), "c"));
