@@ -29,7 +29,7 @@
 #include "model/solve/watch.h"
 
 #define WORK_BYTES_MAX ((size_t)4 << 30)
-/* Of the memory of one problem, for the next of its session. */
+/* Of the memory of one problem, for the next. */
 #define KEPT_BYTES ((size_t)256 << 20)
 /* A request begins so far behind a multiple of 8: its length stands before it, where that is sent,
  * and what is aligned there is so here. */
@@ -177,9 +177,6 @@ static int answer(struct server *server, const char *request, size_t bytes)
         rc = write_exactly(server->output, out.text, out.bytes);
     }
     strbuf_done(&out);
-    if (server->session.id == 0) {
-        arena_done(arena);
-    }
     return rc;
 }
 

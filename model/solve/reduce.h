@@ -48,6 +48,13 @@ struct active_meter {
     int64_t volume_max;
 };
 
+/* A meter that has one price, whatever the volume. */
+struct flat_meter {
+    int64_t price_nusd; /* per per_bytes */
+    int64_t per_bytes;  /* 0: it has several, and this is nothing */
+    int shift;          /* per_bytes as a power of two; -1: it is none */
+};
+
 struct reduced {
     const struct problem *problem;
     int parts;
@@ -64,8 +71,9 @@ struct reduced {
     int *degree;
     struct active_meter *meters;
     int meter_count;
-    int *active_of;      /* [meter of the problem]: its index in meters[], or -1 */
-    bool *flat;          /* [meter of the problem]: it has one price, whatever the volume */
+    int *active_of;          /* [meter of the problem]: its index in meters[], or -1 */
+    struct flat_meter *flat; /* [meter of the problem] */
+    int flat_count;
     nusd bytes_max;      /* no assignment puts more on all meters together */
     double *meter_price; /* [meter of the problem]: nano-dollars per byte of its line */
     int64_t constant;
@@ -73,6 +81,7 @@ struct reduced {
     bool empty;     /* a part has no open choice: no assignment is left */
     bool cut;       /* the watch ended it: nothing else here may be used */
     bool without_capacities;
+    bool roomy; /* no capacity can bind, and closing cells changes nothing about that */
     struct watch *watch;
 };
 
@@ -159,6 +168,10 @@ nusd reduce_line(const struct problem_meter *meter, int64_t min, int64_t max, in
 nusd reduce_intercept(const struct problem_meter *meter, int64_t slope, int64_t min, int64_t max);
 /* What the tables hold of a cell's bytes for a line of that slope: rounded down. */
 int64_t reduce_line_cost(const struct problem_meter *meter, int64_t slope, int64_t bytes);
+static inline bool reduce_is_flat(const struct reduced *reduced, int meter)
+{
+    return reduced->flat[meter].per_bytes > 0;
+}
 /* Bytes that a cell of a part, or of an edge, puts on a meter. */
 nusd reduce_part_bytes(const struct reduced *reduced, int meter, int part, int choice);
 nusd reduce_edge_bytes(const struct reduced *reduced, int meter, const struct edge *edge,

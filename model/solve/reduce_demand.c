@@ -33,7 +33,7 @@ bool reduce_find_binding(const struct reduced *reduced, bool *ret_binds)
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
         ret_binds[i] = false;
-        if (rule->kind == RULE_CAPACITY) {
+        if (rule->kind == RULE_CAPACITY && !reduced->roomy) {
             if (!known) {
                 rows_add_up(reduced, &rows);
                 known = true;
@@ -53,9 +53,10 @@ bool reduce_capacities(struct reduced *reduced)
     struct rows rows;
     bool known = false; /* and nothing was closed since */
     bool changed = false;
+    bool roomy = true;
     for (int i = 0; i < problem->rule_count; i++) {
         const struct problem_rule *rule = &problem->rules[i];
-        if (rule->kind != RULE_CAPACITY) {
+        if (rule->kind != RULE_CAPACITY || reduced->roomy) {
             continue;
         }
         if (!known) {
@@ -64,6 +65,7 @@ bool reduce_capacities(struct reduced *reduced)
         }
         const struct row *row = &rows.row[rule->site][rule->resource];
         nusd left = rule->capacity - row->least;
+        roomy = roomy && row->most <= rule->capacity;
         if (left < 0) {
             reduced->empty = true;
             return true;
@@ -73,6 +75,7 @@ bool reduce_capacities(struct reduced *reduced)
             known = false;
         }
     }
+    reduced->roomy = roomy;
     return changed;
 }
 

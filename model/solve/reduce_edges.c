@@ -142,7 +142,7 @@ void reduce_add_pair(const struct reduced *reduced, struct edge *edge,
         for (size_t t = 0; t < columns; t++) {
             to[t * step] += open_b[t] ? from[t] : 0;
         }
-        if (pair->use != NULL) {
+        if (pair->use != NULL && reduced->flat_count > 0) {
             reduce_add_flat(reduced, pair->use + s * columns * (size_t)pair->use_count,
                             pair->use_count, open_b, columns, to, step);
         }

@@ -40,7 +40,6 @@ static void lines_add(struct folding *folding);
 static int64_t uses_cost(const struct folding *folding);
 static int first_tier(const struct problem_meter *meter, int64_t min);
 static bool has_one_price(const struct problem_meter *meter, int first, int64_t max);
-static int64_t flat_cost(const struct problem_meter *meter, const struct problem_use *use);
 static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
                        int64_t *ret_slope, bool *ret_active);
 static void uses_add(const struct reduced *reduced, const struct problem_use *use, int use_count,
@@ -59,7 +58,7 @@ int reduce_meters(struct reduced *reduced, struct arena *arena, struct error *er
     const struct problem *problem = reduced->problem;
     size_t meters = (size_t)problem->meter_count + 1;
     struct folding folding = {.reduced = reduced};
-    if (memchr(reduced->flat, false, (size_t)problem->meter_count) == NULL) {
+    if (reduced->flat_count == problem->meter_count) {
         return 0;
     }
     folding.folds = arena_array(arena, meters, sizeof(*folding.folds));
@@ -100,14 +99,21 @@ int reduce_flat_meters(struct reduced *reduced, struct arena *arena, struct erro
         reduced->flat == NULL) {
         return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d meters", problem->meter_count);
     }
+    reduced->flat_count = 0;
     for (int i = 0; i < problem->meter_count; i++) {
         const struct problem_meter *meter = &problem->meters[i];
         bool counts = reduced->bytes_max <= INT64_MAX - meter->base_bytes;
         int tier = first_tier(meter, 0);
+        int64_t per = meter->per_bytes;
         reduced->active_of[i] = -1;
-        reduced->flat[i] = counts && has_one_price(meter, tier, (int64_t)reduced->bytes_max);
-        if (reduced->flat[i]) {
-            reduced->meter_price[i] = (double)meter->price_nusd[tier] / (double)meter->per_bytes;
+        if (counts && has_one_price(meter, tier, (int64_t)reduced->bytes_max)) {
+            bool is_power = (per & (per - 1)) == 0; /* a GiB */
+            reduced->flat_count++;
+            reduced->flat[i] = (struct flat_meter){
+                .price_nusd = meter->price_nusd[tier],
+                .per_bytes = per,
+                .shift = is_power ? __builtin_ctzll((unsigned long long)per) : -1};
+            reduced->meter_price[i] = (double)meter->price_nusd[tier] / (double)per;
         }
     }
     return 0;
@@ -118,7 +124,7 @@ void reduce_add_flat_parts(struct reduced *reduced)
     for (int part = 0; part < reduced->parts; part++) {
         const struct problem_part *source = &reduced->problem->parts[part];
         size_t first = reduce_node(reduced, part, 0);
-        if (source->use != NULL) {
+        if (source->use != NULL && reduced->flat_count > 0) {
             reduce_add_flat(reduced, source->use, source->use_count, &reduced->open[first],
                             (size_t)reduced->count[part], &reduced->node[first], 1);
         }
@@ -130,8 +136,11 @@ void reduce_add_flat(const struct reduced *reduced, const struct problem_use *us
 {
     for (size_t cell = 0; cell < cells; cell++, use += use_count) {
         for (int k = 0; open[cell] && k < use_count; k++) {
-            if (use[k].meter >= 0 && reduced->flat[use[k].meter]) {
-                cost[cell * step] += flat_cost(&reduced->problem->meters[use[k].meter], &use[k]);
+            if (use[k].meter >= 0 && reduce_is_flat(reduced, use[k].meter)) {
+                const struct flat_meter *flat = &reduced->flat[use[k].meter];
+                nusd product = (nusd)use[k].bytes * flat->price_nusd;
+                cost[cell * step] += flat->shift >= 0 ? (int64_t)(product >> flat->shift)
+                                                      : floor_div(product, flat->per_bytes);
             }
         }
     }
@@ -422,11 +431,6 @@ static bool has_one_price(const struct problem_meter *meter, int first, int64_t 
     return one_price;
 }
 
-static int64_t flat_cost(const struct problem_meter *meter, const struct problem_use *use)
-{
-    return reduce_line_cost(meter, meter->price_nusd[first_tier(meter, 0)], use->bytes);
-}
-
 /* A line below the charge on [min, max]: with one price it is the charge itself; else the chord,
  * moved down until it supports the charge. Returns the intercept, rounded down. */
 static nusd meter_line(const struct problem_meter *meter, int64_t min, int64_t max,
@@ -450,7 +454,7 @@ static void uses_add(const struct reduced *reduced, const struct problem_use *us
     size_t slots = use == NULL ? 0 : (size_t)use_count;
     for (size_t k = 0; k < slots; k++) {
         const struct problem_use *slot = &use[cell * slots + k];
-        if (slot->meter < 0 || slot->bytes == 0 || reduced->flat[slot->meter]) {
+        if (slot->meter < 0 || slot->bytes == 0 || reduce_is_flat(reduced, slot->meter)) {
             continue;
         }
         if (uses->slot[slot->meter] == 0) {
@@ -483,9 +487,6 @@ static nusd cell_bytes(const struct problem_use *use, int use_count, size_t cell
 
 static int64_t floor_div(nusd a, int64_t b)
 {
-    if ((b & (b - 1)) == 0) { /* a GiB */
-        return (int64_t)(a >> __builtin_ctzll((unsigned long long)b));
-    }
     if (a == (int64_t)a) { /* as a rule, and several times as fast */
         int64_t quotient = (int64_t)a / b;
         bool rest = (int64_t)a % b != 0;

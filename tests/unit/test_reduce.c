@@ -178,7 +178,7 @@ static void test_tables_keep_every_assignment_that_matters(void **state)
         }
         check_binding(&problem, &reduced, binding);
         for (int i = 0; i < problem.meter_count; i++) {
-            flat[reduced.flat[i]]++;
+            flat[reduce_is_flat(&reduced, i)]++;
         }
         /* Without a cutoff, then with the tightest. */
         reduce_tighten(&reduced, 16);
