@@ -173,7 +173,11 @@ void cost_keeper_done(struct cost_keeper *keeper);
 struct cost_context;
 int cost_context_make(const struct cost_input *input, const struct cost_frame *frame,
                       const struct cost_lookup *lookup, struct arena *arena,
-                      const struct cost_context **ret_context, struct error *err) WARN_UNUSED;
+                      struct cost_context **ret_context, struct error *err) WARN_UNUSED;
+/* Looks the values of one app up anew: its workloads are elsewhere, or what is estimated of them
+ * has other values. The rest of the input must be as it was: documents, the estimates' names and
+ * order, what is measured of paths and meters. */
+void cost_context_renew(struct cost_context *context, int app);
 const struct cost_input *cost_context_input(const struct cost_context *context);
 int cost_problem_from(const struct cost_context *context, struct arena *arena,
                       struct problem *ret_problem, struct error *err) WARN_UNUSED;
@@ -184,14 +188,20 @@ int cost_totals_from(const struct cost_context *context, const struct placement 
                      struct error *err) WARN_UNUSED;
 
 /* The lines of cost_explain one by one, without their words and without keeping them, and what they
- * add up to. */
+ * add up to. `apps` ([app]; NULL: all): of these apps alone, as if there were no others. */
 typedef void cost_visitor(void *visitor, const struct cost_line *line);
-int cost_visit(const struct cost_context *context, const struct placement *at, struct arena *arena,
-               cost_visitor *visit, void *visitor, struct cost_total *ret_total,
-               struct error *err) WARN_UNUSED;
+int cost_visit(const struct cost_context *context, const bool *apps, const struct placement *at,
+               struct arena *arena, cost_visitor *visit, void *visitor,
+               struct cost_total *ret_total, struct error *err) WARN_UNUSED;
 /* Of them only those of the migration, in the same order: without the rest of the ledger. */
-int cost_visit_moves(const struct cost_context *context, const struct placement *at,
-                     cost_visitor *visit, void *visitor, struct error *err) WARN_UNUSED;
+int cost_visit_moves(const struct cost_context *context, const bool *apps,
+                     const struct placement *at, cost_visitor *visit, void *visitor,
+                     struct error *err) WARN_UNUSED;
+
+/* The bills of two placements, per month, without what moves cost once. Where no price depends on
+ * the month's volume, apps that are placed alike are looked at once. */
+int cost_bills(const struct cost_context *context, const struct placement *const at[2],
+               struct arena *arena, nusd ret_bills[2], struct error *err) WARN_UNUSED;
 
 /* For every site and variant: what the whole plan would score with this part there and all else as
  * in at[] (the considered-resources table), the rule that forbids it if any, and what would change

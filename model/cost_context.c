@@ -11,14 +11,15 @@
 
 static int build_parts(struct cost_context *context, const struct cost_frame *frame,
                        struct arena *arena);
-static void build_family(struct cost_context *context, struct cost_family *family, int part);
-static int build_hits(struct cost_context *context, struct arena *arena, int part);
+static int build_families(struct cost_context *context, struct arena *arena);
+static void renew_family(struct cost_context *context, int part);
+static void renew_hits(struct cost_context *context, int part);
 static int build_rtts(struct cost_context *context, const struct cost_frame *frame,
                       struct arena *arena);
 static void measure_rtts(struct cost_context *context, const struct estimate **best);
 static int build_links(struct cost_context *context, const struct cost_frame *frame,
                        struct arena *arena);
-static void build_link(struct cost_context *context, struct cost_link_info *info);
+static void renew_link(struct cost_context *context, struct cost_link_info *info);
 static int64_t prior_of(const struct app *app, int link);
 static int64_t calls_of(const struct cost_context *context, int app, int link);
 static int64_t calls_of_miss(const struct cost_context *context, int app, int link);
@@ -29,7 +30,7 @@ static int no_memory(struct error *err);
 
 int cost_context_make(const struct cost_input *input, const struct cost_frame *frame,
                       const struct cost_lookup *lookup, struct arena *arena,
-                      const struct cost_context **ret_context, struct error *err)
+                      struct cost_context **ret_context, struct error *err)
 {
     struct cost_context *context = arena_alloc(arena, sizeof(*context));
     struct cost_lookup own;
@@ -63,7 +64,7 @@ const struct cost_input *cost_context_input(const struct cost_context *context)
 int cost_context_build(const struct cost_input *input, struct arena *arena,
                        struct cost_context *ret_context, struct error *err)
 {
-    const struct cost_context *made;
+    struct cost_context *made;
     int rc = cost_context_make(input, NULL, NULL, arena, &made, err);
     if (rc == 0) {
         *ret_context = *made;
@@ -92,6 +93,9 @@ int cost_context_build_with(const struct cost_input *input, const struct cost_fr
         build_links(&context, frame, arena) < 0) {
         return no_memory(err);
     }
+    for (int app = 0; app < input->app_count; app++) {
+        cost_context_renew(&context, app);
+    }
     build_weights(&context);
     int rc = build_replicas(&context, arena, err);
     if (rc == 0) {
@@ -106,15 +110,31 @@ int cost_context_build_with(const struct cost_input *input, const struct cost_fr
     return rc;
 }
 
+void cost_context_renew(struct cost_context *context, int app)
+{
+    int first = context->lookup.base[app];
+    int end = context->lookup.base[app + 1];
+    for (int part = first; part < end; part++) {
+        if (context->parts[part].member == 0) {
+            renew_family(context, part);
+        }
+    }
+    for (int part = first; part < end; part++) {
+        renew_hits(context, part);
+    }
+    for (int link = context->link_base[app]; link < context->link_base[app + 1]; link++) {
+        renew_link(context, &context->links[link]);
+    }
+}
+
 static int build_parts(struct cost_context *context, const struct cost_frame *frame,
                        struct arena *arena)
 {
     const struct cost_input *input = context->input;
     size_t parts = (size_t)context->part_count + 1;
     struct weights *weights = arena_array(arena, (size_t)input->app_count + 1, sizeof(*weights));
-    struct cost_family *families = arena_alloc_raw(arena, parts * sizeof(*families));
     context->parts = arena_copy(arena, frame->parts, parts * sizeof(*frame->parts));
-    if (weights == NULL || families == NULL || context->parts == NULL) {
+    if (weights == NULL || context->parts == NULL) {
         return ERR_NO_MEMORY;
     }
     for (int i = 0, part = 0; i < input->app_count; i++) {
@@ -128,38 +148,51 @@ static int build_parts(struct cost_context *context, const struct cost_frame *fr
             info->weights = &weights[i];
         }
     }
-    for (int part = 0; part < context->part_count; part++) {
-        if (context->parts[part].member == 0) {
-            build_family(context, &families[part], part);
-        }
+    return build_families(context, arena);
+}
+
+/* What a family shares is at its first part; where it has a cache its spots are the context's own,
+ * as a spot tells the hits there. */
+static int build_families(struct cost_context *context, struct arena *arena)
+{
+    size_t parts = (size_t)context->part_count + 1;
+    context->families = arena_alloc_raw(arena, parts * sizeof(*context->families));
+    if (context->families == NULL) {
+        return ERR_NO_MEMORY;
     }
     for (int part = 0; part < context->part_count; part++) {
-        if (build_hits(context, arena, part) < 0) {
+        struct cost_part_info *info = &context->parts[part];
+        struct cost_family *family = &context->families[info->parts[0]];
+        info->family = family;
+        if (info->member == 0) {
+            *family = (struct cost_family){.app = info->app, .count = info->members};
+        }
+        family->member[info->member] = info->workload;
+        if (!cost_has_cache(context->parts[info->parts[0]].what)) {
+            continue;
+        }
+        info->own = arena_copy(arena, info->spots, (size_t)info->spot_count * sizeof(*info->own));
+        if (info->own == NULL) {
             return ERR_NO_MEMORY;
         }
+        info->spots = info->own;
     }
     return 0;
 }
 
 /* Of the first part; the others get the same. */
-static void build_family(struct cost_context *context, struct cost_family *family, int part)
+static void renew_family(struct cost_context *context, int part)
 {
-    struct cost_part_info *first = &context->parts[part];
-    int base = part - first->workload;
-    *family = (struct cost_family){.app = first->app, .count = first->members};
-    for (int i = 0; i < first->members; i++) {
-        family->member[i] = first->parts[i] - base;
-    }
+    const struct cost_part_info *first = &context->parts[part];
+    struct cost_family *family = &context->families[part];
     cost_family_fill(&context->lookup, family);
     for (int i = 0; i < first->members; i++) {
-        struct cost_part_info *info = &context->parts[first->parts[i]];
-        info->family = family;
-        info->calls_mhz = family->calls_mhz[i];
+        context->parts[first->parts[i]].calls_mhz = family->calls_mhz[i];
     }
 }
 
 /* Where the part is, and what its cache hits there and wherever else it may be. */
-static int build_hits(struct cost_context *context, struct arena *arena, int part)
+static void renew_hits(struct cost_context *context, int part)
 {
     struct cost_part_info *info = &context->parts[part];
     const struct cost_family *family = info->family;
@@ -173,18 +206,11 @@ static int build_hits(struct cost_context *context, struct arena *arena, int par
                                        cost_family_hit_ppm(&context->lookup, family, now->site,
                                                            now->variant, sharers, &measured)};
     }
-    if (!cost_has_cache(context->parts[info->parts[0]].what)) {
-        return 0; /* the frame's spots say so */
-    }
-    struct cost_spot *spots =
-        arena_copy(arena, info->spots, (size_t)info->spot_count * sizeof(*spots));
-    for (int i = 0; i < info->spot_count && spots != NULL; i++) {
-        struct cost_spot *spot = &spots[i];
+    for (int i = 0; i < info->spot_count && info->own != NULL; i++) {
+        struct cost_spot *spot = &info->own[i];
         spot->hit_ppm = cost_family_hit_ppm(&context->lookup, family, spot->site, spot->variant,
                                             spot->sharers, &measured);
     }
-    info->spots = spots;
-    return spots == NULL ? ERR_NO_MEMORY : 0;
 }
 
 static int build_rtts(struct cost_context *context, const struct cost_frame *frame,
@@ -254,13 +280,10 @@ static int build_links(struct cost_context *context, const struct cost_frame *fr
         info->bytes = bytes;
         bytes += cost_variants(context->parts[info->to_part].what);
     }
-    for (int i = 0; i < context->link_count; i++) {
-        build_link(context, &context->links[i]);
-    }
     return 0;
 }
 
-static void build_link(struct cost_context *context, struct cost_link_info *info)
+static void renew_link(struct cost_context *context, struct cost_link_info *info)
 {
     const struct cost_part_info *callee = &context->parts[info->to_part];
     info->calls_mhz = calls_of(context, info->app, info->link);

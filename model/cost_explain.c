@@ -12,8 +12,9 @@
 struct ledger {
     const struct cost_context *context;
     const struct placement *at;
-    int64_t *volume; /* [meter]: bytes of the lines so far */
-    int only;        /* a part: only lines of it and of its links are added; -1: all */
+    const bool *apps; /* [app]: those that there are; NULL: all */
+    int64_t *volume;  /* [meter]: bytes of the lines so far */
+    int only;         /* a part: only lines of it and of its links are added; -1: all */
     struct cost_sink sink;
 };
 
@@ -25,7 +26,10 @@ struct ends {
 };
 
 static int ledger_run(struct ledger *ledger, struct error *err);
+static bool is_asked(const struct ledger *ledger, int app);
 static int ledger_end(const struct ledger *ledger, struct error *err);
+static void find_apart(const struct cost_context *context, const struct placement *const at[2],
+                       bool *apps);
 static bool find_ends(const struct ledger *ledger, int link, struct ends *ret_ends);
 static int ledger_link(struct ledger *ledger, int link, struct error *err);
 static int ledger_replica(struct ledger *ledger, const struct cost_replica *replica,
@@ -77,12 +81,14 @@ int cost_explain(const struct cost_input *input, const struct placement *at, str
     return 0;
 }
 
-int cost_visit(const struct cost_context *context, const struct placement *at, struct arena *arena,
-               cost_visitor *visit, void *visitor, struct cost_total *ret_total, struct error *err)
+int cost_visit(const struct cost_context *context, const bool *apps, const struct placement *at,
+               struct arena *arena, cost_visitor *visit, void *visitor,
+               struct cost_total *ret_total, struct error *err)
 {
     struct ledger ledger = {
         .context = context,
         .at = at,
+        .apps = apps,
         .volume = arena_array(arena, (size_t)context->meter_count + 1, sizeof(int64_t)),
         .only = -1,
         .sink = {.visit = visit, .visitor = visitor},
@@ -97,23 +103,26 @@ int cost_visit(const struct cost_context *context, const struct placement *at, s
     return rc;
 }
 
-int cost_visit_moves(const struct cost_context *context, const struct placement *at,
-                     cost_visitor *visit, void *visitor, struct error *err)
+int cost_visit_moves(const struct cost_context *context, const bool *apps,
+                     const struct placement *at, cost_visitor *visit, void *visitor,
+                     struct error *err)
 {
     struct ledger ledger = {.context = context,
                             .at = at,
+                            .apps = apps,
                             .only = -1,
                             .sink = {.visit = visit, .visitor = visitor, .err = err}};
     for (int part = 0; part < context->part_count; part++) {
-        if (at[part].site >= 0) {
+        if (at[part].site >= 0 && is_asked(&ledger, context->parts[part].app)) {
             struct cost_spot spot = cost_spot_at(context, at, part);
             cost_terms_migration(context, part, &spot, &ledger.sink);
         }
     }
     for (int link = 0; link < context->link_count; link++) {
         struct ends ends;
-        if (context->links[link].what->on_miss && find_ends(&ledger, link, &ends) &&
-            ends.from.site != ends.to.site) {
+        const struct cost_link_info *info = &context->links[link];
+        if (info->what->on_miss && is_asked(&ledger, info->app) &&
+            find_ends(&ledger, link, &ends) && ends.from.site != ends.to.site) {
             cost_terms_cold(context, link, ends.caller, &ends.to, &ledger.sink);
         }
     }
@@ -152,6 +161,54 @@ int cost_totals_from(const struct cost_context *context, const struct placement 
     return rc;
 }
 
+int cost_bills(const struct cost_context *context, const struct placement *const at[2],
+               struct arena *arena, nusd ret_bills[2], struct error *err)
+{
+    size_t count = (size_t)context->input->app_count;
+    int64_t *volume = arena_array(arena, (size_t)context->meter_count + 1, sizeof(*volume));
+    bool *apart = arena_array(arena, count + 1, sizeof(*apart));
+    bool *alike = arena_array(arena, count + 1, sizeof(*alike));
+    if (volume == NULL || apart == NULL || alike == NULL) {
+        return no_memory(err);
+    }
+    find_apart(context, at, apart);
+    for (size_t i = 0; i < count; i++) {
+        alike[i] = !apart[i];
+    }
+    nusd bills[3];
+    for (int i = 0; i < 3; i++) {
+        struct ledger ledger = {.context = context,
+                                .at = at[i % 2],
+                                .apps = i == 2 ? alike : apart,
+                                .volume = volume,
+                                .only = -1};
+        int rc = ledger_run(&ledger, err);
+        if (rc < 0) {
+            return rc;
+        }
+        bills[i] = ledger.sink.total.bill - ledger.sink.total.bill_term[TERM_MIGRATION];
+    }
+    ret_bills[0] = bills[0] + bills[2];
+    ret_bills[1] = bills[1] + bills[2];
+    return 0;
+}
+
+/* Prices of tiers let all apps of an account depend on each other. */
+static void find_apart(const struct cost_context *context, const struct placement *const at[2],
+                       bool *apps)
+{
+    bool tiers = false;
+    for (int i = 0; i < context->meter_count; i++) {
+        tiers = tiers || context->meters[i].tier_count > 1;
+    }
+    for (int part = 0; part < context->part_count; part++) {
+        const struct cost_part_info *info = &context->parts[part];
+        bool same =
+            at[0][part].site == at[1][part].site && at[0][part].variant == at[1][part].variant;
+        apps[info->app] = apps[info->app] || tiers || !same;
+    }
+}
+
 int cost_context_total(const struct cost_context *context, const struct placement *at,
                        int64_t *volume, struct cost_total *ret_total, nusd *ret_stay,
                        struct error *err)
@@ -186,7 +243,8 @@ static int ledger_run(struct ledger *ledger, struct error *err)
     ledger->sink.err = err;
     memset(ledger->volume, 0, (size_t)context->meter_count * sizeof(int64_t));
     for (int part = 0; part < context->part_count; part++) {
-        if (ledger->at[part].site >= 0 && (ledger->only < 0 || ledger->only == part)) {
+        if (ledger->at[part].site >= 0 && (ledger->only < 0 || ledger->only == part) &&
+            is_asked(ledger, context->parts[part].app)) {
             struct cost_spot spot = cost_spot_at(context, ledger->at, part);
             cost_terms_unary(context, part, &spot, &ledger->sink);
             cost_terms_migration(context, part, &spot, &ledger->sink);
@@ -194,12 +252,22 @@ static int ledger_run(struct ledger *ledger, struct error *err)
     }
     int rc = ledger->sink.rc;
     for (int link = 0; rc == 0 && link < context->link_count; link++) {
-        rc = ledger_link(ledger, link, err);
+        if (is_asked(ledger, context->links[link].app)) {
+            rc = ledger_link(ledger, link, err);
+        }
     }
     for (int i = 0; rc == 0 && i < context->replica_count; i++) {
-        rc = ledger_replica(ledger, &context->replicas[i], err);
+        const struct cost_replica *replica = &context->replicas[i];
+        if (is_asked(ledger, context->parts[replica->part].app)) {
+            rc = ledger_replica(ledger, replica, err);
+        }
     }
     return rc < 0 ? rc : ledger_end(ledger, err);
+}
+
+static bool is_asked(const struct ledger *ledger, int app)
+{
+    return ledger->apps == NULL || ledger->apps[app];
 }
 
 static int ledger_end(const struct ledger *ledger, struct error *err)

@@ -28,6 +28,7 @@ struct cost_family cost_family_of(const struct cost_lookup *lookup, int app, int
 
 void cost_family_fill(const struct cost_lookup *lookup, struct cost_family *family)
 {
+    family->calls_measured = false;
     find_now(lookup, family);
     find_calls(lookup, family);
     find_set_hits(lookup, family);
@@ -170,6 +171,7 @@ static void find_now(const struct cost_lookup *lookup, struct cost_family *famil
         family->now[i] = now;
     }
     for (int i = 0; i < family->count; i++) {
+        family->sharers[i] = 0;
         for (int k = 0; k < family->count && family->now[i].site >= 0; k++) {
             if (family->now[k].site == family->now[i].site &&
                 family->now[k].variant == family->now[i].variant) {

@@ -187,7 +187,7 @@ static int slice_begin(struct flipper *flipper, struct arena *arena, struct erro
     for (int i = 0; i < flipper->other_count; i++) {
         sites[flipper->others[i].site] = true;
     }
-    const struct cost_context *context;
+    struct cost_context *context;
     int rc = cost_context_make(input, NULL, NULL, arena, &context, err);
     if (rc == 0) {
         rc = cost_slicer_begin(context, flipper->at, arena, &slicer, err);

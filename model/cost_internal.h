@@ -145,6 +145,7 @@ struct cost_part_info {
     int64_t all_weight;   /* of all inbound links; 0: there are none */
     bool *open;           /* [variant * site_count + site]: the documents allow it */
     const struct cost_spot *spots;
+    struct cost_spot *own; /* the same, where a cache's hits are told there; NULL: the frame's */
     int spot_count;
 };
 
@@ -217,9 +218,10 @@ struct cost_context {
     int site_count;
     int part_count;
     struct cost_part_info *parts;
+    struct cost_family *families; /* [part]: of those that are the first of theirs */
     int link_count;
     struct cost_link_info *links;
-    const int *link_base; /* [app]: its first link */
+    const int *link_base; /* [app]: its first link; one more than there are apps */
     int replica_count;
     struct cost_replica *replicas;
     int64_t *rtt_us; /* [from * site_count + to]; -1 unknown */

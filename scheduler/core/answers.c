@@ -12,8 +12,6 @@ static int fill_totals(const struct cost_context *context, const struct problem 
                        int *stay, struct core_plan *plan, struct error *err);
 static void find_forced(const struct problem *problem, const struct placement *now, const int *stay,
                         bool *must);
-static int bill_of(const struct cost_context *context, const struct placement *at,
-                   struct arena *arena, int64_t *ret_bill, struct error *err);
 static void mark_rule(const struct problem_rule *rule, const struct problem *problem,
                       const int *stay, bool *must);
 static int fill_choices(const struct cost_input *input, const struct placement *to,
@@ -88,24 +86,13 @@ static int fill_totals(const struct cost_context *context, const struct problem 
         problem_broken_rule(problem, stay) < 0 &&
         money_to_i64(problem_cost(problem, stay), &plan->score_stay_nusd) < 0)
         return error_set(err, ERR_OVERFLOW, 0, "the score of today's placement is too large");
-    int rc = bill_of(context, to, arena, &plan->bill_plan_nusd, err);
-    if (rc == 0)
-        rc = bill_of(context, now, arena, &plan->bill_stay_nusd, err);
+    const struct placement *const both[2] = {to, now};
+    nusd bills[2];
+    int rc = cost_bills(context, both, arena, bills, err);
+    if (rc == 0 && (money_to_i64(bills[0], &plan->bill_plan_nusd) < 0 ||
+                    money_to_i64(bills[1], &plan->bill_stay_nusd) < 0))
+        rc = error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
     return rc;
-}
-
-/* Per month: what a move costs once is not in it. */
-static int bill_of(const struct cost_context *context, const struct placement *at,
-                   struct arena *arena, int64_t *ret_bill, struct error *err)
-{
-    struct cost_total total;
-    int rc = cost_totals_from(context, at, arena, &total, NULL, err);
-    if (rc < 0)
-        return rc;
-    nusd bill = total.bill - total.bill_term[TERM_MIGRATION];
-    if (money_to_i64(bill, ret_bill) < 0)
-        return error_set(err, ERR_OVERFLOW, 0, "a bill of the placement is too large");
-    return 0;
 }
 
 /* Parts that cannot stay: nowhere yet, or in a rule that today's placement breaks. */
@@ -243,7 +230,7 @@ int core_answer_check(const struct core *core, uint64_t check, struct arena *are
     if (event.checked.app[0] == 0)
         return error_set(err, ERR_NOT_FOUND, 0, "check %llu is not under way",
                          (unsigned long long)check);
-    const struct cost_context *context;
+    struct cost_context *context;
     struct cost_move *moves = NULL;
     int count = 0;
     rc = keep_own(core, own, arena, &input) < 0

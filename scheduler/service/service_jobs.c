@@ -354,7 +354,7 @@ static int fill_plan(struct service_job *job, const struct solution *solution,
         job->took.anew = core_answer_anew(service->core, at, &job->arena, &job->input,
                                           &job->problem, &job->present, plan);
     /* Of the estimates as they are now: the core has changed them where they stand. */
-    const struct cost_context *context;
+    struct cost_context *context;
     if (rc == 0)
         rc = cost_context_make(&job->input, NULL, NULL, &job->arena, &context, err);
     /* In the round's memory: the job is gone when the core reads it. */

@@ -41,7 +41,7 @@ int service_suggest_write(struct service_job *job, const struct solution *soluti
     bool solved = solution->status == SOLVE_OPTIMAL || solution->status == SOLVE_FEASIBLE;
     if (solved) {
         struct placement *at = NULL;
-        const struct cost_context *context;
+        struct cost_context *context;
         plan.score_plan_nusd = solution->cost_nusd;
         int rc = service_solved_at(job, solution, &at, err);
         if (rc == 0)

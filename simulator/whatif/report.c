@@ -5,7 +5,7 @@
 /* What look_at_today works on. */
 struct sides {
     const struct cost_state *state;
-    const struct cost_context *changed;
+    struct cost_context *changed;
     struct arena *arena;
     struct arena *scratch;
     struct whatif_report *report;
@@ -53,7 +53,7 @@ static int look_at_today(void *context, struct error *err)
 {
     struct sides *sides = context;
     const struct cost_state *state = sides->state;
-    const struct cost_context *today;
+    struct cost_context *today;
     int rc = cost_context_make(&state->input, NULL, NULL, sides->scratch, &today, err);
     if (rc == 0)
         rc = look(sides, today, state->at, SIDE_TODAY, err);

@@ -303,12 +303,12 @@ static int begin(struct slot *slot, struct error *err)
     arena_reset(&slot->arena);
     slot->done = false;
     slot->rc = 0;
-    slot->context = asked->given;
+    struct cost_context *made = NULL;
     memset(&slot->answer, 0, sizeof(slot->answer));
     int rc = batch->make(batch->context, slot->index, &slot->arena, &slot->input, err);
-    if (rc == 0 && slot->context == NULL)
-        rc =
-            cost_context_make(&slot->input, NULL, batch->lookup, &slot->arena, &slot->context, err);
+    if (rc == 0 && asked->given == NULL)
+        rc = cost_context_make(&slot->input, NULL, batch->lookup, &slot->arena, &made, err);
+    slot->context = made != NULL ? made : asked->given;
     if (rc == 0)
         rc = cost_problem_from(slot->context, &slot->arena, &slot->problem, err);
     slot->answer.input = slot->input;

@@ -527,7 +527,7 @@ static int solve_core(struct plant *plant, struct core_event *event, struct erro
 {
     struct cost_input input;
     const struct cost_frame *frame = NULL;
-    const struct cost_context *context = NULL;
+    struct cost_context *context = NULL;
     struct problem problem;
     struct solution solution = {.status = SOLVE_NONE};
     struct placement *now = NULL;

@@ -101,6 +101,7 @@ static int open_run(struct run *run, struct error *err)
             load_open(scenario, run->cell, &run->world, run->apps, run->app_count, &run->load, err);
     if (rc == 0)
         rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, err);
+    run->truth.plain = run->cell->plain;
     if (rc == 0)
         rc = run_check_spans(run, err);
     if (rc == 0)

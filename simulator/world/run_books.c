@@ -19,8 +19,8 @@ struct piece {
 
 static int find_due(struct run *run, const bool *which, int64_t now_us);
 static int charge_due(struct run *run, const bool *which, int64_t now_us, struct error *err);
-static void add_line(void *context, int app, const struct cost_line *line);
-static void add_move(void *context, int app, const struct cost_line *line);
+static void add_line(void *context, const struct cost_line *line);
+static void add_move(void *context, const struct cost_line *line);
 static void count_app(struct run *run, int app, int64_t length_us);
 static struct run_area *cell_of(struct run *run, int app, enum cost_term term, int site);
 static nusd per_time(__int128 area);
@@ -73,7 +73,7 @@ static int charge_due(struct run *run, const bool *which, int64_t now_us, struct
         if (run->due[i])
             rc = charge_app(run, i, run->charged_us[i], now_us, err);
     if (rc == 0)
-        rc = truth_visit(&run->truth, which, run->at, run->at, add_line, &piece, err);
+        rc = truth_visit(&run->truth, which, run->at, add_line, &piece, err);
     if (rc < 0 || piece.rc < 0)
         return rc < 0 ? rc : piece.rc;
     for (int i = 0; i < run->app_count; i++)
@@ -84,11 +84,12 @@ static int charge_due(struct run *run, const bool *which, int64_t now_us, struct
     return 0;
 }
 
-static void add_line(void *context, int app, const struct cost_line *line)
+static void add_line(void *context, const struct cost_line *line)
 {
     struct piece *piece = context;
     struct run *run = piece->run;
     struct run_books *books = &run->books;
+    int app = line->app;
     int64_t from_us = run->charged_us[app];
     int64_t length_us = piece->now_us - from_us;
     if (line->term == TERM_MIGRATION)
@@ -121,19 +122,17 @@ static struct run_area *cell_of(struct run *run, int app, enum cost_term term, i
 
 int run_moved(struct run *run, struct error *err)
 {
-    return truth_visit(&run->truth, run->moved, run->at, run->to, add_move, run, err);
+    return truth_visit_moves(&run->truth, run->moved, run->at, run->to, add_move, run, err);
 }
 
 /* Once: its bill, and in the score its bill times the app's weight of it. */
-static void add_move(void *context, int app, const struct cost_line *line)
+static void add_move(void *context, const struct cost_line *line)
 {
     struct run *run = context;
-    if (line->term != TERM_MIGRATION)
-        return;
-    struct weights weights = app_weights(run->truth.apps[app].app, run->truth.input.world);
+    struct weights weights = app_weights(run->truth.apps[line->app].app, run->truth.input.world);
     __int128 bill = line->bill * RUN_MONTH_US;
     __int128 score = bill / PPM * weights.migration_ppm;
-    struct run_area *cell = cell_of(run, app, TERM_MIGRATION, line->site);
+    struct run_area *cell = cell_of(run, line->app, TERM_MIGRATION, line->site);
     cell->bill += bill;
     cell->score += score;
     run->books.total.bill += bill;

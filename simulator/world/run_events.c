@@ -104,9 +104,7 @@ static int apply_sets(struct run *run, struct error *err)
         arena_done(&arena);
         return rc;
     }
-    for (int i = 0; i < run->app_count; i++)
-        run->truth.apps[i].app = changed.apps[i].app;
-    truth_world(&run->truth, changed.world);
+    truth_documents(&run->truth, changed.world, changed.apps);
     arena_done(&run->set);
     run->set = arena;
     rc = tell_documents(run, list, count, &input, err);

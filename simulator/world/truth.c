@@ -10,18 +10,9 @@
 #define TABLE_BYTES  ((size_t)1 << 30)
 #define METERS_MAX   4096 /* with tiers and bytes, in one run */
 
-/* A visit of some apps, by their places among all. */
-struct cut {
-    const int *apps; /* [app of the visit]; NULL: all are visited */
-    truth_visitor *visit;
-    void *context;
-};
-
-static int cut_to(struct truth *truth, const bool *which, struct cost_input *ret_input,
-                  int **ret_apps, struct error *err);
-static int cut_placement(struct truth *truth, const struct cost_input *input, const int *apps,
-                         const struct placement **at, struct error *err);
-static void show(void *context, const struct cost_line *line);
+static int find_context(struct truth *truth, const struct placement *at, struct error *err);
+static int make_context(struct truth *truth, struct error *err);
+static void set_world(struct truth *truth, const struct world *world);
 static int64_t followed_mhz(const struct truth *truth, int app, int workload,
                             const struct placement *at);
 static void set_now(struct truth *truth, const struct placement *at);
@@ -35,14 +26,16 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     memset(truth, 0, sizeof(*truth));
     arena_init(&truth->arena, ANSWER_BYTES);
     arena_keep(&truth->arena, KEPT_BYTES);
+    arena_init(&truth->kept, ANSWER_BYTES);
+    arena_keep(&truth->kept, KEPT_BYTES);
     arena_init(&truth->tables, TABLE_BYTES);
     struct arena *tables = &truth->tables;
     for (int i = 0; i < app_count; i++)
         truth->part_count += apps[i].workload_count;
     size_t parts = (size_t)truth->part_count + 1;
     truth->apps = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->apps));
+    truth->stale = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->stale));
     truth->first = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first));
-    truth->first_rate = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first_rate));
     truth->estimates = arena_array(tables, parts + METERS_MAX, sizeof(*truth->estimates));
     truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
     truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
@@ -51,14 +44,13 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     size_t sites = (size_t)world->site_count + 1;
     truth->capacity = arena_array(tables, sites, sizeof(*truth->capacity));
     truth->path_us = arena_array(tables, sites * sites, sizeof(*truth->path_us));
-    if (truth->apps == NULL || truth->first == NULL || truth->first_rate == NULL ||
+    if (truth->apps == NULL || truth->stale == NULL || truth->first == NULL ||
         truth->estimates == NULL || truth->estimate_part == NULL || truth->calls_mhz == NULL ||
         truth->base_mhz == NULL || truth->hit_ppm == NULL || truth->capacity == NULL ||
         truth->path_us == NULL)
         return no_memory(err);
     for (int i = 0, part = 0; i < app_count; i++) {
         truth->first[i] = part;
-        truth->first_rate[i] = truth->estimate_count;
         truth->apps[i].app = &apps[i];
         truth->apps[i].states =
             arena_array(tables, (size_t)apps[i].workload_count + 1, sizeof(*truth->apps[i].states));
@@ -77,10 +69,9 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
             memcpy(estimate->workload, apps[i].workloads[k].name, sizeof(estimate->workload));
         }
     }
-    truth->first_rate[app_count] = truth->estimate_count;
     truth->input = (struct cost_input){
         .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
-    truth_world(truth, world);
+    set_world(truth, world);
     for (int i = 0, part = 0; i < app_count; i++)
         for (int k = 0; k < apps[i].workload_count; k++, part++) {
             const struct workload *what = &apps[i].workloads[k];
@@ -97,14 +88,23 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
 void truth_close(struct truth *truth)
 {
     cost_keeper_done(&truth->keeper);
+    arena_done(&truth->kept);
     arena_done(&truth->arena);
     arena_done(&truth->tables);
 }
 
-void truth_world(struct truth *truth, const struct world *world)
+void truth_documents(struct truth *truth, const struct world *world, const struct cost_app *apps)
+{
+    for (int i = 0; i < truth->input.app_count; i++)
+        truth->apps[i].app = apps[i].app;
+    set_world(truth, world);
+    truth->documents++;
+    truth->context = NULL;
+}
+
+static void set_world(struct truth *truth, const struct world *world)
 {
     truth->input.world = world;
-    truth->documents++;
     truth->coupled = false;
     for (int i = 0; i < world->egress_count; i++)
         truth->coupled |= world->egress[i].tier_count > 1;
@@ -129,6 +129,7 @@ void truth_meter(struct truth *truth, const struct estimate *list, int count)
             continue;
         truth->meter_count += at == truth->meter_count;
         meters[at] = list[i];
+        truth->context = NULL;
     }
     truth->input.estimates.count = truth->estimate_count + truth->meter_count;
 }
@@ -150,6 +151,7 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
         memcpy(truth->base_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
     }
     truth->input.now_us = now_us;
+    memset(truth->stale, 1, (size_t)truth->input.app_count * sizeof(*truth->stale));
     for (int i = 0; i < truth->input.world->site_count; i++)
         fleet_capacity(fleet, i, truth->capacity[i]);
 }
@@ -172,6 +174,7 @@ bool truth_follow(struct truth *truth, const struct load *load, const bool *whic
                 truth->calls_mhz[part] = mhz;
             }
             changed |= again;
+            truth->stale[i] |= again;
         }
     }
     for (int i = 0; i < truth->estimate_count && changed; i++)
@@ -215,90 +218,69 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
     return stated <= 0 ? mhz : (int64_t)(mhz * real / stated);
 }
 
-int truth_visit(struct truth *truth, const bool *which, const struct placement *from,
-                const struct placement *to, truth_visitor *visit, void *context, struct error *err)
+int truth_visit(struct truth *truth, const bool *which, const struct placement *at,
+                cost_visitor *visit, void *visitor, struct error *err)
 {
-    struct cut cut = {.visit = visit, .context = context};
-    struct cost_input input = truth->input;
-    const struct cost_frame *frame = NULL;
-    const struct cost_context *found;
     struct cost_total total;
-    int rc = 0;
+    int rc = find_context(truth, at, err);
     arena_reset(&truth->arena);
-    set_now(truth, from);
-    if (which != NULL) {
-        int *apps = NULL;
-        rc = cut_to(truth, which, &input, &apps, err);
-        if (rc == 0)
-            rc = cut_placement(truth, &input, apps, &to, err);
-        cut.apps = apps;
-    } else {
-        rc = cost_keeper_frame(&truth->keeper, &input, truth->documents, &frame, err);
-    }
+    return rc < 0
+               ? rc
+               : cost_visit(truth->context, which, at, &truth->arena, visit, visitor, &total, err);
+}
+
+int truth_visit_moves(struct truth *truth, const bool *which, const struct placement *from,
+                      const struct placement *to, cost_visitor *visit, void *visitor,
+                      struct error *err)
+{
+    int rc = find_context(truth, from, err);
+    return rc < 0 ? rc : cost_visit_moves(truth->context, which, to, visit, visitor, err);
+}
+
+/* Of the input as it is, with everything at `at`: only what has changed is looked up anew. */
+static int find_context(struct truth *truth, const struct placement *at, struct error *err)
+{
+    set_now(truth, at);
+    if (truth->plain)
+        truth->context = NULL;
+    if (truth->context == NULL)
+        return make_context(truth, err);
+    for (int i = 0; i < truth->input.app_count; i++)
+        if (truth->stale[i]) {
+            cost_context_renew(truth->context, i);
+            truth->stale[i] = false;
+        }
+    return 0;
+}
+
+static int make_context(struct truth *truth, struct error *err)
+{
+    const struct cost_frame *frame = NULL;
+    struct cost_context *context;
+    int rc = 0;
+    arena_reset(&truth->kept);
+    if (!truth->plain)
+        rc = cost_keeper_frame(&truth->keeper, &truth->input, truth->documents, &frame, err);
     if (rc == 0)
-        rc = cost_context_make(&input, frame, NULL, &truth->arena, &found, err);
-    return rc < 0 ? rc : cost_visit(found, to, &truth->arena, show, &cut, &total, err);
-}
-
-/* An input of these apps and what is known of them alone. */
-static int cut_to(struct truth *truth, const bool *which, struct cost_input *ret_input,
-                  int **ret_apps, struct error *err)
-{
-    struct arena *arena = &truth->arena;
-    const struct estimate *rates = truth->estimates;
-    size_t count = 0;
-    size_t rows = (size_t)truth->meter_count;
-    for (int i = 0; i < truth->input.app_count; i++)
-        if (which[i]) {
-            count++;
-            rows += (size_t)(truth->first_rate[i + 1] - truth->first_rate[i]);
-        }
-    struct cost_app *cost_apps = arena_array(arena, count + 1, sizeof(*cost_apps));
-    int *apps = arena_array(arena, count + 1, sizeof(*apps));
-    struct estimate *list = arena_alloc_raw(arena, (rows + 1) * sizeof(*list));
-    if (cost_apps == NULL || apps == NULL || list == NULL)
-        return no_memory(err);
-    ret_input->apps = cost_apps;
-    ret_input->app_count = (int)count;
-    ret_input->estimates = (struct estimates){list, (int)rows};
-    *ret_apps = apps;
-    for (int i = 0; i < truth->input.app_count; i++)
-        if (which[i]) {
-            *apps++ = i;
-            *cost_apps++ = truth->apps[i];
-            for (int k = truth->first_rate[i]; k < truth->first_rate[i + 1]; k++)
-                *list++ = rates[k];
-        }
-    for (int i = 0; i < truth->meter_count; i++)
-        *list++ = rates[truth->estimate_count + i];
+        rc = cost_context_make(&truth->input, frame, NULL, &truth->kept, &context, err);
+    if (rc < 0)
+        return rc;
+    truth->context = context;
+    memset(truth->stale, 0, (size_t)truth->input.app_count * sizeof(*truth->stale));
     return 0;
-}
-
-static int cut_placement(struct truth *truth, const struct cost_input *input, const int *apps,
-                         const struct placement **at, struct error *err)
-{
-    int parts = cost_part(input, input->app_count, 0);
-    struct placement *to = arena_array(&truth->arena, (size_t)parts + 1, sizeof(*to));
-    if (to == NULL)
-        return no_memory(err);
-    for (int i = 0, part = 0; i < input->app_count; i++)
-        for (int k = 0; k < input->apps[i].app->workload_count; k++)
-            to[part++] = (*at)[truth->first[apps[i]] + k];
-    *at = to;
-    return 0;
-}
-
-static void show(void *context, const struct cost_line *line)
-{
-    const struct cut *cut = context;
-    cut->visit(cut->context, cut->apps == NULL ? line->app : cut->apps[line->app], line);
 }
 
 static void set_now(struct truth *truth, const struct placement *at)
 {
     for (int i = 0, part = 0; i < truth->input.app_count; i++)
-        for (int k = 0; k < truth->apps[i].app->workload_count; k++, part++)
-            truth->apps[i].states[k].now = at[part];
+        for (int k = 0; k < truth->apps[i].app->workload_count; k++, part++) {
+            struct placement *now = &truth->apps[i].states[k].now;
+            if (now->site == at[part].site && now->variant == at[part].variant &&
+                now->lead == at[part].lead)
+                continue;
+            *now = at[part];
+            truth->stale[i] = true;
+        }
 }
 
 int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, bool *ret_known,

@@ -12,9 +12,13 @@
 
 struct truth {
     struct arena arena; /* of one answer */
+    struct arena kept;  /* of the context and the lookup */
+    bool plain;         /* nothing is kept, for comparison */
     struct cost_input input;
-    struct cost_keeper keeper; /* of the documents */
-    uint64_t documents;        /* how often they have changed */
+    struct cost_keeper keeper;    /* by `documents` */
+    uint64_t documents;           /* how often they were replaced */
+    struct cost_context *context; /* NULL: documents or meters have changed */
+    bool *stale; /* [app]: its rates or its placement have, since the context saw them */
     struct cost_app *apps;
     struct estimate *estimates; /* of rates: in the order of the parts */
     int *estimate_part;         /* [estimate]: its part */
@@ -23,7 +27,6 @@ struct truth {
     int part_count;
     bool coupled;       /* an egress rule has tiers: what an app sends prices what others send */
     int *first;         /* [app] */
-    int *first_rate;    /* [app]: of its estimates; one more than there are apps */
     int64_t *calls_mhz; /* [part] */
     int64_t *base_mhz;  /* [part]: at the hit ratios that the documents state */
     int64_t *hit_ppm;   /* [part]: those; -1: it has no cache */
@@ -37,9 +40,9 @@ struct truth {
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
                int app_count, struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
-/* Another world (the same sites), and what documents apps[] has, from now on; they must live as
+/* Another world (the same sites) and apps ([app], the same names) from now on; they must live as
  * long. */
-void truth_world(struct truth *truth, const struct world *world);
+void truth_documents(struct truth *truth, const struct world *world, const struct cost_app *apps);
 
 /* Egress meters that have come further (ledger_meters_news): the next byte may have another price,
  * to the model as to the scheduler. What has been told so far is truth_meters. */
@@ -54,14 +57,15 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
  * load is given. `which` ([app]; NULL: all) may have moved. True: some rate is another one. */
 bool truth_follow(struct truth *truth, const struct load *load, const bool *which,
                   const struct placement *at);
-/* Visits the lines of going from one placement to another, migration and all; of a placement that
- * stays as it is, those of being there. `which` ([app]; NULL: all): only those apps, as if there
- * were no others: but for what is `coupled` their lines are the same, as each app's score of a
- * meter is rounded by itself then. */
-typedef void truth_visitor(void *context, int app, const struct cost_line *line);
-int truth_visit(struct truth *truth, const bool *which, const struct placement *from,
-                const struct placement *to, truth_visitor *visit, void *context,
-                struct error *err) WARN_UNUSED;
+/* Visits the lines of being placed at at[]. `which` ([app]; NULL: all): only those apps, as if
+ * there were no others: but for what is `coupled` their lines are the same, as each app's score of
+ * a meter is rounded by itself then. */
+int truth_visit(struct truth *truth, const bool *which, const struct placement *at,
+                cost_visitor *visit, void *visitor, struct error *err) WARN_UNUSED;
+/* Those of going from one placement to another: what that costs once. */
+int truth_visit_moves(struct truth *truth, const bool *which, const struct placement *from,
+                      const struct placement *to, cost_visitor *visit, void *visitor,
+                      struct error *err) WARN_UNUSED;
 /* The least that any placement can score per month at these inputs; *ret_known false: none is
  * possible (a site is gone that something must be at), or the solver does not tell. */
 int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, bool *ret_known,

@@ -177,7 +177,7 @@ static void answer_solve(struct month *month)
     struct fixture *f = &month->f;
     struct arena *arena = &month->arena;
     struct cost_input input;
-    const struct cost_context *context;
+    struct cost_context *context;
     struct problem problem;
     struct solution solution;
     struct placement *now = NULL;

@@ -58,7 +58,7 @@ static const struct cost_frame *frame_of(struct fixture *fixture)
 
 static struct cost_total total_with(struct fixture *fixture, const struct cost_frame *frame)
 {
-    const struct cost_context *context;
+    struct cost_context *context;
     struct cost_total total;
     if (cost_context_make(&fixture->input, frame, NULL, &fixture->arena, &context, &fixture->err) <
             0 ||
@@ -88,7 +88,7 @@ static void assert_problems_equal(const struct problem *a, const struct problem 
 /* The kept frame answers as one that was made of the input as it is; what it answers. */
 static nusd check(struct fixture *fixture, const struct cost_frame *kept)
 {
-    const struct cost_context *context;
+    struct cost_context *context;
     struct problem problem;
     struct cost_total with = total_with(fixture, kept);
     struct cost_total without = total_with(fixture, NULL);
@@ -191,7 +191,7 @@ static void test_keeper(void **state)
     fixture.world.rtt_us = cells[0];
     fixture.world.factor_us = cells[1];
     fixture.world.us_per_mib = cells[2];
-    const struct cost_context *context;
+    struct cost_context *context;
     assert_int_equal(
         cost_context_make(&fixture.input, second, NULL, &fixture.arena, &context, &fixture.err),
         ERR_INVALID);
@@ -205,6 +205,51 @@ static void test_keeper(void **state)
     assert_int_equal(cost_keeper_frame(&keeper, &fixture.input, 4, &second, &fixture.err), 0);
     (void)check(&fixture, second);
     cost_keeper_done(&keeper);
+    fixture_end(&fixture);
+}
+
+/* A context that is told of what has changed answers as one that is made anew. */
+static void test_renew(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct cost_context *context;
+    struct cost_total kept;
+    nusd last = 0;
+    struct estimate calls = {
+        .kind = ESTIMATE_CALLS_MHZ, .namespace_ = "default", .app = "frames", .value = 60000};
+    begin(&fixture);
+    str_format(calls.workload, sizeof(calls.workload), "%s", fixture.app.workloads[0].name);
+    str_format(calls.site, sizeof(calls.site), "edge/one");
+    fixture.input.estimates = (struct estimates){&calls, 1};
+    assert_int_equal(
+        cost_context_make(&fixture.input, NULL, NULL, &fixture.arena, &context, &fixture.err), 0);
+    for (int step = 0; step < 5; step++) {
+        switch (step) {
+        case 0:
+            break;
+        case 1:
+            calls.value = 5000;
+            break;
+        case 2: /* the parts of the cache no longer share it */
+            fixture.states[1].now = (struct placement){.site = TWO, .lead = 1};
+            break;
+        case 3:
+            fixture.states[2].now = (struct placement){.site = -1};
+            break;
+        default:
+            calls.value = -1; /* the documents' rates hold */
+            break;
+        }
+        cost_context_renew(context, 0);
+        assert_int_equal(cost_totals_from(context, to, &fixture.arena, &kept, NULL, &fixture.err),
+                         0);
+        struct cost_total anew = total_with(&fixture, NULL);
+        assert_memory_equal(&kept, &anew, sizeof(kept));
+        if (kept.score == last)
+            fail_msg("the change of step %d does not show", step);
+        last = kept.score;
+    }
     fixture_end(&fixture);
 }
 
@@ -242,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_keeper),
+        cmocka_unit_test(test_renew),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

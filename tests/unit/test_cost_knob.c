@@ -55,7 +55,7 @@ static const struct placement at[] = {
 static void slice_begin(struct fixture *fixture, struct cost_slice *slice)
 {
     struct cost_slicer slicer;
-    const struct cost_context *context;
+    struct cost_context *context;
     bool apps[] = {true};
     bool sites[] = {false, false, false, false};
     memset(slice, 0, sizeof(*slice));

@@ -72,7 +72,7 @@ static struct moves moves_of(struct fixture *fixture, const struct placement *no
             fixture->input.apps[app].states[i].now = now[part++];
         }
     }
-    const struct cost_context *context;
+    struct cost_context *context;
     if (cost_context_make(&fixture->input, NULL, NULL, &fixture->arena, &context, &fixture->err) <
             0 ||
         cost_moves(context, now, plan, must, &fixture->arena, &moves.list, &moves.count,
@@ -487,7 +487,7 @@ static void test_errors(void **state)
     int count = -1;
     struct placement now[] = {at_site(FAR_SITE)};
     struct placement plan[] = {at_site(NEAR_SITE)};
-    const struct cost_context *context;
+    struct cost_context *context;
     fixture_begin(&fixture, far_world, one_app);
     fixture.states[0].now = now[0];
     assert_int_equal(

@@ -55,9 +55,25 @@ static void keep(void *visitor, const struct cost_line *line)
     seen->lines[seen->count++] = *line;
 }
 
+/* Twice the same app, under another name. */
+static void begin_two(struct fixture *fixture, struct app *other, struct cost_app apps[2],
+                      struct workload_state states[2][FIXTURE_PARTS], const struct placement *now)
+{
+    fixture_begin(fixture, world, app);
+    *other = fixture->app;
+    str_format(other->name, sizeof(other->name), "other");
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 3; k++)
+            states[i][k] = (struct workload_state){.now = now[3 * i + k], .may_move = true};
+        apps[i] = (struct cost_app){i == 0 ? &fixture->app : other, states[i]};
+    }
+    fixture->input.apps = apps;
+    fixture->input.app_count = 2;
+}
+
 static const struct cost_context *context_of(struct fixture *fixture)
 {
-    const struct cost_context *context = NULL;
+    struct cost_context *context = NULL;
     if (cost_context_make(&fixture->input, NULL, NULL, &fixture->arena, &context, &fixture->err) <
         0)
         fail_msg("%s", fixture->err.text);
@@ -93,8 +109,9 @@ static void check(const struct placement *now, const struct placement *at, int m
     begin_at(&fixture, now);
     const struct cost_context *context = context_of(&fixture);
     struct cost_report report = fixture_explain_at(&fixture, at);
-    assert_int_equal(cost_visit(context, at, &fixture.arena, keep, &all, &total, &fixture.err), 0);
-    assert_int_equal(cost_visit_moves(context, at, keep, &once, &fixture.err), 0);
+    assert_int_equal(
+        cost_visit(context, NULL, at, &fixture.arena, keep, &all, &total, &fixture.err), 0);
+    assert_int_equal(cost_visit_moves(context, NULL, at, keep, &once, &fixture.err), 0);
     assert_int_equal(all.count, report.line_count);
     assert_true(total.bill == report.total.bill && total.score == report.total.score);
     int found = 0;
@@ -148,15 +165,96 @@ static void test_one_context(void **state)
         {.site = ONE}, {.site = ONE, .lead = 1}, {.site = ONE, .lead = 2}};
     begin_at(&fixture, now);
     const struct cost_context *context = context_of(&fixture);
-    assert_int_equal(cost_visit(context, now, &fixture.arena, keep, &seen, &first, &fixture.err),
-                     0);
+    assert_int_equal(
+        cost_visit(context, NULL, now, &fixture.arena, keep, &seen, &first, &fixture.err), 0);
     seen.count = 0;
-    assert_int_equal(cost_visit(context, at, &fixture.arena, keep, &seen, &other, &fixture.err), 0);
+    assert_int_equal(
+        cost_visit(context, NULL, at, &fixture.arena, keep, &seen, &other, &fixture.err), 0);
     seen.count = 0;
-    assert_int_equal(cost_visit(context, now, &fixture.arena, keep, &seen, &again, &fixture.err),
-                     0);
+    assert_int_equal(
+        cost_visit(context, NULL, now, &fixture.arena, keep, &seen, &again, &fixture.err), 0);
     assert_true(first.score == again.score && first.bill == again.bill);
     assert_true(other.score != first.score);
+    fixture_end(&fixture);
+}
+
+/* Of one app of two: the lines of an input that has no other. */
+static void test_some_apps(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct app other;
+    struct cost_app apps[2];
+    struct workload_state states[2][FIXTURE_PARTS];
+    struct seen one = {.count = 0};
+    struct seen alone = {.count = 0};
+    struct seen once = {.count = 0};
+    struct cost_total total;
+    const struct placement now[] = {{.site = EDGE},           {.site = ONE, .lead = 1},
+                                    {.site = ONE, .lead = 2}, {.site = ONE},
+                                    {.site = TWO, .lead = 1}, {.site = ONE, .lead = 2}};
+    const struct placement at[] = {{.site = EDGE},           {.site = ONE, .lead = 1},
+                                   {.site = ONE, .lead = 2}, {.site = EDGE},
+                                   {.site = ONE, .lead = 1}, {.site = ONE, .lead = 2}};
+    const bool second[] = {false, true};
+    begin_two(&fixture, &other, apps, states, now);
+    const struct cost_context *both = context_of(&fixture);
+    assert_int_equal(cost_visit(both, second, at, &fixture.arena, keep, &one, &total, &fixture.err),
+                     0);
+    assert_int_equal(cost_visit_moves(both, second, at, keep, &once, &fixture.err), 0);
+    fixture.input.apps = &apps[1];
+    fixture.input.app_count = 1;
+    const struct cost_context *context = context_of(&fixture);
+    assert_int_equal(
+        cost_visit(context, NULL, at + 3, &fixture.arena, keep, &alone, &total, &fixture.err), 0);
+    assert_int_equal(one.count, alone.count);
+    int moves = 0;
+    for (int i = 0; i < one.count; i++) {
+        assert_int_equal(one.lines[i].app, 1);
+        one.lines[i].app = 0;
+        assert_line(&one.lines[i], &alone.lines[i]);
+        moves += one.lines[i].term == TERM_MIGRATION;
+    }
+    assert_int_equal(once.count, moves);
+    assert_true(moves > 0);
+    fixture_end(&fixture);
+}
+
+/* With tiers, which couple the two apps, and without. */
+static void test_bills(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct app other;
+    struct cost_app apps[2];
+    struct workload_state states[2][FIXTURE_PARTS];
+    const struct placement now[] = {{.site = EDGE},           {.site = ONE, .lead = 1},
+                                    {.site = ONE, .lead = 2}, {.site = ONE},
+                                    {.site = TWO, .lead = 1}, {.site = ONE, .lead = 2}};
+    const struct placement to[] = {{.site = EDGE},           {.site = ONE, .lead = 1},
+                                   {.site = ONE, .lead = 2}, {.site = EDGE},
+                                   {.site = ONE, .lead = 1}, {.site = TWO, .lead = 2}};
+    const struct placement *const both[2] = {to, now};
+    begin_two(&fixture, &other, apps, states, now);
+    for (int pass = 0; pass < 2; pass++) {
+        nusd bills[2] = {0, 0};
+        fixture.world.egress[0].tier_count = 2 - pass;
+        if (pass == 1)
+            fixture.world.egress[0].tiers[0].up_to_bytes = INT64_MAX;
+        const struct cost_context *context = context_of(&fixture);
+        assert_int_equal(cost_bills(context, both, &fixture.arena, bills, &fixture.err), 0);
+        for (int i = 0; i < 2; i++) {
+            struct cost_total total;
+            assert_int_equal(
+                cost_totals_from(context, both[i], &fixture.arena, &total, NULL, &fixture.err), 0);
+            assert_true(bills[i] == total.bill - total.bill_term[TERM_MIGRATION]);
+        }
+        assert_true(bills[0] != bills[1]);
+        fixture.arena.fail_after = 0;
+        assert_int_equal(cost_bills(context, both, &fixture.arena, bills, &fixture.err),
+                         ERR_NO_MEMORY);
+        fixture.arena.fail_after = -1;
+    }
     fixture_end(&fixture);
 }
 
@@ -173,17 +271,19 @@ static void test_errors(void **state)
     begin_at(&fixture, now);
     const struct cost_context *context = context_of(&fixture);
     fixture.arena.fail_after = 0;
-    assert_int_equal(cost_visit(context, at, &fixture.arena, keep, &seen, &total, &fixture.err),
-                     ERR_NO_MEMORY);
+    assert_int_equal(
+        cost_visit(context, NULL, at, &fixture.arena, keep, &seen, &total, &fixture.err),
+        ERR_NO_MEMORY);
     fixture.arena.fail_after = -1;
     assert_true(total.bill == 7 && seen.count == 0);
     /* 8 EiB and as much again to carry. */
     fixture.app.workloads[ORIGIN].state_bytes = INT64_MAX;
     fixture.app.workloads[ORIGIN].artifact_bytes = INT64_MAX;
-    assert_int_equal(cost_visit(context, at, &fixture.arena, keep, &seen, &total, &fixture.err),
-                     ERR_OVERFLOW);
+    assert_int_equal(
+        cost_visit(context, NULL, at, &fixture.arena, keep, &seen, &total, &fixture.err),
+        ERR_OVERFLOW);
     assert_true(total.bill == 7);
-    assert_int_equal(cost_visit_moves(context, at, keep, &seen, &fixture.err), ERR_OVERFLOW);
+    assert_int_equal(cost_visit_moves(context, NULL, at, keep, &seen, &fixture.err), ERR_OVERFLOW);
     assert_non_null(strstr(fixture.err.text, "too large"));
     fixture_end(&fixture);
 }
@@ -191,10 +291,9 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_nowhere),
-        cmocka_unit_test(test_one_context),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_lines),       cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_one_context), cmocka_unit_test(test_some_apps),
+        cmocka_unit_test(test_bills),       cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
