@@ -21,7 +21,10 @@
  * cost_problem builds the solver's problem from the same functions, so that the sum of the lines'
  * scores of a placement, and its preference to stay, equal problem_cost of it exactly.
  *
- * Pure: integers in, integers out, memory from the arena. Any thread.
+ * Pure: integers in, integers out, memory from the arena. Any thread. A problem of some 30,000
+ * cells (choices and pairs of choices) and more is filled by two threads, which have ended when
+ * cost_problem returns; a smaller one, or one of a world with terms of its own, by the caller's
+ * alone. It is the same to the bit.
  */
 #pragma once
 

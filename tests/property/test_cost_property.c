@@ -6,6 +6,8 @@
  */
 #include "../unit/model_fixture.h"
 
+#include <stdlib.h>
+
 #include "model/cost_internal.h"
 
 #define INSTANCES   120
@@ -565,6 +567,99 @@ static void test_constant_inputs_move_nothing(void **state)
     }
 }
 
+static void assert_same_uses(const struct problem_use *a, const struct problem_use *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(a[i].meter, b[i].meter);
+        if (a[i].meter >= 0)
+            assert_int_equal(a[i].bytes, b[i].bytes);
+    }
+}
+
+/* The parts and pairs of the app at `part` and `pair` are those of the problem of one app. */
+static void assert_same_app(const struct problem *one, const struct problem *many, int part,
+                            int pair)
+{
+    for (int i = 0; i < one->part_count; i++) {
+        const struct problem_part *a = &one->parts[i];
+        const struct problem_part *b = &many->parts[part + i];
+        size_t choices = (size_t)a->choice_count;
+        assert_int_equal(a->choice_count, b->choice_count);
+        assert_int_equal(a->current, b->current);
+        assert_memory_equal(a->cost, b->cost, choices * sizeof(int64_t));
+        assert_int_equal(a->use_count, b->use_count);
+        assert_same_uses(a->use, b->use, choices * (size_t)a->use_count);
+        for (size_t k = 0; k < choices; k++) {
+            assert_int_equal(a->choices[k].site, b->choices[k].site);
+            assert_int_equal(a->choices[k].lead + part, b->choices[k].lead);
+        }
+    }
+    for (int i = 0; i < one->pair_count; i++) {
+        const struct problem_pair *a = &one->pairs[i];
+        const struct problem_pair *b = &many->pairs[pair + i];
+        size_t cells =
+            (size_t)one->parts[a->a].choice_count * (size_t)one->parts[a->b].choice_count;
+        assert_int_equal(a->a + part, b->a);
+        assert_int_equal(a->b + part, b->b);
+        assert_memory_equal(a->cost, b->cost, cells * sizeof(int64_t));
+        assert_int_equal(a->use_count, b->use_count);
+        assert_same_uses(a->use, b->use, cells * (size_t)a->use_count);
+    }
+}
+
+/* Among so many apps that threads share them, each costs what it costs alone, which one thread has
+ * worked out; and of several that fail the first one is told. */
+static void test_apps_cost_the_same_among_many(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct fixture fixture;
+        struct arena arena;
+        struct problem many;
+        struct error err = {0};
+        instance_begin(&fixture, seed, &plain);
+        fixture_problem(&fixture);
+        const struct problem *one = &fixture.problem;
+        int copies = 60000 / (int)(one->part_count * one->site_count);
+        struct app *apps = calloc((size_t)copies, sizeof(*apps));
+        struct cost_app *given = calloc((size_t)copies, sizeof(*given));
+        assert_non_null(apps);
+        assert_non_null(given);
+        for (int i = 0; i < copies; i++) {
+            apps[i] = *fixture.input.apps[0].app;
+            str_format(apps[i].name, sizeof(apps[i].name), "r%d", i);
+            given[i] = fixture.input.apps[0];
+            given[i].app = &apps[i];
+        }
+        struct cost_input input = fixture.input;
+        input.apps = given;
+        input.app_count = copies;
+        arena_init(&arena, (size_t)2 << 30);
+        assert_int_equal(cost_problem(&input, &arena, &many, &err), 0);
+        assert_int_equal(many.part_count, copies * one->part_count);
+        assert_int_equal(many.pair_count, copies * one->pair_count);
+        for (int i = 0; i < copies; i++)
+            assert_same_app(one, &many, i * one->part_count, i * one->pair_count);
+        struct link links[PARTS_MAX * 4];
+        assert_in_range(apps[0].link_count, 1, PARTS_MAX * 4);
+        memcpy(links, apps[0].links, (size_t)apps[0].link_count * sizeof(links[0]));
+        links[0].calls_mhz = INT64_MAX / 2;
+        links[0].response_bytes = INT64_MAX / 2;
+        apps[copies / 3].links = links;
+        apps[copies - 1].links = links;
+        arena_reset(&arena);
+        assert_int_equal(cost_problem(&input, &arena, &many, &err), ERR_OVERFLOW);
+        char name[32];
+        str_format(name, sizeof(name), "/r%d/", copies / 3);
+        if (strstr(err.text, name) == NULL)
+            fail_msg("%s instead of %s", err.text, name);
+        arena_done(&arena);
+        free(apps);
+        free(given);
+        fixture_end(&fixture);
+    }
+}
+
 /* Any width is as likely as any other. */
 static int64_t wide(struct numbers *numbers)
 {
@@ -670,6 +765,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_add_up),
         cmocka_unit_test(test_cells_are_what_the_terms_say),
+        cmocka_unit_test(test_apps_cost_the_same_among_many),
         cmocka_unit_test(test_rich_lines_add_up),
         cmocka_unit_test(test_bill_knows_no_weights),
         cmocka_unit_test(test_tiers_are_continuous),
