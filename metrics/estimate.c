@@ -118,7 +118,8 @@ bool metrics_latency(const struct metrics *metrics, const struct metrics_key *ke
 /* Each kind is said for the site or for all sites, as model/cost.c looks it up; never for both. */
 static bool is_of(const struct group *group, enum estimate_kind kind)
 {
-    if (kind == ESTIMATE_METER_BYTES) /* the ledger tells it */
+    if (kind == ESTIMATE_METER_BYTES ||
+        kind == ESTIMATE_USERS_MHZ) /* told by the ledger; by none */
         return false;
     if (kind == ESTIMATE_RTT_US)
         return group->kind == GROUP_PAIR;
@@ -290,6 +291,7 @@ static bool measure(const struct metrics *metrics, const struct group *group,
         case ESTIMATE_LATENCY_P99_US:
             return percentile_of(metrics, group, view->now_us, ret);
         case ESTIMATE_METER_BYTES:
+        case ESTIMATE_USERS_MHZ:
         case ESTIMATE_COUNT:
             break;
         }

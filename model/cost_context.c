@@ -23,8 +23,11 @@ static void renew_link(struct cost_context *context, struct cost_link_info *info
 static int64_t prior_of(const struct app *app, int link);
 static int64_t calls_of(const struct cost_context *context, int app, int link);
 static int64_t calls_of_miss(const struct cost_context *context, int app, int link);
+static void measure_users(struct cost_context *context, int app);
 static int64_t share_weight(const struct cost_context *context, int app, int link);
-static void build_weights(struct cost_context *context);
+static int64_t beside_users(const struct cost_part_info *callee, int64_t users_mhz, int64_t prior);
+static int64_t prior_weight(const struct cost_context *context, int app, int link);
+static void renew_weights(struct cost_context *context, int app);
 static int build_replicas(struct cost_context *context, struct arena *arena, struct error *err);
 static int no_memory(struct error *err);
 
@@ -96,7 +99,6 @@ int cost_context_build_with(const struct cost_input *input, const struct cost_fr
     for (int app = 0; app < input->app_count; app++) {
         cost_context_renew(&context, app);
     }
-    build_weights(&context);
     int rc = build_replicas(&context, arena, err);
     if (rc == 0) {
         rc = cost_meters_build(&context, arena, err);
@@ -122,9 +124,11 @@ void cost_context_renew(struct cost_context *context, int app)
     for (int part = first; part < end; part++) {
         renew_hits(context, part);
     }
+    measure_users(context, app);
     for (int link = context->link_base[app]; link < context->link_base[app + 1]; link++) {
         renew_link(context, &context->links[link]);
     }
+    renew_weights(context, app);
 }
 
 static int build_parts(struct cost_context *context, const struct cost_frame *frame,
@@ -298,7 +302,7 @@ static void renew_link(struct cost_context *context, struct cost_link_info *info
 
 /* The calls of a link before the caller's cache. A link that only misses travel follows its caller,
  * since the callee's own count already depends on where the caller is; any other link takes its
- * share of what the callee is measured to serve, or its prior. */
+ * share of what the callee is measured to serve, or what its users are, or its prior. */
 static int64_t calls_of(const struct cost_context *context, int app, int link)
 {
     const struct app *owner = context->input->apps[app].app;
@@ -307,9 +311,9 @@ static int64_t calls_of(const struct cost_context *context, int app, int link)
         return calls_of_miss(context, app, link);
     }
     const struct cost_part_info *callee = &context->parts[context->lookup.base[app] + what->to];
-    int64_t prior_mhz = context->links[context->link_base[app] + link].prior_mhz;
+    const struct cost_link_info *info = &context->links[context->link_base[app] + link];
     if (!callee->family->calls_measured) {
-        return prior_mhz;
+        return info->users_mhz >= 0 ? info->users_mhz : info->prior_mhz;
     }
     int64_t all = 0;
     int64_t inbound = 0;
@@ -353,8 +357,60 @@ static int64_t prior_of(const struct app *app, int link)
     return app->workloads[what->to].calls_mhz / inbound;
 }
 
-/* What a link brings to the callee's measured calls, as far as the priors tell. */
+/* By callee: what measured users call, and what the links of others bring. */
+static void measure_users(struct cost_context *context, int app)
+{
+    const struct app *owner = context->input->apps[app].app;
+    struct cost_link_info *links = context->links + context->link_base[app];
+    struct cost_part_info *parts = context->parts + context->lookup.base[app];
+    for (int i = 0; i < owner->workload_count; i++) {
+        parts[i].users_mhz = -1;
+        parts[i].other_weight = 0;
+    }
+    for (int i = 0; i < owner->link_count; i++) {
+        int64_t users_mhz = cost_users_mhz(&context->lookup, app, i);
+        int64_t *sum = &parts[owner->links[i].to].users_mhz;
+        links[i].users_mhz = users_mhz;
+        if (users_mhz >= 0) {
+            *sum = (*sum < 0 ? 0 : *sum) + (users_mhz < WEIGHT_MAX ? users_mhz : WEIGHT_MAX);
+        }
+    }
+    for (int i = 0; i < owner->link_count; i++) {
+        struct cost_part_info *callee = &parts[owner->links[i].to];
+        if (callee->users_mhz >= 0 && links[i].users_mhz < 0) {
+            callee->other_weight += prior_weight(context, app, i);
+        }
+    }
+}
+
+/* What a link brings to the callee's measured calls. */
 static int64_t share_weight(const struct cost_context *context, int app, int link)
+{
+    const struct link *what = &context->input->apps[app].app->links[link];
+    return beside_users(&context->parts[context->lookup.base[app] + what->to],
+                        context->links[context->link_base[app] + link].users_mhz,
+                        prior_weight(context, app, link));
+}
+
+/* What its users are measured to call; of what measured users leave, its part as far as the priors
+ * tell. */
+static int64_t beside_users(const struct cost_part_info *callee, int64_t users_mhz, int64_t prior)
+{
+    if (callee->users_mhz < 0) {
+        return prior;
+    }
+    if (users_mhz >= 0) {
+        return users_mhz < WEIGHT_MAX ? users_mhz : WEIGHT_MAX;
+    }
+    int64_t left = callee->calls_mhz - callee->users_mhz;
+    if (left <= 0 || callee->other_weight == 0) {
+        return 0;
+    }
+    __int128 part = (__int128)left * prior / callee->other_weight;
+    return part < WEIGHT_MAX ? (int64_t)part : WEIGHT_MAX;
+}
+
+static int64_t prior_weight(const struct cost_context *context, int app, int link)
 {
     const struct app *owner = context->input->apps[app].app;
     const struct link *what = &owner->links[link];
@@ -369,25 +425,28 @@ static int64_t share_weight(const struct cost_context *context, int app, int lin
     return cost_split(prior, PPM - hit, PPM);
 }
 
-/* The weights of the share of calls that reaches a callee: its links' prior calls, or equal parts
- * when no link states any. */
-static void build_weights(struct cost_context *context)
+/* The weights of the share of calls that reaches a callee: what users are measured to call, else
+ * the links' prior calls, or equal parts when no link states any. */
+static void renew_weights(struct cost_context *context, int app)
 {
+    int first = context->link_base[app];
+    int end = context->link_base[app + 1];
     for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < context->link_count; i++) {
+        for (int i = first; i < end; i++) {
             struct cost_link_info *link = &context->links[i];
             const struct cost_part_info *callee = &context->parts[link->to_part];
             if (pass == 0) {
-                link->weight = link->prior_mhz < WEIGHT_MAX ? link->prior_mhz : WEIGHT_MAX;
+                int64_t prior = link->prior_mhz < WEIGHT_MAX ? link->prior_mhz : WEIGHT_MAX;
+                link->weight = beside_users(callee, link->users_mhz, prior);
             } else if (callee->all_weight == 0) {
                 link->weight = 1;
             }
         }
-        for (int i = 0; i < context->part_count; i++) {
+        for (int i = context->lookup.base[app]; i < context->lookup.base[app + 1]; i++) {
             context->parts[i].all_weight = 0;
             context->parts[i].plain_weight = 0;
         }
-        for (int i = 0; i < context->link_count; i++) {
+        for (int i = first; i < end; i++) {
             const struct cost_link_info *link = &context->links[i];
             struct cost_part_info *callee = &context->parts[link->to_part];
             callee->all_weight += link->weight;

@@ -5,8 +5,7 @@
 
 static void find_now(const struct cost_lookup *lookup, struct cost_family *family);
 static void find_calls(const struct cost_lookup *lookup, struct cost_family *family);
-static int64_t blended(const struct cost_lookup *lookup, int64_t prior,
-                       const struct estimate *estimate);
+static int64_t users_of(const struct cost_lookup *lookup, int app, int workload);
 static void find_set_hits(const struct cost_lookup *lookup, struct cost_family *family);
 static const struct estimate *latest(const struct cost_lookup *lookup,
                                      const struct cost_family *family, enum estimate_kind kind,
@@ -184,7 +183,8 @@ static void find_now(const struct cost_lookup *lookup, struct cost_family *famil
 }
 
 /* The calls of the sets that run, together, divided by the members' priors: how the members share
- * does not change what each is taken to bring, so nothing moves back and forth for that. */
+ * does not change what each is taken to bring, so nothing moves back and forth for that. What is
+ * measured of users one by one is the same wherever their part is. */
 static void find_calls(const struct cost_lookup *lookup, struct cost_family *family)
 {
     const struct app *app = lookup->input->apps[family->app].app;
@@ -216,26 +216,47 @@ static void find_calls(const struct cost_lookup *lookup, struct cost_family *fam
         }
         family->calls_measured = family->calls_measured || estimate != NULL;
         int64_t known = prior > INT64_MAX ? INT64_MAX : (int64_t)prior;
-        total += estimate == NULL ? known : blended(lookup, known, estimate);
+        total += estimate == NULL ? known : cost_blended_mhz(lookup, known, estimate);
     }
-    int64_t most = total > INT64_MAX ? INT64_MAX : (int64_t)total;
+    int64_t users[LIMIT_FAMILY];
+    int others = 0;
     for (int i = 0; i < family->count; i++) {
-        __int128 part = priors > 0 ? (__int128)most * family->prior_mhz[i] / priors
-                                   : (__int128)most / family->count;
+        users[i] = -1;
+        if (family->calls_measured && family->count > 1) {
+            users[i] = users_of(lookup, family->app, family->member[i]);
+        }
+        others += users[i] < 0;
+        total -= users[i] < 0 ? 0 : users[i];
+        priors -= users[i] < 0 ? 0 : family->prior_mhz[i];
+    }
+    int64_t most = total > INT64_MAX ? INT64_MAX : total < 0 ? 0 : (int64_t)total;
+    for (int i = 0; i < family->count; i++) {
+        __int128 part = users[i] >= 0 ? users[i]
+                        : priors > 0  ? (__int128)most * family->prior_mhz[i] / priors
+                                      : (__int128)most / others;
         family->calls_mhz[i] = (int64_t)part;
     }
 }
 
-/* A rate that was observed for a short time does not yet outweigh what the document says. */
-static int64_t blended(const struct cost_lookup *lookup, int64_t prior,
-                       const struct estimate *estimate)
+/* What a part is called by users that are measured one by one; -1: others call it too, or it is
+ * not measured of all. */
+static int64_t users_of(const struct cost_lookup *lookup, int app, int workload)
 {
-    int64_t weight_us = lookup->input->world->policy.prior_weight_us;
-    if (prior == 0 || estimate->observed_us <= 0 || weight_us <= 0) {
-        return estimate->value;
+    const struct app *owner = lookup->input->apps[app].app;
+    __int128 sum = 0;
+    int inbound = 0;
+    for (int i = 0; i < owner->link_count; i++) {
+        if (owner->links[i].to != workload) {
+            continue;
+        }
+        int64_t users = cost_users_mhz(lookup, app, i);
+        if (users < 0) {
+            return -1;
+        }
+        sum += users;
+        inbound++;
     }
-    __int128 sum = (__int128)prior * weight_us + (__int128)estimate->value * estimate->observed_us;
-    return (int64_t)(sum / ((__int128)weight_us + estimate->observed_us));
+    return inbound == 0 ? -1 : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
 static void find_set_hits(const struct cost_lookup *lookup, struct cost_family *family)

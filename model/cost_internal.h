@@ -69,6 +69,12 @@ const struct estimate *cost_estimate(const struct cost_lookup *lookup, int app, 
 /* Whether the first counts before the second (which may be NULL): the list's order must not. */
 bool cost_is_later(const struct estimate *candidate, const struct estimate *best);
 int64_t cost_prior_calls_mhz(const struct app *app, int workload);
+/* What the users of a link are measured to call it, beside the prior while little was observed; -1:
+ * it is not measured, or no users'. */
+int64_t cost_users_mhz(const struct cost_lookup *lookup, int app, int link);
+/* A rate that was observed for a short time does not yet outweigh what the document says. */
+int64_t cost_blended_mhz(const struct cost_lookup *lookup, int64_t prior,
+                         const struct estimate *estimate);
 /* What the document says of its cache at that rate; -1 without a cache. */
 int64_t cost_prior_hit_ppm(const struct workload *what, int64_t calls_mhz);
 bool cost_has_cache(const struct workload *what);
@@ -143,6 +149,8 @@ struct cost_part_info {
     struct cost_spot now; /* site -1: nowhere */
     int64_t plain_weight; /* of inbound links that carry every call */
     int64_t all_weight;   /* of all inbound links; 0: there are none */
+    int64_t users_mhz;    /* what users that are measured one by one call; -1: none are */
+    int64_t other_weight; /* what the other links bring, as far as the priors tell */
     bool *open;           /* [variant * site_count + site]: the documents allow it */
     const struct cost_spot *spots;
     struct cost_spot *own; /* the same, where a cache's hits are told there; NULL: the frame's */
@@ -157,6 +165,7 @@ struct cost_link_info {
     int from_site; /* of the users; -1 */
     int to_part;
     int64_t prior_mhz;
+    int64_t users_mhz;   /* what its users are measured to call; -1 */
     int64_t calls_mhz;   /* before the caller's cache */
     int64_t (*bytes)[2]; /* [variant of the callee]: request, response */
     int64_t weight;      /* its part of the callee's all_weight */

@@ -6,6 +6,8 @@
 
 static bool is_of(const struct cost_lookup *lookup, const struct estimate *estimate, int app,
                   int workload);
+static const struct estimate *users_estimate(const struct cost_lookup *lookup, int app,
+                                             int workload, const char *users);
 
 const char *const cost_term_words[] = {"device_cpu", "edge",    "storage",
                                        "datacentre", "latency", "egress",
@@ -100,6 +102,64 @@ const struct estimate *cost_estimate(const struct cost_lookup *lookup, int app, 
         at = indexed ? lookup->next[at] : at + 1;
     }
     return best;
+}
+
+int64_t cost_users_mhz(const struct cost_lookup *lookup, int app, int link)
+{
+    const struct app *owner = lookup->input->apps[app].app;
+    const struct link *what = &owner->links[link];
+    if (what->from_kind != LINK_SEGMENT) {
+        return -1;
+    }
+    const struct estimate *estimate =
+        users_estimate(lookup, app, what->to, owner->segments[what->from].name);
+    if (estimate == NULL) {
+        return -1;
+    }
+    /* Links of the same users to one workload divide it as their priors do. */
+    __int128 prior = 0;
+    int same = 0;
+    for (int i = 0; i < owner->link_count; i++) {
+        const struct link *other = &owner->links[i];
+        if (other->from_kind == LINK_SEGMENT && other->from == what->from &&
+            other->to == what->to) {
+            prior += other->calls_mhz;
+            same++;
+        }
+    }
+    int64_t known = prior > INT64_MAX ? INT64_MAX : (int64_t)prior;
+    int64_t all = cost_blended_mhz(lookup, known, estimate);
+    return known > 0 ? cost_split(all, what->calls_mhz, known) : all / same;
+}
+
+static const struct estimate *users_estimate(const struct cost_lookup *lookup, int app,
+                                             int workload, const char *users)
+{
+    const struct estimates *estimates = &lookup->input->estimates;
+    const struct estimate *best = NULL;
+    bool indexed = lookup->first != NULL;
+    int at = indexed ? lookup->first[lookup->base[app] + workload] : 0;
+    while (at >= 0 && at < estimates->count) {
+        const struct estimate *estimate = &estimates->list[at];
+        if (estimate->kind == ESTIMATE_USERS_MHZ && estimate->value >= 0 &&
+            str_equal(estimate->peer, users) && cost_is_later(estimate, best) &&
+            (indexed || is_of(lookup, estimate, app, workload))) {
+            best = estimate;
+        }
+        at = indexed ? lookup->next[at] : at + 1;
+    }
+    return best;
+}
+
+int64_t cost_blended_mhz(const struct cost_lookup *lookup, int64_t prior,
+                         const struct estimate *estimate)
+{
+    int64_t weight_us = lookup->input->world->policy.prior_weight_us;
+    if (prior == 0 || estimate->observed_us <= 0 || weight_us <= 0) {
+        return estimate->value;
+    }
+    __int128 sum = (__int128)prior * weight_us + (__int128)estimate->value * estimate->observed_us;
+    return (int64_t)(sum / ((__int128)weight_us + estimate->observed_us));
 }
 
 static bool is_of(const struct cost_lookup *lookup, const struct estimate *estimate, int app,

@@ -359,6 +359,7 @@ enum estimate_kind {
     ESTIMATE_RTT_US,         /* between two sites: site and peer */
     ESTIMATE_LATENCY_P99_US, /* of the service time */
     ESTIMATE_METER_BYTES, /* month to date on an egress meter: account in `site`, rule in `peer` */
+    ESTIMATE_USERS_MHZ,   /* calls of a workload by users: a segment of its app, in `peer` */
     ESTIMATE_COUNT
 };
 extern const char *const estimate_kind_words[];

@@ -89,11 +89,12 @@ const struct command command_trace = {
         "the metrics.db of a scheduler. Several are read one behind the other. `check` reads all\n"
         "of it and says who is called how often, over which time, where nothing was recorded and\n"
         "what would be left out; a wrong line is told with its file and number, exit code 1; exit\n"
-        "code 2 when there are gaps. `convert` writes time, workload and calls a second. Both "
-        "need\n"
-        "the same little memory for any number of rows.\n",
+        "code 2 when there are gaps. Rows of one region's users have the name WORKLOAD@REGION.\n"
+        "`convert` writes time, workload and calls a second. Both need the same little memory for\n"
+        "any number of rows.\n",
     .examples = "  berth trace check examples/scenarios/traces/azure.csv\n"
                 "  berth trace check invocations.d01.csv.gz invocations.d02.csv.gz --json\n"
+                "  berth trace check examples/scenarios/traces/regions.csv\n"
                 "  berth trace check pods.csv --measure cores --from 0 --to 86400\n"
                 "  berth trace check .berth/state/metrics.db --gap-after 1h\n"
                 "  berth trace convert services.csv --align --map frontend=shop/front > shop.csv\n"
@@ -231,6 +232,10 @@ static int write_text(const struct summary *summary, int files, const char *cons
         strbuf_printf(out, "%" PRId64 " rows left out by map, from and to\n", counts->left_out);
     if (counts->empty > 0)
         strbuf_printf(out, "%" PRId64 " cells without a value\n", counts->empty);
+    if (counts->unended)
+        strbuf_puts(out,
+                    "the last line has no line end: if the file was cut there, its value may be "
+                    "short\n");
     strbuf_puts(out, "\n");
     table_init(&table, "WORKLOAD|WHAT|>ROWS|>MEAN|>LEAST|>MOST");
     for (int i = 0; i < summary->count; i++) {
@@ -298,15 +303,15 @@ static int write_json(const struct summary *summary, int files, const char *cons
                                "rows", (json_int_t)line->rows, "mean", line->mean, "least",
                                (json_int_t)line->least, "most", (json_int_t)line->most)) == 0;
     }
-    json_t *root =
-        json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "files",
-                  names, "format", trace_format(summary->trace), "rows", (json_int_t)counts->rows,
-                  "left_out", (json_int_t)counts->left_out, "empty", (json_int_t)counts->empty,
-                  "from_us", (json_int_t)counts->first_us, "to_us",
-                  (json_int_t)(counts->rows == 0 ? counts->first_us : counts->last_us), "usual_us",
-                  (json_int_t)summary->usual_us, "gap_us", (json_int_t)summary->gap_us, "gaps",
-                  (json_int_t)summary->gaps, "longest_us", (json_int_t)counts->apart_max_us,
-                  "longest_at_us", (json_int_t)counts->apart_max_at_us, "workloads", list);
+    json_t *root = json_pack(
+        "{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "files", names,
+        "format", trace_format(summary->trace), "rows", (json_int_t)counts->rows, "left_out",
+        (json_int_t)counts->left_out, "empty", (json_int_t)counts->empty, "from_us",
+        (json_int_t)counts->first_us, "to_us",
+        (json_int_t)(counts->rows == 0 ? counts->first_us : counts->last_us), "usual_us",
+        (json_int_t)summary->usual_us, "gap_us", (json_int_t)summary->gap_us, "gaps",
+        (json_int_t)summary->gaps, "longest_us", (json_int_t)counts->apart_max_us, "longest_at_us",
+        (json_int_t)counts->apart_max_at_us, "unended", counts->unended, "workloads", list);
     char *text = root == NULL || !whole ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
     if (text == NULL)

@@ -65,6 +65,7 @@ static uint64_t hash_trial(uint64_t hash, const struct core_workload *workload)
         for (int k = 0; k < veto->input_count; k++) {
             hash = mix(hash, (uint64_t)veto->inputs[k].kind);
             hash = mix_text(hash, veto->inputs[k].site);
+            hash = mix_text(hash, veto->inputs[k].users);
             hash = hash_i64(hash, veto->inputs[k].value);
             hash = hash_i64(hash, veto->inputs[k].spread);
         }

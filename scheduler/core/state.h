@@ -182,7 +182,7 @@ struct core_trial {
 
 /* A site that did not pay, or that was left to save: not chosen again to save until what it was
  * judged by has changed. */
-#define CORE_VETO_INPUTS 8
+#define CORE_VETO_INPUTS 12
 struct core_veto {
     int site;       /* -1: none */
     bool regretted; /* it did not pay; else it was left, and inputs near a threshold are noisy */
@@ -192,6 +192,7 @@ struct core_veto {
     struct core_veto_input {
         enum estimate_kind kind;
         char site[LIMIT_REF_BYTES];
+        char users[LIMIT_NAME_BYTES]; /* of their calls; "" else */
         int64_t value;
         int64_t spread; /* one standard error, as it was told */
     } inputs[CORE_VETO_INPUTS];

@@ -31,6 +31,8 @@ static void learn_input(const struct core *core, struct core_veto *veto,
 static bool veto_holds(const struct core *core, const struct core_app *app, int index,
                        const struct core_veto *veto);
 static int64_t month_bytes(const struct core *core, const struct site *site);
+static const char *kept_users(const struct estimate *estimate);
+static bool is_input(const struct core_veto_input *then, const struct estimate *now);
 static bool has_changed(const struct core_veto_input *then, const struct estimate *now);
 static bool counts(const struct estimate *estimate);
 static struct core_place place_of(struct core_app *app, int index);
@@ -358,6 +360,7 @@ void core_veto(struct core *core, struct core_app *app, int index, bool regrette
         input->value = estimate->value;
         input->spread = estimate->spread;
         CORE_SET(input->site, estimate->site);
+        str_format(input->users, sizeof(input->users), "%.63s", kept_users(estimate));
     }
 }
 
@@ -410,8 +413,7 @@ static void learn_input(const struct core *core, struct core_veto *veto,
     const struct core_state *state = &core->state;
     bool settling = state->now.us - veto->since.us < state->world->policy.dwell_us;
     int at = 0;
-    while (at < veto->input_count && (veto->inputs[at].kind != estimate->kind ||
-                                      !str_equal(veto->inputs[at].site, estimate->site)))
+    while (at < veto->input_count && !is_input(&veto->inputs[at], estimate))
         at++;
     if (at == CORE_VETO_INPUTS || (at < veto->input_count && !settling))
         return;
@@ -422,6 +424,7 @@ static void learn_input(const struct core *core, struct core_veto *veto,
     input->value = estimate->value;
     input->spread = estimate->spread;
     CORE_SET(input->site, estimate->site);
+    str_format(input->users, sizeof(input->users), "%.63s", kept_users(estimate));
 }
 
 bool core_vetoed(const struct core *core, const struct core_app *app, int index, int site)
@@ -452,8 +455,7 @@ static bool veto_holds(const struct core *core, const struct core_app *app, int 
         const struct estimate *estimate = &state->estimates[row];
         for (int i = 0; i < veto->input_count; i++) {
             const struct core_veto_input *input = &veto->inputs[i];
-            if (estimate->kind == input->kind && str_equal(estimate->site, input->site) &&
-                counts(estimate) && has_changed(input, estimate))
+            if (is_input(input, estimate) && counts(estimate) && has_changed(input, estimate))
                 return false;
         }
     }
@@ -479,6 +481,17 @@ static int64_t month_bytes(const struct core *core, const struct site *site)
     return sum;
 }
 
+static const char *kept_users(const struct estimate *estimate)
+{
+    return estimate->kind == ESTIMATE_USERS_MHZ ? estimate->peer : "";
+}
+
+static bool is_input(const struct core_veto_input *then, const struct estimate *now)
+{
+    return then->kind == now->kind && str_equal(then->site, now->site) &&
+           str_equal(then->users, kept_users(now));
+}
+
 /* By more than 20 %, and by more than noise explains: about six standard errors of the difference.
  * Of thousands of looks in a month one by chance would be enough for a move to and fro. */
 static bool has_changed(const struct core_veto_input *then, const struct estimate *now)
@@ -498,6 +511,7 @@ static bool counts(const struct estimate *estimate)
     case ESTIMATE_HIT_PPM:
     case ESTIMATE_REQUEST_BYTES:
     case ESTIMATE_RESPONSE_BYTES:
+    case ESTIMATE_USERS_MHZ:
         return true;
     default:
         return false;

@@ -54,6 +54,7 @@ const char *const codec_estimate_words[] = {
     [ESTIMATE_RTT_US] = "rtt_us",
     [ESTIMATE_LATENCY_P99_US] = "latency_p99_us",
     [ESTIMATE_METER_BYTES] = "meter_bytes",
+    [ESTIMATE_USERS_MHZ] = "users_mhz",
     [ESTIMATE_COUNT] = NULL,
 };
 

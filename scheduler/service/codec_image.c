@@ -267,6 +267,7 @@ static const SHAPE(trial_shape, "core.trial", core_trial, trial_fields);
 static const struct wire_field veto_input_fields[] = {
     WORD(core_veto_input, kind, "kind", codec_estimate_words),
     STR(core_veto_input, site, "site"),
+    STR(core_veto_input, users, "users"),
     I64(core_veto_input, value, "value"),
     I64(core_veto_input, spread, "spread"),
 };

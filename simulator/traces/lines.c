@@ -19,7 +19,8 @@ struct lines {
     int64_t number;
     size_t at; /* in the block */
     size_t end;
-    bool ended; /* nothing comes after the block */
+    bool ended;   /* nothing comes after the block */
+    bool unended; /* the last line given has no end */
     char block[LINES_BLOCK + 1];
 };
 
@@ -94,6 +95,7 @@ int lines_next(struct lines *lines, char **ret_line, struct error *err)
     }
     if (to == NULL && lines->at == lines->end)
         return 0;
+    lines->unended = to == NULL;
     if (to == NULL)
         to = lines->block + lines->end;
     lines->number++;
@@ -109,6 +111,11 @@ int lines_next(struct lines *lines, char **ret_line, struct error *err)
         to[-1] = 0;
     *ret_line = from;
     return 1;
+}
+
+bool lines_unended(const struct lines *lines)
+{
+    return lines->unended;
 }
 
 int64_t lines_number(const struct lines *lines)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,5 +26,6 @@ void lines_close(struct lines *lines); /* NULL is accepted */
 
 /* 1 and a line without its end; 0 at the end; or an error. */
 int lines_next(struct lines *lines, char **ret_line, struct error *err) WARN_UNUSED;
+bool lines_unended(const struct lines *lines);   /* the last line given has no end */
 int64_t lines_number(const struct lines *lines); /* of the last line given, from 1 */
 const char *lines_file(const struct lines *lines);

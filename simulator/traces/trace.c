@@ -35,6 +35,8 @@ static bool is_database(const char *path);
 static int read_limits(struct trace *trace, struct error *err);
 static int read_map(struct trace *trace, struct error *err);
 static int add_source(struct trace *trace, const char *name, const char *target, struct error *err);
+static int add_region(struct trace *trace, const char *name, const char *region, const char *target,
+                      struct error *err);
 static const struct trace_map *pattern_of(const struct trace *trace, const char *name);
 
 /* ---- opening ---- */
@@ -243,16 +245,43 @@ static int read_map(struct trace *trace, struct error *err)
 
 /* ---- names ---- */
 
+/* By its whole name, or by its workload, and the region stays what it is. */
 int trace_target(struct trace *trace, const char *name, struct error *err)
 {
+    char base[TRACE_NAME_BYTES];
     int index = names_find(&trace->names, name);
     if (index >= 0)
         return index;
-    const struct trace_map *pattern = NULL;
-    if (trace->options.map_count > 0 && (pattern = pattern_of(trace, name)) == NULL)
+    if (trace->options.map_count == 0) {
+        index = add_source(trace, name, name, err);
+        return index < 0 ? -2 : index;
+    }
+    const char *region = strrchr(name, '@');
+    str_format(base, sizeof(base), "%.*s",
+               (int)(region == NULL ? strlen(name) : (size_t)(region - name)), name);
+    int of_base = region == NULL ? -1 : names_find(&trace->names, base);
+    const struct trace_map *pattern = pattern_of(trace, name);
+    if (of_base < 0 && pattern == NULL)
         return -1;
-    index = add_source(trace, name, pattern == NULL ? name : pattern->to, err);
+    const char *target =
+        of_base >= 0 ? trace->targets.texts[trace->sources[of_base].series] : pattern->to;
+    bool whole = of_base < 0 && (region == NULL || strchr(pattern->from, '@') != NULL);
+    index = whole ? add_source(trace, name, target, err)
+                  : add_region(trace, name, region + 1, target, err);
     return index < 0 ? -2 : index;
+}
+
+static int add_region(struct trace *trace, const char *name, const char *region, const char *target,
+                      struct error *err)
+{
+    char text[LIMIT_REF_BYTES + TRACE_NAME_BYTES];
+    if (strchr(target, '@') != NULL)
+        return trace_wrong(trace, err,
+                           "\"%.60s\" names a region, and so does what the map sends it to, "
+                           "\"%.60s\"; map \"%.60s\" itself",
+                           name, target, name);
+    str_format(text, sizeof(text), "%s@%s", target, region);
+    return add_source(trace, name, text, err);
 }
 
 bool trace_mapped(const struct trace *trace, const char *name)
@@ -260,12 +289,14 @@ bool trace_mapped(const struct trace *trace, const char *name)
     return names_find(&trace->names, name) >= 0 || pattern_of(trace, name) != NULL;
 }
 
+/* Of a name with a region, an entry without one is about its workload. */
 static const struct trace_map *pattern_of(const struct trace *trace, const char *name)
 {
     for (int i = 0; i < trace->options.map_count; i++) {
         const struct trace_map *entry = &trace->options.map[i];
         size_t bytes = strlen(entry->from);
-        if (bytes > 0 && entry->from[bytes - 1] == '*' &&
+        size_t whole = strchr(entry->from, '@') != NULL ? strlen(name) : strcspn(name, "@");
+        if (bytes > 0 && entry->from[bytes - 1] == '*' && bytes - 1 <= whole &&
             strncmp(entry->from, name, bytes - 1) == 0)
             return entry;
     }

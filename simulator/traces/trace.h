@@ -2,9 +2,11 @@
  * trace: what was recorded of somebody's load, row by row, in flat memory however long the file is.
  *
  * Formats (trace_format_words; without one it is known by the file's beginning):
- *   csv          a head line that names the columns time, workload and calls (a second, until the
- *                next row of that workload) or count (events of one bucket), in any order
- *   json-lines   {"time": ..., "workload": ..., "calls": ...}, or "count", a line each
+ *   csv          a head line that names the columns time, workload, region and calls (a second,
+ *                until the next row of that workload and region) or count (events of one bucket),
+ *                in any order
+ *   json-lines   {"time": ..., "workload": ..., "region": ..., "calls": ...}, or "count", a line
+ *                each
  *   azure        one row per function and day, with 1,440 columns of minute counts: the shape of
  *                the Azure Functions data set of 2019; each further file is the next day
  *   openb        pods with creation and deletion times, CPU, memory and GPU, sorted by creation
@@ -16,7 +18,9 @@
  *
  * Names: with a map, what it does not name is left out and counted, and what it sends to one
  * workload is added up there. Keys are whole names, or beginnings that end in '*'; the first that
- * fits counts. Without a map names are workloads as they stand.
+ * fits counts. Without a map names are workloads as they stand. A row of one region's users has the
+ * name WORKLOAD@REGION; an entry of the map without '@' is about its workload, and the region
+ * stays.
  *
  * Time: a number is seconds since the origin (the run's beginning), a date is that date. With
  * `from` or `align` the trace is laid so that `from`, or its first row, comes at the origin; with
@@ -61,7 +65,7 @@ extern const char *const trace_unit_words[]; /* of a kind's value */
 struct trace_row {
     int64_t at_us; /* since 1970, as laid */
     enum trace_kind kind;
-    const char *workload; /* "": the load's own. Valid until the trace is closed */
+    const char *workload; /* "": the load's own; WORKLOAD@REGION. Valid until the trace is closed */
     const char *peer;     /* LATENCY: who is called */
     int series;           /* a small number of its own for each workload, from 0 */
     int64_t value;
@@ -137,6 +141,7 @@ struct trace_counts {
     int64_t apart_max_us;              /* the longest of all */
     int64_t apart_max_at_us;           /* where it begins, as laid */
     int names;                         /* distinct, of those taken */
+    bool unended;                      /* a file's last line has no end: it may have been cut */
 };
 const struct trace_counts *trace_counts(const struct trace *trace);
 

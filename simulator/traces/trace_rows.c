@@ -55,6 +55,7 @@ static int read_raw(struct trace *trace, struct error *err)
         *raw = (struct trace_raw){.target = -1};
         int rc = trace->format->next(trace, raw, err);
         if (rc == 0) {
+            trace->counts.unended |= lines_unended(trace->lines);
             rc = trace_next_file(trace, err);
             if (rc == 0 || rc < 0)
                 return rc;

@@ -1,9 +1,5 @@
-#include "simulator/world/load.h"
-
-#include <inttypes.h>
+/* How often every part is called: shapes, and what a step comes to. */
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,112 +7,29 @@
 #include "base/units.h"
 #include "model/app.h"
 #include "model/cost.h"
-#include "simulator/traces/trace.h"
 #include "simulator/world/chance.h"
+#include "simulator/world/load_internal.h"
 
-#define NOTES_MAX   16
-#define NOTES_BYTES (NOTES_MAX * 2 * LIMIT_TEXT_BYTES)
-#define CALLS_MAX   (INT64_MAX / (4 * PPM)) /* so that a scaled rate stays a number */
-#define YEAR_US     (INT64_C(365) * 24 * US_PER_HOUR)
-#define WEEK_US     (INT64_C(7) * 24 * US_PER_HOUR)
-#define GAP_STEPS   24
-
-/* What one load of the scenario means, and where its chances stand. */
-struct source {
-    const struct scenario_load *what;
-    int app;           /* -1: all */
-    int workload;      /* -1: all that users call */
-    int64_t base_mhz;  /* what the documents say; of an app, what its users call */
-    int64_t ratio_ppm; /* of the present step */
-    int64_t burst_from_us;
-    int64_t burst_index;
-    int reader; /* of load.readers; -1: no trace */
-};
-
-/* The rate that a trace tells of one part, or of the load's own. */
-struct traced {
-    int64_t mhz; /* -1: not told yet */
-    int64_t since_us;
-    __int128 area;    /* of the step so far, mhz x us */
-    int64_t mean_mhz; /* of the last whole step */
-};
-
-/* One trace, whoever uses it. */
-struct reader_of {
-    const char *file; /* the first, for messages */
-    const struct scenario_trace *how;
-    const char **paths;
-    struct trace *trace;
-    int source; /* whose rows without a workload are */
-    bool named; /* rows name workloads */
-    bool told;  /* it had a row of calls */
-    bool ended;
-    bool has_row; /* `row` is ahead of the time */
-    struct trace_row row;
-    struct traced own;
-    struct traced *parts; /* [part] */
-    int *part_of;         /* [series]: its part, OWN, or UNKNOWN yet */
-    int part_of_room;
-    int64_t gap_us;  /* what is a gap, on the run's clock */
-    int64_t step_us; /* the present step's beginning */
-};
-
-#define OWN     (-1)
-#define UNKNOWN (-2)
-
-struct load {
-    struct arena arena;
-    const struct app *apps;
-    int app_count;
-    int part_count;
-    int *first;          /* [app]: its first part */
-    int64_t *prior_mhz;  /* [part] */
-    int64_t *factor_ppm; /* [part] of the step */
-    int64_t *calls_mhz;  /* [part] */
-    int64_t *traced_mhz; /* [part] of the step; -1: no trace tells it */
-    int *own;            /* [part]: its source, -1 */
-    int *of_app;         /* [app]: its users' source, -1 */
-    struct source sources[SCENARIO_LOADS];
-    int source_count;
-    struct reader_of *readers;
-    int reader_count;
-    uint64_t seed;
-    int64_t from_us;
-    int64_t until_us;
-    int64_t step_us;
-    uint64_t steps;
-    char notes[NOTES_BYTES];
-    int note_count;
-};
+#define YEAR_US (INT64_C(365) * 24 * US_PER_HOUR)
+#define WEEK_US (INT64_C(7) * 24 * US_PER_HOUR)
 
 static int begin(struct load *load, const struct scenario *scenario,
                  const struct scenario_cell *cell, const struct world *world, struct error *err);
 static int read_priors(struct load *load, const struct world *world, struct error *err);
-static int open_reader(struct load *load, const struct scenario *scenario,
-                       const struct scenario_cell *cell, int source, struct error *err);
-static bool same_trace(const struct reader_of *reader, const struct scenario_trace *how,
-                       char (*files)[LIMIT_PATH_BYTES], int count);
-static int open_trace(struct load *load, const struct scenario *scenario, struct reader_of *reader,
-                      char (*files)[LIMIT_PATH_BYTES], int count, struct error *err);
+static int list_users(struct load *load, struct error *err);
 static int64_t users_mhz(const struct app *app);
 static int64_t ratio_of(struct load *load, struct source *source, int index, int64_t at_us,
                         int64_t length_us);
 static int64_t shape_ppm(const struct scenario_load *what, int64_t at_us, int64_t length_us);
 static int64_t burst_share_ppm(struct load *load, struct source *source, int index, int64_t at_us,
                                int64_t length_us);
-static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us, int64_t length_us,
-                     struct error *err);
-static int take_end(struct load *load, struct reader_of *reader, struct error *err);
-static int take_row(struct load *load, struct reader_of *reader, struct error *err);
-static int take_quiet(struct load *load, struct reader_of *reader);
-static int part_of_row(struct load *load, struct reader_of *reader, int *ret_part,
-                       struct error *err);
-static void tell(struct traced *traced, int64_t at_us, int64_t mhz, int64_t step_us);
-static void close_step(struct traced *traced, int64_t at_us, int64_t length_us);
 static void spread_app(struct load *load, int app);
-static void note_gaps(struct load *load, const struct reader_of *reader);
-static void note(struct load *load, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int64_t scaled(int64_t value, int64_t ppm);
+static bool called_by_told(const struct load *load, int app, int workload);
+static int64_t told_mhz(const struct load *load, int app, int workload, int64_t users_ppm);
+static bool is_told(const struct load *load, int app, const struct link *link);
+static int64_t followed_ppm(const struct app *app, int workload, int64_t users,
+                            const int64_t *factor);
+static int64_t ratio_ppm(int64_t mhz, int64_t prior_mhz, int64_t otherwise_ppm);
 
 int load_open(const struct scenario *scenario, const struct scenario_cell *cell,
               const struct world *world, const struct app *apps, int app_count,
@@ -145,10 +58,7 @@ void load_close(struct load *load)
 {
     if (load == NULL)
         return;
-    for (int i = 0; i < load->reader_count; i++) {
-        trace_close(load->readers[i].trace);
-        free(load->readers[i].part_of);
-    }
+    load_trace_close(load);
     arena_done(&load->arena);
     free(load);
 }
@@ -180,6 +90,8 @@ static int begin(struct load *load, const struct scenario *scenario,
     for (int i = 0; i < load->part_count; i++)
         load->own[i] = -1;
     int rc = read_priors(load, world, err);
+    if (rc == 0)
+        rc = list_users(load, err);
     for (int i = 0; i < scenario->load_count && rc == 0; i++) {
         struct source *source = &load->sources[load->source_count++];
         *source = (struct source){.what = &scenario->loads[i], .reader = -1};
@@ -200,9 +112,54 @@ static int begin(struct load *load, const struct scenario *scenario,
                 source->base_mhz = users_mhz(&load->apps[source->app]);
         }
         if (scenario->loads[i].trace != NULL)
-            rc = open_reader(load, scenario, cell, i, err);
+            rc = load_trace_open(load, scenario, cell, i, err);
     }
     return rc;
+}
+
+/* The pairs of users and parts that links have: what regions of a trace may be of. */
+static int list_users(struct load *load, struct error *err)
+{
+    int links = 0;
+    for (int i = 0; i < load->app_count; i++)
+        links += load->apps[i].link_count;
+    load->users = arena_array(&load->arena, (size_t)links + 1, sizeof(*load->users));
+    load->first_users = arena_array(&load->arena, (size_t)load->app_count + 1, sizeof(int));
+    load->first_segment = arena_array(&load->arena, (size_t)load->app_count + 1, sizeof(int));
+    if (load->users == NULL || load->first_users == NULL || load->first_segment == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the users of %d apps",
+                         load->app_count);
+    for (int i = 0; i < load->app_count; i++) {
+        const struct app *app = &load->apps[i];
+        load->first_users[i] = load->users_count;
+        load->first_segment[i] = load->segment_count;
+        load->segment_count += app->segment_count;
+        for (int k = 0; k < app->link_count; k++) {
+            const struct link *link = &app->links[k];
+            int at = load->first_users[i];
+            if (link->from_kind != LINK_SEGMENT)
+                continue;
+            while (at < load->users_count &&
+                   (load->users[at].segment != link->from || load->users[at].workload != link->to))
+                at++;
+            struct load_users *users = &load->users[at];
+            if (at == load->users_count)
+                load->users[load->users_count++] =
+                    (struct load_users){.app = i,
+                                        .segment = link->from,
+                                        .workload = link->to,
+                                        .part = load->first[i] + link->to,
+                                        .mhz = -1};
+            users->weight_mhz += load_weight(link);
+        }
+    }
+    load->first_users[load->app_count] = load->users_count;
+    return 0;
+}
+
+int64_t load_weight(const struct link *link)
+{
+    return link->calls_mhz > 0 ? link->calls_mhz : 1;
 }
 
 static int read_priors(struct load *load, const struct world *world, struct error *err)
@@ -229,75 +186,6 @@ static int read_priors(struct load *load, const struct world *world, struct erro
     return 0;
 }
 
-static int open_reader(struct load *load, const struct scenario *scenario,
-                       const struct scenario_cell *cell, int source, struct error *err)
-{
-    const struct scenario_trace *how = scenario->loads[source].trace;
-    bool own = how->file_count > 0 || cell->trace < 0;
-    char(*files)[LIMIT_PATH_BYTES] = own ? how->files : &scenario->traces[cell->trace];
-    int count = own ? how->file_count : 1;
-    if (count == 0)
-        return error_set(err, ERR_INVALID, 0, "%s:%d: the load names no trace: write file: FILE",
-                         scenario->file, scenario->loads[source].line);
-    for (int i = 0; i < load->reader_count; i++)
-        if (same_trace(&load->readers[i], how, files, count)) {
-            load->sources[source].reader = i;
-            return 0;
-        }
-    struct reader_of *reader = &load->readers[load->reader_count];
-    *reader =
-        (struct reader_of){.source = source, .file = files[0], .how = how, .own = {.mhz = -1}};
-    reader->parts = arena_array(&load->arena, (size_t)load->part_count + 1, sizeof(*reader->parts));
-    if (reader->parts == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", files[0]);
-    for (int i = 0; i < load->part_count; i++)
-        reader->parts[i].mhz = -1;
-    int rc = open_trace(load, scenario, reader, files, count, err);
-    if (rc < 0)
-        return rc;
-    load->sources[source].reader = load->reader_count++;
-    return 0;
-}
-
-/* Loads that say the same of one file share what it tells. */
-static bool same_trace(const struct reader_of *reader, const struct scenario_trace *how,
-                       char (*files)[LIMIT_PATH_BYTES], int count)
-{
-    const struct trace_options *a = &reader->how->options;
-    const struct trace_options *b = &how->options;
-    return count == 1 && reader->how->file_count <= 1 && str_equal(reader->file, files[0]) &&
-           a->map_count == 0 && b->map_count == 0 && a->align == b->align &&
-           a->stretch_ppm == b->stretch_ppm && a->bucket_us == b->bucket_us &&
-           a->gap_us == b->gap_us && a->gap == b->gap && a->measure == b->measure &&
-           str_equal(reader->how->from, how->from) && str_equal(reader->how->to, how->to) &&
-           str_equal(reader->how->format, how->format);
-}
-
-static int open_trace(struct load *load, const struct scenario *scenario, struct reader_of *reader,
-                      char (*files)[LIMIT_PATH_BYTES], int count, struct error *err)
-{
-    struct trace_options options = reader->how->options;
-    int64_t stretch_ppm = options.stretch_ppm > 0 ? options.stretch_ppm : PPM;
-    char(*paths)[LIMIT_PATH_BYTES] = arena_array(&load->arena, (size_t)count, sizeof(*paths));
-    reader->paths = arena_array(&load->arena, (size_t)count, sizeof(*reader->paths));
-    if (paths == NULL || reader->paths == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", files[0]);
-    for (int i = 0; i < count; i++) {
-        int rc = scenario_path(scenario, files[i], paths[i], err);
-        if (rc < 0)
-            return rc;
-        reader->paths[i] = paths[i];
-    }
-    if (options.gap_us == 0)
-        options.gap_us = (int64_t)((__int128)GAP_STEPS * load->step_us * PPM / stretch_ppm);
-    reader->gap_us = (int64_t)((__int128)options.gap_us * stretch_ppm / PPM);
-    options.origin_us = load->from_us;
-    options.format = reader->how->format;
-    options.from = reader->how->from;
-    options.to = reader->how->to;
-    return trace_open(reader->paths, count, &options, &reader->trace, err);
-}
-
 static int64_t users_mhz(const struct app *app)
 {
     int64_t sum = 0;
@@ -316,8 +204,14 @@ bool load_given(const struct load *load, int part)
 {
     bool given = load->own[part] >= 0;
     for (int i = 0; i < load->reader_count && !given; i++)
-        given = load->readers[i].named && load->readers[i].parts[part].mhz >= 0;
+        given = load->readers[i].named && load_trace_part(&load->readers[i], part)->mhz >= 0;
     return given;
+}
+
+int load_users(const struct load *load, const struct load_users **ret_users)
+{
+    *ret_users = load->users;
+    return load->reader_count > 0 ? load->users_count : 0;
 }
 
 int load_part_count(const struct load *load)
@@ -334,23 +228,11 @@ const char *load_notes(const struct load *load)
 
 int load_step(struct load *load, int64_t at_us, int64_t length_us, struct error *err)
 {
-    int rc = 0;
-    for (int i = 0; i < load->reader_count && rc == 0; i++)
-        rc = read_rows(load, &load->readers[i], at_us, length_us, err);
+    int rc = load_trace_step(load, at_us, length_us, err);
     if (rc < 0)
         return rc;
     for (int i = 0; i < load->source_count; i++)
         load->sources[i].ratio_ppm = ratio_of(load, &load->sources[i], i, at_us, length_us);
-    /* What a trace says of a workload itself is what it is called. */
-    for (int part = 0; part < load->part_count; part++)
-        load->traced_mhz[part] = -1;
-    for (int i = 0; i < load->reader_count; i++)
-        for (int part = 0; load->readers[i].named && part < load->part_count; part++) {
-            struct traced *traced = &load->readers[i].parts[part];
-            if (traced->mhz >= 0)
-                load->traced_mhz[part] = scaled(
-                    traced->mean_mhz, load->sources[load->readers[i].source].what->scale_ppm);
-        }
     for (int i = 0; i < load->app_count; i++)
         spread_app(load, i);
     load->steps++;
@@ -365,31 +247,31 @@ static int64_t ratio_of(struct load *load, struct source *source, int index, int
     int64_t base = source->base_mhz;
     int64_t ratio = PPM;
     if (source->reader >= 0) {
-        struct traced *own = &load->readers[source->reader].own;
+        const struct traced *own = &load->readers[source->reader].slots[0];
         if (own->mhz < 0)
-            return PPM; /* before its first row, or it names workloads */
+            return PPM; /* before its first row, or it names workloads or users */
         ratio = (int64_t)((__int128)own->mean_mhz * PPM / (base > 0 ? base : 1));
-        return scaled(ratio, what->scale_ppm);
+        return load_scaled(ratio, what->scale_ppm);
     }
     if (what->calls_mhz > 0 && base > 0)
         ratio = (int64_t)((__int128)what->calls_mhz * PPM / base);
-    ratio = scaled(ratio, what->scale_ppm);
+    ratio = load_scaled(ratio, what->scale_ppm);
     if (what->shape == LOAD_DIURNAL)
-        ratio = scaled(ratio, shape_ppm(what, at_us, length_us));
+        ratio = load_scaled(ratio, shape_ppm(what, at_us, length_us));
     if (what->shape == LOAD_BURSTS) {
         int64_t share = burst_share_ppm(load, source, index, at_us, length_us);
-        ratio = scaled(ratio, PPM + scaled(what->burst_ppm - PPM, share));
+        ratio = load_scaled(ratio, PPM + load_scaled(what->burst_ppm - PPM, share));
     }
     if (what->growth_ppm > 0 && at_us > load->from_us)
-        ratio = scaled(
+        ratio = load_scaled(
             ratio, PPM + (int64_t)((__int128)what->growth_ppm * (at_us - load->from_us) / YEAR_US));
     if (what->noise_ppm > 0) {
         /* By the instant, so that runs with other steps of one seed are near each other too. */
         int64_t noise =
-            PPM + scaled(chance_normal_ppm(load->seed, CHANCE_LOAD + 16 * (uint64_t)index,
-                                           (uint64_t)at_us),
-                         what->noise_ppm);
-        ratio = scaled(ratio, noise < PPM / 100 ? PPM / 100 : noise);
+            PPM + load_scaled(chance_normal_ppm(load->seed, CHANCE_LOAD + 16 * (uint64_t)index,
+                                                (uint64_t)at_us),
+                              what->noise_ppm);
+        ratio = load_scaled(ratio, noise < PPM / 100 ? PPM / 100 : noise);
     }
     return ratio;
 }
@@ -405,7 +287,8 @@ static int64_t shape_ppm(const struct scenario_load *what, int64_t at_us, int64_
         int64_t left_us = (hour + 1) * US_PER_HOUR - local_us;
         left_us = left_us > length_us - us ? length_us - us : left_us;
         /* 1970 began on a Thursday. */
-        int64_t ratio = scaled(what->hours_ppm[hour % 24], what->days_ppm[(hour / 24 + 3) % 7]);
+        int64_t ratio =
+            load_scaled(what->hours_ppm[hour % 24], what->days_ppm[(hour / 24 + 3) % 7]);
         area += (__int128)ratio * left_us;
         us += left_us;
     }
@@ -438,255 +321,119 @@ static int64_t burst_share_ppm(struct load *load, struct source *source, int ind
     return (int64_t)((__int128)within_us * PPM / length_us);
 }
 
-/* From its users inwards: who has no load of its own is called as its callers are. */
+/* From its users inwards: who has no load of its own is called as its callers are. What a trace
+ * says of a workload itself, or of its users, is what it is called. */
 static void spread_app(struct load *load, int app)
 {
     const struct app *what = &load->apps[app];
-    int64_t *factor = load->factor_ppm + load->first[app];
-    const int64_t *traced = load->traced_mhz + load->first[app];
-    const int64_t *prior = load->prior_mhz + load->first[app];
+    int first = load->first[app];
+    int64_t *factor = load->factor_ppm + first;
+    const int64_t *traced = load->traced_mhz + first;
+    const int64_t *prior = load->prior_mhz + first;
     int64_t users = load->of_app[app] < 0 ? PPM : load->sources[load->of_app[app]].ratio_ppm;
     for (int i = 0; i < what->workload_count; i++) {
-        int own = load->own[load->first[app] + i];
+        int own = load->own[first + i];
         factor[i] = own < 0 ? users : load->sources[own].ratio_ppm;
-        if (traced[i] >= 0 && prior[i] > 0) {
-            __int128 ratio = (__int128)traced[i] * PPM / prior[i];
-            factor[i] = ratio > CALLS_MAX ? CALLS_MAX : (int64_t)ratio;
-        }
+        if (traced[i] >= 0)
+            factor[i] = ratio_ppm(traced[i], prior[i], factor[i]);
     }
     bool changed = true;
     for (int pass = 0; pass < what->workload_count && changed; pass++) {
         changed = false;
         for (int i = 0; i < what->workload_count; i++) {
-            __int128 sum = 0;
-            __int128 weights = 0;
-            if (load->own[load->first[app] + i] >= 0 || traced[i] >= 0)
+            int64_t next;
+            if (called_by_told(load, app, i))
+                next = ratio_ppm(told_mhz(load, app, i, users), prior[i], factor[i]);
+            else if (load->own[first + i] >= 0 || traced[i] >= 0)
                 continue;
-            for (int k = 0; k < what->link_count; k++) {
-                const struct link *link = &what->links[k];
-                int64_t weight = link->calls_mhz > 0 ? link->calls_mhz : 1;
-                if (link->to != i)
-                    continue;
-                sum += (__int128)weight *
-                       (link->from_kind == LINK_SEGMENT ? users : factor[link->from]);
-                weights += weight;
-            }
-            int64_t next = weights == 0 ? users : (int64_t)(sum / weights);
+            else
+                next = followed_ppm(what, i, users, factor);
             changed |= next != factor[i];
             factor[i] = next;
         }
     }
     for (int i = 0; i < what->workload_count; i++)
-        load->calls_mhz[load->first[app] + i] =
-            traced[i] >= 0 ? traced[i] : scaled(prior[i], factor[i]);
+        load->calls_mhz[first + i] = called_by_told(load, app, i) ? told_mhz(load, app, i, users)
+                                     : traced[i] >= 0             ? traced[i]
+                                                      : load_scaled(prior[i], factor[i]);
 }
 
-/* ---- traces ---- */
-
-/* All rows before the step's end. */
-static int read_rows(struct load *load, struct reader_of *reader, int64_t at_us, int64_t length_us,
-                     struct error *err)
+/* In the mean of its callers, each by the calls of its link. */
+static int64_t followed_ppm(const struct app *app, int workload, int64_t users,
+                            const int64_t *factor)
 {
-    int64_t until_us = at_us + length_us;
-    reader->step_us = at_us;
-    while (!reader->ended || reader->has_row) {
-        if (!reader->has_row) {
-            bool first = trace_counts(reader->trace)->rows == 0;
-            int rc = trace_next(reader->trace, &reader->row, err);
-            if (rc >= 0 && !reader->told && rc > 0 && first && reader->row.at_us > load->from_us)
-                note(load,
-                     "trace %s begins %" PRId64
-                     " s after the run: until then the documents' rates hold",
-                     reader->file, (reader->row.at_us - load->from_us) / US_PER_S);
-            reader->has_row = rc > 0;
-            if (rc == 0)
-                rc = take_end(load, reader, err);
-            if (rc < 0)
-                return rc;
+    __int128 sum = 0;
+    __int128 weights = 0;
+    for (int k = 0; k < app->link_count; k++) {
+        const struct link *link = &app->links[k];
+        if (link->to != workload)
             continue;
-        }
-        if (reader->row.at_us >= until_us)
-            break;
-        int rc = take_row(load, reader, err);
-        if (rc < 0)
-            return rc;
-        reader->has_row = false;
+        int64_t weight = load_weight(link);
+        sum += (__int128)weight * (link->from_kind == LINK_SEGMENT ? users : factor[link->from]);
+        weights += weight;
     }
-    close_step(&reader->own, at_us, length_us);
-    for (int i = 0; i < load->part_count && reader->named; i++)
-        close_step(&reader->parts[i], at_us, length_us);
-    return 0;
+    return weights == 0 ? users : (int64_t)(sum / weights);
 }
 
-/* What its end says of the run, by what its load says of gaps. */
-static int take_end(struct load *load, struct reader_of *reader, struct error *err)
+static int64_t ratio_ppm(int64_t mhz, int64_t prior_mhz, int64_t otherwise_ppm)
 {
-    const struct trace_counts *counts = trace_counts(reader->trace);
-    enum trace_gap gap = reader->how->options.gap;
-    int64_t short_us = load->until_us - counts->last_us;
-    char at[WALL_TEXT_BYTES];
-    reader->ended = true;
-    if (!reader->told)
-        return error_set(err, ERR_INVALID, 0,
-                         "trace %s (%s) tells of no calls to what is simulated: %" PRId64
-                         " rows, %" PRId64 " left out by map, from and to; berth trace check %s "
-                         "says what is in it",
-                         reader->file, trace_format(reader->trace), counts->rows, counts->left_out,
-                         reader->file);
-    if (counts->last_us < load->from_us)
-        return error_set(err, ERR_INVALID, 0,
-                         "trace %s ends at %.19s, before the run begins; align: true lays its "
-                         "first row at the run's beginning, from: an instant of it",
-                         reader->file, wall_format((struct wall){counts->last_us}, at));
-    note_gaps(load, reader);
-    if (short_us <= load->step_us || short_us <= counts->apart_us)
-        return 0;
-    if (gap == TRACE_GAP_ERROR)
-        return error_set(
-            err, ERR_INVALID, 0,
-            "trace %s ends at %.19s, %" PRId64 " h before the run does, and gap: error allows none",
-            reader->file, wall_format((struct wall){counts->last_us}, at), short_us / US_PER_HOUR);
-    note(load, "trace %s ends %" PRId64 " h before the run does: %s", reader->file,
-         short_us / US_PER_HOUR,
-         gap == TRACE_GAP_HOLD ? "its last rates hold" : "nobody calls from then on");
-    if (gap == TRACE_GAP_ZERO) {
-        reader->row = (struct trace_row){
-            .at_us = counts->last_us + reader->gap_us, .kind = TRACE_QUIET, .series = -1};
-        reader->has_row = true;
+    if (prior_mhz <= 0)
+        return otherwise_ppm;
+    __int128 ratio = (__int128)mhz * PPM / prior_mhz;
+    return ratio > LOAD_CALLS_MAX ? LOAD_CALLS_MAX : (int64_t)ratio;
+}
+
+static bool called_by_told(const struct load *load, int app, int workload)
+{
+    bool told = false;
+    for (int i = load->first_users[app]; load->reader_count > 0 && i < load->first_users[app + 1];
+         i++)
+        told |= load->users[i].workload == workload && load->users[i].mhz >= 0;
+    return told;
+}
+
+/* What its users are told to call, and what its other links bring: of users as the load says, of
+ * workloads as those are called. */
+static int64_t told_mhz(const struct load *load, int app, int workload, int64_t users_ppm)
+{
+    const struct app *what = &load->apps[app];
+    int part = load->first[app] + workload;
+    int own = load->own[part];
+    __int128 told = 0;
+    __int128 others = 0;
+    __int128 weights = 0;
+    for (int i = load->first_users[app]; i < load->first_users[app + 1]; i++)
+        if (load->users[i].workload == workload && load->users[i].mhz >= 0)
+            told += load->users[i].mhz;
+    for (int k = 0; k < what->link_count; k++) {
+        const struct link *link = &what->links[k];
+        if (link->to != workload)
+            continue;
+        int64_t weight = load_weight(link);
+        weights += weight;
+        if (!is_told(load, app, link))
+            others += (__int128)weight * (own >= 0 ? load->sources[own].ratio_ppm
+                                          : link->from_kind == LINK_SEGMENT
+                                              ? users_ppm
+                                              : load->factor_ppm[load->first[app] + link->from]);
     }
-    return 0;
+    told += (__int128)load->prior_mhz[part] * (int64_t)(others / weights) / PPM;
+    return told > LOAD_CALLS_MAX ? LOAD_CALLS_MAX : (int64_t)told;
 }
 
-static int take_row(struct load *load, struct reader_of *reader, struct error *err)
+static bool is_told(const struct load *load, int app, const struct link *link)
 {
-    const struct trace_row *row = &reader->row;
-    int part = OWN;
-    if (row->kind == TRACE_QUIET)
-        return take_quiet(load, reader);
-    if (row->kind != TRACE_CALLS)
-        return 0;
-    int rc = part_of_row(load, reader, &part, err);
-    if (rc < 0)
-        return rc;
-    reader->told = true;
-    tell(part == OWN ? &reader->own : &reader->parts[part], row->at_us, row->value,
-         reader->step_us);
-    return 0;
+    bool told = false;
+    for (int i = load->first_users[app]; i < load->first_users[app + 1]; i++)
+        told |= link->from_kind == LINK_SEGMENT && load->users[i].segment == link->from &&
+                load->users[i].workload == link->to && load->users[i].mhz >= 0;
+    return told;
 }
 
-static int take_quiet(struct load *load, struct reader_of *reader)
-{
-    for (int i = -1; i < load->part_count; i++) {
-        struct traced *traced = i < 0 ? &reader->own : &reader->parts[i];
-        if (traced->mhz >= 0)
-            tell(traced, reader->row.at_us, 0, reader->step_us);
-    }
-    return 0;
-}
-
-static int part_of_row(struct load *load, struct reader_of *reader, int *ret_part,
-                       struct error *err)
-{
-    const struct trace_row *row = &reader->row;
-    const struct source *source = &load->sources[reader->source];
-    if (row->series >= reader->part_of_room) {
-        int room = row->series * 2 + 64;
-        int *part_of = realloc(reader->part_of, (size_t)room * sizeof(*part_of));
-        if (part_of == NULL)
-            return error_set(err, ERR_NO_MEMORY, 0, "no memory for the trace %s", reader->file);
-        for (int i = reader->part_of_room; i < room; i++)
-            part_of[i] = UNKNOWN;
-        reader->part_of = part_of;
-        reader->part_of_room = room;
-    }
-    int *part = &reader->part_of[row->series];
-    if (*part == UNKNOWN && row->workload[0] != 0) {
-        int app;
-        int workload;
-        bool known = scenario_target(load->apps, load->app_count, row->workload, source->app, &app,
-                                     &workload);
-        bool whole = known && workload < 0 && app == source->app;
-        if (!known || (workload < 0 && !whole))
-            return error_set(err, ERR_INVALID, 0,
-                             "%s:%" PRId64 ": there is no workload \"%s\"; write APP/WORKLOAD as "
-                             "in the apps' documents, or name it in the load's map",
-                             reader->file, row->line, row->workload);
-        *part = whole ? OWN : load->first[app] + workload;
-        reader->named |= !whole;
-    }
-    if (*part == UNKNOWN || *part == OWN) {
-        if (source->base_mhz == 0)
-            return error_set(err, ERR_INVALID, 0,
-                             "%s:%" PRId64
-                             ": the row names no workload, and its load is of %s, whose document "
-                             "says no rate; name a workload in the row or in the load",
-                             reader->file, row->line, source->what->of);
-        *part = OWN;
-    }
-    *ret_part = *part;
-    return 0;
-}
-
-static void tell(struct traced *traced, int64_t at_us, int64_t mhz, int64_t step_us)
-{
-    if (traced->mhz < 0)
-        traced->since_us = step_us; /* the first row holds for all of its step */
-    else if (at_us > traced->since_us)
-        traced->area += (__int128)traced->mhz * (at_us - traced->since_us);
-    if (traced->mhz >= 0 && at_us > traced->since_us)
-        traced->since_us = at_us;
-    traced->mhz = mhz;
-}
-
-/* The mean of the step, and the next one begins. */
-static void close_step(struct traced *traced, int64_t at_us, int64_t length_us)
-{
-    int64_t until_us = at_us + length_us;
-    if (traced->mhz < 0)
-        return;
-    traced->area += (__int128)traced->mhz * (until_us - traced->since_us);
-    traced->mean_mhz = (int64_t)(traced->area / length_us);
-    traced->area = 0;
-    traced->since_us = until_us;
-}
-
-static void note_gaps(struct load *load, const struct reader_of *reader)
-{
-    const struct trace_counts *counts = trace_counts(reader->trace);
-    char at[WALL_TEXT_BYTES];
-    char length[UNITS_TEXT_BYTES];
-    if (counts->gaps > 0)
-        note(load,
-             "trace %s has %" PRId64 " gaps of more than %s, the longest of %" PRId64
-             " h after %.19s: %s",
-             reader->file, counts->gaps, units_format_duration(reader->gap_us, length),
-             counts->longest_gap_us / US_PER_HOUR,
-             wall_format((struct wall){counts->gap_at_us}, at),
-             reader->how->options.gap == TRACE_GAP_ZERO ? "nobody calls in them"
-                                                        : "the rates before a gap hold through it");
-    if (counts->left_out > 0)
-        note(load, "trace %s: %" PRId64 " of %" PRId64 " rows are left out by map, from and to",
-             reader->file, counts->left_out, counts->rows);
-    if (counts->empty > 0)
-        note(load, "trace %s: %" PRId64 " cells have no value: the one before holds", reader->file,
-             counts->empty);
-}
-
-static void note(struct load *load, const char *format, ...)
-{
-    char text[2 * LIMIT_TEXT_BYTES];
-    va_list arguments;
-    if (load->note_count++ >= NOTES_MAX)
-        return;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text) - 2, format, arguments);
-    va_end(arguments);
-    size_t used = strlen(load->notes);
-    str_format(load->notes + used, sizeof(load->notes) - used, "%s%s", used > 0 ? "\n" : "", text);
-}
-
-static int64_t scaled(int64_t value, int64_t ppm)
+int64_t load_scaled(int64_t value, int64_t ppm)
 {
     __int128 product = (__int128)value * ppm / PPM;
-    return product > CALLS_MAX ? CALLS_MAX : product < -CALLS_MAX ? -CALLS_MAX : (int64_t)product;
+    return product > LOAD_CALLS_MAX    ? LOAD_CALLS_MAX
+           : product < -LOAD_CALLS_MAX ? -LOAD_CALLS_MAX
+                                       : (int64_t)product;
 }

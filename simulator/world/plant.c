@@ -32,7 +32,9 @@ struct plant {
     struct cost_keeper keeper; /* of the core's documents, by its structure_version */
     int64_t now_us;
     int64_t steps_at_now;
-    struct estimate *estimates; /* [part * PLANT_KINDS + kind]; value -1: not told yet */
+    int user_count;
+    int row_count;
+    struct estimate *estimates; /* [part * PLANT_KINDS + kind], users; value -1: not told yet */
     struct estimate *list;      /* those that are told, in their order, and round trips */
     int *listed;                /* [estimate]: its row there; -1: none */
     int list_count;
@@ -55,7 +57,7 @@ struct plant {
     char slow[2][2 * LIMIT_TEXT_BYTES]; /* the first, the last */
 };
 
-static int start(struct plant *plant, struct error *err);
+static int start(struct plant *plant, const struct load_users *users, struct error *err);
 static int step(struct plant *plant, struct core_event *event, struct error *err);
 static int carry_out(struct plant *plant, struct error *err);
 static int answer(struct plant *plant, struct error *err);
@@ -71,10 +73,11 @@ static void fill_choices(const struct cost_input *input, const struct placement 
 static int add_check(struct plant *plant, uint64_t check, struct error *err);
 static int answer_check(struct plant *plant, struct error *err);
 static void measure_one(struct plant *plant, int part, int kind, const struct plant_measured *what);
+static void measure_row(struct plant *plant, int row, int64_t value, bool ratio);
 static void list_estimates(struct plant *plant);
 static int tell(struct plant *plant, struct error *err);
 static int measure_rtts(const struct plant *plant, struct estimate *out);
-static void fill_estimates(struct plant *plant);
+static void fill_estimates(struct plant *plant, const struct load_users *users);
 static void note_trouble(struct plant *plant, const char *text);
 static void note_slow(struct plant *plant, const struct message_event *event);
 
@@ -98,9 +101,10 @@ int plant_create(const struct plant_options *options, int64_t now_us, struct pla
     arena_keep(&plant->arena, KEPT_BYTES);
     for (int i = 0; i < plant->app_count; i++)
         plant->part_count += plant->apps[i].workload_count;
-    plant->estimates =
-        calloc((size_t)plant->part_count * PLANT_KINDS + 1, sizeof(*plant->estimates));
-    size_t rows = (size_t)plant->part_count * PLANT_KINDS;
+    plant->user_count = options->user_count;
+    plant->row_count = plant->part_count * PLANT_KINDS + plant->user_count;
+    size_t rows = (size_t)plant->row_count;
+    plant->estimates = calloc(rows + 1, sizeof(*plant->estimates));
     plant->list = calloc(rows + RTT_MAX + 1, sizeof(*plant->list));
     plant->listed = calloc(rows + 1, sizeof(*plant->listed));
     int rc = plant->estimates == NULL || plant->list == NULL || plant->listed == NULL
@@ -116,7 +120,7 @@ int plant_create(const struct plant_options *options, int64_t now_us, struct pla
                                                   .seed = plant->seed},
                           now_us, &plant->fleet, err);
     if (rc == 0)
-        rc = start(plant, err);
+        rc = start(plant, options->users, err);
     if (rc < 0) {
         plant_destroy(plant);
         return rc;
@@ -142,9 +146,9 @@ void plant_destroy(struct plant *plant)
     free(plant);
 }
 
-static int start(struct plant *plant, struct error *err)
+static int start(struct plant *plant, const struct load_users *users, struct error *err)
 {
-    fill_estimates(plant);
+    fill_estimates(plant, users);
     struct core_event started = {.kind = CORE_STARTED, .started.term = 1};
     int rc = step(plant, &started, err);
     if (rc == 0)
@@ -157,7 +161,7 @@ static int start(struct plant *plant, struct error *err)
     return rc;
 }
 
-static void fill_estimates(struct plant *plant)
+static void fill_estimates(struct plant *plant, const struct load_users *users)
 {
     static const enum estimate_kind kinds[PLANT_KINDS] = {
         ESTIMATE_CALLS_MHZ, ESTIMATE_REQUEST_BYTES, ESTIMATE_RESPONSE_BYTES, ESTIMATE_HIT_PPM,
@@ -172,10 +176,22 @@ static void fill_estimates(struct plant *plant)
                 memcpy(estimate->namespace_, app->namespace_, sizeof(estimate->namespace_));
                 memcpy(estimate->app, app->name, sizeof(estimate->app));
                 memcpy(estimate->workload, workload->name, sizeof(estimate->workload));
-                estimate->value = -1;
-                estimate->observed_us = DAY_US; /* all along: its prior hardly counts */
-                plant->listed[estimate - plant->estimates] = -1;
             }
+    for (int i = 0; i < plant->user_count; i++, estimate++) {
+        const struct app *app = &plant->apps[users[i].app];
+        estimate->kind = ESTIMATE_USERS_MHZ;
+        memcpy(estimate->namespace_, app->namespace_, sizeof(estimate->namespace_));
+        memcpy(estimate->app, app->name, sizeof(estimate->app));
+        memcpy(estimate->workload, app->workloads[users[i].workload].name,
+               sizeof(estimate->workload));
+        str_format(estimate->peer, sizeof(estimate->peer), "%s",
+                   app->segments[users[i].segment].name);
+    }
+    for (int row = 0; row < plant->row_count; row++) {
+        plant->estimates[row].value = -1;
+        plant->estimates[row].observed_us = DAY_US; /* all along: its prior hardly counts */
+        plant->listed[row] = -1;
+    }
 }
 
 int64_t plant_now_us(const struct plant *plant)
@@ -272,7 +288,8 @@ void plant_lag(struct plant *plant, int64_t lag_us)
     plant->lag_us = lag_us;
 }
 
-int plant_measure(struct plant *plant, const struct plant_measured *list, struct error *err)
+int plant_measure(struct plant *plant, const struct plant_measured *list, const int64_t *users_mhz,
+                  struct error *err)
 {
     plant->measures++;
     if (plant->lag_us < 0)
@@ -280,6 +297,8 @@ int plant_measure(struct plant *plant, const struct plant_measured *list, struct
     for (int part = 0; part < plant->part_count; part++)
         for (int kind = 0; kind < PLANT_KINDS; kind++)
             measure_one(plant, part, kind, &list[part]);
+    for (int i = 0; i < plant->user_count; i++)
+        measure_row(plant, plant->part_count * PLANT_KINDS + i, users_mhz[i], false);
     return tell(plant, err);
 }
 
@@ -293,18 +312,23 @@ static void measure_one(struct plant *plant, int part, int kind, const struct pl
 {
     int row = part * PLANT_KINDS + kind;
     struct estimate *estimate = &plant->estimates[row];
-    int64_t noise_ppm = plant->scenario->noise_ppm;
-    int64_t value = what->value[kind];
-    bool ratio = kind == PLANT_HIT;
-    if (value < 0)
-        return;
-    if (kind >= PLANT_HIT) {
+    if (kind >= PLANT_HIT && what->value[kind] >= 0) {
         const char *site = plant->world->sites[what->site].name;
         if (!str_equal(estimate->site, site)) {
             str_format(estimate->site, sizeof(estimate->site), "%s", site);
             estimate->value = -1;
         }
     }
+    measure_row(plant, row, what->value[kind], kind == PLANT_HIT);
+}
+
+/* -1: it is not known yet. */
+static void measure_row(struct plant *plant, int row, int64_t value, bool ratio)
+{
+    struct estimate *estimate = &plant->estimates[row];
+    int64_t noise_ppm = plant->scenario->noise_ppm;
+    if (value < 0)
+        return;
     if (noise_ppm > 0) {
         int64_t off =
             chance_normal_ppm(plant->seed, CHANCE_MEASURE + 16 * (uint64_t)row, plant->measures);
@@ -325,7 +349,7 @@ static void measure_one(struct plant *plant, int part, int kind, const struct pl
 static void list_estimates(struct plant *plant)
 {
     plant->list_count = 0;
-    for (int row = 0; row < plant->part_count * PLANT_KINDS; row++) {
+    for (int row = 0; row < plant->row_count; row++) {
         bool told = plant->estimates[row].value >= 0;
         plant->listed[row] = told ? plant->list_count : -1;
         if (told)

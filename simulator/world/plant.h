@@ -14,6 +14,7 @@
 
 #include "scheduler/core/core.h"
 #include "simulator/world/fleet.h"
+#include "simulator/world/load.h"
 #include "simulator/world/policy.h"
 
 struct plant;
@@ -27,6 +28,8 @@ struct plant_options {
     struct chooser *policy;
     struct solver *solver;
     const struct cost_input *truth; /* apps and rates as they truly are: what `optimum` knows */
+    const struct load_users *users; /* who may be told one by one: read when it is made */
+    int user_count;
     bool plain; /* measures are told before every answer, and every problem is solved */
 };
 
@@ -40,8 +43,9 @@ struct plant_measured {
     int64_t value[PLANT_KINDS]; /* as the estimates of those kinds */
     int site;                   /* of hits and CPU; -1: nowhere */
 };
-/* From now on [part], as it truly is; told with the scenario's noise, quantised. */
-int plant_measure(struct plant *plant, const struct plant_measured *list,
+/* From now on [part], as it truly is, and what users call [users], -1 where that is not told; told
+ * with the scenario's noise, quantised. */
+int plant_measure(struct plant *plant, const struct plant_measured *list, const int64_t *users_mhz,
                   struct error *err) WARN_UNUSED;
 /* How far egress meters have come this month, as the ledger counts them. */
 int plant_meters(struct plant *plant, struct estimate *list, int count,

@@ -8,6 +8,7 @@
 #include "simulator/world/run_internal.h"
 
 static int open_run(struct run *run, struct error *err);
+static int open_rates(struct run *run, struct error *err);
 static void close_run(struct run *run);
 static int go(struct run *run, struct error *err);
 static int go_until(struct run *run, int64_t until_us, struct error *err);
@@ -97,10 +98,10 @@ static int open_run(struct run *run, struct error *err)
         }
     }
     if (rc == 0)
-        rc =
-            load_open(scenario, run->cell, &run->world, run->apps, run->app_count, &run->load, err);
+        rc = open_rates(run, err);
     if (rc == 0)
-        rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, err);
+        rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, run->users,
+                        run->user_count, err);
     run->truth.plain = run->cell->plain;
     if (rc == 0)
         rc = run_check_spans(run, err);
@@ -118,11 +119,30 @@ static int open_run(struct run *run, struct error *err)
                                                   .policy = run->policy,
                                                   .solver = run->solver,
                                                   .truth = &run->truth.input,
+                                                  .users = run->users,
+                                                  .user_count = run->user_count,
                                                   .plain = run->cell->plain},
                           run->from_us - scenario->warmup_us, &run->plant, err);
     if (rc == 0 && scenario->ledger)
         rc = charge_open(run, &run->charge, err);
     return rc;
+}
+
+static int open_rates(struct run *run, struct error *err)
+{
+    const struct load_users *users;
+    int rc = load_open(run->scenario, run->cell, &run->world, run->apps, run->app_count, &run->load,
+                       err);
+    if (rc < 0)
+        return rc;
+    run->user_count = load_users(run->load, &users);
+    run->users = arena_array(&run->arena, (size_t)run->user_count + 1, sizeof(*run->users));
+    if (run->users == NULL)
+        return error_set(err, ERR_NO_MEMORY, 0, "no memory for %d groups of users",
+                         run->user_count);
+    if (run->user_count > 0)
+        memcpy(run->users, users, (size_t)run->user_count * sizeof(*users));
+    return 0;
 }
 
 static void close_run(struct run *run)
@@ -195,6 +215,13 @@ static int begin_step(struct run *run, int64_t now_us, struct error *err)
     const int64_t *calls_mhz = run->calls_mhz;
     for (int i = 0; i < run->part_count; i++)
         run->calls_mhz[i] = (int64_t)((__int128)load_calls(run->load)[i] * run->scale_ppm[i] / PPM);
+    const struct load_users *users;
+    (void)load_users(run->load, &users);
+    for (int i = 0; i < run->user_count; i++)
+        run->users[i].mhz =
+            users[i].mhz < 0
+                ? -1
+                : (int64_t)((__int128)users[i].mhz * run->scale_ppm[users[i].part] / PPM);
     truth_set(&run->truth, calls_mhz, plant_fleet(run->plant), now_us);
     (void)truth_follow(&run->truth, run->load, NULL, run->at);
     for (int i = 0; i < run->world.site_count; i++)
@@ -231,15 +258,22 @@ static int tell_meters(struct run *run, int64_t now_us, struct error *err)
 static int measure(struct run *run, struct error *err)
 {
     struct plant_measured *list = malloc(((size_t)run->part_count + 1) * sizeof(*list));
-    if (list == NULL)
-        return error_set(err, ERR_NO_MEMORY, 0, "no memory for measures");
-    truth_measures(&run->truth, run->at, list);
-    int rc = 0;
-    if (policy_kind_of(run->policy) == POLICY_FORECAST && run_forecast(run, list) < 0)
-        rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for a forecast's history");
+    int64_t *users_mhz = malloc(((size_t)run->user_count + 1) * sizeof(*users_mhz));
+    int rc = list == NULL || users_mhz == NULL
+                 ? error_set(err, ERR_NO_MEMORY, 0, "no memory for measures")
+                 : 0;
+    if (rc == 0) {
+        truth_measures(&run->truth, run->at, list);
+        for (int i = 0; i < run->user_count; i++)
+            users_mhz[i] = run->users[i].mhz;
+        if (policy_kind_of(run->policy) == POLICY_FORECAST &&
+            run_forecast(run, list, users_mhz) < 0)
+            rc = error_set(err, ERR_NO_MEMORY, 0, "no memory for a forecast's history");
+    }
     if (rc == 0)
-        rc = plant_measure(run->plant, list, err);
+        rc = plant_measure(run->plant, list, users_mhz, err);
     free(list);
+    free(users_mhz);
     return rc;
 }
 
@@ -250,6 +284,8 @@ static int find_bound(struct run *run, struct error *err)
     uint64_t hash = hash_u64(HASH_SEED, truth->documents);
     for (int i = 0; i < run->part_count; i++)
         hash = hash_u64(hash, (uint64_t)truth->calls_mhz[i]);
+    for (int i = 0; i < run->user_count; i++)
+        hash = hash_u64(hash, (uint64_t)run->users[i].mhz);
     for (int i = 0; i < run->world.site_count; i++)
         hash = hash_bytes(hash, truth->capacity[i], sizeof(truth->capacity[i]));
     struct estimates meters = truth_meters(truth);

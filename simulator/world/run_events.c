@@ -255,10 +255,11 @@ static int close_places(struct run *run, const bool *closed, struct error *err)
 
 /* The mean of the coming hours, as they were a week ago, or a day ago in the first week; as it is
  * now in the first day. A step divides a day (policy_open). */
-int run_forecast(struct run *run, struct plant_measured *list)
+int run_forecast(struct run *run, struct plant_measured *list, int64_t *users_mhz)
 {
     int64_t step_us = run->scenario->step_us;
     size_t parts = (size_t)run->part_count;
+    size_t rows = parts + (size_t)run->user_count;
     int slots = (int)(HISTORY_HOURS * US_PER_HOUR / step_us) + 1;
     int day = (int)(24 * US_PER_HOUR / step_us);
     int week = 7 * day;
@@ -266,27 +267,28 @@ int run_forecast(struct run *run, struct plant_measured *list)
     ahead_us = ahead_us > AHEAD_HOURS * US_PER_HOUR ? AHEAD_HOURS * US_PER_HOUR : ahead_us;
     int ahead = ahead_us < step_us ? 1 : (int)(ahead_us / step_us);
     if (run->history == NULL) {
-        run->history = calloc((size_t)slots * (parts + 1), sizeof(*run->history));
+        run->history = calloc((size_t)slots * (rows + 1), sizeof(*run->history));
         run->history_slots = slots;
     }
     if (run->history == NULL)
         return ERR_NO_MEMORY;
-    const int64_t *now = run->calls_mhz;
     int64_t index = run->step_index;
-    if (parts > 0)
-        memcpy(run->history + (size_t)(index % slots) * parts, now, parts * sizeof(*now));
+    int64_t *now = run->history + (size_t)(index % slots) * rows;
+    for (size_t row = 0; row < rows; row++)
+        now[row] = row < parts ? run->calls_mhz[row] : users_mhz[row - parts];
     int back = index >= week ? week : index >= day ? day : 0;
-    for (size_t part = 0; part < parts; part++) {
+    for (size_t row = 0; row < rows; row++) {
         __int128 sum = 0;
         for (int k = 0; k < ahead && back > 0; k++)
-            sum += run->history[(size_t)((index - back + k) % slots) * parts + part];
+            sum += run->history[(size_t)((index - back + k) % slots) * rows + row];
         /* Scaled to the present level: the day's shape is what is foreseen. */
-        int64_t then = back > 0 ? run->history[(size_t)((index - back) % slots) * parts + part] : 0;
-        __int128 value = now[part];
+        int64_t then = back > 0 ? run->history[(size_t)((index - back) % slots) * rows + row] : 0;
+        __int128 value = now[row];
         if (back > 0 && then > 0)
-            value = sum / ahead * now[part] / then;
-        if (list[part].value[PLANT_CALLS] >= 0 && value <= INT64_MAX / PPM)
-            list[part].value[PLANT_CALLS] = (int64_t)value;
+            value = sum / ahead * now[row] / then;
+        int64_t *told = row < parts ? &list[row].value[PLANT_CALLS] : &users_mhz[row - parts];
+        if (*told >= 0 && value >= 0 && value <= INT64_MAX / PPM)
+            *told = (int64_t)value;
     }
     return 0;
 }

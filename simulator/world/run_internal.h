@@ -75,12 +75,14 @@ struct run {
     int64_t held[VERDICT_COUNT]; /* decisions that were not taken, by why */
     uint64_t bound_hash;
     uint64_t world_hash; /* of what the scheduler has */
-    int64_t *history;    /* forecast: [slot * parts + part] */
+    int64_t *history;    /* forecast: [slot * (parts + users) + part, or parts + users] */
     int history_slots;
     uint64_t hash;
     bool *event_on;           /* [event] */
     int64_t *scale_ppm;       /* [part]: of the load, by overrides */
     int64_t *calls_mhz;       /* [part]: of the present step */
+    struct load_users *users; /* of the present step, by overrides */
+    int user_count;
     struct estimate *meters;  /* [LEDGER_NEWS_MAX]: of one telling */
     bool closed[LIMIT_SITES]; /* left for good, by an override */
 };
@@ -100,7 +102,8 @@ void run_note(struct run *run, const char *format, ...) __attribute__((format(pr
 /* run_events.c */
 int64_t run_next_event_us(const struct run *run, int64_t now_us);
 int run_events(struct run *run, int64_t now_us, struct error *err) WARN_UNUSED;
-int run_forecast(struct run *run, struct plant_measured *list);
+/* `users_mhz` may be empty. */
+int run_forecast(struct run *run, struct plant_measured *list, int64_t *users_mhz);
 
 /* run_requests.c: the spans of single requests that begin in [from, to), as things are now. */
 int run_spans(struct run *run, int64_t from_us, int64_t to_us, struct error *err);

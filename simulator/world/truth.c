@@ -18,10 +18,15 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
 static void set_now(struct truth *truth, const struct placement *at);
 static void measure_bytes(const struct truth *truth, int app, int workload,
                           const struct placement *at, struct plant_measured *one);
+static int open_users(struct truth *truth, const struct load_users *users, int user_count,
+                      struct error *err);
+static void set_users(struct truth *truth, int64_t now_us);
+static const struct load_users *users_of(const struct truth *truth, int app,
+                                         const struct link *link);
 static int no_memory(struct error *err);
 
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
-               int app_count, struct error *err)
+               int app_count, const struct load_users *users, int user_count, struct error *err)
 {
     memset(truth, 0, sizeof(*truth));
     arena_init(&truth->arena, ANSWER_BYTES);
@@ -36,7 +41,8 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     truth->apps = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->apps));
     truth->stale = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->stale));
     truth->first = arena_array(tables, (size_t)app_count + 1, sizeof(*truth->first));
-    truth->estimates = arena_array(tables, parts + METERS_MAX, sizeof(*truth->estimates));
+    truth->estimates =
+        arena_array(tables, parts + (size_t)user_count + METERS_MAX, sizeof(*truth->estimates));
     truth->estimate_part = arena_array(tables, parts, sizeof(*truth->estimate_part));
     truth->calls_mhz = arena_array(tables, parts, sizeof(*truth->calls_mhz));
     truth->base_mhz = arena_array(tables, parts, sizeof(*truth->base_mhz));
@@ -72,6 +78,9 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
     truth->input = (struct cost_input){
         .apps = truth->apps, .app_count = app_count, .capacity = truth->capacity};
     set_world(truth, world);
+    truth->rate_count = truth->estimate_count;
+    if (open_users(truth, users, user_count, err) < 0)
+        return ERR_NO_MEMORY;
     for (int i = 0, part = 0; i < app_count; i++)
         for (int k = 0; k < apps[i].workload_count; k++, part++) {
             const struct workload *what = &apps[i].workloads[k];
@@ -82,6 +91,35 @@ int truth_open(struct truth *truth, const struct world *world, const struct app 
         }
     truth->input.estimates.list = truth->estimates;
     truth->input.estimates.count = truth->estimate_count;
+    return 0;
+}
+
+static int open_users(struct truth *truth, const struct load_users *users, int user_count,
+                      struct error *err)
+{
+    size_t parts = (size_t)truth->part_count + 1;
+    truth->users = users;
+    truth->user_count = user_count;
+    truth->users_mhz = arena_array(&truth->tables, parts, sizeof(*truth->users_mhz));
+    truth->first_users = arena_array(&truth->tables, (size_t)truth->input.app_count + 2,
+                                     sizeof(*truth->first_users));
+    if (truth->users_mhz == NULL || truth->first_users == NULL)
+        return no_memory(err);
+    for (int i = 0, app = 0; app <= truth->input.app_count; truth->first_users[app++] = i)
+        while (i < user_count && users[i].app < app)
+            i++;
+    for (int i = 0; i < user_count; i++) {
+        const struct app *app = truth->apps[users[i].app].app;
+        struct estimate *estimate = &truth->estimates[truth->estimate_count++];
+        estimate->kind = ESTIMATE_USERS_MHZ;
+        estimate->value = -1;
+        memcpy(estimate->namespace_, app->namespace_, sizeof(estimate->namespace_));
+        memcpy(estimate->app, app->name, sizeof(estimate->app));
+        memcpy(estimate->workload, app->workloads[users[i].workload].name,
+               sizeof(estimate->workload));
+        str_format(estimate->peer, sizeof(estimate->peer), "%s",
+                   app->segments[users[i].segment].name);
+    }
     return 0;
 }
 
@@ -142,10 +180,11 @@ struct estimates truth_meters(const struct truth *truth)
 void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
                int64_t now_us)
 {
-    for (int i = 0; i < truth->estimate_count; i++) {
+    for (int i = 0; i < truth->rate_count; i++) {
         truth->estimates[i].value = calls_mhz[truth->estimate_part[i]];
         truth->estimates[i].at_us = now_us;
     }
+    set_users(truth, now_us);
     if (truth->part_count > 0) {
         memcpy(truth->calls_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
         memcpy(truth->base_mhz, calls_mhz, (size_t)truth->part_count * sizeof(*calls_mhz));
@@ -154,6 +193,35 @@ void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet
     memset(truth->stale, 1, (size_t)truth->input.app_count * sizeof(*truth->stale));
     for (int i = 0; i < truth->input.world->site_count; i++)
         fleet_capacity(fleet, i, truth->capacity[i]);
+}
+
+static void set_users(struct truth *truth, int64_t now_us)
+{
+    for (int part = 0; part < truth->part_count; part++)
+        truth->users_mhz[part] = -1;
+    for (int i = 0; i < truth->user_count; i++) {
+        const struct load_users *users = &truth->users[i];
+        struct estimate *estimate = &truth->estimates[truth->rate_count + i];
+        int64_t *sum = &truth->users_mhz[users->part];
+        estimate->value = users->mhz;
+        estimate->at_us = now_us;
+        if (users->mhz >= 0)
+            *sum = (*sum < 0 ? 0 : *sum) + users->mhz;
+    }
+}
+
+/* Those that are told of the link; NULL: it is not users', or they are not told. */
+static const struct load_users *users_of(const struct truth *truth, int app,
+                                         const struct link *link)
+{
+    if (link->from_kind != LINK_SEGMENT || truth->user_count == 0)
+        return NULL;
+    for (int i = truth->first_users[app]; i < truth->first_users[app + 1]; i++) {
+        const struct load_users *users = &truth->users[i];
+        if (users->segment == link->from && users->workload == link->to)
+            return users->mhz < 0 ? NULL : users;
+    }
+    return NULL;
 }
 
 bool truth_follow(struct truth *truth, const struct load *load, const bool *which,
@@ -177,12 +245,13 @@ bool truth_follow(struct truth *truth, const struct load *load, const bool *whic
             truth->stale[i] |= again;
         }
     }
-    for (int i = 0; i < truth->estimate_count && changed; i++)
+    for (int i = 0; i < truth->rate_count && changed; i++)
         truth->estimates[i].value = truth->calls_mhz[truth->estimate_part[i]];
     return changed;
 }
 
-/* The workload's rate at the stated hit ratios, times what its links bring of what they would. */
+/* The workload's rate at the stated hit ratios, times what its links bring of what they would; what
+ * its users are told to call is that. */
 static int64_t followed_mhz(const struct truth *truth, int app, int workload,
                             const struct placement *at)
 {
@@ -192,7 +261,7 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
     __int128 real = 0;
     for (int i = 0; i < what->link_count; i++) {
         const struct link *link = &what->links[i];
-        if (link->to != workload)
+        if (link->to != workload || users_of(truth, app, link) != NULL)
             continue;
         __int128 weight = link->calls_mhz > 0 ? link->calls_mhz : 1;
         if (link->from_kind != LINK_WORKLOAD) {
@@ -215,7 +284,8 @@ static int64_t followed_mhz(const struct truth *truth, int app, int workload,
     }
     /* Nobody calls it, or the documents know of no misses: the rate is the load's. */
     int64_t mhz = truth->base_mhz[base + workload];
-    return stated <= 0 ? mhz : (int64_t)(mhz * real / stated);
+    int64_t users = truth->users_mhz[base + workload] < 0 ? 0 : truth->users_mhz[base + workload];
+    return stated <= 0 ? mhz : users + (int64_t)((mhz - users) * real / stated);
 }
 
 int truth_visit(struct truth *truth, const bool *which, const struct placement *at,
@@ -310,11 +380,16 @@ int64_t truth_link_mhz(const struct truth *truth, int app, int link, const struc
     const struct app *what = truth->apps[app].app;
     const struct link *one = &what->links[link];
     int base = truth->first[app];
+    int64_t users = truth->users_mhz[base + one->to];
+    int64_t left = truth->calls_mhz[base + one->to] - (users < 0 ? 0 : users);
+    const struct load_users *told = users_of(truth, app, one);
+    if (told != NULL)
+        return (int64_t)((__int128)told->mhz * load_weight(one) / told->weight_mhz);
     __int128 weights = 0;
     int64_t own = 0;
     for (int i = 0; i < what->link_count; i++) {
         const struct link *other = &what->links[i];
-        if (other->to != one->to)
+        if (other->to != one->to || users_of(truth, app, other) != NULL)
             continue;
         int64_t weight = other->calls_mhz > 0 ? other->calls_mhz : 1;
         if (other->on_miss && other->from_kind == LINK_WORKLOAD) {
@@ -327,7 +402,7 @@ int64_t truth_link_mhz(const struct truth *truth, int app, int link, const struc
         weights += weight;
         own = i == link ? weight : own;
     }
-    return weights == 0 ? 0 : (int64_t)((__int128)truth->calls_mhz[base + one->to] * own / weights);
+    return weights == 0 ? 0 : (int64_t)((__int128)left * own / weights);
 }
 
 static int no_memory(struct error *err)

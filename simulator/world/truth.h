@@ -20,16 +20,21 @@ struct truth {
     struct cost_context *context; /* NULL: documents or meters have changed */
     bool *stale; /* [app]: its rates or its placement have, since the context saw them */
     struct cost_app *apps;
-    struct estimate *estimates; /* of rates: in the order of the parts */
+    struct estimate *estimates; /* of rates, in the order of the parts; of users'; of meters */
     int *estimate_part;         /* [estimate]: its part */
-    int estimate_count;         /* of rates */
-    int meter_count;            /* behind them: how far each egress meter has come this month */
+    int rate_count;             /* of parts' rates */
+    int estimate_count;         /* of all rates */
+    int meter_count;            /* how far each egress meter has come this month */
     int part_count;
     bool coupled;       /* an egress rule has tiers: what an app sends prices what others send */
     int *first;         /* [app] */
     int64_t *calls_mhz; /* [part] */
     int64_t *base_mhz;  /* [part]: at the hit ratios that the documents state */
-    int64_t *hit_ppm;   /* [part]: those; -1: it has no cache */
+    int64_t *users_mhz; /* [part]: what users call of it who are told one by one; -1: none are */
+    const struct load_users *users; /* of the step; the caller's */
+    int user_count;
+    int *first_users; /* [app], and one more */
+    int64_t *hit_ppm; /* [part]: those; -1: it has no cache */
     int64_t (*capacity)[RESOURCE_COUNT];
     int64_t *path_us; /* [from * sites + to]: the round trip and its factor */
     struct arena tables;
@@ -37,8 +42,10 @@ struct truth {
     int64_t unbounded_us;             /* and when */
 };
 
+/* `users`, `user_count` of them in the order of apps, must live as long. */
 int truth_open(struct truth *truth, const struct world *world, const struct app *apps,
-               int app_count, struct error *err) WARN_UNUSED;
+               int app_count, const struct load_users *users, int user_count,
+               struct error *err) WARN_UNUSED;
 void truth_close(struct truth *truth);
 /* Another world (the same sites) and apps ([app], the same names) from now on; they must live as
  * long. */
@@ -49,8 +56,8 @@ void truth_documents(struct truth *truth, const struct world *world, const struc
 void truth_meter(struct truth *truth, const struct estimate *list, int count);
 struct estimates truth_meters(const struct truth *truth);
 
-/* The step's rates [part], as they are at the hit ratios that the documents state, and which sites
- * have machines; truth_follow comes next. */
+/* The step's rates [part], as they are at the hit ratios that the documents state, with what
+ * `users` now say, and which sites have machines; truth_follow comes next. */
 void truth_set(struct truth *truth, const int64_t *calls_mhz, const struct fleet *fleet,
                int64_t now_us);
 /* Who is asked by misses is called as the caches placed at `at` really miss; but not parts whose
@@ -75,6 +82,6 @@ int truth_bound(struct truth *truth, struct solver *solver, nusd *ret_bound, boo
 void truth_measures(struct truth *truth, const struct placement *at,
                     struct plant_measured *ret_list);
 
-/* Calls per 1000 s that a link carries, by its share of what its callee is called; with a cache at
- * the caller only the misses. */
+/* Calls per 1000 s that a link carries: what its users are told to call; of what these leave, its
+ * share of what its callee is called; with a cache at the caller only the misses. */
 int64_t truth_link_mhz(const struct truth *truth, int app, int link, const struct placement *at);

@@ -11,7 +11,8 @@ static void read_all(const char *text, size_t bytes, const struct trace_options 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct trace_map map[] = {{"orders", "shop/web"}, {"LS*", "shop/web"}};
+    static const struct trace_map map[] = {
+        {"orders", "shop/web"}, {"LS*", "shop/web"}, {"web@*", "shop/web@eu"}};
     uint8_t first = size > 0 ? data[0] : 0;
     struct trace_options options = {
         .origin_us = 1000000,
@@ -24,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_all((const char *)data, size, &options);
     options.format = trace_format_words[first % 5];
     options.map = map;
-    options.map_count = (int)(size % 3);
+    options.map_count = (int)(size % 4);
     read_all((const char *)data, size, &options);
     return 0;
 }

@@ -371,6 +371,32 @@ static void a_simulation_follows_each_format(void **state)
     json_decref(root);
 }
 
+/* ... and by region, from the file to the report, as often as a conversion of it says too. */
+static void a_simulation_follows_regions(void **state)
+{
+    (void)state;
+    const char *path = BERTH_SOURCE_DIR "/examples/scenarios/traces/regions.csv";
+    assert_int_equal(berth("trace", "check", path, NULL), 0);
+    says("chat/api@europe");
+    says("chat/api@asia");
+    assert_int_equal(berth("simulate", BERTH_SOURCE_DIR "/examples/scenarios/sun.yaml", "--json",
+                           "--quiet", "--solver", SOLVER, NULL),
+                     0);
+    json_t *root = json_loads(output, 0, NULL);
+    const json_t *runs = json_object_get(root, "runs");
+    assert_int_equal(json_array_size(runs), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *run = json_array_get(runs, i);
+        bool stays = str_equal(json_string_value(json_object_get(run, "policy")), "stay");
+        json_int_t moves = json_integer_value(json_object_get(run, "moves"));
+        if (stays ? moves != 0 : moves < 3)
+            fail_msg("%d moves", (int)moves);
+    }
+    json_decref(root);
+    assert_int_equal(berth("trace", "convert", path, NULL), 0);
+    says("0,chat/api@europe,10.4");
+}
+
 /* ---- what a scheduler recorded ---- */
 
 static json_t *first_run(void)
@@ -545,6 +571,7 @@ int main(void)
         cmocka_unit_test(a_trace_is_told),
         cmocka_unit_test(every_format_becomes_ours),
         cmocka_unit_test(a_simulation_follows_each_format),
+        cmocka_unit_test(a_simulation_follows_regions),
         cmocka_unit_test(a_record_is_run_again),
         cmocka_unit_test(a_price_can_be_another),
         cmocka_unit_test(half_a_conversion_is_no_trace),

@@ -236,6 +236,63 @@ static void test_calls_of_a_family(void **state)
     fixture_end(&f);
 }
 
+/* hub is called by two groups of users and by a job; what users are measured to call is theirs. */
+static const char hub_app[] =
+    "app: tiles\n" USERS "workloads:\n"
+    "  - {name: hub, " RUN ", resources: {cpu: 1, memory: 1GiB}, tiers: [edge, cloud]}\n"
+    "  - {name: job, " RUN ", resources: {cpu: 1, memory: 1GiB}, calls: 10/s, pin: aws/one}\n"
+    "links:\n"
+    "  - {from: n1, to: hub, calls: 10/s}\n"
+    "  - {from: n2, to: hub, calls: 20/s}\n"
+    "  - {from: n2, to: hub, calls: 10/s}\n"
+    "  - {from: job, to: hub, calls: 10/s}\n";
+
+static void assert_links(struct fixture *f, const int64_t *mhz, int count)
+{
+    struct cost_context context;
+    if (cost_context_build(&f->input, &f->arena, &context, &f->err) < 0)
+        fail_msg("%s", f->err.text);
+    assert_int_equal(context.link_count, count);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(context.links[i].calls_mhz, mhz[i]);
+}
+
+static void test_users_are_measured_one_by_one(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct estimate list[] = {
+        {.kind = ESTIMATE_CALLS_MHZ, .workload = "hub", .value = 60000},
+        {.kind = ESTIMATE_USERS_MHZ, .workload = "hub", .peer = "n1", .value = 3000},
+        {.kind = ESTIMATE_USERS_MHZ, .workload = "hub", .peer = "n2", .value = 45000},
+        {.kind = ESTIMATE_USERS_MHZ, .workload = "hub", .peer = "n9", .value = 7000}};
+    fixture_begin(&f, world_text, hub_app);
+    give(&f, list, 1);
+    assert_links(&f, (int64_t[]){12000, 24000, 12000, 12000}, 4);
+    /* Who is not measured shares what is left, by the priors. */
+    give(&f, list, 2);
+    assert_links(&f, (int64_t[]){3000, 28500, 14250, 14250}, 4);
+    give(&f, list, 4);
+    assert_links(&f, (int64_t[]){3000, 30000, 15000, 12000}, 4);
+    /* More than the whole is measured to be: in proportion, and nothing is left. */
+    list[0].value = 24000;
+    assert_links(&f, (int64_t[]){1500, 15000, 7500, 0}, 4);
+    list[0].kind = ESTIMATE_CPU_NS;
+    assert_links(&f, (int64_t[]){3000, 30000, 15000, 10000}, 4);
+    fixture_end(&f);
+    /* Parts of a family are called by their own users, wherever they share. */
+    struct estimate parts[] = {
+        {.kind = ESTIMATE_CALLS_MHZ, .workload = "tiles--n1", .value = 30000},
+        {.kind = ESTIMATE_USERS_MHZ, .workload = "tiles--n1", .peer = "n1", .value = 25000},
+        {.kind = ESTIMATE_USERS_MHZ, .workload = "tiles--n2", .peer = "n2", .value = 1000}};
+    fixture_begin(&f, world_text, tiles_app);
+    give(&f, parts, 3);
+    for (int i = 0; i < 3; i++)
+        f.states[i].now.site = EDGE;
+    assert_links(&f, (int64_t[]){25000, 1000, 4000, 25000, 1000, 4000}, 6);
+    fixture_end(&f);
+}
+
 static void test_moves_of_who_shares(void **state)
 {
     (void)state;
@@ -388,11 +445,16 @@ static void test_too_many_choices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who_shares_pays_once),    cmocka_unit_test(test_choices_agree),
-        cmocka_unit_test(test_hits_of_who_shares),      cmocka_unit_test(test_calls_of_a_family),
-        cmocka_unit_test(test_moves_of_who_shares),     cmocka_unit_test(test_holds_of_who_shares),
-        cmocka_unit_test(test_candidates_name_sharers), cmocka_unit_test(test_replicas),
+        cmocka_unit_test(test_who_shares_pays_once),
+        cmocka_unit_test(test_choices_agree),
+        cmocka_unit_test(test_hits_of_who_shares),
+        cmocka_unit_test(test_calls_of_a_family),
+        cmocka_unit_test(test_moves_of_who_shares),
+        cmocka_unit_test(test_holds_of_who_shares),
+        cmocka_unit_test(test_candidates_name_sharers),
+        cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_too_many_choices),
+        cmocka_unit_test(test_users_are_measured_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

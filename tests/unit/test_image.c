@@ -266,8 +266,9 @@ static void fill_workload(struct core_workload *workload)
         veto->world_version = UINT64_MAX;
         veto->input_count = 1 + i;
         for (int k = 0; k < veto->input_count; k++) {
-            veto->inputs[k].kind = (enum estimate_kind)(ESTIMATE_METER_BYTES - k);
+            veto->inputs[k].kind = (enum estimate_kind)(ESTIMATE_USERS_MHZ - k);
             str_format(veto->inputs[k].site, LIMIT_REF_BYTES, "edge/nyc");
+            str_format(veto->inputs[k].users, LIMIT_NAME_BYTES, "web");
             veto->inputs[k].value = 61 + k;
             veto->inputs[k].spread = 62 + k;
         }
@@ -467,7 +468,7 @@ static void an_image_that_no_core_had_is_refused(void **state)
     refused(image, ERR_INVALID, "97");
     image = read_image(strbuf_text(&text));
     image.state.apps[0].workloads[0].vetoes[1].input_count = CORE_VETO_INPUTS + 1;
-    refused(image, ERR_INVALID, "9 inputs");
+    refused(image, ERR_INVALID, "13 inputs");
     image = read_image(strbuf_text(&text));
     image.state.apps[0].workloads[0].lead = 1;
     refused(image, ERR_INVALID, "before");

@@ -116,6 +116,82 @@ static void a_wrong_trace_is_refused_with_its_line(void **state)
     refuse_with("time,calls\n", &(struct trace_options){.from = "9", .to = "9"}, "is not before");
 }
 
+static void a_region_is_part_of_a_rows_name(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "region,time,workload,calls\neu,0,shop/web,10\n,60,shop/db,20\nus,60,,30\n",
+        "{\"time\": 0, \"workload\": \"shop/web\", \"region\": \"eu\", \"calls\": 10}\n"
+        "{\"time\": 60, \"workload\": \"shop/db\", \"region\": \"\", \"calls\": 20}\n"
+        "{\"time\": 60, \"region\": \"us\", \"calls\": 30}\n",
+        /* What berth trace convert writes of it. */
+        "time,workload,calls\n0,shop/web@eu,10\n60,shop/db,20\n60,@us,30\n",
+    };
+    for (int i = 0; i < 3; i++) {
+        struct trace *trace = open_with(texts[i], &plain);
+        want(trace, 0, "shop/web@eu", 10000);
+        want(trace, 60, "shop/db", 20000);
+        want(trace, 60, "@us", 30000);
+        assert_false(trace_counts(trace)->unended);
+        want_end(trace);
+    }
+    /* Counts are added up by region too. */
+    struct trace *trace =
+        open_with("time,region,workload,count\n20,eu,a,60\n21,us,a,120\n22,eu,a,60\n", &plain);
+    want(trace, 20, "a@eu", 2000);
+    want(trace, 20, "a@us", 2000);
+    want_end(trace);
+    refuse("time,workload,region,calls\n0,a@eu,us,1\n", "t.csv:2: workload \"a@eu\" and region");
+    refuse("time,workload,region,calls\n0,a,eu@us,1\n", "write the region once");
+    refuse("{\"time\": 1, \"calls\": 1, \"region\": {}}\n", "\"region\" is neither a number");
+    char text[512];
+    char name[101];
+    memset(name, 'r', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    str_format(text, sizeof(text), "time,region,workload,calls\n0,%s,%s,1\n", name, name);
+    refuse(text, "have more than 158 bytes together");
+}
+
+static void a_map_without_a_region_keeps_the_rows_region(void **state)
+{
+    (void)state;
+    static const char rows[] = "time,workload,region,calls\n0,web,eu,1\n0,web,us,2\n0,web,,4\n"
+                               "0,api,eu,8\n0,apis,us,16\n0,else,us,32\n";
+    static const struct trace_map map[] = {
+        {"web@us", "shop/web@america"}, {"web", "shop/web"}, {"api*", "shop/api"}};
+    struct trace_options options = {.origin_us = ORIGIN_US, .map = map, .map_count = 3};
+    struct trace *trace = open_with(rows, &options);
+    want(trace, 0, "shop/web@eu", 1000);
+    want(trace, 0, "shop/web@america", 2000);
+    want(trace, 0, "shop/web", 4000);
+    want(trace, 0, "shop/api@eu", 8000);
+    want(trace, 0, "shop/api@us", 16000);
+    want_end(trace);
+    static const struct trace_map all[] = {{"web@*", "shop/web"}, {"a*", "shop/api@eu"}};
+    options.map = all;
+    options.map_count = 2;
+    trace = open_with("time,workload,region,calls\n0,web,eu,1\n0,web,us,2\n0,web,,4\n", &options);
+    want(trace, 0, "shop/web", 1000);
+    want(trace, 0, "shop/web", 3000);
+    want_end(trace); /* without a region it is not in the map */
+    refuse_with("time,workload,region,calls\n0,api,us,1\n", &options,
+                "\"api@us\" names a region, and so does what the map sends it to");
+}
+
+static void a_last_line_without_an_end_is_told(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct trace *trace = open_with(i == 0 ? "time,calls\n0,12\n" : "time,calls\n0,12", &plain);
+        want(trace, 0, "", 12000);
+        struct trace_row row;
+        struct error err = {0};
+        assert_int_equal(trace_next(trace, &row, &err), 0);
+        assert_int_equal(trace_counts(trace)->unended, i == 1);
+        trace_close(trace);
+    }
+}
+
 static void dates_and_numbers_are_exact(void **state)
 {
     (void)state;
@@ -616,6 +692,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_read_one_by_one),
         cmocka_unit_test(a_wrong_trace_is_refused_with_its_line),
+        cmocka_unit_test(a_region_is_part_of_a_rows_name),
+        cmocka_unit_test(a_map_without_a_region_keeps_the_rows_region),
+        cmocka_unit_test(a_last_line_without_an_end_is_told),
         cmocka_unit_test(dates_and_numbers_are_exact),
         cmocka_unit_test(counts_become_rates_of_their_bucket),
         cmocka_unit_test(a_map_adds_up_and_leaves_out),
