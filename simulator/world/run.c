@@ -100,10 +100,6 @@ static int open_run(struct run *run, struct error *err)
     if (rc == 0)
         rc = open_rates(run, err);
     if (rc == 0)
-        rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, run->users,
-                        run->user_count, err);
-    run->truth.plain = run->cell->plain;
-    if (rc == 0)
         rc = run_check_spans(run, err);
     if (rc == 0)
         rc = run_books_open(run, err);
@@ -142,7 +138,10 @@ static int open_rates(struct run *run, struct error *err)
                          run->user_count);
     if (run->user_count > 0)
         memcpy(run->users, users, (size_t)run->user_count * sizeof(*users));
-    return 0;
+    rc = truth_open(&run->truth, &run->world, run->apps, run->app_count, run->users,
+                    run->user_count, err);
+    run->truth.plain = run->cell->plain;
+    return rc;
 }
 
 static void close_run(struct run *run)
