@@ -342,8 +342,13 @@ static int write_sweep(const struct whatif_report *report, bool color, struct st
         table_cell(&table, STYLE_PLAIN, "%s", dollars(point->same_bill, text));
         table_cell(&table, STYLE_PLAIN, "%s",
                    placed(point) ? dollars(point->bill, text) : solve_status_words[point->status]);
-        table_cell(&table, STYLE_PLAIN, "%d", point->moves);
-        table_cell(&table, STYLE_DIM, "%.3f %%", (double)point->gap_ppm / 10000);
+        if (placed(point)) {
+            table_cell(&table, STYLE_PLAIN, "%d", point->moves);
+            table_cell(&table, STYLE_DIM, "%.3f %%", (double)point->gap_ppm / 10000);
+        } else {
+            table_cell(&table, STYLE_PLAIN, "-");
+            table_cell(&table, STYLE_DIM, "-");
+        }
         table_cell(&table, STYLE_YELLOW, "%s", changes ? "another placement" : "");
         last = point;
     }

@@ -287,6 +287,27 @@ static void test_sites_from_files(void **state)
     arena_done(&arena);
 }
 
+/* A point that has no placement has neither moves nor a gap: the site holds 8 copies, not 21. */
+static void test_a_sweep_says_where_there_is_no_placement(void **state)
+{
+    (void)state;
+    struct strbuf text;
+    struct error err;
+    strbuf_init(&text, 4096);
+    strbuf_puts(&text, "world: small\naccounts: [{name: a, provider: aws}]\nsites:\n"
+                       "  - {name: aws/east, tier: cloud, account: a, capacity: {cpu: 8, memory: "
+                       "8GiB},\n     price: {cpu: 0.03, memory: 0.004}}\n");
+    assert_int_equal(whatif_write(in_folder("two.yaml"), &text, &err), 0);
+    strbuf_reset(&text);
+    strbuf_puts(&text, "app: one\nworkloads:\n  - name: web\n    run: {driver: process, artifact: "
+                       "'file:/x'}\n    resources: {cpu: 1, memory: 1GiB}\n");
+    assert_int_equal(whatif_write(in_folder("one.yaml"), &text, &err), 0);
+    strbuf_done(&text);
+    (void)berth("whatif", "--world", in_folder("two.yaml"), in_folder("one.yaml"), "--sweep",
+                "replicas.one/web=1:21:20", NULL);
+    says("infeasible      -        -");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -330,9 +351,13 @@ static void test_completion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),     cmocka_unit_test(test_json),
-        cmocka_unit_test(test_files),       cmocka_unit_test(test_sites_from_files),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_sites_from_files),
+        cmocka_unit_test(test_a_sweep_says_where_there_is_no_placement),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_completion),
         cmocka_unit_test(test_attribution),
     };
     return cmocka_run_group_tests(tests, begin, end);
