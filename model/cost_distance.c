@@ -10,7 +10,8 @@
 
 static int64_t sine(int64_t udeg);
 static int64_t cosine(int64_t udeg);
-static int64_t square_root(unsigned __int128 value);
+static int64_t square_root(uint64_t value);
+static int64_t arc_of(int64_t value);
 
 /* The sine of 0 to 90 degrees, in units of 1e-9. */
 static const int64_t sine_table[] = {
@@ -47,25 +48,15 @@ int64_t cost_distance_m(const struct site *a, const struct site *b)
         point[i][1] = flat * sine(sites[i]->longitude_udeg) / UNIT;
         point[i][2] = sine(sites[i]->latitude_udeg);
     }
-    unsigned __int128 square = 0;
+    uint64_t square = 0; /* of a chord, at most 2 UNIT long */
     for (int axis = 0; axis < 3; axis++) {
-        __int128 side = point[0][axis] - point[1][axis];
-        square += (unsigned __int128)(side * side);
+        int64_t side = point[0][axis] - point[1][axis];
+        square += (uint64_t)(side * side);
     }
-    int64_t half_chord = square_root(square) / 2;
-    int64_t low = 0;
-    int64_t high = 90 * UDEG_PER_DEGREE;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        if (sine(middle) < half_chord) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    /* The angle is 2 x low: the arc is R x angle x pi / 180. */
+    int64_t half = arc_of(square_root(square) / 2);
+    /* The angle is twice that: the arc is R x angle x pi / 180. */
     const int64_t pi_nano = INT64_C(3141592654);
-    return (int64_t)((__int128)EARTH_RADIUS_M * 2 * low * pi_nano / 180 / UDEG_PER_DEGREE / UNIT);
+    return (int64_t)((__int128)EARTH_RADIUS_M * 2 * half * pi_nano / 180 / UDEG_PER_DEGREE / UNIT);
 }
 
 /* Between two table entries the sine is taken as a straight line: off by at most 4e-5. */
@@ -95,14 +86,30 @@ static int64_t cosine(int64_t udeg)
     return sine(udeg + 90 * UDEG_PER_DEGREE);
 }
 
-static int64_t square_root(unsigned __int128 value)
+static int64_t square_root(uint64_t value)
 {
-    int64_t root = 0;
-    for (int bit = 61; bit >= 0; bit--) {
-        int64_t with = root | INT64_C(1) << bit;
-        if ((unsigned __int128)with * (unsigned __int128)with <= value) {
+    uint64_t root = 0;
+    for (int bit = 31; bit >= 0; bit--) {
+        uint64_t with = root | UINT64_C(1) << bit;
+        if (with * with <= value) {
             root = with;
         }
     }
-    return root;
+    return (int64_t)root;
+}
+
+/* The smallest angle up to 90 degrees whose sine is that or more: the table's next degree, and from
+ * the one before it the part of the straight line that is needed. */
+static int64_t arc_of(int64_t value)
+{
+    int degree = 0;
+    while (degree < 90 && sine_table[degree] < value) {
+        degree++;
+    }
+    if (degree == 0 || sine_table[degree] < value) {
+        return degree * UDEG_PER_DEGREE;
+    }
+    int64_t step = sine_table[degree] - sine_table[degree - 1];
+    int64_t above = value - sine_table[degree - 1];
+    return (degree - 1) * UDEG_PER_DEGREE + (above * UDEG_PER_DEGREE + step - 1) / step;
 }
