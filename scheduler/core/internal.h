@@ -74,6 +74,7 @@ struct core_indexes {
     struct index estimates;             /* by their workload, or by site and peer without one */
     struct core_hint *hints;            /* [row of a handoff] */
     struct core_home *homes;            /* [row of an instance] */
+    struct core_home *measured;         /* [row of an estimate] */
     uint64_t apps_made;                 /* grows when an app is put in, replaced or taken out */
     bool tried[LIMIT_APPS];             /* a workload of that app may be on trial */
     uint64_t decisions[CORE_DECISIONS]; /* the slots that they are about */
@@ -90,7 +91,8 @@ struct core_hint {
     int workload;
 };
 
-/* The workload that an instance is of, found at `made` of apps_made: true as long as that is. */
+/* The workload that an instance or an estimate is of, found at `made` of apps_made: true as long as
+ * that is. */
 struct core_home {
     uint64_t made; /* 0: never */
     int app;       /* -1: there is none */

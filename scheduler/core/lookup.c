@@ -12,6 +12,8 @@ static struct core_handoff *handoff_at(const struct core *core, uint64_t slot, c
                                        const char *app, const char *workload, int replica);
 static uint64_t estimate_hash(const struct estimate *estimate);
 static int estimate_from(const struct core *core, int row, const struct core_app *app, int index);
+static const struct core_home *home_of(const struct core *core, struct core_home *home,
+                                       const char *ns, const char *app, const char *workload);
 
 int core_indexes_create(struct core_indexes *indexes)
 {
@@ -37,8 +39,10 @@ int core_indexes_create(struct core_indexes *indexes)
     indexes->hints = calloc(LIMIT_HANDOFFS, sizeof(*indexes->hints));
     indexes->common = calloc(CORE_ESTIMATES_MAX, sizeof(*indexes->common));
     indexes->homes = calloc(LIMIT_INSTANCES, sizeof(*indexes->homes));
+    indexes->measured = calloc(CORE_ESTIMATES_MAX, sizeof(*indexes->measured));
     indexes->apps_made = 1;
-    if (at == NULL || indexes->hints == NULL || indexes->common == NULL || indexes->homes == NULL) {
+    if (at == NULL || indexes->hints == NULL || indexes->common == NULL || indexes->homes == NULL ||
+        indexes->measured == NULL) {
         core_indexes_destroy(indexes);
         return ERR_NO_MEMORY;
     }
@@ -55,10 +59,12 @@ void core_indexes_destroy(struct core_indexes *indexes)
     free(indexes->hints);
     free(indexes->common);
     free(indexes->homes);
+    free(indexes->measured);
     indexes->memory = NULL;
     indexes->hints = NULL;
     indexes->common = NULL;
     indexes->homes = NULL;
+    indexes->measured = NULL;
 }
 
 /* ---- apps and their workloads ---- */
@@ -148,19 +154,27 @@ static struct core_place place_of(struct core_app *app, int index)
 bool core_instance_place(const struct core *core, const struct core_instance *instance,
                          struct core_place *ret_place)
 {
-    struct core_home *home = &core->indexes.homes[instance - core->state.instances];
-    if (home->made == core->indexes.apps_made && home->app >= 0) {
-        *ret_place = place_of(&core->state.apps[home->app], home->workload);
-        return true;
-    }
-    if (home->made == core->indexes.apps_made)
+    struct core_home *known = &core->indexes.homes[instance - core->state.instances];
+    const struct core_home *home =
+        home_of(core, known, instance->namespace_, instance->app, instance->workload);
+    if (home->app < 0)
         return false;
-    *home = (struct core_home){.made = core->indexes.apps_made, .app = -1};
-    if (!core_place_find(core, instance->namespace_, instance->app, instance->workload, ret_place))
-        return false;
-    home->app = (int)(ret_place->app - core->state.apps);
-    home->workload = (int)(ret_place->state - ret_place->app->workloads);
+    *ret_place = place_of(&core->state.apps[home->app], home->workload);
     return true;
+}
+
+static const struct core_home *home_of(const struct core *core, struct core_home *home,
+                                       const char *ns, const char *app, const char *workload)
+{
+    struct core_place place;
+    if (home->made == core->indexes.apps_made)
+        return home;
+    *home = (struct core_home){.made = core->indexes.apps_made, .app = -1};
+    if (core_place_find(core, ns, app, workload, &place)) {
+        home->app = (int)(place.app - core->state.apps);
+        home->workload = (int)(place.state - place.app->workloads);
+    }
+    return home;
 }
 
 /* ---- nodes and instances ---- */
@@ -345,6 +359,7 @@ void core_estimate_index(struct core *core, int row)
 {
     struct core_indexes *indexes = &core->indexes;
     index_add(&indexes->estimates, row, estimate_hash(&core->state.estimates[row]));
+    indexes->measured[row].made = 0;
     if (core->state.estimates[row].app[0] == 0)
         indexes->common[indexes->common_count++] = row;
 }
@@ -389,9 +404,10 @@ static int estimate_from(const struct core *core, int row, const struct core_app
 {
     for (; row >= 0; row = index_next(&core->indexes.estimates, row)) {
         const struct estimate *estimate = &core->state.estimates[row];
-        if (str_equal(estimate->workload, app->app.workloads[index].name) &&
-            str_equal(estimate->app, app->app.name) &&
-            str_equal(estimate->namespace_, app->app.namespace_))
+        const struct core_home *home =
+            home_of(core, &core->indexes.measured[row], estimate->namespace_, estimate->app,
+                    estimate->workload);
+        if (home->app == app - core->state.apps && home->workload == index)
             return row;
     }
     return -1;
