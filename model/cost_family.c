@@ -5,6 +5,10 @@
 
 static void find_now(const struct cost_lookup *lookup, struct cost_family *family);
 static void find_calls(const struct cost_lookup *lookup, struct cost_family *family);
+static __int128 set_calls(const struct cost_lookup *lookup, struct cost_family *family, int lead);
+static const struct estimate *calls_estimate(const struct cost_lookup *lookup,
+                                             const struct cost_family *family, int member,
+                                             bool anywhere);
 static int64_t users_of(const struct cost_lookup *lookup, int app, int workload);
 static void find_set_hits(const struct cost_lookup *lookup, struct cost_family *family);
 static const struct estimate *latest(const struct cost_lookup *lookup,
@@ -188,7 +192,6 @@ static void find_now(const struct cost_lookup *lookup, struct cost_family *famil
 static void find_calls(const struct cost_lookup *lookup, struct cost_family *family)
 {
     const struct app *app = lookup->input->apps[family->app].app;
-    const struct site *sites = lookup->input->world->sites;
     __int128 total = 0;
     __int128 priors = 0;
     for (int i = 0; i < family->count; i++) {
@@ -196,27 +199,9 @@ static void find_calls(const struct cost_lookup *lookup, struct cost_family *fam
         priors += family->prior_mhz[i];
     }
     for (int i = 0; i < family->count; i++) {
-        unsigned set = family->sharers[i] == 0 ? 1U << i : family->sharers[i];
-        int site = family->now[i].site;
-        const struct estimate *estimate = NULL;
-        __int128 prior = 0;
-        if (!leads(family, i)) {
-            continue;
+        if (leads(family, i)) {
+            total += set_calls(lookup, family, i);
         }
-        for (int k = 0; k < family->count; k++) {
-            prior += (set >> k & 1) != 0 ? family->prior_mhz[k] : 0;
-        }
-        int workload = family->member[i];
-        if (site >= 0) {
-            estimate =
-                cost_estimate(lookup, family->app, workload, ESTIMATE_CALLS_MHZ, sites[site].name);
-        }
-        if (estimate == NULL) {
-            estimate = cost_estimate(lookup, family->app, workload, ESTIMATE_CALLS_MHZ, NULL);
-        }
-        family->calls_measured = family->calls_measured || estimate != NULL;
-        int64_t known = prior > INT64_MAX ? INT64_MAX : (int64_t)prior;
-        total += estimate == NULL ? known : cost_blended_mhz(lookup, known, estimate);
     }
     int64_t users[LIMIT_FAMILY];
     int others = 0;
@@ -236,6 +221,59 @@ static void find_calls(const struct cost_lookup *lookup, struct cost_family *fam
                                       : (__int128)most / others;
         family->calls_mhz[i] = (int64_t)part;
     }
+}
+
+/* What the set of a leading member serves. What an instance counts is told of its leading part,
+ * unless the samples say whose requests they were: then each part's own is told of that part. */
+static __int128 set_calls(const struct cost_lookup *lookup, struct cost_family *family, int lead)
+{
+    unsigned set = family->sharers[lead] == 0 ? 1U << lead : family->sharers[lead];
+    const struct estimate *told[LIMIT_FAMILY] = {NULL};
+    int64_t latest_us = INT64_MIN;
+    bool divided = false;
+    for (int i = 0; i < family->count; i++) {
+        told[i] = (set >> i & 1) != 0 ? calls_estimate(lookup, family, i, i == lead) : NULL;
+        family->calls_measured = family->calls_measured || told[i] != NULL;
+        latest_us = told[i] != NULL && told[i]->at_us > latest_us ? told[i]->at_us : latest_us;
+    }
+    /* What a part measured before it joined the set is no news of it. */
+    for (int i = 0; i < family->count; i++) {
+        int64_t old_us = told[i] == NULL ? 0 : latest_us - told[i]->at_us;
+        divided = divided || (i != lead && told[i] != NULL &&
+                              old_us <= lookup->input->world->policy.metric_age_max_us);
+    }
+    __int128 prior = 0;
+    __int128 calls = 0;
+    for (int i = 0; i < family->count; i++) {
+        int64_t own = (set >> i & 1) != 0 ? family->prior_mhz[i] : 0;
+        prior += own;
+        calls += told[i] == NULL ? own : cost_blended_mhz(lookup, own, told[i]);
+    }
+    if (divided || told[lead] == NULL) {
+        return calls;
+    }
+    int64_t known = prior > INT64_MAX ? INT64_MAX : (int64_t)prior;
+    return cost_blended_mhz(lookup, known, told[lead]);
+}
+
+/* Where the part is now, else wherever a leading one was measured. */
+static const struct estimate *calls_estimate(const struct cost_lookup *lookup,
+                                             const struct cost_family *family, int member,
+                                             bool anywhere)
+{
+    int site = family->now[member].site;
+    int workload = family->member[member];
+    const struct estimate *found = NULL;
+    if (site >= 0) {
+        found = cost_estimate(lookup, family->app, workload, ESTIMATE_CALLS_MHZ,
+                              lookup->input->world->sites[site].name);
+    }
+    if (found != NULL || anywhere) {
+        return found != NULL
+                   ? found
+                   : cost_estimate(lookup, family->app, workload, ESTIMATE_CALLS_MHZ, NULL);
+    }
+    return cost_estimate(lookup, family->app, workload, ESTIMATE_CALLS_MHZ, "");
 }
 
 /* What a part is called by users that are measured one by one; -1: others call it too, or it is

@@ -233,6 +233,14 @@ static void test_calls_of_a_family(void **state)
     str_format(list[1].workload, sizeof(list[1].workload), "tiles--n2");
     give(&f, list, 2);
     assert_int_equal(cost_calls_mhz(&f.input, 0, 2, &measured), 16666);
+    /* Samples that say whose requests they were are told of each part: 40 + 20 + the third's 10. */
+    list[1].site[0] = '\0';
+    list[1].value = 20000;
+    give(&f, list, 2);
+    assert_int_equal(cost_calls_mhz(&f.input, 0, 2, &measured), 23333);
+    /* Those that ended long ago are not of this set. */
+    list[0].at_us = list[1].at_us + f.world.policy.metric_age_max_us + 1;
+    assert_int_equal(cost_calls_mhz(&f.input, 0, 2, &measured), 16666);
     fixture_end(&f);
 }
 
