@@ -267,10 +267,14 @@ static int add_way(struct span *span, int link, int from, int station, int depth
     span->tables.route_count++;
     bool measured;
     int64_t rtt_us = from == to ? 0 : cost_rtt_us(&span->run->truth.input, from, to, &measured);
+    int64_t half_ns = rtt_us <= 0 ? 0 : rtt_us * 1000 / 2;
+    int64_t jitter_ppm = span->what->jitter_ppm;
     span->ways[route] = (struct way){link, from, to};
     span->links[route] = (struct requests_link){
         .name = "way",
-        .latency = {.kind = RANDOM_CONSTANT, .mean_ns = rtt_us <= 0 ? 0 : rtt_us * 1000 / 2}};
+        .latency = {.kind = jitter_ppm > 0 && half_ns > 0 ? RANDOM_LOGNORMAL : RANDOM_CONSTANT,
+                    .mean_ns = half_ns,
+                    .deviation_ns = (int64_t)((__int128)half_ns * jitter_ppm / PPM)}};
     span->routes[route] = (struct requests_route){.links = {route},
                                                   .link_count = 1,
                                                   .station = station,

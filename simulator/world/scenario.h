@@ -114,6 +114,7 @@ struct scenario_requests {
     int64_t at_us;            /* since the beginning */
     int64_t for_us;
     int64_t warmup_us;
+    int64_t jitter_ppm; /* of half a round trip: its deviation, of its mean; 0: always the same */
     struct scenario_station *stations;
     int station_count;
     int line;

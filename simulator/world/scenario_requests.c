@@ -5,11 +5,12 @@
 #include "base/doc.h"
 #include "simulator/world/scenario_internal.h"
 
-#define STATIONS_MAX  256
-#define PLACES_MAX    1000000
-#define OBJECTS_MAX   (INT64_C(1) << 28) /* as cache.h */
-#define ZIPF_MAX_PPM  (10 * PPM)
-#define SPAN_LEAST_US US_PER_S
+#define STATIONS_MAX   256
+#define PLACES_MAX     1000000
+#define OBJECTS_MAX    (INT64_C(1) << 28) /* as cache.h */
+#define ZIPF_MAX_PPM   (10 * PPM)
+#define JITTER_MAX_PPM (10 * PPM)
+#define SPAN_LEAST_US  US_PER_S
 
 static void read_span(struct reader *reader, const struct doc_node *node,
                       const struct scenario *scenario, struct scenario_requests *out);
@@ -43,6 +44,9 @@ static void read_span(struct reader *reader, const struct doc_node *node,
     doc_duration(doc, node, "at", DOC_REQUIRED, &out->at_us);
     doc_duration(doc, node, "for", 0, &out->for_us);
     doc_duration(doc, node, "warmup", 0, &out->warmup_us);
+    if (doc_ratio(doc, node, "jitter", 0, &out->jitter_ppm) && out->jitter_ppm > JITTER_MAX_PPM)
+        doc_problem(doc, doc_get(doc, node, "jitter", 0),
+                    "at most 10: a deviation of ten times the mean");
     if (out->at_us >= scenario->for_us)
         doc_problem(doc, doc_get(doc, node, "at", 0), "the run is over by then");
     if (out->for_us < SPAN_LEAST_US || out->for_us > 31 * 24 * US_PER_HOUR)

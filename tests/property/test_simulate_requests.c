@@ -3,6 +3,7 @@
  *
  *   - the two-tier queue overflows as Erlang B says, within the interval that is stated
  *   - a wait is that of Erlang C, an LRU's hits are Che's, and misses are the next one's calls
+ *   - trips that differ have the quantiles of a lognormal way there and back
  *   - requests and bytes add up; a full station without another rejects
  *   - equal seeds give equal results; what is wrong of a span is told before anything runs
  */
@@ -235,6 +236,41 @@ static void a_shop_waits_hits_and_misses_as_the_formulas_say(void **state)
     assert_true(fabs((double)users->bytes - bytes) < bytes / 1000);
 }
 
+/* Nothing but the users' way takes time, and all of their calls hit. The sum of two lognormal
+ * halves is nearly one of the same mean and variance. */
+static void trips_differ_as_they_are_said_to(void **state)
+{
+    (void)state;
+    static const char *const jitters[] = {"0%", "20%"};
+    int64_t quantiles[2][2];
+    for (int i = 0; i < 2; i++) {
+        char spans[512];
+        struct error err = {0};
+        str_format(spans, sizeof(spans),
+                   "  - of: shop\n    at: 1h\n    for: 1h\n    jitter: %s\n    stations:\n"
+                   "      - {workload: front, concurrency: 1000, service: 1us, law: constant}\n"
+                   "      - {workload: inference, concurrency: 1000, service: 1us, law: constant, "
+                   "cache: {policy: lru, objects: 1, room: 1}}\n",
+                   jitters[i]);
+        write_scenario("shop", spans);
+        if (run_file(scenario_path_of, 1, &err) < 0)
+            fail_msg("%s", err.text);
+        nothing_is_lost();
+        quantiles[i][0] = rows.callers[0].p50_us;
+        quantiles[i][1] = rows.callers[0].p99_us;
+    }
+    double way = (double)quantiles[0][0];
+    double sigma = sqrt(log(1 + 0.2 * 0.2 / 2));
+    double p50 = way * exp(-sigma * sigma / 2);
+    double p99 = way * exp(-sigma * sigma / 2 + 2.32635 * sigma);
+    print_message("half %" PRId64 " us, by the formula %.0f; p99 %" PRId64
+                  ", by the formula %.0f\n",
+                  quantiles[1][0], p50, quantiles[1][1], p99);
+    assert_true(fabs((double)quantiles[0][1] - way) < 0.02 * way);
+    assert_true(fabs((double)quantiles[1][0] - p50) < 0.02 * p50);
+    assert_true(fabs((double)quantiles[1][1] - p99) < 0.03 * p99);
+}
+
 /* As measured: the document's 90 %; a full queue without another site rejects. */
 static void what_has_no_place_is_rejected(void **state)
 {
@@ -311,6 +347,7 @@ static void what_is_wrong_is_told(void **state)
         {"  - {of: shop/front, at: 0s}\n", "there is no such app; write APP"},
         {"  - {of: shop, at: 3h}\n", "the run is over by then"},
         {"  - {of: shop, at: 0s, for: 1ms}\n", "from 1s to 31d"},
+        {"  - {of: shop, at: 0s, jitter: 11}\n", "a deviation of ten times the mean"},
         {"  - {of: shop, at: 0s, for: 30d}\n", "take a shorter span"},
         {"  - {of: shop, at: 0s, stations: [{workload: frond}]}\n", "station of frond"},
         {"  - {of: shop, at: 0s, stations: [{workload: front}, {workload: front}]}\n",
@@ -339,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_two_tier_queue_overflows_as_erlang_says),
         cmocka_unit_test(a_shop_waits_hits_and_misses_as_the_formulas_say),
+        cmocka_unit_test(trips_differ_as_they_are_said_to),
         cmocka_unit_test(what_has_no_place_is_rejected),
         cmocka_unit_test(results_are_text_json_and_csv),
         cmocka_unit_test(what_is_wrong_is_told),
