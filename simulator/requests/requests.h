@@ -93,6 +93,9 @@ struct requests_route {
     int32_t cache;     /* asked when the station is done, or REQUESTS_NONE */
     int32_t miss;      /* a route for what the cache has not; with a cache only */
     int32_t otherwise; /* a route when this one is closed, or REQUESTS_NONE; not in a circle */
+    bool own_bytes;    /* a request and its answer have the bytes below, else the source's */
+    int64_t request_bytes;
+    int64_t response_bytes;
     struct random_duration work;
 };
 

@@ -136,6 +136,9 @@ static int check_route(const struct requests_tables *tables, int32_t row, struct
     if (route->link_count < 0 || route->link_count > REQUESTS_HOPS)
         return error_set(err, ERR_INVALID, 0, "route %d: %d links; at most %d", row,
                          route->link_count, REQUESTS_HOPS);
+    if (route->request_bytes < 0 || route->response_bytes < 0)
+        return error_set(err, ERR_INVALID, 0, "route %d: bytes are from 0, not %lld and %lld", row,
+                         (long long)route->request_bytes, (long long)route->response_bytes);
     int code =
         check_index(route->station, tables->station_count, false, "route: station", row, err);
     for (int32_t k = 0; code == 0 && k < route->link_count; k++)

@@ -177,6 +177,9 @@ void trip_station_shared(struct requests *world, uint32_t station);
 void trip_link_shared(struct requests *world, uint32_t link, int direction);
 void trip_site_down(struct requests *world, int32_t site);
 uint64_t trip_link_bytes(const struct requests *world, const struct trip *trip, int32_t *ret_link);
+/* Of a request on a route, or of its answer. */
+uint64_t trip_bytes(const struct requests_route *route, const struct requests_source *source,
+                    bool out);
 
 /* ---- requests_result.c ---- */
 void requests_settle(struct requests *world);

@@ -263,8 +263,8 @@ static void add_ended(struct requests *world)
         for (int32_t s = 0; s < world->tables.source_count; s++) {
             struct source_state *source = &world->sources[s];
             uint64_t ended = route->ended[s];
-            uint64_t out = ended * (uint64_t)source->spec->request_bytes;
-            uint64_t back = ended * (uint64_t)source->spec->response_bytes;
+            uint64_t out = ended * trip_bytes(route->spec, source->spec, true);
+            uint64_t back = ended * trip_bytes(route->spec, source->spec, false);
             route->station->settled.arrived += ended;
             route->station->settled.served += ended;
             for (int32_t k = 0; k < route->spec->link_count; k++) {
@@ -293,8 +293,7 @@ static void add_whole(void *context, const struct engine_event *event)
     int64_t at_ns = (int64_t)event->a; /* walks along the trip */
     source->settled.under_way++;
     for (int direction = 0; direction < 2; direction++) {
-        uint64_t bytes =
-            (uint64_t)(direction == 0 ? source->spec->request_bytes : source->spec->response_bytes);
+        uint64_t bytes = trip_bytes(spec, source->spec, direction == 0);
         for (int32_t k = 0; k < spec->link_count; k++) {
             int32_t at = spec->links[direction == 0 ? k : spec->link_count - 1 - k];
             struct link_counts *link = &world->links[at].settled;

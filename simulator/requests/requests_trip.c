@@ -159,6 +159,14 @@ uint64_t trip_link_bytes(const struct requests *world, const struct trip *trip, 
     const struct requests_source *source = world->sources[trip->source].spec;
     bool out = trip->stage == STAGE_OUT;
     *ret_link = route->links[out ? trip->hop : trip->hop - 1];
+    return trip_bytes(route, source, out);
+}
+
+uint64_t trip_bytes(const struct requests_route *route, const struct requests_source *source,
+                    bool out)
+{
+    if (route->own_bytes)
+        return (uint64_t)(out ? route->request_bytes : route->response_bytes);
     return (uint64_t)(out ? source->request_bytes : source->response_bytes);
 }
 

@@ -67,6 +67,9 @@ static int build(struct span *span, struct error *err);
 static void add_source(struct span *span, int link, int site, int64_t mhz);
 static int add_route(struct span *span, int link, int from, int depth);
 static int add_way(struct span *span, int link, int from, int station, int depth);
+static void add_pipes(struct span *span);
+static void way_bytes(const struct span *span, const struct way *way, int64_t *ret_out,
+                      int64_t *ret_back);
 static int add_station(struct span *span, int workload, int site, bool overflow);
 static int add_cache(struct span *span, int workload, int site);
 static int add_given(struct span *span, int64_t hit_ppm);
@@ -106,6 +109,13 @@ int run_check_spans(const struct run *run, struct error *err)
                                  "%s:%d: overflow to %s, a site that the world %s does not have",
                                  run->scenario->file, what->line, station->overflow,
                                  run->world.name);
+        }
+        for (int k = 0; k < 2 * what->bandwidth_count; k++) {
+            const char *site = what->bandwidths[k / 2].between[k % 2];
+            if (world_site(&run->world, site) < 0)
+                return error_set(err, ERR_INVALID, 0,
+                                 "%s:%d: bandwidth of %s, a site that the world %s does not have",
+                                 run->scenario->file, what->line, site, run->world.name);
         }
     }
     return 0;
@@ -159,7 +169,7 @@ static int open_span(struct span *span, struct error *err)
     span->stations = arena_array(arena, stations, sizeof(*span->stations));
     span->places = arena_array(arena, stations, sizeof(*span->places));
     span->catalogues = arena_array(arena, stations, sizeof(*span->catalogues));
-    span->links = arena_array(arena, ROUTES_MAX, sizeof(*span->links));
+    span->links = arena_array(arena, ROUTES_MAX + SCENARIO_BANDWIDTHS, sizeof(*span->links));
     span->caches = arena_array(arena, ROUTES_MAX, sizeof(*span->caches));
     span->routes = arena_array(arena, ROUTES_MAX, sizeof(*span->routes));
     span->ways = arena_array(arena, ROUTES_MAX, sizeof(*span->ways));
@@ -205,6 +215,7 @@ static int build(struct span *span, struct error *err)
     tables->routes = span->routes;
     tables->sources = span->sources;
     tables->link_count = tables->route_count;
+    add_pipes(span);
     int64_t seconds = (span->what->for_us + span->what->warmup_us) / US_PER_S;
     if (span->full)
         return error_set(err, ERR_LIMIT, 0, "its calls branch into more than %d ways", ROUTES_MAX);
@@ -306,6 +317,29 @@ static int add_way(struct span *span, int link, int from, int station, int depth
         span->catalogue = span->caches[span->routes[route].cache].catalogue;
     span->routes[route].miss = add_route(span, next, to, depth + 1);
     return route;
+}
+
+/* What all ways between two sites share, behind the ways' own links. */
+static void add_pipes(struct span *span)
+{
+    const struct world *world = span->run->truth.input.world;
+    for (int i = 0; i < span->what->bandwidth_count; i++) {
+        const struct scenario_bandwidth *what = &span->what->bandwidths[i];
+        int ends[2] = {world_site(world, what->between[0]), world_site(world, what->between[1])};
+        int pipe = span->tables.link_count++;
+        span->links[pipe] = (struct requests_link){
+            .name = "pipe", .bytes_per_s = what->bytes_s, .latency = {.kind = RANDOM_CONSTANT}};
+        for (int k = 0; k < span->tables.route_count; k++) {
+            const struct way *way = &span->ways[k];
+            struct requests_route *route = &span->routes[k];
+            if ((way->from != ends[0] || way->to != ends[1]) &&
+                (way->from != ends[1] || way->to != ends[0]))
+                continue;
+            route->links[route->link_count++] = pipe;
+            route->own_bytes = true;
+            way_bytes(span, way, &route->request_bytes, &route->response_bytes);
+        }
+    }
 }
 
 static int add_station(struct span *span, int workload, int site, bool overflow)
@@ -508,21 +542,30 @@ static uint64_t bytes_of(struct span *span, struct requests *requests, int route
     if (route == REQUESTS_NONE || depth > REQUESTS_DEPTH)
         return 0;
     const struct way *way = &span->ways[route];
-    const struct link *link = &span->document->links[way->app_link];
-    const struct workload *callee = &span->document->workloads[link->to];
-    int at = span->at[link->to].variant;
-    const struct variant *variant =
-        at >= 0 && at < callee->variant_count ? &callee->variants[at] : NULL;
-    int64_t out = variant != NULL && variant->request_bytes >= 0 ? variant->request_bytes
-                                                                 : link->request_bytes;
-    int64_t back = variant != NULL && variant->response_bytes >= 0 ? variant->response_bytes
-                                                                   : link->response_bytes;
+    int64_t out;
+    int64_t back;
+    way_bytes(span, way, &out, &back);
     struct requests_link_result result = requests_link_result(requests, route);
     uint64_t bytes = way->from == way->to ? 0
                                           : result.messages_out * (uint64_t)out +
                                                 result.messages_back * (uint64_t)back;
     return bytes + bytes_of(span, requests, span->routes[route].miss, depth + 1) +
            bytes_of(span, requests, span->routes[route].otherwise, depth);
+}
+
+/* Of a request and of its answer. */
+static void way_bytes(const struct span *span, const struct way *way, int64_t *ret_out,
+                      int64_t *ret_back)
+{
+    const struct link *link = &span->document->links[way->app_link];
+    const struct workload *callee = &span->document->workloads[link->to];
+    int at = span->at[link->to].variant;
+    const struct variant *variant =
+        at >= 0 && at < callee->variant_count ? &callee->variants[at] : NULL;
+    bool own = variant != NULL;
+    *ret_out = own && variant->request_bytes >= 0 ? variant->request_bytes : link->request_bytes;
+    *ret_back =
+        own && variant->response_bytes >= 0 ? variant->response_bytes : link->response_bytes;
 }
 
 static int tell_stations(struct span *span, struct requests *requests, struct error *err)

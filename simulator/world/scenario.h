@@ -108,6 +108,13 @@ struct scenario_station {
     int64_t ttl_us;
 };
 
+#define SCENARIO_BANDWIDTHS 256 /* of a span */
+/* What goes between two sites at once, each way. */
+struct scenario_bandwidth {
+    char between[2][LIMIT_REF_BYTES];
+    int64_t bytes_s;
+};
+
 /* A span of which every request is simulated by itself. */
 struct scenario_requests {
     char of[LIMIT_REF_BYTES]; /* an app */
@@ -117,6 +124,8 @@ struct scenario_requests {
     int64_t jitter_ppm; /* of half a round trip: its deviation, of its mean; 0: always the same */
     struct scenario_station *stations;
     int station_count;
+    struct scenario_bandwidth *bandwidths;
+    int bandwidth_count;
     int line;
 };
 

@@ -16,6 +16,10 @@ static void read_span(struct reader *reader, const struct doc_node *node,
                       const struct scenario *scenario, struct scenario_requests *out);
 static void read_station(struct reader *reader, const struct doc_node *node,
                          struct scenario_station *out);
+static void read_bandwidths(struct reader *reader, const struct doc_node *node,
+                            struct scenario_requests *out);
+static void read_bandwidth(struct reader *reader, const struct doc_node *node,
+                           struct scenario_bandwidth *out);
 static void read_cache(struct reader *reader, const struct doc_node *node,
                        struct scenario_station *out);
 
@@ -63,6 +67,45 @@ static void read_span(struct reader *reader, const struct doc_node *node,
                 doc_problem(doc, doc_item(list, (size_t)i), "the station of %s is there twice",
                             out->stations[i].workload);
     }
+    read_bandwidths(reader, node, out);
+    doc_close(doc, node);
+}
+
+static void read_bandwidths(struct reader *reader, const struct doc_node *node,
+                            struct scenario_requests *out)
+{
+    const struct doc_node *list =
+        read_list(reader, node, "bandwidth", 0, SCENARIO_BANDWIDTHS, &out->bandwidth_count);
+    out->bandwidths = read_array(reader, out->bandwidth_count, sizeof(*out->bandwidths));
+    for (int i = 0; i < out->bandwidth_count && out->bandwidths != NULL; i++) {
+        const struct scenario_bandwidth *one = &out->bandwidths[i];
+        read_bandwidth(reader, doc_item(list, (size_t)i), &out->bandwidths[i]);
+        for (int k = 0; k < i; k++) {
+            const struct scenario_bandwidth *other = &out->bandwidths[k];
+            bool turned = str_equal(one->between[0], other->between[1]) &&
+                          str_equal(one->between[1], other->between[0]);
+            if (turned || (str_equal(one->between[0], other->between[0]) &&
+                           str_equal(one->between[1], other->between[1])))
+                doc_problem(reader->doc, doc_item(list, (size_t)i),
+                            "the bandwidth between %s and %s is there twice", one->between[0],
+                            one->between[1]);
+        }
+    }
+}
+
+static void read_bandwidth(struct reader *reader, const struct doc_node *node,
+                           struct scenario_bandwidth *out)
+{
+    struct doc *doc = reader->doc;
+    int count = 0;
+    const struct doc_node *between = read_list(reader, node, "between", DOC_REQUIRED, 2, &count);
+    for (int i = 0; i < count; i++)
+        (void)doc_node_string(doc, doc_item(between, (size_t)i), out->between[i],
+                              sizeof(out->between[i]));
+    if (count != 2 || str_equal(out->between[0], out->between[1]))
+        doc_problem(doc, node, "between names two sites, as in [client/web, aws/us-east-1]");
+    if (doc_byte_rate(doc, node, "rate", DOC_REQUIRED, &out->bytes_s) && out->bytes_s <= 0)
+        doc_problem(doc, doc_get(doc, node, "rate", 0), "a rate above 0, as in 100MB/s");
     doc_close(doc, node);
 }
 

@@ -369,6 +369,30 @@ static void any_places(struct any *any, struct random_stream *stream)
     }
 }
 
+/* Alternatives and misses point to later rows: no circles; misses only in the second half. */
+static void any_route(struct any *any, struct random_stream *stream, int32_t i)
+{
+    struct requests_route *route = &any->routes[i];
+    *route = (struct requests_route){.link_count = (int32_t)random_below(stream, 4),
+                                     .station = (int32_t)random_below(stream, MANY),
+                                     .cache = REQUESTS_NONE,
+                                     .miss = REQUESTS_NONE,
+                                     .otherwise = REQUESTS_NONE,
+                                     .work = any_duration(stream, 20 * NS_PER_MS)};
+    for (int32_t k = 0; k < route->link_count; k++)
+        route->links[k] = (int32_t)random_below(stream, MANY);
+    if (i < MANY && random_below(stream, 2) == 0) {
+        route->cache = (int32_t)random_below(stream, MANY);
+        if (random_below(stream, 4) > 0)
+            route->miss = MANY + (int32_t)random_below(stream, MANY);
+    }
+    if (i + 1 < 2 * MANY && random_below(stream, 2) == 0)
+        route->otherwise = i + 1;
+    route->own_bytes = random_below(stream, 3) == 0;
+    route->request_bytes = (int64_t)random_below(stream, 5000);
+    route->response_bytes = (int64_t)random_below(stream, 5000);
+}
+
 static void any_init(struct any *any, uint64_t seed)
 {
     struct random_stream random;
@@ -376,25 +400,8 @@ static void any_init(struct any *any, uint64_t seed)
     random_indexed(stream, seed, "any", 0);
     *any = (struct any){0};
     any_places(any, stream);
-    /* Alternatives and misses point to later rows: no circles; misses only in the second half. */
-    for (int32_t i = 0; i < 2 * MANY; i++) {
-        struct requests_route *route = &any->routes[i];
-        *route = (struct requests_route){.link_count = (int32_t)random_below(stream, 4),
-                                         .station = (int32_t)random_below(stream, MANY),
-                                         .cache = REQUESTS_NONE,
-                                         .miss = REQUESTS_NONE,
-                                         .otherwise = REQUESTS_NONE,
-                                         .work = any_duration(stream, 20 * NS_PER_MS)};
-        for (int32_t k = 0; k < route->link_count; k++)
-            route->links[k] = (int32_t)random_below(stream, MANY);
-        if (i < MANY && random_below(stream, 2) == 0) {
-            route->cache = (int32_t)random_below(stream, MANY);
-            if (random_below(stream, 4) > 0)
-                route->miss = MANY + (int32_t)random_below(stream, MANY);
-        }
-        if (i + 1 < 2 * MANY && random_below(stream, 2) == 0)
-            route->otherwise = i + 1;
-    }
+    for (int32_t i = 0; i < 2 * MANY; i++)
+        any_route(any, stream, i);
     for (int32_t i = 0; i < MANY; i++)
         any->sources[i] = (struct requests_source){
             .name = "source",

@@ -4,6 +4,7 @@
  *   - the two-tier queue overflows as Erlang B says, within the interval that is stated
  *   - a wait is that of Erlang C, an LRU's hits are Che's, and misses are the next one's calls
  *   - trips that differ have the quantiles of a lognormal way there and back
+ *   - bytes take the time of a link that they share
  *   - requests and bytes add up; a full station without another rejects
  *   - equal seeds give equal results; what is wrong of a span is told before anything runs
  */
@@ -236,29 +237,33 @@ static void a_shop_waits_hits_and_misses_as_the_formulas_say(void **state)
     assert_true(fabs((double)users->bytes - bytes) < bytes / 1000);
 }
 
+/* The half and the 99th of a hundred of the users' calls, whose way alone takes time. */
+static void way_quantiles(const char *fields, int64_t ret_us[2])
+{
+    char spans[512];
+    struct error err = {0};
+    str_format(spans, sizeof(spans),
+               "  - of: shop\n    at: 1h\n    for: 1h\n    %s\n    stations:\n"
+               "      - {workload: front, concurrency: 1000, service: 1us, law: constant}\n"
+               "      - {workload: inference, concurrency: 1000, service: 1us, law: constant, "
+               "cache: {policy: lru, objects: 1, room: 1}}\n",
+               fields);
+    write_scenario("shop", spans);
+    if (run_file(scenario_path_of, 1, &err) < 0)
+        fail_msg("%s", err.text);
+    nothing_is_lost();
+    ret_us[0] = rows.callers[0].p50_us;
+    ret_us[1] = rows.callers[0].p99_us;
+}
+
 /* Nothing but the users' way takes time, and all of their calls hit. The sum of two lognormal
  * halves is nearly one of the same mean and variance. */
 static void trips_differ_as_they_are_said_to(void **state)
 {
     (void)state;
-    static const char *const jitters[] = {"0%", "20%"};
     int64_t quantiles[2][2];
-    for (int i = 0; i < 2; i++) {
-        char spans[512];
-        struct error err = {0};
-        str_format(spans, sizeof(spans),
-                   "  - of: shop\n    at: 1h\n    for: 1h\n    jitter: %s\n    stations:\n"
-                   "      - {workload: front, concurrency: 1000, service: 1us, law: constant}\n"
-                   "      - {workload: inference, concurrency: 1000, service: 1us, law: constant, "
-                   "cache: {policy: lru, objects: 1, room: 1}}\n",
-                   jitters[i]);
-        write_scenario("shop", spans);
-        if (run_file(scenario_path_of, 1, &err) < 0)
-            fail_msg("%s", err.text);
-        nothing_is_lost();
-        quantiles[i][0] = rows.callers[0].p50_us;
-        quantiles[i][1] = rows.callers[0].p99_us;
-    }
+    way_quantiles("jitter: 0%", quantiles[0]);
+    way_quantiles("jitter: 20%", quantiles[1]);
     double way = (double)quantiles[0][0];
     double sigma = sqrt(log(1 + 0.2 * 0.2 / 2));
     double p50 = way * exp(-sigma * sigma / 2);
@@ -269,6 +274,25 @@ static void trips_differ_as_they_are_said_to(void **state)
     assert_true(fabs((double)quantiles[0][1] - way) < 0.02 * way);
     assert_true(fabs((double)quantiles[1][0] - p50) < 0.02 * p50);
     assert_true(fabs((double)quantiles[1][1] - p99) < 0.03 * p99);
+}
+
+/* 100 bytes there and 120 back. Alone on the link a call takes as long as its bytes do; with four
+ * fifths of it in use the half of them wait for others, and none is faster than the bytes allow. */
+static void bytes_share_what_is_between_two_sites(void **state)
+{
+    (void)state;
+    int64_t alone[2];
+    int64_t quiet[2];
+    int64_t busy[2];
+    way_quantiles("jitter: 0%", alone);
+    way_quantiles("bandwidth: [{between: [edge/nyc, client/web], rate: 240KB/s}]", quiet);
+    way_quantiles("bandwidth: [{between: [client/web, edge/nyc], rate: 30KB/s}]", busy);
+    double bytes_us = 220.0 / 240000 * 1e6;
+    print_message("alone %" PRId64 " us, %" PRId64 " on a quiet link, %" PRId64 " on a busy one\n",
+                  alone[0], quiet[0], busy[0]);
+    assert_true(fabs((double)(quiet[0] - alone[0]) - bytes_us) < 0.02 * (double)quiet[0]);
+    assert_true((double)busy[0] > (double)alone[0] + 1.5 * 220.0 / 30000 * 1e6);
+    assert_true(busy[1] > 2 * busy[0] - alone[0]);
 }
 
 /* As measured: the document's 90 %; a full queue without another site rejects. */
@@ -348,6 +372,15 @@ static void what_is_wrong_is_told(void **state)
         {"  - {of: shop, at: 3h}\n", "the run is over by then"},
         {"  - {of: shop, at: 0s, for: 1ms}\n", "from 1s to 31d"},
         {"  - {of: shop, at: 0s, jitter: 11}\n", "a deviation of ten times the mean"},
+        {"  - {of: shop, at: 0s, bandwidth: [{between: [edge/nyc], rate: 1MB/s}]}\n",
+         "between names two sites"},
+        {"  - {of: shop, at: 0s, bandwidth: [{between: [edge/nyc, client/web], rate: 0B/s}]}\n",
+         "a rate above 0"},
+        {"  - {of: shop, at: 0s, bandwidth: [{between: [edge/nyc, client/web], rate: 1MB/s}, "
+         "{between: [client/web, edge/nyc], rate: 2MB/s}]}\n",
+         "is there twice"},
+        {"  - {of: shop, at: 0s, bandwidth: [{between: [edge/nyk, client/web], rate: 1MB/s}]}\n",
+         "bandwidth of edge/nyk"},
         {"  - {of: shop, at: 0s, for: 30d}\n", "take a shorter span"},
         {"  - {of: shop, at: 0s, stations: [{workload: frond}]}\n", "station of frond"},
         {"  - {of: shop, at: 0s, stations: [{workload: front}, {workload: front}]}\n",
@@ -377,6 +410,7 @@ int main(void)
         cmocka_unit_test(the_two_tier_queue_overflows_as_erlang_says),
         cmocka_unit_test(a_shop_waits_hits_and_misses_as_the_formulas_say),
         cmocka_unit_test(trips_differ_as_they_are_said_to),
+        cmocka_unit_test(bytes_share_what_is_between_two_sites),
         cmocka_unit_test(what_has_no_place_is_rejected),
         cmocka_unit_test(results_are_text_json_and_csv),
         cmocka_unit_test(what_is_wrong_is_told),

@@ -260,13 +260,16 @@ static void test_a_miss_goes_on_to_the_origin(void **state)
     rig.routes[0].cache = 0;
     rig.routes[0].miss = 1;
     rig.sources[0].catalogue = 0;
+    rig.routes[1].own_bytes = true;
+    rig.routes[1].response_bytes = 300;
     struct requests *requests = rig_run(&rig, ENGINE_NEVER);
     struct requests_source_result source = requests_source_result(requests, 0);
     assert_int_equal(source.hits, 1);
     assert_int_equal(source.misses, 1);
     assert_int_equal(source.completed, 2);
     assert_int_equal(source.latencies->sum, 240000 + 120000);
-    assert_int_equal(requests_link_result(requests, 1).bytes_back, 1000);
+    assert_int_equal(requests_link_result(requests, 1).bytes_out, 0);
+    assert_int_equal(requests_link_result(requests, 1).bytes_back, 300);
     assert_int_equal(requests_link_result(requests, 0).bytes_back, 2000);
     requests_destroy(requests);
 }
@@ -423,7 +426,8 @@ static void test_wrong_tables_are_named(void **state)
         "station: site",   "room for -2",      "no queue",    "what is shared", "bytes_per_s",
         "route: station",  "5 links",          "no cache",    "circle",         "circle",
         "source: route",   "keeps those of",   "per_s",       "outage 0",       "flaky: site",
-        "probe: every_ns", "bytes are from 0", "route: work", "sites: 65536",   "exponent",
+        "probe: every_ns", "bytes are from 0", "route: work", "sites: 65536",   "route 1: bytes",
+        "exponent",
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         struct rig rig;
@@ -486,6 +490,9 @@ static void test_wrong_tables_are_named(void **state)
             break;
         case 18:
             rig.tables.site_count = 65536;
+            break;
+        case 19:
+            rig.routes[1].request_bytes = -1;
             break;
         default:
             rig.catalogues[0].exponent = -1;
