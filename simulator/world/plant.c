@@ -597,8 +597,6 @@ static int find_frame(struct plant *plant, const struct cost_input *input,
 }
 
 /* Every choice without a group, and a present placement that cannot stay: all of it is taken. */
-static int find_frame(struct plant *plant, const struct cost_input *input,
-                      const struct cost_frame **ret_frame, struct error *err);
 static int solve_policy(struct plant *plant, struct core_event *event, struct error *err)
 {
     struct cost_input input;
