@@ -23,7 +23,8 @@ struct liveness {
     struct liveness_node *nodes;
     int *places; /* [count]: where in `nodes`, by age: scans cost what there is, not the table */
     int count;
-    int cursor; /* where liveness_overdue goes on */
+    int cursor;            /* where liveness_overdue goes on */
+    struct instant looked; /* 0: never */
 };
 
 static struct liveness_node *node_find(const struct liveness *liveness, const char *name)
@@ -109,6 +110,15 @@ void liveness_report(struct liveness *liveness, const char *name, uint64_t seq)
     node->seq = seq;
 }
 
+bool liveness_look(struct liveness *liveness, struct instant now, int64_t timeout_us)
+{
+    bool late = liveness->looked.us != 0 && now.us - liveness->looked.us > timeout_us / 2;
+    liveness->looked = now;
+    if (late)
+        liveness_restart(liveness, now);
+    return late;
+}
+
 const char *liveness_overdue(struct liveness *liveness, struct instant now, int64_t timeout_us)
 {
     for (int i = 0; i < liveness->count; i++) {
@@ -127,6 +137,8 @@ const char *liveness_overdue(struct liveness *liveness, struct instant now, int6
 struct instant liveness_deadline(const struct liveness *liveness, int64_t timeout_us)
 {
     struct instant first = {INT64_MAX};
+    if (liveness->looked.us != 0 && liveness->count > 0)
+        first.us = liveness->looked.us + timeout_us / 4;
     for (int i = 0; i < liveness->count; i++) {
         const struct liveness_node *node = &liveness->nodes[liveness->places[i]];
         /* One microsecond more: overdue means longer than the timeout. */

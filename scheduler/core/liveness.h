@@ -26,8 +26,14 @@ bool liveness_beat(struct liveness *liveness, const struct message_beat *beat, s
  * leases are not renewed: the core may not have taken the hello that this table was fed with. */
 bool liveness_agrees(const struct core_state *state, const struct message_beat *beat);
 void liveness_report(struct liveness *liveness, const char *node, uint64_t seq);
+/* The watcher looks now, as it does at each deadline at the latest. True when the time before is
+ * longer ago than half of timeout_us: it did not run meanwhile (it was stopped, its machine slept),
+ * what was said to it is still to be read, and no node is to blame for the silence. Then all are
+ * watched as after a restart. */
+bool liveness_look(struct liveness *liveness, struct instant now, int64_t timeout_us);
 /* The next node silent for longer than timeout_us, each once until its next beat; NULL: none. */
 const char *liveness_overdue(struct liveness *liveness, struct instant now, int64_t timeout_us);
+/* When to look again. */
 struct instant liveness_deadline(const struct liveness *liveness, int64_t timeout_us);
 /* What a fresh table learns from the core after a scheduler's restart: every node that is up there
  * is watched, has a full timeout from `now`, and is asked for a hello at its next beat. */

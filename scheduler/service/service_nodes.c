@@ -48,6 +48,10 @@ void service_nodes_overdue(struct service *service)
     if (service->refusing)
         return; /* could not be recorded; all are watched anew afterwards */
     struct instant now = service_now(service);
+    if (liveness_look(service->liveness, now, timeout_us(service)))
+        log_event(LOG_WARN, "scheduler.stopped",
+                  "reason=\"this process did not run for a while: what nodes said meanwhile is "
+                  "still to be read, and all are watched anew\"");
     for (;;) {
         const char *name = liveness_overdue(service->liveness, now, timeout_us(service));
         if (name == NULL)

@@ -15,6 +15,8 @@
 #include "scheduler/service/journal.h"
 #include "tests/live/service_fixture.h"
 
+#define STOPPED_US (6 * US_PER_S) /* the world's node_timeout, and half of it */
+
 static void control_answers_and_refuses(void **state)
 {
     struct fixture *fixture = *state;
@@ -379,6 +381,30 @@ static void a_silent_node_is_lost_and_comes_back(void **state)
     assert_int_equal(up, 2);
 }
 
+/* It comes to itself with everything unread that the nodes said meanwhile, and blames none. */
+static void a_stopped_scheduler_blames_no_node(void **state)
+{
+    struct fixture *fixture = *state;
+    both_nodes_up(fixture);
+    apply_app(fixture);
+    await_item(fixture, "instances", "workload", "source", "state", "ready");
+    for (int round = 0; round < 3; round++) {
+        int commands = fixture->nodes[0].commands + fixture->nodes[1].commands;
+        assert_int_equal(kill(fixture->scheduler, SIGSTOP), 0);
+        int64_t until_us = clock_mono_now().us + STOPPED_US;
+        while (clock_mono_now().us < until_us)
+            pump(fixture);
+        assert_int_equal(kill(fixture->scheduler, SIGCONT), 0);
+        until_us = clock_mono_now().us + US_PER_S;
+        while (clock_mono_now().us < until_us) {
+            json_t *info = ctl(fixture, "info", (struct message_request){0});
+            assert_int_equal(number(info, "nodes_up"), 2);
+            json_decref(info);
+        }
+        assert_int_equal(fixture->nodes[0].commands + fixture->nodes[1].commands, commands);
+    }
+}
+
 /* n1 may publish below its own name only; what its payload says does not make it another. */
 static void a_node_cannot_speak_for_another(void **state)
 {
@@ -426,6 +452,7 @@ int main(int argc, char **argv)
         TEST(a_workload_without_a_place_is_explained),
         TEST(a_scheduler_killed_in_a_handoff_ends_it),
         TEST(a_silent_node_is_lost_and_comes_back),
+        TEST(a_stopped_scheduler_blames_no_node),
         TEST(a_node_cannot_speak_for_another),
         TEST(a_restart_of_nats_is_survived),
 #undef TEST

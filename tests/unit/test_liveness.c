@@ -101,6 +101,27 @@ static void test_restart_gives_a_full_timeout(void **state)
     assert_string_equal(liveness_overdue(*state, at(110), TIMEOUT_US), "a");
 }
 
+/* A watcher that did not run blames no node for what it could not hear. */
+static void test_a_stopped_watcher_watches_anew(void **state)
+{
+    struct message_hello hello = hello_of("a", "boot", 0);
+    struct message_beat beat = beat_of("a", "boot", 0);
+    assert_int_equal(liveness_deadline(*state, TIMEOUT_US).us, INT64_MAX);
+    assert_false(liveness_look(*state, at(1), TIMEOUT_US));
+    liveness_hello(*state, &hello, at(1));
+    assert_int_equal(liveness_deadline(*state, TIMEOUT_US).us, at(1).us + TIMEOUT_US / 4);
+    assert_false(liveness_look(*state, at(3), TIMEOUT_US));
+    assert_false(liveness_look(*state, at(5), TIMEOUT_US));
+    assert_true(liveness_look(*state, at(12), TIMEOUT_US));
+    assert_null(liveness_overdue(*state, at(12), TIMEOUT_US));
+    assert_true(liveness_beat(*state, &beat, at(12)));
+    for (int second = 14; second <= 16; second += 2)
+        assert_false(liveness_look(*state, at(second), TIMEOUT_US));
+    assert_null(liveness_overdue(*state, at(16), TIMEOUT_US));
+    assert_false(liveness_look(*state, at(18), TIMEOUT_US));
+    assert_string_equal(liveness_overdue(*state, at(18), TIMEOUT_US), "a");
+}
+
 /* What the table was fed with the core may have refused. */
 static void test_a_beat_agrees_with_the_core(void **state)
 {
@@ -156,6 +177,7 @@ int main(void)
         TEST(test_silence_is_told_once),
         TEST(test_what_asks_for_a_hello),
         TEST(test_restart_gives_a_full_timeout),
+        TEST(test_a_stopped_watcher_watches_anew),
         TEST(test_a_beat_agrees_with_the_core),
         TEST(test_seed_watches_what_the_core_believes),
         TEST(test_full_table),
