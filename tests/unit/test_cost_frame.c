@@ -59,7 +59,7 @@ static const struct cost_frame *frame_of(struct fixture *fixture)
 static struct cost_total total_with(struct fixture *fixture, const struct cost_frame *frame)
 {
     struct cost_context *context;
-    struct cost_total total;
+    struct cost_total total = {0};
     if (cost_context_make(&fixture->input, frame, NULL, &fixture->arena, &context, &fixture->err) <
             0 ||
         cost_totals_from(context, to, &fixture->arena, &total, NULL, &fixture->err) < 0)
